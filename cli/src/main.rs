@@ -1,0 +1,2 @@
+//! The program `aent`.
+fn main() {}

@@ -1,0 +1,188 @@
+//! What is wrong with a user's program, as plain data. Rendering belongs to the command line.
+
+use crate::span::Span;
+
+/// How grave a diagnostic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The program runs, but probably does not mean what its author wants.
+    Warning,
+    /// The program cannot run.
+    Error,
+}
+
+impl Severity {
+    /// `warning` or `error`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+}
+
+/// A remark on a further place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Where.
+    pub span: Span,
+    /// What is to be seen there.
+    pub message: String,
+}
+
+/// One finding: an id in words, the place, what was expected and what came, and a way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Error or warning.
+    pub severity: Severity,
+    /// Stable id in kebab case; [`crate::diag::codes`] explains each.
+    pub id: &'static str,
+    /// One sentence: lower case, no full stop, names in backticks, expected before found.
+    pub message: String,
+    /// The primary place.
+    pub span: Span,
+    /// What the primary place shows, when it says more than the message.
+    pub note: Option<String>,
+    /// Secondary places.
+    pub labels: Vec<Label>,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// An error at a place.
+    pub fn error(id: &'static str, span: Span, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, id, span, message)
+    }
+
+    /// A lint at a place.
+    pub fn warning(id: &'static str, span: Span, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, id, span, message)
+    }
+
+    fn new(severity: Severity, id: &'static str, span: Span, message: impl Into<String>) -> Self {
+        Self { severity, id, message: message.into(), span, note: None, labels: Vec::new(), help: None }
+    }
+
+    /// Says what is to be seen at the primary place.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
+        self
+    }
+
+    /// Adds a secondary place.
+    #[must_use]
+    pub fn label(mut self, span: Span, message: impl Into<String>) -> Self {
+        self.labels.push(Label { span, message: message.into() });
+        self
+    }
+
+    /// Adds the way out.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// A message without a place, from code that knows nothing of positions; `.at(span)` adds the place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Stable id in kebab case.
+    pub id: &'static str,
+    /// The sentence.
+    pub text: String,
+    /// The way out.
+    pub help: Option<String>,
+}
+
+impl Message {
+    /// A message under an id.
+    pub fn new(id: &'static str, text: impl Into<String>) -> Self {
+        Self { id, text: text.into(), help: None }
+    }
+
+    /// Adds the way out.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Turns the message into an error at a place.
+    pub fn at(self, span: Span) -> Diagnostic {
+        Diagnostic { help: self.help, ..Diagnostic::error(self.id, span, self.text) }
+    }
+}
+
+/// Everything found in one run, in the order of the text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diagnostics {
+    items: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    /// Adds a finding, unless the same one is already there.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        if !self.items.contains(&diagnostic) {
+            self.items.push(diagnostic);
+        }
+    }
+
+    /// Adds all findings of another run.
+    pub fn extend(&mut self, other: Diagnostics) {
+        for item in other.items {
+            self.push(item);
+        }
+    }
+
+    /// Whether the program cannot run.
+    pub fn has_errors(&self) -> bool {
+        self.items.iter().any(|item| item.severity == Severity::Error)
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The findings.
+    pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
+        self.items.iter()
+    }
+
+    /// Sorts by place, so that output does not depend on the order of the passes.
+    pub fn sort(&mut self) {
+        self.items.sort_by(|a, b| (a.span, a.id, &a.message).cmp(&(b.span, b.id, &b.message)));
+    }
+
+    /// Keeps only what the predicate holds for.
+    pub fn retain(&mut self, keep: impl FnMut(&Diagnostic) -> bool) {
+        self.items.retain(keep);
+    }
+}
+
+impl IntoIterator for Diagnostics {
+    type Item = Diagnostic;
+    type IntoIter = std::vec::IntoIter<Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Diagnostics {
+    type Item = &'a Diagnostic;
+    type IntoIter = std::slice::Iter<'a, Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.iter()
+    }
+}
+
+impl From<Diagnostic> for Diagnostics {
+    fn from(item: Diagnostic) -> Self {
+        Self { items: vec![item] }
+    }
+}

@@ -1,0 +1,1 @@
+//! Training tasks, runner and report.
