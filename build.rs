@@ -15,7 +15,8 @@ fn main() {
 /// A doc test and a program of another package never see the rpath above. Cargo puts those link folders on the
 /// library path of what it starts that lie inside the build folder, and a link to libtorch's folder does.
 fn offer_to_cargo(libtorch: &Path) {
-    let link = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo names the output folder")).join("libtorch");
+    let link =
+        PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo names the output folder")).join("libtorch");
     let _ = std::fs::remove_file(&link);
     #[cfg(unix)]
     std::os::unix::fs::symlink(libtorch, &link).expect("the build folder is writable");
