@@ -45,8 +45,10 @@ fn choose(
     let found = if unsuitable.is_empty() { "there is none".to_owned() } else { unsuitable.join(", ") };
     let install = if cfg!(target_os = "macos") {
         "`brew install python@3.12`"
-    } else {
+    } else if unsuitable.is_empty() {
         "`apt install python3 python3-venv` (Debian, Ubuntu) or `dnf install python3` (Fedora)"
+    } else {
+        "`apt install python3.12 python3.12-venv` (Ubuntu) or `dnf install python3.12` (Fedora)"
     };
     bail!(
         "libtorch {TORCH} is installed with Python {}.{} to {}.{}, and {found}\ninstall one, for example {install}, \
