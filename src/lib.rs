@@ -1,8 +1,14 @@
 //! A small language for the losses of reinforcement learning on language models.
 
 pub mod diag;
+pub mod interval;
 pub mod kernels;
+mod near;
+pub mod plugin;
 pub mod source;
 pub mod span;
 pub mod syntax;
 pub mod types;
+
+#[doc(hidden)]
+pub extern crate self as aent;
