@@ -3,8 +3,10 @@
 pub mod diag;
 pub mod interval;
 pub mod kernels;
+pub mod fields;
 mod near;
 pub mod plugin;
+pub mod program;
 pub mod source;
 pub mod span;
 pub mod syntax;
