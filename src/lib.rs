@@ -1,8 +1,10 @@
 //! A small language for the losses of reinforcement learning on language models.
 
+mod check;
 pub mod diag;
 pub mod interval;
 pub mod kernels;
+pub mod load;
 pub mod fields;
 mod near;
 pub mod plugin;
