@@ -1,13 +1,16 @@
 //! A small language for the losses of reinforcement learning on language models.
 
+mod control;
 pub mod diag;
 pub mod interval;
 pub mod kernels;
 mod near;
 pub mod plugin;
+mod reductions;
 pub mod source;
 pub mod span;
 pub mod syntax;
+mod terms;
 pub mod types;
 
 #[doc(hidden)]
