@@ -83,7 +83,7 @@ impl Controller for Band {
             }
         }
         let Bounds { lo, hi } = self.bounds;
-        if lo == hi {
+        if hi <= lo {
             return Err(ArgError::new(
                 "bounds",
                 format!("expected `bounds` that leave room to move, found {lo} .. {hi}"),

@@ -1,4 +1,4 @@
-//! The log-probability of the sampled token, from the logits.
+//! The log-probability of the sampled token.
 
 use crate::plugin::prelude::*;
 
@@ -9,8 +9,8 @@ crate::term! {
     ///
     ///     log_prob = z[a] - log Σ_v exp z[v]
     ///
-    /// It is computed from `logits` and `actions`. Without parentheses `log_prob` is the batch field, which is
-    /// the same value unless the batch brings a `log_prob` of its own.
+    /// It is computed from `logits` and `actions`, unless the batch brings a `log_prob` of its own. The batch field
+    /// `log_prob`, without parentheses, is the same value.
     ///
     /// Result: token, at most 0, in the kind of the computation (f32 for f16 and bf16 logits).
     ///
