@@ -7,7 +7,7 @@ use crate::interval::Interval;
 use crate::kernels::{Moment, RowStatistic, TokenSet};
 use crate::plugin::{Reduction, Term};
 use crate::span::Span;
-use crate::types::{Kind, Shape, Type, Unit};
+use crate::types::{Kind, Type, Unit};
 use std::collections::HashMap;
 
 /// A program under construction.
@@ -129,7 +129,9 @@ impl Builder {
 
     /// `clamp(x, lo, hi)`
     pub fn clamp(&mut self, x: NodeId, lo: NodeId, hi: NodeId, span: Span) -> NodeId {
-        if let (Some(x), Some(lo), Some(hi)) = (self.as_constant(x), self.as_constant(lo), self.as_constant(hi)) {
+        if let (Some(x), Some(lo), Some(hi)) =
+            (self.as_constant(x), self.as_constant(lo), self.as_constant(hi))
+        {
             return self.constant(x.max(lo).min(hi), span);
         }
         let (value, low, high) = (self.node(x), self.node(lo), self.node(hi));
@@ -155,7 +157,13 @@ impl Builder {
     }
 
     /// A term's value.
-    pub fn term(&mut self, object: Object<dyn Term>, inputs: Vec<NodeId>, rows: Vec<NodeId>, span: Span) -> NodeId {
+    pub fn term(
+        &mut self,
+        object: Object<dyn Term>,
+        inputs: Vec<NodeId>,
+        rows: Vec<NodeId>,
+        span: Span,
+    ) -> NodeId {
         let signature = object.value.signature();
         let index = intern(&mut self.terms, &mut self.objects, object);
         let carries = |ids: &[NodeId]| ids.iter().any(|id| self.node(*id).gradient);
@@ -229,9 +237,4 @@ fn intern<T: ?Sized + serde::Serialize>(
         objects.push(object);
         objects.len() - 1
     })
-}
-
-/// The shape that all of several values broadcast to.
-pub(crate) fn common_shape(shapes: impl IntoIterator<Item = Shape>) -> Shape {
-    shapes.into_iter().max().unwrap_or(Shape::Scalar)
 }
