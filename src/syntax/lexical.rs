@@ -173,5 +173,6 @@ fn foreign(text: &str, span: Span) -> Diagnostic {
 }
 
 fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    let marks = ['\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2060}'..='\u{206f}'];
+    character == '\u{feff}' || marks.iter().any(|range| range.contains(&character))
 }

@@ -40,7 +40,8 @@ pub const MAX_HEIGHT: usize = 256;
 /// The most syntax errors that are told of one file.
 pub const MAX_ERRORS: usize = 64;
 
-/// Parses a file. The tree holds the statements that are right; the diagnostics, what is wrong with the others.
+/// Parses a file. The tree holds the statements that are right; the diagnostics, what is wrong with the
+/// others.
 ///
 /// Never panics and never recurses deeper than the limits above, whatever the text.
 pub fn parse(source: SourceId, text: &str) -> (ast::File, Diagnostics) {

@@ -12,8 +12,8 @@ use std::fmt;
 /// How long a line may be before it is broken.
 const WIDTH: usize = 100;
 
-/// Writes a file in the canonical layout; `text` is what it was parsed from, and tells where comments and blank
-/// lines were.
+/// Writes a file in the canonical layout; `text` is what it was parsed from, and tells where comments and
+/// blank lines were.
 ///
 /// A file that parsed with errors should not be printed: what did not parse is not in the tree.
 pub fn print(file: &File, text: &str) -> String {

@@ -22,7 +22,7 @@ fn leaf() -> impl Strategy<Value = Expr> {
     prop_oneof![
         3 => name().prop_map(|name| expr(ExprKind::Name(name))),
         2 => number.prop_map(|text| {
-            let value: f64 = text.replace('_', "").trim_end_matches('%').parse().unwrap();
+            let value: f64 = text.replace('_', "").trim_end_matches('%').parse().expect("a number");
             let value = if text.ends_with('%') { value / 100.0 } else { value };
             expr(ExprKind::Number(Number { value, text: text.to_owned() }))
         }),
