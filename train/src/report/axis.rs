@@ -64,22 +64,21 @@ impl Axis {
     }
 
     fn log(low: f64, high: f64) -> Self {
-        let factors: &[f64] = match (high / low).log10() {
-            decades if decades < 1.2 => &[1.0, 2.0, 3.0, 5.0, 7.0],
-            decades if decades < 2.5 => &[1.0, 2.0, 5.0],
-            _ => &[1.0],
+        const FACTORS: [&[f64]; 4] = [&[1.0, 2.0, 3.0, 5.0, 7.0], &[1.0, 2.0, 5.0], &[1.0, 3.0], &[1.0]];
+        let (first, last) = (low.log10().floor() as i32 - 1, high.log10().ceil() as i32 + 1);
+        let marks = |factors: &[f64]| -> Vec<f64> {
+            let all = (first..=last).flat_map(|power| factors.iter().map(move |f| f * 10f64.powi(power)));
+            let all: Vec<f64> = all.collect();
+            // The marks from the last one below the data to the first one above.
+            let start = all.iter().rposition(|&mark| mark <= low * 1.000_001).unwrap_or(0);
+            let end = all.iter().position(|&mark| mark >= high * 0.999_999).unwrap_or(all.len() - 1);
+            all[start..=end.max(start + 1)].to_vec()
         };
-        let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
-        let marks: Vec<f64> = (first..=last)
-            .flat_map(|power| factors.iter().map(move |factor| factor * 10f64.powi(power)))
-            .collect();
-        let start = marks.iter().rev().find(|&&mark| mark <= low * 1.000_001).copied().unwrap_or(low);
-        let end =
-            marks.iter().find(|&&mark| mark >= high * 0.999_999 && mark > start).copied().unwrap_or(high);
-        let inside: Vec<f64> = marks.into_iter().filter(|mark| (start..=end).contains(mark)).collect();
-        let every = inside.len().div_ceil(8);
-        let ticks = inside.iter().step_by(every).map(|&mark| (mark, scientific(mark)));
-        Self { low: start, high: end, scale: Scale::Log, ticks: ticks.collect() }
+        let finest = FACTORS.into_iter().map(marks).find(|marks| marks.len() <= 7);
+        let marks = finest.unwrap_or_else(|| marks(&[1.0]));
+        let every = marks.len().div_ceil(7);
+        let ticks = marks.iter().step_by(every).map(|&mark| (mark, ratio_label(mark, marks[0])));
+        Self { low: marks[0], high: marks[marks.len() - 1], scale: Scale::Log, ticks: ticks.collect() }
     }
 }
 
@@ -105,12 +104,22 @@ fn label(value: f64, step: f64, largest: f64) -> String {
     format!("{value:.*}", decimals.unwrap_or(9) as usize).replace('-', "−")
 }
 
+/// A mark's text on a logarithmic axis: powers of ten throughout once the lowest mark is small.
+fn ratio_label(mark: f64, lowest: f64) -> String {
+    if lowest < 0.999e-3 { powers(mark) } else { scientific(mark) }
+}
+
 /// `2e-4`, or `0.2` where that is as short.
 fn scientific(value: f64) -> String {
     if (1e-3..1e4).contains(&value.abs()) {
         let text = format!("{value:.6}");
         return text.trim_end_matches('0').trim_end_matches('.').replace('-', "−");
     }
+    powers(value)
+}
+
+/// `2e-4`, with as few digits as the value needs.
+fn powers(value: f64) -> String {
     let exponent = (value.abs().log10() + 1e-9).floor() as i32;
     let digits = format!("{:.2}", value / 10f64.powi(exponent));
     format!("{}e{exponent}", digits.trim_end_matches('0').trim_end_matches('.')).replace('-', "−")
@@ -142,7 +151,7 @@ mod tests {
     #[test]
     fn a_log_axis_marks_decades_and_has_no_place_for_zero() {
         let axis = Axis::over([2e-5, 3e-3, 0.0], Scale::Log, true);
-        assert_eq!(texts(&axis)[0], "2e−5");
+        assert_eq!(texts(&axis), ["1e−5", "3e−5", "1e−4", "3e−4", "1e−3", "3e−3"]);
         assert!(axis.place(0.0).is_nan());
         assert!((axis.place((axis.low * axis.high).sqrt()) - 0.5).abs() < 1e-9);
     }

@@ -1,7 +1,7 @@
 //! Charts of grouped bars, with whiskers and published values.
 
 use super::axis::Axis;
-use super::plot::{Entry, Figure, Frame, Sample};
+use super::plot::{Entry, Figure, Frame, Sample, TEXT};
 use super::run::{Bars, Scale};
 use super::svg::{Anchor, COLOURS, fit, text_width};
 
@@ -86,11 +86,15 @@ pub(super) fn figure(bars: &Bars, colour: impl Fn(&str) -> usize) -> Figure {
             let published = group.reference.as_ref().and_then(|values| values.get(place)).copied();
             if let Some(value) = published.filter(|value| value.is_finite()) {
                 let height = frame.y(y.place(value));
-                drawing.line("published", [left, height], [left + width, height]);
+                drawing.rectangle(
+                    "published",
+                    [left + width * 0.06, height.min(zero)],
+                    [width * 0.88, (height - zero).abs().max(1.0)],
+                );
             }
         }
         let bottom = frame.top + frame.height + 18.0;
-        let shown = if text_width(name, 13.0) > slot { fit(name, slot, 13.0) } else { name.clone() };
+        let shown = if text_width(name, TEXT) > slot { fit(name, slot, TEXT) } else { name.clone() };
         drawing.text("muted", [frame.left + slot * (place as f64 + 0.5), bottom], Anchor::Middle, &shown);
     }
     drawing.line("axis", [frame.left, zero], [frame.left + frame.width, zero]);

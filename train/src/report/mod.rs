@@ -169,3 +169,6 @@ fn file_name(title: &str) -> String {
 fn with_command(command: &str) -> String {
     if command.is_empty() { String::new() } else { format!(" with `{command}`") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,6 +111,9 @@ fn figures(run: &Run, summary: &Summary) -> String {
     if run.series.iter().any(|series| series.band.is_some()) {
         note.push_str(" In its band counts every step, those of a warm-up too.");
     }
+    if !summary.unfinished.is_empty() {
+        note.push_str(" A seed that stopped early counts with the figures of where it stopped.");
+    }
     if run.series.iter().all(|series| series.columns() == Columns::None && series.band.is_none()) {
         return String::new();
     }

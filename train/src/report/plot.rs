@@ -36,7 +36,7 @@ pub(super) enum Sample {
     Target,
     /// A bar.
     Bar,
-    /// The mark of a published value.
+    /// The outline of a published bar.
     Published,
 }
 
@@ -55,6 +55,9 @@ pub(super) struct Frame {
 
 /// The width of every chart: two fit beside each other on a desk, one on a phone with readable text.
 pub(super) const WIDTH: f64 = 480.0;
+/// The size of a chart's text on a phone, where the style sheet enlarges it: places must leave room for that.
+pub(super) const TEXT: f64 = 14.5;
+const SMALL: f64 = 13.5;
 const PLOT_HEIGHT: f64 = 218.0;
 const BOTTOM: f64 = 40.0;
 const SAMPLE_WIDTH: f64 = 28.0;
@@ -64,20 +67,20 @@ impl Frame {
     /// Draws the legend, the grid of the vertical axis with its label, and the name of the horizontal axis.
     pub(super) fn new(entries: &[Entry], y: &Axis, y_label: &str, x_label: &str) -> (Self, Drawing) {
         let rows = arrange(entries);
-        let mut top = 6.0 + rows.len() as f64 * ROW;
+        let mut top = 14.0 + rows.len() as f64 * ROW;
         if !y_label.is_empty() {
-            top += 20.0;
+            top += 18.0;
         }
-        let widest = y.ticks.iter().map(|tick| text_width(&tick.1, 13.0)).fold(18.0, f64::max);
+        let widest = y.ticks.iter().map(|tick| text_width(&tick.1, TEXT)).fold(18.0, f64::max);
         let left = widest + 12.0;
-        let frame = Self { left, top, width: WIDTH - left - 14.0, height: PLOT_HEIGHT };
+        let frame = Self { left, top, width: WIDTH - left - 16.0, height: PLOT_HEIGHT };
         let mut drawing = Drawing::new(WIDTH, top + PLOT_HEIGHT + BOTTOM);
         for (row, entries) in rows.iter().enumerate() {
             for (x, entry) in entries {
                 entry.draw(&mut drawing, [*x, 12.0 + row as f64 * ROW]);
             }
         }
-        drawing.text("muted small", [2.0, top - 10.0], Anchor::Start, &fit(y_label, WIDTH, 11.5));
+        drawing.text("muted small", [2.0, top - 14.0], Anchor::Start, &fit(y_label, WIDTH, SMALL));
         for (value, text) in &y.ticks {
             let height = frame.y(y.place(*value));
             drawing.line("grid", [left, height], [left + frame.width, height]);
@@ -96,7 +99,7 @@ impl Frame {
             let place = self.x(x.place(*value));
             drawing.line("axis", [place, bottom], [place, bottom + 4.0]);
             // The last mark may stand at the very edge, where half of a long number would be cut off.
-            let place = place.min(WIDTH - text_width(text, 13.0) / 2.0);
+            let place = place.min(WIDTH - text_width(text, TEXT) / 2.0);
             drawing.text("muted", [place, bottom + 18.0], Anchor::Middle, text);
         }
     }
@@ -114,7 +117,7 @@ impl Frame {
 
 impl Entry {
     fn width(&self) -> f64 {
-        SAMPLE_WIDTH + 6.0 + text_width(&self.name, 13.0)
+        SAMPLE_WIDTH + 6.0 + text_width(&self.name, TEXT)
     }
 
     fn draw(&self, drawing: &mut Drawing, [x, y]: [f64; 2]) {
@@ -138,10 +141,10 @@ impl Entry {
                 drawing.rectangle(&format!("bar{colour}"), [middle - 6.0, y - 6.0], [12.0, 12.0]);
             }
             Sample::Published => {
-                drawing.line(&format!("published{colour}"), [middle - 8.0, y], [middle + 8.0, y]);
+                drawing.rectangle(&format!("published{colour}"), [middle - 6.0, y - 6.0], [12.0, 12.0]);
             }
         }
-        let name = fit(&self.name, WIDTH - x - SAMPLE_WIDTH, 13.0);
+        let name = fit(&self.name, WIDTH - x - SAMPLE_WIDTH, TEXT);
         drawing.text("", [x + SAMPLE_WIDTH + 1.0, y + 4.5], Anchor::Start, &name);
     }
 }
@@ -158,7 +161,7 @@ fn arrange(entries: &[Entry]) -> Vec<Vec<(f64, &Entry)>> {
         if let Some(row) = rows.last_mut() {
             row.push((next, entry));
         }
-        next += entry.width() + 14.0;
+        next += entry.width() + 8.0;
     }
     rows
 }

@@ -180,7 +180,7 @@ pub struct Group {
     /// Half the height of each bar's error whisker.
     #[serde(default, deserialize_with = "optional_numbers")]
     pub errors: Option<Vec<f64>>,
-    /// Published values to compare with, drawn as marks.
+    /// Published values to compare with, drawn as dashed outlines.
     #[serde(default, deserialize_with = "optional_numbers")]
     pub reference: Option<Vec<f64>>,
 }

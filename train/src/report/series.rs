@@ -61,8 +61,8 @@ pub(super) fn figure(series: &Series, folder: &Folder, id: String) -> Option<Fig
         curves,
         targets,
     };
-    let seeds = measured.iter().map(Vec::len).max().unwrap_or(0);
-    Some(Figure { title: series.label.clone(), caption: caption(seeds, window, cut), drawing: plot.draw() })
+    let caption = caption(&measured, window, cut);
+    Some(Figure { title: series.label.clone(), caption, drawing: plot.draw() })
 }
 
 /// The mean, and the lowest and highest value, at the steps where every seed has a value.
@@ -150,27 +150,36 @@ fn range(curves: &[Curve], targets: &[Target], scale: Scale) -> (Vec<f64>, bool)
     shown.extend(inner);
     let low = shown.iter().copied().fold(f64::INFINITY, f64::min);
     let high = shown.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let cut = room(lowest.min(low), highest.max(high)) > 1.3 * room(low, high);
+    let cut = room(lowest.min(low), highest.max(high)) > 2.0 * room(low, high);
     if !cut {
         shown.extend([lowest, highest]);
     }
     (shown, cut)
 }
 
-fn caption(seeds: usize, window: Option<u64>, cut: bool) -> String {
-    let mut caption = match (seeds, window) {
+/// Says what the lines and areas are.
+fn caption(measured: &[Vec<Points>], window: Option<u64>, cut: bool) -> String {
+    let counts = || measured.iter().map(Vec::len).filter(|&count| count > 0);
+    let (fewest, most) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
+    let seeds = if fewest == most { format!("{most} seeds") } else { format!("{fewest} to {most} seeds") };
+    let mut caption = match (most, window) {
         (1, None) => "One seed, as measured.".to_owned(),
         (1, Some(window)) => {
-            format!("One seed, smoothed by a centred mean over {window} steps; faint: as measured.")
+            format!("One seed, smoothed by a centred mean over {window} steps. Faint: as measured.")
         }
-        (_, None) => {
-            format!("Line: mean over {seeds} seeds. Shaded: lowest to highest seed. Faint: each seed.")
-        }
+        (_, None) => format!("Line: mean over {seeds}. Shaded: lowest to highest seed. Faint: each seed."),
         (_, Some(window)) => format!(
-            "Line: mean over {seeds} seeds, smoothed by a centred mean over {window} steps. Shaded: lowest to \
-             highest seed, smoothed alike. Faint: each seed as measured."
+            "Line: mean over {seeds}, smoothed by a centred mean over {window} steps. Shaded: lowest to highest \
+             seed, smoothed alike. Faint: each seed as measured."
         ),
     };
+    let uneven = |seeds: &Vec<Points>| {
+        let mut ends = seeds.iter().filter_map(|seed| seed.last().map(|point| point.0 as u64));
+        ends.next().is_some_and(|first| ends.any(|end| end != first))
+    };
+    if measured.iter().any(uneven) {
+        caption.push_str(" A mean ends where the first of its seeds ends.");
+    }
     if cut {
         caption.push_str(" Single spikes leave the chart.");
     }
@@ -194,6 +203,18 @@ mod tests {
     fn the_mean_ends_where_a_seed_ends() {
         let (mean, _) = spread(&[vec![(1.0, 1.0), (2.0, 9.0)], vec![(1.0, 2.0)]]);
         assert_eq!(mean, [(1.0, 1.5)]);
+    }
+
+    #[test]
+    fn the_caption_says_what_is_uneven() {
+        let whole = vec![vec![(1.0, 1.0), (2.0, 1.0)]; 2];
+        assert!(caption(&[whole.clone()], None, false).contains("mean over 2 seeds"));
+        assert!(!caption(&[whole.clone()], None, false).contains("ends"));
+        let stopped = vec![vec![(1.0, 1.0), (2.0, 1.0)], vec![(1.0, 1.0)], vec![(1.0, 1.0)]];
+        let uneven = caption(&[whole, stopped], Some(7), true);
+        for part in ["2 to 3 seeds", "over 7 steps", "where the first of its seeds ends", "spikes"] {
+            assert!(uneven.contains(part), "{uneven}");
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Interval {
     /// The interval in percent, as shares are shown.
     pub fn percent(&self) -> String {
         match self.half {
-            Some(half) => format!("{:.0}% ± {:.0}", 100.0 * self.mean, 100.0 * half),
+            Some(half) => format!("{:.0} ± {:.0}%", 100.0 * self.mean, 100.0 * half),
             None => format!("{:.0}%", 100.0 * self.mean),
         }
     }
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(print(12.34, None), "12.3");
         assert_eq!(print(2.13e-4, Some(1.2e-5)), "(2.13 ± 0.12)e-4");
         assert_eq!(print(0.0, None), "0.00");
-        assert_eq!(Interval { mean: 0.97, half: Some(0.031), count: 3 }.percent(), "97% ± 3");
+        assert_eq!(Interval { mean: 0.97, half: Some(0.031), count: 3 }.percent(), "97 ± 3%");
     }
 
     #[test]

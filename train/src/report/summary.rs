@@ -119,3 +119,56 @@ impl SeriesSummary {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::RunFolder;
+
+    const BAND: &str = r#"[{"key": "entropy", "label": "entropy", "band": {"aent": [0.1, 0.2]}}]"#;
+
+    #[test]
+    fn figures_are_means_over_seeds_of_the_first_value_and_of_the_end() {
+        let folder = RunFolder::new(&[0, 1], 40, BAND);
+        // The end is the mean over steps 39 and 40: 2 and 6 here, 4 and 4 there.
+        folder.metrics("aent", 0, &[(1, 1.0), (38, 100.0), (39, 2.0), (40, 6.0)]);
+        folder.metrics("aent", 1, &[(1, 3.0), (39, 3.0), (40, 3.0)]);
+        let figures = folder.summary().specs[0].series[0].clone();
+        assert_eq!(figures.first.unwrap().mean, 2.0);
+        let last = figures.last.unwrap();
+        assert_eq!(last.mean, 3.5);
+        // Two values one apart: standard error 1/2, t(1) = 12.7062.
+        assert!((last.half.unwrap() - 12.7062 / 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_share_in_the_band_counts_both_edges() {
+        let folder = RunFolder::new(&[0], 4, BAND);
+        folder.metrics("aent", 0, &[(1, 0.05), (2, 0.1), (3, 0.2), (4, 0.3)]);
+        folder.metrics("none", 0, &[(1, 0.15)]);
+        let summary = folder.summary();
+        assert_eq!(summary.specs[0].series[0].in_band.unwrap().mean, 0.5);
+        assert_eq!(summary.specs[1].series[0].in_band, None);
+    }
+
+    #[test]
+    fn a_missing_seed_is_named_and_left_out_of_the_means() {
+        let folder = RunFolder::new(&[0, 1], 2, BAND);
+        folder.metrics("aent", 0, &[(1, 5.0), (2, 7.0)]);
+        folder.metrics("none", 0, &[(1, 5.0), (2, 7.0)]);
+        folder.metrics("none", 1, &[(1, 5.0)]);
+        let summary = folder.summary();
+        assert_eq!(summary.specs[0].seeds, 1);
+        assert_eq!(summary.specs[0].series[0].last, Some(Interval { mean: 7.0, half: None, count: 1 }));
+        assert_eq!(summary.unfinished, ["aent, seed 1: not begun", "none, seed 1: stopped at step 1 of 2"]);
+    }
+
+    #[test]
+    fn the_table_has_a_dash_where_a_spec_has_no_figure() {
+        let folder = RunFolder::new(&[0], 2, BAND);
+        folder.metrics("aent", 0, &[(1, 0.15), (2, 0.25)]);
+        let table = folder.summary().table(&serde_json::from_str::<Vec<Series>>(BAND).unwrap());
+        assert_eq!(table.head, ["spec", "entropy, start", "entropy, end", "steps with entropy in its band"]);
+        assert_eq!(table.rows, [["aent", "0.150", "0.250", "50%"], ["none", "–", "–", "–"]]);
+    }
+}

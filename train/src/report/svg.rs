@@ -8,9 +8,6 @@ pub(super) const STYLE: &str = include_str!("svg.css");
 /// How many spec colours the style sheet has.
 pub(super) const COLOURS: usize = 8;
 
-/// The average width of a letter, as a share of the font's size, on the generous side.
-const LETTER: f64 = 0.56;
-
 /// Elements drawn so far on a canvas of fixed size.
 #[derive(Debug, Clone)]
 pub(super) struct Drawing {
@@ -184,18 +181,34 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// About how wide a text is.
+/// About how wide a text is, on the generous side: the page's font is the reader's.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
-    text.chars().count() as f64 * LETTER * size
+    size * text.chars().map(letter_width).sum::<f64>()
 }
 
 /// The text, shortened with an ellipsis to about `width`.
 pub(super) fn fit(text: &str, width: f64, size: f64) -> String {
-    let room = (width / (LETTER * size)) as usize;
-    if text.chars().count() <= room {
+    if text_width(text, size) <= width {
         return text.into();
     }
-    text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+    let mut room = width / size - letter_width('…');
+    let kept = text.chars().take_while(|&letter| {
+        room -= letter_width(letter);
+        room >= 0.0
+    });
+    kept.chain(['…']).collect()
+}
+
+/// The width of a letter as a share of the font's size.
+fn letter_width(letter: char) -> f64 {
+    match letter {
+        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '|' | '!' | ' ' | '\'' => 0.3,
+        'f' | 'r' | 't' | '(' | ')' | '-' | '/' | '[' | ']' => 0.42,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' | '…' => 0.95,
+        'A'..='Z' | '_' => 0.7,
+        letter if letter as u32 >= 0x1100 => 1.05,
+        _ => 0.6,
+    }
 }
 
 /// Path data, relative and in tenths, which takes half the room of absolute places.
