@@ -1,5 +1,7 @@
 //! Colours for a spec's text on the page, without a script and without judging the text.
 
+use std::fmt::Write;
+
 use super::svg::escape;
 
 const KEYWORDS: [&str; 12] =
@@ -25,7 +27,7 @@ pub(super) fn highlight(text: &str) -> String {
         if class.is_empty() {
             page.push_str(&escape(part));
         } else {
-            page.push_str(&format!(r#"<span class="{class}">{}</span>"#, escape(part)));
+            let _ = write!(page, r#"<span class="{class}">{}</span>"#, escape(part));
         }
         rest = after;
     }

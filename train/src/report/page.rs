@@ -101,13 +101,14 @@ fn figures(run: &Run, summary: &Summary) -> String {
     let seeds = summary.specs.iter().map(|spec| spec.seeds).max().unwrap_or(0);
     let mut note =
         String::from("Start is the first measured value, end the mean over the last 5% of the steps. ");
-    note.push_str(&if seeds > 1 {
-        format!(
+    let _ = if seeds > 1 {
+        write!(
+            note,
             "Each number is the mean over {seeds} seeds ± half the width of its 95% interval (Student’s t)."
         )
     } else {
-        "One seed was trained, so there are no intervals.".into()
-    });
+        write!(note, "One seed was trained, so there are no intervals.")
+    };
     if run.series.iter().any(|series| series.band.is_some()) {
         note.push_str(" In its band counts every step, those of a warm-up too.");
     }
@@ -122,7 +123,7 @@ fn figures(run: &Run, summary: &Summary) -> String {
         &format!(
             "<div class=\"scroll\"><table class=\"cards\">\n<thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
              <p class=\"caption\">{note}</p>\n",
-            head(&table.head)
+            tagged("th", &table.head)
         ),
     )
 }
@@ -139,14 +140,13 @@ fn picture(figure: &Figure) -> String {
 fn extra_table(table: &Table) -> String {
     let mut rows = String::new();
     for row in &table.rows {
-        let cells: String = row.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
-        let _ = writeln!(rows, "<tr>{cells}</tr>");
+        let _ = writeln!(rows, "<tr>{}</tr>", tagged("td", row));
     }
     format!(
         "<figure class=\"wide\">\n<h3>{}</h3>\n<div class=\"scroll\"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody>\n\
          </table></div>\n<figcaption>{}</figcaption>\n</figure>\n",
         escape(&table.title),
-        head(&table.head),
+        tagged("th", &table.head),
         escape(&table.caption)
     )
 }
@@ -177,7 +177,7 @@ fn settings(run: &Run) -> String {
     for (name, value) in fixed.into_iter().chain(given) {
         let _ = writeln!(rows, "<tr><th>{}</th><td>{}</td></tr>", escape(name), escape(&value));
     }
-    let notes: String = run.notes.iter().map(|note| format!("<p>{}</p>\n", escape(note))).collect();
+    let notes = tagged("p", &run.notes);
     section(
         "Settings",
         &format!(
@@ -203,8 +203,13 @@ fn name(index: usize, name: &str) -> String {
     format!("<span class=\"name\"><i class=\"c{}\"></i>{}</span>", index % COLOURS, escape(name))
 }
 
-fn head(names: &[String]) -> String {
-    names.iter().map(|name| format!("<th>{}</th>", escape(name))).collect()
+/// Each text as an element.
+fn tagged(tag: &str, texts: &[String]) -> String {
+    let mut elements = String::new();
+    for text in texts {
+        let _ = write!(elements, "<{tag}>{}</{tag}>", escape(text));
+    }
+    elements
 }
 
 fn grid(figures: impl Iterator<Item = String>) -> String {

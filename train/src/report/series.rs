@@ -110,7 +110,7 @@ fn targets(series: &Series, folder: &Folder) -> Vec<Target> {
     let mut targets: Vec<(Target, Vec<&str>)> = Vec::new();
     for (index, spec) in folder.run.specs.iter().enumerate() {
         let Some(&band) = bands.get(&spec.name) else { continue };
-        match targets.iter_mut().find(|(target, _)| target.band == band) {
+        match targets.iter_mut().find(|(target, _)| target.band.map(f64::to_bits) == band.map(f64::to_bits)) {
             Some((target, names)) => {
                 target.colour = None;
                 names.push(&spec.name);
@@ -208,8 +208,8 @@ mod tests {
     #[test]
     fn the_caption_says_what_is_uneven() {
         let whole = vec![vec![(1.0, 1.0), (2.0, 1.0)]; 2];
-        assert!(caption(&[whole.clone()], None, false).contains("mean over 2 seeds"));
-        assert!(!caption(&[whole.clone()], None, false).contains("ends"));
+        assert!(caption(std::slice::from_ref(&whole), None, false).contains("mean over 2 seeds"));
+        assert!(!caption(std::slice::from_ref(&whole), None, false).contains("ends"));
         let stopped = vec![vec![(1.0, 1.0), (2.0, 1.0)], vec![(1.0, 1.0)], vec![(1.0, 1.0)]];
         let uneven = caption(&[whole, stopped], Some(7), true);
         for part in ["2 to 3 seeds", "over 7 steps", "where the first of its seeds ends", "spikes"] {
