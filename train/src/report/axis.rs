@@ -94,7 +94,7 @@ fn round_step(least: f64) -> f64 {
 
 /// A mark's text, with as many decimals as neighbouring marks need to differ.
 fn label(value: f64, step: f64, largest: f64) -> String {
-    if !(1e-3..1e7).contains(&largest) {
+    if !(1e-3..1e6).contains(&largest) {
         return if value == 0.0 { "0".into() } else { scientific(value) };
     }
     let decimals = (0..9).find(|&decimals| {

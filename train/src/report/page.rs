@@ -54,17 +54,16 @@ fn header(run: &Run) -> String {
         escape(&run.created),
         escape(&run.title)
     );
-    let several = |count: usize, one: &str, many: &str| {
-        if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
-    };
-    let _ = write!(
+    let who =
+        if run.specs.len() == 1 { "One spec was".into() } else { format!("{} specs were", run.specs.len()) };
+    let with = if run.seeds.len() == 1 { "seed" } else { "the seeds" };
+    let _ = writeln!(
         text,
-        "{} trained on the task <b>{}</b> with the same {} ({}), {} steps each. Only the loss differs:</p>\n<ul class=\"who\">\n",
-        several(run.specs.len(), "spec was", "specs were"),
+        "{who} trained on the task <b>{}</b> with {with} {}, {} steps each.{}</p>\n<ul class=\"who\">",
         escape(&run.task),
-        several(run.seeds.len(), "seed", "seeds"),
-        escape(&seeds.join(", ")),
-        run.steps
+        seeds.join(", "),
+        run.steps,
+        if run.specs.len() > 1 { " Only the loss differs:" } else { "" }
     );
     for (index, spec) in run.specs.iter().enumerate() {
         let _ = writeln!(text, "<li>{} <span>{}</span></li>", name(index, &spec.name), escape(&spec.summary));
@@ -110,7 +109,7 @@ fn figures(run: &Run, summary: &Summary) -> String {
         write!(note, "One seed was trained, so there are no intervals.")
     };
     if run.series.iter().any(|series| series.band.is_some()) {
-        note.push_str(" In its band counts every step, those of a warm-up too.");
+        note.push_str(" The share in a band counts every step, those of a warm-up too.");
     }
     if !summary.unfinished.is_empty() {
         note.push_str(" A seed that stopped early counts with the figures of where it stopped.");

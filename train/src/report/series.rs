@@ -122,7 +122,7 @@ fn targets(series: &Series, folder: &Folder) -> Vec<Target> {
     }
     let named = targets.into_iter().map(|(target, names)| {
         let [low, high] = target.band;
-        Target { name: format!("target of {}: {low} to {high}", names.join(", ")), ..target }
+        Target { name: format!("target {low} to {high} ({})", names.join(", ")), ..target }
     });
     named.collect()
 }
