@@ -68,7 +68,13 @@ pub const FIELDS: &[Field] = &[
         gradient: true,
         ..field("values", Type::TOKEN, Unit::Reward, Interval::ALL, "the critic's values")
     },
-    field("old_values", Type::TOKEN, Unit::Reward, Interval::ALL, "the critic's values at the start of the update"),
+    field(
+        "old_values",
+        Type::TOKEN,
+        Unit::Reward,
+        Interval::ALL,
+        "the critic's values at the start of the update",
+    ),
     field("returns", Type::TOKEN, Unit::Reward, Interval::ALL, "the critic's targets"),
     field("rewards", Type::SEQ, Unit::Reward, Interval::ALL, "one per sequence"),
     field("group", Type::SEQ, Unit::Unknown, Interval::ALL, "int64: which prompt a sample answers"),

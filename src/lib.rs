@@ -2,9 +2,9 @@
 
 mod control;
 pub mod diag;
+pub mod fields;
 pub mod interval;
 pub mod kernels;
-pub mod fields;
 mod near;
 pub mod plugin;
 pub mod program;

@@ -129,7 +129,9 @@ impl Builder {
 
     /// `clamp(x, lo, hi)`
     pub fn clamp(&mut self, x: NodeId, lo: NodeId, hi: NodeId, span: Span) -> NodeId {
-        if let (Some(x), Some(lo), Some(hi)) = (self.as_constant(x), self.as_constant(lo), self.as_constant(hi)) {
+        if let (Some(x), Some(lo), Some(hi)) =
+            (self.as_constant(x), self.as_constant(lo), self.as_constant(hi))
+        {
             return self.constant(x.max(lo).min(hi), span);
         }
         let (value, low, high) = (self.node(x), self.node(lo), self.node(hi));
@@ -155,7 +157,13 @@ impl Builder {
     }
 
     /// A term's value.
-    pub fn term(&mut self, object: Object<dyn Term>, inputs: Vec<NodeId>, rows: Vec<NodeId>, span: Span) -> NodeId {
+    pub fn term(
+        &mut self,
+        object: Object<dyn Term>,
+        inputs: Vec<NodeId>,
+        rows: Vec<NodeId>,
+        span: Span,
+    ) -> NodeId {
         let signature = object.value.signature();
         let index = intern(&mut self.terms, &mut self.objects, object);
         let carries = |ids: &[NodeId]| ids.iter().any(|id| self.node(*id).gradient);

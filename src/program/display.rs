@@ -48,7 +48,9 @@ impl Program {
             Op::Field(name) => name.clone(),
             Op::LogProb(row) => format!("log_prob at temperature {}", row.temperature),
             Op::Row(row) => row.to_string(),
-            Op::Controller(index) => self.controllers.get(*index).map_or("?", |of| of.name.as_str()).to_owned(),
+            Op::Controller(index) => {
+                self.controllers.get(*index).map_or("?", |of| of.name.as_str()).to_owned()
+            }
             Op::Unary(UnaryFn::Neg, x) => format!("-{x}"),
             Op::Unary(function, x) => format!("{}({x})", function.as_str()),
             Op::Binary(function @ (BinaryFn::Min | BinaryFn::Max), a, b) => {

@@ -55,14 +55,18 @@ pub(super) fn binary_unit(op: BinaryFn, a: Unit, b: Unit) -> Unit {
     match (op, a, b) {
         (BinaryFn::Sub, Unit::LogProb, Unit::LogProb) => Unit::LogRatio,
         (BinaryFn::Div, Unit::Probability, Unit::Probability) => Unit::Ratio,
-        (BinaryFn::Mul, Unit::Ratio, Unit::Reward) | (BinaryFn::Mul, Unit::Reward, Unit::Ratio) => Unit::Ratio,
+        (BinaryFn::Mul, Unit::Ratio, Unit::Reward) | (BinaryFn::Mul, Unit::Reward, Unit::Ratio) => {
+            Unit::Ratio
+        }
         (BinaryFn::Mul, Unit::LogProb, Unit::Reward) | (BinaryFn::Mul, Unit::Reward, Unit::LogProb) => {
             Unit::LogProb
         }
         (BinaryFn::Add | BinaryFn::Sub | BinaryFn::Min | BinaryFn::Max, a, b) if a == b => a,
         (BinaryFn::Add | BinaryFn::Sub | BinaryFn::Mul | BinaryFn::Min | BinaryFn::Max, a, Unit::Unknown)
         | (BinaryFn::Div, a, Unit::Unknown) => a,
-        (BinaryFn::Add | BinaryFn::Sub | BinaryFn::Mul | BinaryFn::Min | BinaryFn::Max, Unit::Unknown, b) => b,
+        (BinaryFn::Add | BinaryFn::Sub | BinaryFn::Mul | BinaryFn::Min | BinaryFn::Max, Unit::Unknown, b) => {
+            b
+        }
         _ => Unit::Unknown,
     }
 }

@@ -133,10 +133,15 @@ impl Op {
     /// The nodes this one is computed from.
     pub fn operands(&self) -> Vec<NodeId> {
         match self {
-            Op::Constant(_) | Op::Boolean(_) | Op::Field(_) | Op::LogProb(_) | Op::Row(_) | Op::Controller(_) => {
-                Vec::new()
+            Op::Constant(_)
+            | Op::Boolean(_)
+            | Op::Field(_)
+            | Op::LogProb(_)
+            | Op::Row(_)
+            | Op::Controller(_) => Vec::new(),
+            Op::Unary(_, x) | Op::Quantile(x, _) | Op::TopFraction(x, _) | Op::Extra { term: x, .. } => {
+                vec![*x]
             }
-            Op::Unary(_, x) | Op::Quantile(x, _) | Op::TopFraction(x, _) | Op::Extra { term: x, .. } => vec![*x],
             Op::Binary(_, a, b) => vec![*a, *b],
             Op::Where(a, b, c) | Op::Clamp(a, b, c) => vec![*a, *b, *c],
             Op::Term { inputs, rows, .. } => inputs.iter().chain(rows).copied().collect(),
