@@ -1,10 +1,12 @@
 //! A small language for the losses of reinforcement learning on language models.
 
+mod check;
 mod control;
 pub mod diag;
 pub mod fields;
 pub mod interval;
 pub mod kernels;
+pub mod load;
 mod near;
 pub mod plugin;
 pub mod program;

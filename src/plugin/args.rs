@@ -288,3 +288,11 @@ impl<'de> Deserializer<'de> for &ArgSource {
         seq tuple tuple_struct map struct identifier ignored_any
     }
 }
+
+/// The names of an entry's constant arguments, unless serde does not tell them (a flattened struct).
+pub(crate) fn field_names<T: ?Sized>(build: Build<T>) -> Option<&'static [&'static str]> {
+    let state = Arguments { args: &[], touched: Cell::new(None), fields: RefCell::new(None) };
+    // Whether an object comes out is of no interest: the names are told before any value is read.
+    let _ = build(&mut <dyn erased_serde::Deserializer>::erase(&state));
+    state.fields.take()
+}

@@ -11,7 +11,7 @@ mod signature;
 mod traits;
 
 pub use args::{ArgError, ArgNode, ArgSource, BuildError};
-pub(crate) use args::{build, quoted, unknown_argument};
+pub(crate) use args::{build, field_names, quoted, unknown_argument};
 pub use bounds::Bounds;
 pub(crate) use context::Frame;
 pub use context::{EvalError, StepCounts, TermContext, TermValue};
