@@ -59,7 +59,11 @@ impl<'a> Checker<'a> {
                 "missing-argument",
                 format!("`{}` needs {}", callee.node, crate::plugin::quoted(&missing)),
             )
-            .help(format!("write `{}({})`", callee.node, slots.iter().map(|slot| slot.name).collect::<Vec<_>>().join(", ")));
+            .help(format!(
+                "write `{}({})`",
+                callee.node,
+                slots.iter().map(|slot| slot.name).collect::<Vec<_>>().join(", ")
+            ));
             failed = Some(self.report(message.at(callee.span)));
         }
         failed.map_or(Ok(filled), Err)
@@ -70,8 +74,9 @@ impl<'a> Checker<'a> {
         match &arg.value {
             ArgValue::Expr(expr) => Ok(expr),
             ArgValue::Range { .. } => Err(self.report(
-                Diagnostic::error("unexpected-range", arg.span, "expected a value, found a range")
-                    .help("a range is an argument of terms and controllers that ask for one, such as `target`"),
+                Diagnostic::error("unexpected-range", arg.span, "expected a value, found a range").help(
+                    "a range is an argument of terms and controllers that ask for one, such as `target`",
+                ),
             )),
         }
     }
@@ -91,8 +96,12 @@ pub(super) fn stray(callee: &Name, arg: &Arg, slots: &[Slot<'_>]) -> Diagnostic 
 }
 
 pub(super) fn positional_after_named(arg: &Arg) -> Diagnostic {
-    Diagnostic::error("positional-after-named", arg.span, "expected a named argument, found one without a name")
-        .help("arguments without names come first")
+    Diagnostic::error(
+        "positional-after-named",
+        arg.span,
+        "expected a named argument, found one without a name",
+    )
+    .help("arguments without names come first")
 }
 
 fn count(n: usize) -> String {

@@ -146,7 +146,8 @@ impl<'a> Checker<'a> {
         if matches!(name, "logits" | "actions" | "hidden" | "lm_head") {
             let help = "a formula reads the logits through a row statistic: `log_prob`, `entropy()`, `clamped_entropy(...)`";
             return Err(self.report(
-                Diagnostic::error("not-a-value", span, format!("`{name}` is not a value of the language")).help(help),
+                Diagnostic::error("not-a-value", span, format!("`{name}` is not a value of the language"))
+                    .help(help),
             ));
         }
         if super::functions::is_builtin(name) {
@@ -167,9 +168,13 @@ impl<'a> Checker<'a> {
     fn unknown_name(&mut self, name: &str, span: Span) -> super::Reported {
         if let Some(&later) = self.scope.later.get(name) {
             return self.report(
-                Diagnostic::error("used-before-definition", span, format!("`{name}` is used before it is defined"))
-                    .label(later, "it is defined here")
-                    .help("move the definition up"),
+                Diagnostic::error(
+                    "used-before-definition",
+                    span,
+                    format!("`{name}` is used before it is defined"),
+                )
+                .label(later, "it is defined here")
+                .help("move the definition up"),
             );
         }
         let mut diagnostic = Diagnostic::error("unknown-name", span, format!("there is no `{name}`"));
@@ -182,7 +187,8 @@ impl<'a> Checker<'a> {
         } else if let Some(near) = nearest(name, known) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
         } else {
-            diagnostic = diagnostic.help(format!("if the batch brings it, declare it: `input {name}: token`"));
+            diagnostic =
+                diagnostic.help(format!("if the batch brings it, declare it: `input {name}: token`"));
         }
         self.report(diagnostic)
     }
@@ -235,8 +241,12 @@ impl<'a> Checker<'a> {
         let bounds_a_ratio = self.builder.as_constant(lo).is_some_and(|lo| lo > 0.0);
         if unit == Unit::LogRatio && bounds_a_ratio {
             self.warn(
-                Diagnostic::warning("unit-mismatch", span, format!("a {unit} is clamped between positive bounds"))
-                    .help("clamp `exp(...)` of it, or give bounds around zero"),
+                Diagnostic::warning(
+                    "unit-mismatch",
+                    span,
+                    format!("a {unit} is clamped between positive bounds"),
+                )
+                .help("clamp `exp(...)` of it, or give bounds around zero"),
             );
         }
     }

@@ -38,7 +38,11 @@ pub const BUILTINS: &[Builtin] = &[
     builtin("softplus", &["x"], "`log(1 + exp(x))`"),
     builtin("detach", &["x"], "`x` without gradient"),
     builtin("quantile", &["x", "q"], "the `q` quantile over the valid tokens, or sequences, of the step"),
-    builtin("top_fraction", &["x", "p"], "whether among the largest `max(1, floor(p·n))` of the `n` valid ones"),
+    builtin(
+        "top_fraction",
+        &["x", "p"],
+        "whether among the largest `max(1, floor(p·n))` of the `n` valid ones",
+    ),
 ];
 
 /// Whether the language has a function of that name.
@@ -181,8 +185,12 @@ impl<'a> Checker<'a> {
         {
             let name = function.as_str();
             self.report(
-                Diagnostic::error("outside-domain", span, format!("`{name}` of a value that is never positive"))
-                    .help("a log-probability is a logarithm already"),
+                Diagnostic::error(
+                    "outside-domain",
+                    span,
+                    format!("`{name}` of a value that is never positive"),
+                )
+                .help("a log-probability is a logarithm already"),
             );
         }
     }
@@ -191,20 +199,22 @@ impl<'a> Checker<'a> {
     fn share(&mut self, expr: &'a crate::syntax::ast::Expr, name: &str) -> Outcome<f64> {
         let id = self.real(expr)?;
         let Some(value) = self.builder.as_constant(id) else {
-            return Err(self.report(
-                Diagnostic::error(
-                    "argument-not-constant",
-                    expr.span,
-                    format!("expected a number or a `param` for `{name}`, found a computed value"),
-                ),
-            ));
+            return Err(self.report(Diagnostic::error(
+                "argument-not-constant",
+                expr.span,
+                format!("expected a number or a `param` for `{name}`, found a computed value"),
+            )));
         };
         if (0.0..=1.0).contains(&value) {
             return Ok(value);
         }
         Err(self.report(
-            Diagnostic::error("argument-value", expr.span, format!("expected `{name}` in 0 .. 1, found {value}"))
-                .help("shares may be written as percentages: `20%`"),
+            Diagnostic::error(
+                "argument-value",
+                expr.span,
+                format!("expected `{name}` in 0 .. 1, found {value}"),
+            )
+            .help("shares may be written as percentages: `20%`"),
         ))
     }
 }

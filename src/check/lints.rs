@@ -73,8 +73,12 @@ impl Walk<'_> {
         let is_entropy = matches!(node.op, Op::Term { .. } | Op::Row(_)) && node.unit == Unit::Entropy;
         if is_entropy && coefficient.lo >= 0.0 && coefficient.hi > 0.0 {
             self.found.push(
-                Diagnostic::warning("entropy-sign", node.span, "this loss falls as the entropy falls: the bonus is a penalty")
-                    .help("a loss is minimised, so a bonus is subtracted: `- beta * token_mean(entropy)`"),
+                Diagnostic::warning(
+                    "entropy-sign",
+                    node.span,
+                    "this loss falls as the entropy falls: the bonus is a penalty",
+                )
+                .help("a loss is minimised, so a bonus is subtracted: `- beta * token_mean(entropy)`"),
             );
         }
     }
@@ -109,7 +113,10 @@ impl Walk<'_> {
                         Diagnostic::warning(
                             "undetached-weight",
                             weight.span,
-                            format!("gradient flows through this {} as well as through the {} it weights", weight.unit, value.unit),
+                            format!(
+                                "gradient flows through this {} as well as through the {} it weights",
+                                weight.unit, value.unit
+                            ),
                         )
                         .help("write `detach(...)` around the weight"),
                     );

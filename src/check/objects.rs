@@ -7,8 +7,8 @@ use crate::diag::Diagnostic;
 use crate::kernels::RowStatistic;
 use crate::near::nearest;
 use crate::plugin::{
-    AnyEntry, ArgError, ArgNode, ArgSource, Controller, ControllerEntry, Input, InputDefault, Lookup, Reduction,
-    ReductionEntry, Term, TermEntry, build, field_names, quoted, registry, unknown_argument,
+    AnyEntry, ArgError, ArgNode, ArgSource, Controller, ControllerEntry, Input, InputDefault, Lookup,
+    Reduction, ReductionEntry, Term, TermEntry, build, field_names, quoted, registry, unknown_argument,
 };
 use crate::program::{ControllerDecl, NodeId, Object};
 use crate::span::Span;
@@ -86,22 +86,29 @@ impl<'a> Checker<'a> {
                     return Err(self.report(diagnostic));
                 }
                 None => {
-                    return Err(self.report(
-                        Diagnostic::error("too-many-arguments", arg.span, "a controller's arguments have names"),
-                    ));
+                    return Err(self.report(Diagnostic::error(
+                        "too-many-arguments",
+                        arg.span,
+                        "a controller's arguments have names",
+                    )));
                 }
             }
         }
         if signature.signal && signal.is_none() {
             return Err(self.report(
-                Diagnostic::error("missing-argument", callee.span, format!("`{}` needs the argument `signal`", callee.node))
-                    .help("write `signal = token_mean(...)`: what it observes after each step"),
+                Diagnostic::error(
+                    "missing-argument",
+                    callee.span,
+                    format!("`{}` needs the argument `signal`", callee.node),
+                )
+                .help("write `signal = token_mean(...)`: what it observes after each step"),
             ));
         }
         if let (Some((id, place)), Some(target)) = (signal, signature.target) {
             let reach = self.builder.node(id).interval;
             if !reach.meets(target) {
-                let blame = made.constants.iter().find(|arg| arg.name == "target").map_or(span, |arg| arg.span);
+                let blame =
+                    made.constants.iter().find(|arg| arg.name == "target").map_or(span, |arg| arg.span);
                 self.warn(
                     Diagnostic::warning(
                         "target-out-of-reach",
@@ -115,11 +122,21 @@ impl<'a> Checker<'a> {
         }
         let index = self.controllers.len();
         let object = object(&entry.info, made.value);
-        self.controllers.push(ControllerDecl { name: name.node.clone(), object, signal: signal.map(|(id, _)| id) });
+        self.controllers.push(ControllerDecl {
+            name: name.node.clone(),
+            object,
+            signal: signal.map(|(id, _)| id),
+        });
         Ok(self.builder.controller(index, signature.interval, name.span))
     }
 
-    fn term(&mut self, entry: &'static TermEntry, callee: &Name, args: &'a [Arg], span: Span) -> Outcome<NodeId> {
+    fn term(
+        &mut self,
+        entry: &'static TermEntry,
+        callee: &Name,
+        args: &'a [Arg],
+        span: Span,
+    ) -> Outcome<NodeId> {
         let made: Made<'a, dyn Term> = self.make(entry.build, callee, args)?;
         self.check_object(made.value.check(), callee, &made.constants)?;
         let signature = made.value.signature();
@@ -150,8 +167,12 @@ impl<'a> Checker<'a> {
         let signature = made.value.signature();
         let Some(operand) = position.map(|position| &args[position]) else {
             return Err(self.report(
-                Diagnostic::error("missing-argument", callee.span, format!("`{}` needs a value to reduce", callee.node))
-                    .help(format!("write `{}(x)`", callee.node)),
+                Diagnostic::error(
+                    "missing-argument",
+                    callee.span,
+                    format!("`{}` needs a value to reduce", callee.node),
+                )
+                .help(format!("write `{}(x)`", callee.node)),
             ));
         };
         let expr = self.expression_argument(operand)?;
@@ -166,11 +187,18 @@ impl<'a> Checker<'a> {
             let (from, node) = (signature.from, &callee.node);
             let first = if from.shape == Shape::Seq { "seq_mean" } else { "token_mean" };
             return Err(self.report(
-                Diagnostic::error("shape-mismatch", expr.span, format!("expected a `{from}` for `{node}`, found `{found}`"))
-                    .help(format!("reduce it first: `{node}({first}(...))`")),
+                Diagnostic::error(
+                    "shape-mismatch",
+                    expr.span,
+                    format!("expected a `{from}` for `{node}`, found `{found}`"),
+                )
+                .help(format!("reduce it first: `{node}({first}(...))`")),
             ));
         }
-        if found.shape < signature.from.shape && self.builder.as_constant(id).is_none() && found.shape == Shape::Scalar {
+        if found.shape < signature.from.shape
+            && self.builder.as_constant(id).is_none()
+            && found.shape == Shape::Scalar
+        {
             self.warn(
                 Diagnostic::warning(
                     "reduced-scalar",
@@ -199,7 +227,9 @@ impl<'a> Checker<'a> {
                         callee.span,
                         format!("`{name}` is registered by {}", quoted(&owners)),
                     )
-                    .help("a plugin's names should begin with its own: `acme::my_term`; link only one of them"),
+                    .help(
+                        "a plugin's names should begin with its own: `acme::my_term`; link only one of them",
+                    ),
                 ))
             }
             Lookup::Unknown => {
@@ -216,18 +246,25 @@ impl<'a> Checker<'a> {
                 }
                 if self.scope.names.contains_key(name) || crate::fields::find(name).is_some() {
                     return Err(self.report(
-                        Diagnostic::error("not-a-function", callee.span, format!("`{name}` is a value, not a function"))
-                            .help("leave the parentheses out"),
+                        Diagnostic::error(
+                            "not-a-function",
+                            callee.span,
+                            format!("`{name}` is a value, not a function"),
+                        )
+                        .help("leave the parentheses out"),
                     ));
                 }
-                let mut diagnostic =
-                    Diagnostic::error("unknown-name", callee.span, format!("there is no function or term `{name}`"));
+                let mut diagnostic = Diagnostic::error(
+                    "unknown-name",
+                    callee.span,
+                    format!("there is no function or term `{name}`"),
+                );
                 let functions = self.scope.functions.iter().map(|function| function.name);
                 let builtins = super::functions::BUILTINS.iter().map(|builtin| builtin.name);
                 if let Some(hint) = registry().link_hint(name) {
                     diagnostic = diagnostic.help(hint);
-                } else if let Some(near) = nearest(name, functions.chain(builtins))
-                    .or_else(|| registry().nearest(name))
+                } else if let Some(near) =
+                    nearest(name, functions.chain(builtins)).or_else(|| registry().nearest(name))
                 {
                     diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
                 } else {
@@ -328,7 +365,9 @@ impl<'a> Checker<'a> {
                     Diagnostic::error(
                         "argument-not-constant",
                         expr.span,
-                        format!("expected a number or a `param` for `{name}`, found a `{ty}` that is computed"),
+                        format!(
+                            "expected a number or a `param` for `{name}`, found a `{ty}` that is computed"
+                        ),
                     )
                     .help("what is computed can be multiplied into the formula instead"),
                 ))
@@ -336,7 +375,12 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn check_object(&mut self, result: Result<(), ArgError>, callee: &Name, constants: &[ArgNode]) -> Outcome<()> {
+    fn check_object(
+        &mut self,
+        result: Result<(), ArgError>,
+        callee: &Name,
+        constants: &[ArgNode],
+    ) -> Outcome<()> {
         let Err(error) = result else { return Ok(()) };
         let span = constants.iter().find(|arg| arg.name == error.arg).map_or(callee.span, |arg| arg.span);
         let mut diagnostic = Diagnostic::error(error.id, span, error.message);
@@ -377,7 +421,8 @@ impl<'a> Checker<'a> {
                     failed = Some(self.report(Diagnostic::error("duplicate-argument", arg.span, message)));
                 }
                 (None, Some(name)) => {
-                    let known: Vec<&str> = fields.iter().copied().chain(inputs.iter().map(|input| input.name)).collect();
+                    let known: Vec<&str> =
+                        fields.iter().copied().chain(inputs.iter().map(|input| input.name)).collect();
                     let diagnostic = unknown_argument(&callee.node, &name.node, &known).at(name.span);
                     failed = Some(self.report(diagnostic));
                 }
@@ -401,7 +446,13 @@ impl<'a> Checker<'a> {
         failed.map_or(Ok(nodes), Err)
     }
 
-    fn input_node(&mut self, callee: &Name, input: &Input, given: Option<&'a Expr>, span: Span) -> Outcome<NodeId> {
+    fn input_node(
+        &mut self,
+        callee: &Name,
+        input: &Input,
+        given: Option<&'a Expr>,
+        span: Span,
+    ) -> Outcome<NodeId> {
         if let Some(expr) = given {
             let id = self.of_kind(expr, input.ty.kind)?;
             let found = self.builder.node(id).ty;
@@ -411,7 +462,10 @@ impl<'a> Checker<'a> {
                 Err(self.report(Diagnostic::error(
                     "shape-mismatch",
                     expr.span,
-                    format!("expected a `{}` for `{}` of `{}`, found `{found}`", input.ty, input.name, callee.node),
+                    format!(
+                        "expected a `{}` for `{}` of `{}`, found `{found}`",
+                        input.ty, input.name, callee.node
+                    ),
                 )))
             };
         }
@@ -447,7 +501,12 @@ impl<'a> Checker<'a> {
 }
 
 fn object<T: ?Sized + serde::Serialize>(info: &crate::plugin::Info, value: Box<T>) -> Object<T> {
-    Object { name: info.name.to_owned(), owner: info.owner.to_owned(), version: info.version.to_owned(), value }
+    Object {
+        name: info.name.to_owned(),
+        owner: info.owner.to_owned(),
+        version: info.version.to_owned(),
+        value,
+    }
 }
 
 fn in_words(interval: crate::interval::Interval) -> String {

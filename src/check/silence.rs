@@ -22,7 +22,9 @@ pub(super) fn apply(found: &mut Diagnostics, bundle: &Bundle) {
     }
     found.retain(|diagnostic| {
         diagnostic.severity == Severity::Error
-            || !allowed.iter().any(|allow| allow.id == diagnostic.id && covers(allow.covered, diagnostic.span))
+            || !allowed
+                .iter()
+                .any(|allow| allow.id == diagnostic.id && covers(allow.covered, diagnostic.span))
     });
     for diagnostic in wrong {
         found.push(diagnostic);
@@ -49,13 +51,18 @@ fn read<'a>(
     };
     let Some(ids) = ids.strip_suffix(')').filter(|ids| !ids.trim().is_empty()) else {
         wrong.push(
-            Diagnostic::warning("unknown-directive", span, "expected `allow(lint-id)` or `allow-file(lint-id)` after `aent:`")
-                .help("for example `# aent: allow(unused-let)`"),
+            Diagnostic::warning(
+                "unknown-directive",
+                span,
+                "expected `allow(lint-id)` or `allow-file(lint-id)` after `aent:`",
+            )
+            .help("for example `# aent: allow(unused-let)`"),
         );
         return;
     };
     let text = bundle.sources.get(source).text();
-    let covered = if whole_file { Span::new(source, 0, text.len()) } else { statement_of(bundle, source, span) };
+    let covered =
+        if whole_file { Span::new(source, 0, text.len()) } else { statement_of(bundle, source, span) };
     for id in ids.split(',').map(str::trim) {
         match crate::diag::codes::find(id) {
             Some(code) if code.is_lint => allowed.push(Allow { covered, id }),
@@ -84,7 +91,8 @@ fn statement_of(bundle: &Bundle, source: SourceId, comment: Span) -> Span {
     let found = if behind_code {
         statements.iter().rev().find(|statement| statement.span.start <= comment.start)
     } else {
-        let within = statements.iter().find(|of| of.span.start <= comment.start && comment.start < of.span.end);
+        let within =
+            statements.iter().find(|of| of.span.start <= comment.start && comment.start < of.span.end);
         within.or_else(|| statements.iter().find(|statement| statement.span.start >= comment.end))
     };
     found.map_or(comment, |statement| statement.span)

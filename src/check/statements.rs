@@ -6,9 +6,9 @@ use crate::diag::Diagnostic;
 use crate::fields;
 use crate::interval::Interval;
 use crate::program::{InputDecl, Param};
+use crate::span::Spanned;
 use crate::span::{SourceId, Span};
 use crate::syntax::ast::{Expr, Name, Number, Statement, StatementKind};
-use crate::span::Spanned;
 use crate::types::{Kind, Shape, Type};
 use std::collections::HashSet;
 
@@ -49,8 +49,14 @@ impl<'a> Checker<'a> {
         }
         if self.loss.is_none() {
             let end = self.bundle.sources.get(root).text().trim_end().len();
-            let diagnostic = Diagnostic::error("missing-loss", Span::new(root, end, end), "expected a `loss`, found none")
-                .help("write `loss = ...`; a file that only others import is checked with the file that imports it");
+            let diagnostic = Diagnostic::error(
+                "missing-loss",
+                Span::new(root, end, end),
+                "expected a `loss`, found none",
+            )
+            .help(
+                "write `loss = ...`; a file that only others import is checked with the file that imports it",
+            );
             // A file that could not be read or parsed has worse problems.
             if self.bundle.diagnostics.is_empty() {
                 self.report(diagnostic);
@@ -89,7 +95,9 @@ impl<'a> Checker<'a> {
         let root = source == SourceId(0);
         match &statement.kind {
             StatementKind::Param { .. } | StatementKind::Set { .. } | StatementKind::Import { .. } => {}
-            StatementKind::Input { name, shape, kind } => self.input(name, Type { shape: *shape, kind: *kind }),
+            StatementKind::Input { name, shape, kind } => {
+                self.input(name, Type { shape: *shape, kind: *kind })
+            }
             StatementKind::Fn { name, params, body } => {
                 for (index, param) in params.iter().enumerate() {
                     if let Some(first) = params[..index].iter().find(|of| of.name.node == param.name.node) {
@@ -205,8 +213,12 @@ impl<'a> Checker<'a> {
     fn setting(&mut self, name: &'a Name, value: &'a Expr) {
         if name.node != "temperature" {
             self.report(
-                Diagnostic::error("unknown-setting", name.span, format!("there is no setting `{}`", name.node))
-                    .help("the one setting is `temperature`"),
+                Diagnostic::error(
+                    "unknown-setting",
+                    name.span,
+                    format!("there is no setting `{}`", name.node),
+                )
+                .help("the one setting is `temperature`"),
             );
             return;
         }
@@ -225,8 +237,12 @@ impl<'a> Checker<'a> {
                 }
                 None => {
                     self.report(
-                        Diagnostic::error("invalid-temperature", value.span, "expected a number or a `param`")
-                            .help("the temperature is fixed before a program runs"),
+                        Diagnostic::error(
+                            "invalid-temperature",
+                            value.span,
+                            "expected a number or a `param`",
+                        )
+                        .help("the temperature is fixed before a program runs"),
                     );
                 }
             },
@@ -298,8 +314,12 @@ impl<'a> Checker<'a> {
         }
         let reduction = if ty.shape == Shape::Token { "token_mean" } else { "batch_mean" };
         Err(self.report(
-            Diagnostic::error("shape-mismatch", value.span, format!("expected a `scalar` for {what}, found `{ty}`"))
-                .help(format!("reduce it first, as in `{reduction}(...)`")),
+            Diagnostic::error(
+                "shape-mismatch",
+                value.span,
+                format!("expected a `scalar` for {what}, found `{ty}`"),
+            )
+            .help(format!("reduce it first, as in `{reduction}(...)`")),
         ))
     }
 
@@ -320,13 +340,17 @@ impl<'a> Checker<'a> {
         if keyword == "fn" {
             if super::functions::is_builtin(&name.node) {
                 let message = format!("`{}` is a function of the language", name.node);
-                self.report(Diagnostic::error("duplicate-name", name.span, message).help("take another name"));
+                self.report(
+                    Diagnostic::error("duplicate-name", name.span, message).help("take another name"),
+                );
                 return;
             }
             if let crate::plugin::Lookup::Found(entry) = crate::plugin::registry().find(&name.node) {
                 let (kind, owner) = (entry.kind(), entry.info().owner);
                 let message = format!("`{}` is a {kind} of `{owner}`", name.node);
-                self.report(Diagnostic::error("duplicate-name", name.span, message).help("take another name"));
+                self.report(
+                    Diagnostic::error("duplicate-name", name.span, message).help("take another name"),
+                );
                 return;
             }
         }
