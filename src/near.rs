@@ -1,7 +1,7 @@
 //! Names that were probably meant.
 
 /// The candidate that is spelled most like `name`, if one is near enough to be a slip of the finger.
-pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > 64 {
         return None;
     }

@@ -133,7 +133,7 @@ impl<'a> Checker<'a> {
             binding.used = true;
             return match binding.meaning.clone() {
                 Meaning::Value(value) => Ok(value),
-                Meaning::Poisoned | Meaning::Pending(_) => Err(super::Reported),
+                Meaning::Poisoned => Err(super::Reported),
                 Meaning::Function(_) => Err(self.report(
                     Diagnostic::error("not-a-value", span, format!("`{name}` is a function, not a value"))
                         .help(format!("call it: `{name}(...)`")),

@@ -46,7 +46,7 @@ pub const BUILTINS: &[Builtin] = &[
 ];
 
 /// Whether the language has a function of that name.
-pub fn is_builtin(name: &str) -> bool {
+pub(super) fn is_builtin(name: &str) -> bool {
     find(name).is_some()
 }
 

@@ -10,6 +10,8 @@ mod scope;
 mod silence;
 mod statements;
 
+pub use functions::{BUILTINS, Builtin};
+
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::load::Bundle;
 use crate::program::{Builder, ControllerDecl, InputDecl, NodeId, Param, Program};
@@ -24,7 +26,7 @@ const MAX_NODES: usize = 20_000;
 const MAX_CALL_DEPTH: usize = 48;
 
 /// Checks the files of a bundle. The program is there when nothing found is an error.
-pub fn check(bundle: Bundle, overrides: &BTreeMap<String, f64>) -> (Option<Program>, Bundle) {
+pub(crate) fn check(bundle: Bundle, overrides: &BTreeMap<String, f64>) -> (Option<Program>, Bundle) {
     let mut checker = Checker::new(&bundle, overrides);
     checker.run();
     let program = checker.finish();

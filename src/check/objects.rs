@@ -7,8 +7,8 @@ use crate::diag::Diagnostic;
 use crate::kernels::RowStatistic;
 use crate::near::nearest;
 use crate::plugin::{
-    AnyEntry, ArgError, ArgNode, ArgSource, Controller, ControllerEntry, Input, InputDefault, Lookup,
-    Reduction, ReductionEntry, Term, TermEntry, build, field_names, quoted, registry, unknown_argument,
+    AnyEntry, ArgError, ArgNode, ArgSource, ControllerEntry, Input, InputDefault, Lookup, Reduction,
+    ReductionEntry, Term, TermEntry, build, field_names, quoted, registry, unknown_argument,
 };
 use crate::program::{ControllerDecl, NodeId, Object};
 use crate::span::Span;
@@ -517,6 +517,3 @@ fn in_words(interval: crate::interval::Interval) -> String {
         (false, false) => "every number".to_owned(),
     }
 }
-
-#[expect(unused_imports, reason = "named in the documentation of this file")]
-use Controller as _;

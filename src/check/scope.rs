@@ -7,22 +7,19 @@ use std::collections::BTreeMap;
 
 /// What a name stands for.
 #[derive(Clone, Debug)]
-pub(super) enum Meaning<'a> {
+pub(super) enum Meaning {
     /// A `let`, `param`, `input` or `controller`.
     Value(Value),
     /// A `fn`, by its number.
     Function(usize),
     /// Something that failed to check; its uses are not blamed again.
     Poisoned,
-    /// A controller whose value is being defined.
-    #[expect(dead_code, reason = "kept for the message of a controller that reads itself")]
-    Pending(&'a str),
 }
 
 /// A name and where it was given.
 #[derive(Clone, Debug)]
-pub(super) struct Binding<'a> {
-    pub meaning: Meaning<'a>,
+pub(super) struct Binding {
+    pub meaning: Meaning,
     /// `let`, `param`, `input`, `controller` or `fn`.
     pub keyword: &'static str,
     pub span: Span,
@@ -40,7 +37,7 @@ pub(super) struct Function<'a> {
 /// All names given so far.
 #[derive(Debug, Default)]
 pub(super) struct Scope<'a> {
-    pub names: BTreeMap<&'a str, Binding<'a>>,
+    pub names: BTreeMap<&'a str, Binding>,
     pub functions: Vec<Function<'a>>,
     /// Names that a statement further down gives, with the place, for a better message.
     pub later: BTreeMap<&'a str, Span>,

@@ -6,8 +6,7 @@ use crate::diag::Diagnostic;
 use crate::fields;
 use crate::interval::Interval;
 use crate::program::{InputDecl, Param};
-use crate::span::Spanned;
-use crate::span::{SourceId, Span};
+use crate::span::{SourceId, Span, Spanned};
 use crate::syntax::ast::{Expr, Name, Number, Statement, StatementKind};
 use crate::types::{Kind, Shape, Type};
 use std::collections::HashSet;
@@ -35,6 +34,7 @@ impl<'a> Checker<'a> {
                 self.scope.later.entry(name.node.as_str()).or_insert(name.span);
             }
         }
+        self.poison_broken();
         for &(source, statement) in &order {
             self.statement(source, statement);
             if self.builder.nodes.len() > super::MAX_NODES {
@@ -57,8 +57,12 @@ impl<'a> Checker<'a> {
             .help(
                 "write `loss = ...`; a file that only others import is checked with the file that imports it",
             );
-            // A file that could not be read or parsed has worse problems.
-            if self.bundle.diagnostics.is_empty() {
+            // A file that could not be read, or whose `loss` could not be parsed, has worse problems.
+            let broken = &self.bundle.file(root).broken;
+            let unread = self.bundle.file(root).statements.is_empty() && !self.bundle.diagnostics.is_empty();
+            if !unread
+                && broken.iter().all(|broken| matches!(broken.keyword, Some(keyword) if keyword != "loss"))
+            {
                 self.report(diagnostic);
             }
         }
@@ -81,6 +85,17 @@ impl<'a> Checker<'a> {
                 }
             } else {
                 order.push((source, statement));
+            }
+        }
+    }
+
+    /// What a statement with a syntax error would have defined is not blamed where it is used.
+    fn poison_broken(&mut self) {
+        for file in &self.bundle.files {
+            for name in file.broken.iter().filter_map(|broken| broken.name.as_ref()) {
+                let poisoned =
+                    Binding { meaning: Meaning::Poisoned, keyword: "let", span: name.span, used: true };
+                self.scope.names.entry(&name.node).or_insert(poisoned);
             }
         }
     }
@@ -323,7 +338,7 @@ impl<'a> Checker<'a> {
         ))
     }
 
-    fn define(&mut self, name: &'a Name, keyword: &'static str, meaning: Meaning<'a>) {
+    fn define(&mut self, name: &'a Name, keyword: &'static str, meaning: Meaning) {
         self.scope.later.remove(name.node.as_str());
         if let Some(first) = self.scope.names.get(name.node.as_str()) {
             let diagnostic = duplicate(name, first.span);

@@ -72,7 +72,12 @@ impl Bundle {
             }
             Err(error) => {
                 let source = bundle.sources.add(Source::new(name.as_str(), ""));
-                bundle.files.push(File { source, statements: Vec::new(), comments: Vec::new() });
+                bundle.files.push(File {
+                    source,
+                    statements: Vec::new(),
+                    comments: Vec::new(),
+                    broken: Vec::new(),
+                });
                 bundle.diagnostics.push(Diagnostic::error(
                     "unreadable-file",
                     Span::new(source, 0, 0),
@@ -106,7 +111,10 @@ impl Load<'_> {
                 let at = error.valid_up_to();
                 let message = format!("expected UTF-8 text, found the byte 0x{:02x}", bytes[at]);
                 let diagnostic = Diagnostic::error("not-utf8", Span::new(id, at, at), message);
-                (File { source: id, statements: Vec::new(), comments: Vec::new() }, diagnostic.into())
+                (
+                    File { source: id, statements: Vec::new(), comments: Vec::new(), broken: Vec::new() },
+                    diagnostic.into(),
+                )
             }
         };
         self.bundle.diagnostics.extend(found);

@@ -23,7 +23,7 @@ pub struct TermContext<'a> {
 
 /// What all objects of one evaluation share.
 #[derive(Debug)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// `[B, T]` bool.
     pub mask: Tensor,
     /// `[B]` bool: at least one valid token.

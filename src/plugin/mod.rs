@@ -15,7 +15,7 @@ pub(crate) use args::{build, field_names, quoted, unknown_argument};
 pub use bounds::Bounds;
 pub(crate) use context::Frame;
 pub use context::{EvalError, StepCounts, TermContext, TermValue};
-pub use entry::{AnyEntry, ControllerEntry, Entry, Info, ReductionEntry, TermEntry};
+pub use entry::{AnyEntry, Build, ControllerEntry, Entry, Info, ReductionEntry, TermEntry};
 pub use introspect::{Parameter, parameters};
 pub use registry::{Lookup, Registry, registry};
 pub use signature::{ControllerSignature, Extra, Input, InputDefault, Reach, ReductionSignature, Signature};

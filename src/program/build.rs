@@ -7,7 +7,7 @@ use crate::interval::Interval;
 use crate::kernels::{Moment, RowStatistic, TokenSet};
 use crate::plugin::{Reduction, Term};
 use crate::span::Span;
-use crate::types::{Kind, Shape, Type, Unit};
+use crate::types::{Kind, Type, Unit};
 use std::collections::HashMap;
 
 /// A program under construction.
@@ -237,9 +237,4 @@ fn intern<T: ?Sized + serde::Serialize>(
         objects.push(object);
         objects.len() - 1
     })
-}
-
-/// The shape that all of several values broadcast to.
-pub(crate) fn common_shape(shapes: impl IntoIterator<Item = Shape>) -> Shape {
-    shapes.into_iter().max().unwrap_or(Shape::Scalar)
 }
