@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         session.observe(&output)?;
         println!(
             "mass outside the ten likeliest tokens: {:.3}, next weight: {:.1}",
-            output.metrics()["tail"],
+            output.metrics()?["tail"],
             session.coefficients()["weight"]
         );
     }

@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         });
         session.observe(&output)?;
 
-        let (metrics, coefficients) = (output.metrics(), session.coefficients());
+        let (metrics, coefficients) = (output.metrics()?, session.coefficients());
         println!(
             "step {step}: loss {:.4}, entropy {:.3}, next beta {:.4}",
             output.loss().double_value(&[]),

@@ -50,7 +50,7 @@ fn a_program_of_built_ins_and_plugins_steps_and_moves_its_coefficient() {
     assert!(leaves.logits.grad().abs().sum(Kind::Float).double_value(&[]) > 0.0);
     assert_eq!(session.coefficients()["beta"], 0.0);
     session.observe(&output).unwrap();
-    let up = output.metrics()["tail"] <= 0.05;
+    let up = output.metrics().unwrap()["tail"] <= 0.05;
     assert_eq!(session.coefficients()["beta"], if up { 0.1 } else { 0.0 });
 }
 
@@ -62,7 +62,7 @@ fn a_saved_program_brings_its_plugin_objects_back() {
     let restored: Program = serde_json::from_str(&saved).unwrap();
     assert_eq!(restored.to_string(), program.to_string());
     let case = sample(&smooth(Extent::exactly(2, 3, 5)), 1).remove(0);
-    let outcome = |program| Outcome::of(&mut Session::new(program), &case, Kind::Double).unwrap();
+    let outcome = |program| Outcome::of(&Session::new(program), &case, Kind::Double).unwrap();
     assert_eq!(outcome(restored), outcome(program));
 }
 
@@ -127,8 +127,7 @@ fn controllers_that_could_never_act_are_refused() {
     let band = |args: &str| format!("band(signal = token_mean(entropy()), {args})");
     let refused =
         |args: &str, words: &[&str]| assert_controller_refused(&band(args), "argument-value", words);
-    refused("target = 0.5 .. 0.1", &["`target`", "0.5 .. 0.1"]);
-    refused("target = 0.1, bounds = 1 .. 0, init = 0.5", &["`bounds`", "1 .. 0"]);
+    assert_controller_refused(&band("target = 0.5 .. 0.1"), "empty-range", &["0.5 .. 0.1"]);
     refused("target = 0.1, bounds = 1 .. 1, init = 1", &["`bounds`", "room"]);
     refused("target = 0.1, init = 2", &["`init`", "found 2"]);
     refused("target = 0.1, step = 0", &["`step`"]);

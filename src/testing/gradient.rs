@@ -16,7 +16,7 @@ const KINK: f64 = 1e-3;
 ///
 /// # Errors
 /// What differs, in words.
-pub fn gradient_matches_differences(session: &mut Session, case: &Case) -> Result<(), String> {
+pub fn gradient_matches_differences(session: &Session, case: &Case) -> Result<(), String> {
     let at = Outcome::of(session, case, Kind::Double).map_err(|error| error.to_string())?;
     let mut loss =
         |case: &Case| Outcome::loss_of(session, case, Kind::Double).map_err(|error| error.to_string());

@@ -20,20 +20,20 @@ pub struct Outcome {
 
 impl Outcome {
     /// One step on a whole batch on the CPU, with logits of the given kind.
-    pub fn of(session: &mut Session, case: &Case, kind: Kind) -> Result<Self, Error> {
+    pub fn of(session: &Session, case: &Case, kind: Kind) -> Result<Self, Error> {
         let leaves = case.leaves(kind, Device::Cpu);
         let output = session.step(&leaves.batch)?;
         output.backward()?;
-        Ok(Self::gathered(output.loss().double_value(&[]), output.metrics(), output.signals(), &[leaves]))
+        Ok(Self::gathered(output.loss().double_value(&[]), output.metrics()?, output.signals()?, &[leaves]))
     }
 
     /// The loss alone.
-    pub fn loss_of(session: &mut Session, case: &Case, kind: Kind) -> Result<f64, Error> {
+    pub fn loss_of(session: &Session, case: &Case, kind: Kind) -> Result<f64, Error> {
         Ok(session.step(&case.leaves(kind, Device::Cpu).batch)?.loss().double_value(&[]))
     }
 
     /// One step on a batch that is cut into parts before the given sequences.
-    pub fn of_parts(session: &mut Session, case: &Case, cuts: &[usize], kind: Kind) -> Result<Self, Error> {
+    pub fn of_parts(session: &Session, case: &Case, cuts: &[usize], kind: Kind) -> Result<Self, Error> {
         let ends = cuts.iter().copied().chain([case.sequences]);
         let starts = std::iter::once(0).chain(cuts.iter().copied());
         let parts: Vec<Leaves> =
@@ -46,7 +46,7 @@ impl Outcome {
             step.step(&part.batch)?.backward()?;
         }
         let output = step.finish()?;
-        Ok(Self::gathered(output.loss().double_value(&[]), output.metrics(), output.signals(), &parts))
+        Ok(Self::gathered(output.loss().double_value(&[]), output.metrics()?, output.signals()?, &parts))
     }
 
     /// The largest difference of any number from that of another outcome, relative to the larger of 1 and the

@@ -1,7 +1,7 @@
 //! Batches at the edge: nothing valid, one token, one word, ties, banned tokens.
 
 use crate::reference::{self, Set};
-use crate::{assert_near, numbers, session, step};
+use crate::{assert_near, named, numbers, session, step};
 use aent::Batch;
 use aent::testing::{Case, Extent, Outcome, sample, smooth};
 use tch::{Device, Kind, Tensor};
@@ -21,7 +21,7 @@ const EVERYTHING: &str = "
     metric largest = quantile(entropy(), 0.5)";
 
 fn outcome(case: &Case, kind: Kind) -> Outcome {
-    Outcome::of(&mut session(EVERYTHING), case, kind).unwrap()
+    Outcome::of(&session(EVERYTHING), case, kind).unwrap()
 }
 
 fn case(sequences: usize, width: usize, vocabulary: usize) -> Case {
@@ -40,7 +40,7 @@ fn row(expr: &str, logits: &[f64], kind: Kind) -> (Vec<f64>, Vec<f64>) {
         .with("response_mask", Tensor::ones([1, 1], (Kind::Bool, Device::Cpu)));
     let output = step(&format!("let value = {expr}\nloss = token_mean(value)"), &batch);
     output.backward().unwrap();
-    (numbers(&output.lets()["value"]), numbers(&logits.grad()))
+    (numbers(named(&output, "value")), numbers(&logits.grad()))
 }
 
 #[test]

@@ -19,8 +19,8 @@ fn values_are_those_of_f64_and_gradients_have_the_digits_of_their_kind() {
     for (kind, digits) in [(Kind::Float, 1e-6), (Kind::BFloat16, 2.0 / 256.0), (Kind::Half, 2.0 / 2048.0)] {
         for case in &cases {
             let case = case.rounded(kind);
-            let exact = Outcome::of(&mut session(SPEC), &case, Kind::Double).unwrap();
-            let found = Outcome::of(&mut session(SPEC), &case, kind).unwrap();
+            let exact = Outcome::of(&session(SPEC), &case, Kind::Double).unwrap();
+            let found = Outcome::of(&session(SPEC), &case, kind).unwrap();
             let numbers = |of: &Outcome| [vec![of.loss], of.metrics.values().copied().collect()].concat();
             let gap = distance(&numbers(&found), &numbers(&exact));
             assert!(gap <= 1e-5, "{kind:?}: values are off by {gap}");

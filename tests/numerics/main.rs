@@ -9,13 +9,13 @@ mod terms;
 mod worked;
 
 use aent::testing::Case;
-use aent::{Batch, Output, Session, compile};
-use std::collections::BTreeMap;
+use aent::{Batch, Options, Output, Session, compile};
 use tch::{Device, Kind, Tensor};
 
 /// A session of a program that checks.
 fn session(text: &str) -> Session {
-    Session::new(compile(text).unwrap_or_else(|failure| panic!("{failure}\nin\n{text}")))
+    let program = compile(text).unwrap_or_else(|failure| panic!("{failure}\nin\n{text}"));
+    Session::with(program, Options { lets: true, ..Options::default() })
 }
 
 fn step(text: &str, batch: &Batch) -> Output {
@@ -26,17 +26,18 @@ fn step(text: &str, batch: &Batch) -> Output {
 fn value_of(expr: &str, case: &Case) -> Vec<f64> {
     let text = format!("let value = {expr}\nloss = token_mean(log_prob)");
     let output = step(&text, &case.leaves(Kind::Double, Device::Cpu).batch);
-    numbers(&output.lets()["value"])
+    numbers(named(&output, "value"))
 }
 
 /// The value of a scalar expression, in f64.
 fn scalar_of(expr: &str, case: &Case) -> f64 {
     let text = format!("metric value = {expr}\nloss = token_mean(log_prob)");
-    metrics(&step(&text, &case.leaves(Kind::Double, Device::Cpu).batch))["value"]
+    step(&text, &case.leaves(Kind::Double, Device::Cpu).batch).metrics().unwrap()["value"]
 }
 
-fn metrics(output: &Output) -> BTreeMap<String, f64> {
-    output.metrics().clone()
+/// The `let` of that name.
+fn named<'a>(output: &'a Output, name: &str) -> &'a Tensor {
+    output.lets().find(|(of, _)| *of == name).unwrap().1
 }
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {

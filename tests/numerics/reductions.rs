@@ -91,8 +91,8 @@ fn a_deviation_of_zero_has_a_gradient_of_zero() {
     case.actions = vec![1, 1];
     case.logits = [[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]].concat();
     case.group = vec![0, 0];
-    let mut session = crate::session("loss = batch_mean(group_std(seq_sum(log_prob)))");
-    let outcome = aent::testing::Outcome::of(&mut session, &case, tch::Kind::Double).unwrap();
+    let session = crate::session("loss = batch_mean(group_std(seq_sum(log_prob)))");
+    let outcome = aent::testing::Outcome::of(&session, &case, tch::Kind::Double).unwrap();
     assert_eq!(outcome.loss, 0.0);
     assert_eq!(outcome.logits_gradient, vec![0.0; 6]);
 }

@@ -1,6 +1,6 @@
 //! Worked examples, computed once by hand and with verl's functions, to the eight digits they were written with.
 
-use crate::{assert_near, numbers, step};
+use crate::{assert_near, named, numbers, step};
 use aent::{Batch, Output};
 use tch::{Kind, Tensor};
 
@@ -110,7 +110,7 @@ fn entropies_of_three_rows() {
         ("clamped_entropy(top_k = 3)", [0.832_395_58, 1.098_612_29, 0.020_317_21]),
     ];
     for (expr, expected) in specs {
-        assert_near(&numbers(&entropies(expr).0.lets()["value"]), &expected, DIGITS, expr);
+        assert_near(&numbers(named(&entropies(expr).0, "value")), &expected, DIGITS, expr);
     }
 }
 
@@ -148,6 +148,6 @@ fn group_advantages() {
         loss = token_mean(log_prob)";
     let output = step(text, &batch);
     let standard = [0.999_998, -0.999_998, 0.0, -0.707_106, 0.707_106];
-    assert_near(&numbers(&output.lets()["standard"]), &standard, 1e-6, "GRPO");
-    assert_near(&numbers(&output.lets()["centred"]), &[0.5, -0.5, 0.0, -0.5, 0.5], 1e-15, "Dr. GRPO");
+    assert_near(&numbers(named(&output, "standard")), &standard, 1e-6, "GRPO");
+    assert_near(&numbers(named(&output, "centred")), &[0.5, -0.5, 0.0, -0.5, 0.5], 1e-15, "Dr. GRPO");
 }

@@ -1,7 +1,7 @@
 //! What this crate adds, checked against its formulas and by the suite for plugins.
 
 use aent::testing::{Case, Extent, conformance, rough, sample};
-use aent::{Session, compile};
+use aent::{Options, Session, compile};
 use aent_plugin_template as _;
 use tch::{Device, Kind, Tensor};
 
@@ -20,9 +20,10 @@ fn tail_mass_is_what_the_likeliest_tokens_leave() {
     for case in sample(&rough(Extent::default()), 60) {
         for k in [1, 3, 64] {
             let text = format!("let tail = template::tail_mass(k = {k})\nloss = token_mean(log_prob + tail)");
-            let mut session = Session::new(compile(&text).unwrap());
+            let session =
+                Session::with(compile(&text).unwrap(), Options { lets: true, ..Options::default() });
             let output = session.step(&case.leaves(Kind::Double, Device::Cpu).batch).unwrap();
-            let found = numbers(&output.lets()["tail"]);
+            let found = numbers(output.lets().next().unwrap().1);
             for at in (0..case.mask.len()).filter(|at| case.mask[*at]) {
                 let expected = tail_mass(&case, at, k);
                 assert!((found[at] - expected).abs() < 1e-12, "expected {expected}, found {}", found[at]);

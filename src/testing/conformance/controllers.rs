@@ -113,7 +113,7 @@ fn steps(suite: &Conformance, program: Program) -> Result<(), String> {
     let mut session = Session::new(program);
     let mut state = controller.start();
     for _ in 0..5 {
-        let outcome = Outcome::of(&mut session, &case, Kind::Double).map_err(|error| error.to_string())?;
+        let outcome = Outcome::of(&session, &case, Kind::Double).map_err(|error| error.to_string())?;
         let signal = outcome.metrics.get("signal coefficient").copied();
         if signal.is_some() != controller.signature().signal {
             return Err("the step has a signal exactly where the signature says so".to_owned());

@@ -80,8 +80,8 @@ fn restores(suite: &Conformance, statements: &str) -> Result<(), String> {
         return Err(format!("a restored program is saved in another way:\n{again}\ninstead of\n{saved}"));
     }
     let Some(case) = suite.smooth_case() else { return Ok(()) };
-    let before = outcome(&mut Session::new(program), &case, Kind::Double)?;
-    let after = outcome(&mut Session::new(restored), &case, Kind::Double)?;
+    let before = outcome(&Session::new(program), &case, Kind::Double)?;
+    let after = outcome(&Session::new(restored), &case, Kind::Double)?;
     equal(&after, &before, 0.0, "after restoring")
 }
 
@@ -89,19 +89,19 @@ fn differentiates(suite: &Conformance, statements: &str) -> Result<(), String> {
     if !suite.differentiable {
         return Ok(());
     }
-    let mut session = suite.session(statements)?;
+    let session = suite.session(statements)?;
     for case in suite.cases(&smooth(Extent { vocabulary: 2..=6, ..Extent::default() }), 6) {
-        gradient_matches_differences(&mut session, &case)?;
+        gradient_matches_differences(&session, &case)?;
     }
     Ok(())
 }
 
 fn ignores_what_is_masked(suite: &Conformance, statements: &str) -> Result<(), String> {
-    let mut session = suite.session(statements)?;
+    let session = suite.session(statements)?;
     for case in suite.cases(&rough(Extent::default()), 24) {
         for kind in [Kind::Double, Kind::Float] {
-            let clean = outcome(&mut session, &case, kind)?;
-            let poisoned = outcome(&mut session, &case.poisoned(), kind)?;
+            let clean = outcome(&session, &case, kind)?;
+            let poisoned = outcome(&session, &case.poisoned(), kind)?;
             equal(&poisoned, &clean, 0.0, "with NaN, infinities and foreign ids where the mask is 0")?;
         }
     }
@@ -109,22 +109,22 @@ fn ignores_what_is_masked(suite: &Conformance, statements: &str) -> Result<(), S
 }
 
 fn keeps_digits(suite: &Conformance, statements: &str) -> Result<(), String> {
-    let mut session = suite.session(statements)?;
+    let session = suite.session(statements)?;
     for case in suite.cases(&smooth(Extent::default()), 24) {
-        let wide = outcome(&mut session, &case, Kind::Double)?;
-        let single = outcome(&mut session, &case, Kind::Float)?;
+        let wide = outcome(&session, &case, Kind::Double)?;
+        let single = outcome(&session, &case, Kind::Float)?;
         equal(&single, &wide, 1e-5, "in f32 instead of f64")?;
     }
     Ok(())
 }
 
 fn takes_low_precision(suite: &Conformance, statements: &str) -> Result<(), String> {
-    let mut session = suite.session(statements)?;
+    let session = suite.session(statements)?;
     for case in suite.cases(&smooth(Extent::default()), 12) {
         for (kind, digits) in [(Kind::BFloat16, 1e-2), (Kind::Half, 1e-3)] {
             let case = case.rounded(kind);
-            let single = outcome(&mut session, &case, Kind::Float)?;
-            let low = outcome(&mut session, &case, kind)?;
+            let single = outcome(&session, &case, Kind::Float)?;
+            let low = outcome(&session, &case, kind)?;
             // Values accumulate in f32; the gradient of the logits comes back in their own kind.
             let what = format!("in {kind:?} instead of f32");
             equal(
@@ -140,14 +140,14 @@ fn takes_low_precision(suite: &Conformance, statements: &str) -> Result<(), Stri
 }
 
 fn adds_up(suite: &Conformance, statements: &str) -> Result<(), String> {
-    let mut session = suite.session(statements)?;
+    let session = suite.session(statements)?;
     for case in suite.cases(&rough(Extent { sequences: 2..=5, ..Extent::default() }), 16) {
-        let whole = outcome(&mut session, &case, Kind::Double)?;
+        let whole = outcome(&session, &case, Kind::Double)?;
         let halves = vec![case.sequences / 2];
         let singles = (1..case.sequences).collect();
         for cuts in [halves, singles] {
-            let parts = Outcome::of_parts(&mut session, &case, &cuts, Kind::Double)
-                .map_err(|error| error.to_string())?;
+            let parts =
+                Outcome::of_parts(&session, &case, &cuts, Kind::Double).map_err(|error| error.to_string())?;
             equal(&parts, &whole, 1e-12, &format!("cut before the sequences {cuts:?}"))?;
         }
     }
@@ -155,10 +155,10 @@ fn adds_up(suite: &Conformance, statements: &str) -> Result<(), String> {
 }
 
 fn survives_an_empty_batch(suite: &Conformance, statements: &str) -> Result<(), String> {
-    let mut session = suite.session(statements)?;
+    let session = suite.session(statements)?;
     let Some(mut case) = suite.smooth_case() else { return Ok(()) };
     case.mask.fill(false);
-    let empty = outcome(&mut session, &case.poisoned(), Kind::Float)?;
+    let empty = outcome(&session, &case.poisoned(), Kind::Float)?;
     let gradients = empty.logits_gradient.iter().chain(&empty.values_gradient);
     if gradients.copied().any(|number| number != 0.0) || !empty.loss.is_finite() {
         return Err(format!("expected a finite loss and zero gradients, found {empty:?}"));
@@ -166,7 +166,7 @@ fn survives_an_empty_batch(suite: &Conformance, statements: &str) -> Result<(), 
     Ok(())
 }
 
-fn outcome(session: &mut Session, case: &Case, kind: Kind) -> Result<Outcome, String> {
+fn outcome(session: &Session, case: &Case, kind: Kind) -> Result<Outcome, String> {
     Outcome::of(session, case, kind).map_err(|error| format!("{error}\non {case:?}"))
 }
 
