@@ -1,1 +1,3 @@
 //! Training tasks, runner and report.
+
+pub mod report;
