@@ -33,7 +33,7 @@ pub struct Outcome {
 
 /// Trains the specs, or goes on where the folder's run stopped, and leaves `run.json` complete for the report.
 pub fn train(options: &TrainOptions) -> Result<Outcome, TrainError> {
-    let task = tasks::named(&options.task, options.preset.as_deref(), &options.task_settings)?;
+    let task = tasks::named(&options.task, options.preset.as_deref(), &options.task_settings, options.steps)?;
     let plan = Plan::new(options, task.as_ref())?;
     let folder = Folder::open(&options.out, plan.describe(options, task.as_ref()))?;
     let progress = Progress::new(&plan, options.quiet);

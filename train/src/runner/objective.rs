@@ -74,8 +74,8 @@ impl Objective {
         };
         let band = text.contains("= band(").then(|| Band {
             target: [number("low", 0.1), number("high", 0.2)],
-            step: number("gain", 1e-3),
-            bounds: [number("least", 1e-5), number("most", 3e-2)],
+            step: number("gain", 5e-3),
+            bounds: [number("least", 1e-4), number("most", 1e-1)],
             warmup: number("warmup", 0.0) as u64,
             observed: 0,
         });

@@ -65,7 +65,7 @@ impl Plan {
             specs.push(SpecFile { name, path: path.clone(), text });
         }
         let seeds = options.seeds.clone().unwrap_or_else(|| (0..task.seeds()).collect());
-        let steps = options.steps.unwrap_or_else(|| task.steps());
+        let steps = task.steps();
         if seeds.is_empty() || steps == 0 {
             return Err(TrainError::refused("expected at least one seed and one step"));
         }

@@ -1,5 +1,7 @@
 //! The problems that specs are trained on: what a task is, and the list of those built in.
 
+pub mod arithmetic;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -9,13 +11,24 @@ use crate::error::TrainError;
 use crate::report::run::{Chart, Series};
 use crate::runner::Objective;
 
-/// The task of this name with the settings of a preset, changed by `settings` (name and value).
+/// The task of this name with the settings of a preset, changed by `changes` (name and value), and `steps` a run.
 pub fn named(
     name: &str,
-    _preset: Option<&str>,
-    _settings: &[(String, String)],
+    preset: Option<&str>,
+    changes: &[(String, String)],
+    steps: Option<u64>,
 ) -> Result<Box<dyn Task>, TrainError> {
-    Err(TrainError::refused(format!("unknown task `{name}`; expected one of `{}`", NAMES.join("`, `"))))
+    match name {
+        "arithmetic" => {
+            let mut settings = arithmetic::Settings::preset(preset)?.with(changes)?;
+            settings.steps = steps.unwrap_or(settings.steps);
+            Ok(Box::new(arithmetic::Arithmetic::new(settings)))
+        }
+        _ => Err(TrainError::refused(format!(
+            "unknown task `{name}`; expected one of `{}`",
+            NAMES.join("`, `")
+        ))),
+    }
 }
 
 /// The names of the built-in tasks.
