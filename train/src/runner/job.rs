@@ -125,4 +125,57 @@ mod tests {
         let measured = Metrics::from([("reward".to_string(), f64::NAN), ("length".to_string(), 2.5)]);
         assert_eq!(line(3, &measured), r#"{"step":3,"length":2.5,"reward":null}"#);
     }
+
+    const SPEC: &str = "let policy = clip_ppo(low = 0.2, high = 0.2)
+        let entropy = clamped_entropy(drop = 50%)
+        controller beta = band(signal = token_mean(entropy), target = 0.5 .. 0.6, step = 1e-2, bounds = 1e-4 .. 0.1,
+            init = 1e-2)
+        loss = token_mean(policy) - beta * token_mean(entropy)
+        metric clip_fraction = token_mean(policy.clipped)";
+
+    /// Trains for 12 steps with a checkpoint each 4, the process being gone after `kills` steps, one after the other.
+    fn files_after(kills: &[u64]) -> (String, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let changes = ["vocabulary=32", "width=8", "warmup_steps=3", "prompts=2", "group=4", "held_out=5"];
+        let changes: Vec<_> = changes.iter().map(|change| change.split_once('=').unwrap()).collect();
+        let changes: Vec<_> =
+            changes.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let task = crate::tasks::named("arithmetic", None, &changes, Some(12)).unwrap();
+        let probe = crate::tasks::Probe { kept: crate::tasks::Kept::Drop(0.5), band: None };
+        let start = crate::tasks::Start {
+            seed: 3,
+            case: "main",
+            device: Device::Cpu,
+            shared: folder.path(),
+            probe,
+            say: &|_| {},
+        };
+        tch::set_num_threads(1);
+        for kill in kills.iter().copied().chain([u64::MAX]) {
+            task.prepare(&start).unwrap();
+            let mut learner = task.start(&start).unwrap();
+            let mut objective = Objective::compile(Path::new("spec.aent"), SPEC, &[]).unwrap();
+            let stop = AtomicBool::new(false);
+            let job = Job {
+                folder: folder.path(),
+                steps: 12,
+                checkpoint_every: 4,
+                device: Device::Cpu,
+                stop: &stop,
+            };
+            let watch = |made: u64, _: Option<&Metrics>| stop.store(made >= kill, Ordering::Relaxed);
+            job.train(learner.as_mut(), &mut objective, watch).unwrap();
+        }
+        let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+        (String::from_utf8(read("metrics.jsonl")).unwrap(), read("checkpoint.safetensors"))
+    }
+
+    #[test]
+    fn a_killed_run_ends_with_the_numbers_of_one_that_was_not() {
+        let (metrics, checkpoint) = files_after(&[]);
+        assert_eq!(metrics.lines().count(), 12);
+        let (killed, last) = files_after(&[2, 7, 8, 11]);
+        assert_eq!(metrics, killed);
+        assert!(checkpoint == last, "the last checkpoints differ");
+    }
 }
