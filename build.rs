@@ -1,8 +1,24 @@
 //! Hands libtorch's folder to this package's own tests and programs and to every crate that depends on it.
 
+use std::path::{Path, PathBuf};
+
 fn main() {
     let libtorch = std::env::var("DEP_TCH_LIBTORCH_LIB").expect("`torch-sys` names libtorch's folder");
     println!("cargo::rustc-link-arg=-Wl,-rpath,{libtorch}");
     println!("cargo::metadata=LIBTORCH_LIB={libtorch}");
     println!("cargo::rerun-if-changed=build.rs");
+    offer_to_cargo(Path::new(&libtorch));
+}
+
+/// Makes `cargo run` and `cargo test` find libtorch in every crate that depends on this one.
+///
+/// A doc test and a program of another package never see the rpath above. Cargo puts those link folders on the
+/// library path of what it starts that lie inside the build folder, and a link to libtorch's folder does.
+fn offer_to_cargo(libtorch: &Path) {
+    let link =
+        PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo names the output folder")).join("libtorch");
+    let _ = std::fs::remove_file(&link);
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(libtorch, &link).expect("the build folder is writable");
+    println!("cargo::rustc-link-search=native={}", link.display());
 }

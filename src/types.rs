@@ -82,3 +82,59 @@ impl fmt::Display for Type {
         }
     }
 }
+
+/// What a number stands for, as far as it is known. Units catch formulas that have the right shape and
+/// the wrong meaning, such as a log-ratio clamped to `0.8 .. 1.2`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Not known, or of no consequence.
+    #[default]
+    Unknown,
+    /// A log-probability, in nats.
+    LogProb,
+    /// A difference of log-probabilities, in nats.
+    LogRatio,
+    /// A quotient of probabilities.
+    Ratio,
+    /// A probability.
+    Probability,
+    /// An entropy, in nats.
+    Entropy,
+    /// A divergence, in nats.
+    Divergence,
+    /// Rewards, advantages, returns and values.
+    Reward,
+}
+
+impl Unit {
+    /// The field's words for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Unit::Unknown => "number",
+            Unit::LogProb => "log-probability",
+            Unit::LogRatio => "log-ratio",
+            Unit::Ratio => "probability ratio",
+            Unit::Probability => "probability",
+            Unit::Entropy => "entropy",
+            Unit::Divergence => "divergence",
+            Unit::Reward => "reward",
+        }
+    }
+
+    /// Whether it lives on the logarithmic scale.
+    pub fn is_logarithmic(self) -> bool {
+        matches!(self, Unit::LogProb | Unit::LogRatio)
+    }
+
+    /// Whether it lives on the scale of probabilities.
+    pub fn is_probability_scale(self) -> bool {
+        matches!(self, Unit::Ratio | Unit::Probability)
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,6 +1,54 @@
 //! Everything of vocabulary size: the softmax moments of a row of logits over a set of tokens.
 
+mod cuda_library;
+mod error;
+mod reference;
+mod rows;
+mod sets;
+
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+pub use cuda_library::load_cuda;
+pub use error::KernelError;
+
+/// The statistics of each row of `logits`, in the order of the request, each of shape `[B, T]`.
+///
+/// `logits` are `[B, T, V]` of kind f32, f64, bf16 or f16, `actions` `[B, T]` int64 and `mask` `[B, T]` bool.
+/// Results are f32 (f64 where the logits are) and attached to the graph of the logits; [`Moment::Size`] is not.
+///
+/// Where the mask is false the result is zero and so is the gradient, whatever the logits and the action hold.
+/// A logit of `-inf` bans a token: it has probability zero and contributes nothing. A row that holds NaN or
+/// `+inf`, or nothing but `-inf`, has no softmax: all its statistics are NaN.
+pub fn row_statistics(
+    logits: &Tensor,
+    actions: &Tensor,
+    mask: &Tensor,
+    request: &[RowStatistic],
+    kernels: Kernels,
+) -> Result<Vec<Tensor>, KernelError> {
+    let rows = rows::Rows::checked(logits, actions, mask)?;
+    for statistic in request {
+        statistic.check()?;
+    }
+    match kernels {
+        Kernels::Auto | Kernels::Reference => reference::row_statistics(&rows, request),
+    }
+}
+
+/// Which implementation computes row statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kernels {
+    /// The fastest that the device and the kind of the logits allow.
+    #[default]
+    Auto,
+    /// Plain torch operations: slower, on any device, and what the others are judged by.
+    Reference,
+}
 
 /// Which tokens of a row count. The policy is renormalised on the set, the set is a constant for the
 /// gradient, and ties at its border are broken toward the lower token id.
@@ -50,4 +98,53 @@ pub struct RowStatistic {
     pub temperature: f64,
     /// What is computed.
     pub moment: Moment,
+}
+
+impl RowStatistic {
+    fn check(&self) -> Result<(), KernelError> {
+        let refuse = |what, expected, found: &dyn fmt::Display| {
+            Err(KernelError::Request { what, expected, found: found.to_string() })
+        };
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            return refuse("temperature", "a positive number", &self.temperature);
+        }
+        match self.set {
+            TokenSet::Drop(p) if !(0.0..1.0).contains(&p) => {
+                refuse("drop", "a share in 0 .. 1, 1 excluded", &p)
+            }
+            TokenSet::TopK(k) if k < 1 => refuse("top_k", "at least 1", &k),
+            TokenSet::TopP(q) if !(q > 0.0 && q <= 1.0) => {
+                refuse("top_p", "a share in 0 .. 1, 0 excluded", &q)
+            }
+            TokenSet::MinP(r) if !(r > 0.0 && r <= 1.0) => {
+                refuse("min_p", "a ratio in 0 .. 1, 0 excluded", &r)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Reference => "reference",
+        })
+    }
+}
+
+impl FromStr for Kernels {
+    type Err = KernelError;
+
+    fn from_str(name: &str) -> Result<Self, KernelError> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "reference" => Ok(Self::Reference),
+            _ => Err(KernelError::Request {
+                what: "kernels",
+                expected: "`auto` or `reference`",
+                found: format!("`{name}`"),
+            }),
+        }
+    }
 }

@@ -15,6 +15,19 @@ pub struct File {
     pub statements: Vec<Statement>,
     /// Every comment, `#` included and the line's end not, in order.
     pub comments: Vec<Spanned<String>>,
+    /// Statements with syntax errors, so that later passes do not complain of what they would have defined.
+    pub broken: Vec<Broken>,
+}
+
+/// A statement that could not be parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Broken {
+    /// Its keyword, when it has one.
+    pub keyword: Option<&'static str>,
+    /// The name it would have defined, when it can be told.
+    pub name: Option<Name>,
+    /// From the first token to the last.
+    pub span: Span,
 }
 
 /// One statement with the place it covers, keyword included.

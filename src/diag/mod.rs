@@ -1,5 +1,7 @@
 //! What is wrong with a user's program, as plain data. Rendering belongs to the command line.
 
+pub mod codes;
+
 use crate::span::Span;
 
 /// How grave a diagnostic is.

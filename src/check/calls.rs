@@ -1,0 +1,90 @@
+//! Calls: of the file's own functions, of the language's, of registered objects.
+
+use super::args::Slot;
+use super::scope::Meaning;
+use super::{Checker, Frame, MAX_CALL_DEPTH, Outcome, Reported, Value};
+use crate::diag::Diagnostic;
+use crate::span::Span;
+use crate::syntax::ast::Call;
+use std::collections::HashMap;
+
+impl<'a> Checker<'a> {
+    /// What a call is.
+    pub(super) fn call(&mut self, call: &'a Call, span: Span) -> Outcome<Value> {
+        let name = call.callee.node.as_str();
+        if let Some(binding) = self.scope.names.get_mut(name)
+            && let Meaning::Function(index) = binding.meaning
+        {
+            binding.used = true;
+            return self.function_call(index, call, span);
+        }
+        if let Some(outcome) = self.builtin_call(call, span) {
+            return outcome;
+        }
+        self.object_call(&call.callee, &call.args, span)
+    }
+
+    fn function_call(&mut self, index: usize, call: &'a Call, span: Span) -> Outcome<Value> {
+        let function = self.scope.functions[index];
+        if self.frames.iter().any(|frame| frame.function == index) {
+            return Err(self.report(
+                Diagnostic::error(
+                    "recursive-fn",
+                    call.callee.span,
+                    format!("`{}` calls itself", function.name),
+                )
+                .help("a formula is finite: write it out"),
+            ));
+        }
+        if self.frames.len() >= MAX_CALL_DEPTH {
+            return Err(self.report(Diagnostic::error(
+                "nesting-too-deep",
+                call.callee.span,
+                format!("expected at most {MAX_CALL_DEPTH} functions that call one another in a row"),
+            )));
+        }
+        let slots: Vec<Slot<'_>> = function
+            .params
+            .iter()
+            .map(|param| Slot { name: &param.name.node, required: param.default.is_none() })
+            .collect();
+        let bound = self.bind(&call.callee, &call.args, &slots)?;
+        // Arguments are values of the caller; defaults are values of the place of definition.
+        let mut locals = HashMap::new();
+        let mut failed = None;
+        for (param, expr) in function.params.iter().zip(bound) {
+            let value = match (expr, &param.default) {
+                (Some(expr), _) => self.expr(expr),
+                (None, Some(default)) => self.default_value(default),
+                (None, None) => Err(Reported),
+            };
+            match value {
+                Ok(value) => {
+                    locals.insert(param.name.node.as_str(), value);
+                }
+                Err(reported) => failed = Some(reported),
+            }
+        }
+        if let Some(reported) = failed {
+            return Err(reported);
+        }
+        let values: Vec<_> = function.params.iter().map(|param| &locals[param.name.node.as_str()]).collect();
+        let key = format!("{index} {values:?}");
+        if let Some(outcome) = self.applied.get(&key) {
+            return outcome.clone();
+        }
+        self.frames.push(Frame { function: index, call: span, locals });
+        let outcome = self.expr(function.body);
+        self.frames.pop();
+        self.applied.insert(key, outcome.clone());
+        outcome
+    }
+
+    /// A default is an expression over the file's names, not over the caller's.
+    fn default_value(&mut self, default: &'a crate::syntax::ast::Expr) -> Outcome<Value> {
+        let frames = std::mem::take(&mut self.frames);
+        let outcome = self.expr(default);
+        self.frames = frames;
+        outcome
+    }
+}

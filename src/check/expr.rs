@@ -1,0 +1,253 @@
+//! Expressions: names, operators, fields.
+
+use super::scope::Meaning;
+use super::statements::kind_words;
+use super::{Checker, Outcome, Value};
+use crate::diag::Diagnostic;
+use crate::fields;
+use crate::near::nearest;
+use crate::plugin::{AnyEntry, Lookup, registry};
+use crate::program::{BinaryFn, NodeId, Op, UnaryFn};
+use crate::span::Span;
+use crate::syntax::ast::{BinaryOp, Call, Expr, ExprKind, Name, UnaryOp};
+use crate::types::{Kind, Unit};
+
+impl<'a> Checker<'a> {
+    /// What an expression is.
+    pub(super) fn expr(&mut self, expr: &'a Expr) -> Outcome<Value> {
+        match &expr.kind {
+            ExprKind::Number(number) => Ok(Value::Node(self.builder.constant(number.value, expr.span))),
+            ExprKind::Bool(value) => Ok(Value::Node(self.builder.boolean(*value, expr.span))),
+            ExprKind::String(text) => Ok(Value::Text(text.clone())),
+            ExprKind::Name(name) => self.name(name, expr.span),
+            ExprKind::Call(call) => self.call(call, expr.span),
+            ExprKind::Field { base, field } => self.extra(base, field, expr.span),
+            ExprKind::Unary { op, operand } => {
+                let (function, kind) = match op {
+                    UnaryOp::Neg => (UnaryFn::Neg, Kind::Real),
+                    UnaryOp::Not => (UnaryFn::Not, Kind::Bool),
+                };
+                let id = self.of_kind(operand, kind)?;
+                Ok(Value::Node(self.builder.unary(function, id, expr.span)))
+            }
+            ExprKind::Binary { .. } => self.binary(expr),
+        }
+    }
+
+    /// A number of any shape.
+    pub(super) fn real(&mut self, expr: &'a Expr) -> Outcome<NodeId> {
+        self.of_kind(expr, Kind::Real)
+    }
+
+    /// A value of the wanted kind.
+    pub(super) fn of_kind(&mut self, expr: &'a Expr, wanted: Kind) -> Outcome<NodeId> {
+        let value = self.expr(expr)?;
+        self.expect_kind(value, wanted, expr.span)
+    }
+
+    pub(super) fn expect_kind(&mut self, value: Value, wanted: Kind, span: Span) -> Outcome<NodeId> {
+        let found = match value {
+            Value::Node(id) if self.builder.node(id).ty.kind == wanted => return Ok(id),
+            Value::Node(id) => kind_words(self.builder.node(id).ty.kind),
+            Value::Text(_) => "a string",
+        };
+        let wanted_words = kind_words(wanted);
+        let mut diagnostic =
+            Diagnostic::error("kind-mismatch", span, format!("expected {wanted_words}, found {found}"));
+        if found == "a truth value" {
+            diagnostic = diagnostic.help("`where(condition, 1, 0)` makes a number of it");
+        } else if found == "a number" {
+            diagnostic = diagnostic.help("compare it, as in `x > 0`");
+        }
+        Err(self.report(diagnostic))
+    }
+
+    /// A chain like `a + b + c` leans to the left; it is walked with a loop, however long it is.
+    fn binary(&mut self, expr: &'a Expr) -> Outcome<Value> {
+        let mut chain = Vec::new();
+        let mut first = expr;
+        while let ExprKind::Binary { op, op_span, left, right } = &first.kind {
+            chain.push((*op, *op_span, right.as_ref(), first.span));
+            first = left;
+        }
+        let mut value = self.expr(first);
+        let mut span = first.span;
+        for (op, op_span, right, whole) in chain.into_iter().rev() {
+            let wanted = if matches!(op, BinaryOp::And | BinaryOp::Or) { Kind::Bool } else { Kind::Real };
+            let left = value.and_then(|value| self.expect_kind(value, wanted, span));
+            let right = self.of_kind(right, wanted);
+            value = match (left, right) {
+                (Ok(left), Ok(right)) => Ok(Value::Node(self.combine(op, left, right, op_span, whole))),
+                (Err(reported), _) | (_, Err(reported)) => Err(reported),
+            };
+            span = whole;
+        }
+        value
+    }
+
+    fn combine(&mut self, op: BinaryOp, left: NodeId, right: NodeId, op_span: Span, whole: Span) -> NodeId {
+        let function = match op {
+            BinaryOp::Or => BinaryFn::Or,
+            BinaryOp::And => BinaryFn::And,
+            BinaryOp::Lt => BinaryFn::Lt,
+            BinaryOp::Le => BinaryFn::Le,
+            BinaryOp::Gt => BinaryFn::Gt,
+            BinaryOp::Ge => BinaryFn::Ge,
+            BinaryOp::Eq => BinaryFn::Eq,
+            BinaryOp::Ne => BinaryFn::Ne,
+            BinaryOp::Add => BinaryFn::Add,
+            BinaryOp::Sub => BinaryFn::Sub,
+            BinaryOp::Mul => BinaryFn::Mul,
+            BinaryOp::Div => BinaryFn::Div,
+            BinaryOp::Pow => BinaryFn::Pow,
+        };
+        if function.is_comparison() {
+            self.warn_of_scales(left, right, op_span, "compared");
+        }
+        if function == BinaryFn::Div && self.builder.as_constant(right) == Some(0.0) {
+            self.report(Diagnostic::error("division-by-zero", op_span, "expected a divisor other than zero"));
+        }
+        self.builder.binary(function, left, right, whole)
+    }
+
+    /// Warns where a log-probability meets a probability: the shapes agree and the meanings do not.
+    pub(super) fn warn_of_scales(&mut self, a: NodeId, b: NodeId, span: Span, verb: &str) {
+        let (left, right) = (self.builder.node(a).unit, self.builder.node(b).unit);
+        let crossed = (left.is_logarithmic() && right.is_probability_scale())
+            || (left.is_probability_scale() && right.is_logarithmic());
+        if crossed {
+            self.warn(
+                Diagnostic::warning("unit-mismatch", span, format!("a {left} is {verb} with a {right}"))
+                    .help("bring both to one scale with `exp` or `log`"),
+            );
+        }
+    }
+
+    fn name(&mut self, name: &'a str, span: Span) -> Outcome<Value> {
+        if let Some(frame) = self.frames.last()
+            && let Some(value) = frame.locals.get(name)
+        {
+            return Ok(value.clone());
+        }
+        if let Some(binding) = self.scope.names.get_mut(name) {
+            binding.used = true;
+            return match binding.meaning.clone() {
+                Meaning::Value(value) => Ok(value),
+                Meaning::Poisoned => Err(super::Reported),
+                Meaning::Function(_) => Err(self.report(
+                    Diagnostic::error("not-a-value", span, format!("`{name}` is a function, not a value"))
+                        .help(format!("call it: `{name}(...)`")),
+                )),
+            };
+        }
+        if let Some(field) = fields::find(name) {
+            return Ok(Value::Node(self.builder.field(field, self.temperature, span)));
+        }
+        if matches!(name, "logits" | "actions" | "hidden" | "lm_head") {
+            let help = "a formula reads the logits through a row statistic: `log_prob`, `entropy()`, `clamped_entropy(...)`";
+            return Err(self.report(
+                Diagnostic::error("not-a-value", span, format!("`{name}` is not a value of the language"))
+                    .help(help),
+            ));
+        }
+        if super::functions::is_builtin(name) {
+            return Err(self.report(
+                Diagnostic::error("not-a-value", span, format!("`{name}` is a function, not a value"))
+                    .help(format!("call it: `{name}(...)`")),
+            ));
+        }
+        // What takes no argument may be named without parentheses.
+        if self.scope.later.get(name).is_none()
+            && let Lookup::Found(AnyEntry::Term(_)) = registry().find(name)
+        {
+            return self.bare_term(name, span);
+        }
+        Err(self.unknown_name(name, span))
+    }
+
+    fn unknown_name(&mut self, name: &str, span: Span) -> super::Reported {
+        if let Some(&later) = self.scope.later.get(name) {
+            return self.report(
+                Diagnostic::error(
+                    "used-before-definition",
+                    span,
+                    format!("`{name}` is used before it is defined"),
+                )
+                .label(later, "it is defined here")
+                .help("move the definition up"),
+            );
+        }
+        let mut diagnostic = Diagnostic::error("unknown-name", span, format!("there is no `{name}`"));
+        let locals = self.frames.last().into_iter().flat_map(|frame| frame.locals.keys().copied());
+        let fields = fields::FIELDS.iter().map(|field| field.name);
+        let entries = registry().iter().map(|entry| entry.info().name);
+        let known = locals.chain(self.scope.names.keys().copied()).chain(fields).chain(entries);
+        if let Some(hint) = registry().link_hint(name) {
+            diagnostic = diagnostic.help(hint);
+        } else if let Some(near) = nearest(name, known) {
+            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+        } else {
+            diagnostic =
+                diagnostic.help(format!("if the batch brings it, declare it: `input {name}: token`"));
+        }
+        self.report(diagnostic)
+    }
+
+    /// A term that is named without parentheses, as a call without arguments.
+    fn bare_term(&mut self, name: &str, span: Span) -> Outcome<Value> {
+        let call = Call { callee: Name::new(name.to_owned(), span), args: Vec::new() };
+        // The call has no arguments that could outlive this function.
+        self.object_call(&call.callee, &[], span)
+    }
+
+    fn extra(&mut self, base: &'a Expr, field: &'a Name, span: Span) -> Outcome<Value> {
+        let value = self.expr(base)?;
+        if let Value::Node(id) = value
+            && let Op::Term { object, .. } = self.builder.node(id).op
+        {
+            let (name, signature) = {
+                let term = &self.builder.terms[object];
+                (term.name.clone(), term.value.signature())
+            };
+            if let Some(extra) = signature.extras.iter().find(|extra| extra.name == field.node) {
+                return Ok(Value::Node(self.builder.extra(id, extra, span)));
+            }
+            let known: Vec<&str> = signature.extras.iter().map(|extra| extra.name).collect();
+            let mut diagnostic =
+                Diagnostic::error("unknown-extra", field.span, format!("`{name}` gives no `{}`", field.node));
+            diagnostic = if let Some(near) = nearest(&field.node, known.iter().copied()) {
+                diagnostic.help(format!("did you mean `{near}`?"))
+            } else if known.is_empty() {
+                diagnostic.help(format!("`{name}` gives nothing next to its value"))
+            } else {
+                diagnostic.help(format!("it gives {}", crate::plugin::quoted(&known)))
+            };
+            return Err(self.report(diagnostic));
+        }
+        Err(self.report(
+            Diagnostic::error(
+                "unknown-extra",
+                field.span,
+                format!("expected a term before `.{}`, found a formula", field.node),
+            )
+            .label(base.span, "this is not the value of a term")
+            .help("only a term, such as `clip_ppo(...)`, gives extras next to its value"),
+        ))
+    }
+
+    /// Warns where bounds around one meet a value on the logarithmic scale.
+    pub(super) fn warn_of_clamp(&mut self, x: NodeId, lo: NodeId, span: Span) {
+        let unit = self.builder.node(x).unit;
+        let bounds_a_ratio = self.builder.as_constant(lo).is_some_and(|lo| lo > 0.0);
+        if unit == Unit::LogRatio && bounds_a_ratio {
+            self.warn(
+                Diagnostic::warning(
+                    "unit-mismatch",
+                    span,
+                    format!("a {unit} is clamped between positive bounds"),
+                )
+                .help("clamp `exp(...)` of it, or give bounds around zero"),
+            );
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Lints of the finished program: it runs, but probably does not do what its author wants.
+
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::interval::Interval;
+use crate::program::{BinaryFn, NodeId, Op, Program, UnaryFn};
+use crate::span::Span;
+use crate::types::Unit;
+use std::collections::HashSet;
+
+/// Looks for everything that is suspicious about a loss.
+pub(super) fn run(program: &Program, loss: Span, found: &mut Diagnostics) {
+    let mut walk = Walk { program, found, seen: HashSet::new() };
+    walk.addends(program.loss, Interval::point(1.0));
+    walk.weights();
+    gradient_misses_policy(program, loss, found);
+}
+
+struct Walk<'a> {
+    program: &'a Program,
+    found: &'a mut Diagnostics,
+    seen: HashSet<(NodeId, u64, u64)>,
+}
+
+impl Walk<'_> {
+    /// Visits what a loss adds up, with the interval of the coefficient in front of each.
+    fn addends(&mut self, root: NodeId, coefficient: Interval) {
+        let mut open = vec![(root, coefficient)];
+        while let Some((id, coefficient)) = open.pop() {
+            if !self.seen.insert((id, coefficient.lo.to_bits(), coefficient.hi.to_bits())) {
+                continue;
+            }
+            let node = self.program.node(id);
+            if !node.gradient {
+                continue;
+            }
+            self.entropy_sign(id, coefficient);
+            match &node.op {
+                Op::Unary(UnaryFn::Neg, x) => open.push((*x, -coefficient)),
+                Op::Binary(BinaryFn::Add, a, b) => open.extend([(*a, coefficient), (*b, coefficient)]),
+                Op::Binary(BinaryFn::Sub, a, b) => open.extend([(*a, coefficient), (*b, -coefficient)]),
+                Op::Binary(BinaryFn::Mul, a, b) => {
+                    for (factor, value) in [(*a, *b), (*b, *a)] {
+                        let factor = self.program.node(factor);
+                        if !factor.gradient {
+                            open.push((value, coefficient * factor.interval));
+                        }
+                    }
+                }
+                Op::Binary(BinaryFn::Div, a, b) if self.fixed_in_a_step(*b) => {
+                    open.push((*a, coefficient * self.program.node(*b).interval.recip()));
+                }
+                Op::Reduce { object, operand, .. } => {
+                    self.extensive(id, *object);
+                    open.push((*operand, coefficient));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether a divisor is the same however large the batch is.
+    fn fixed_in_a_step(&self, id: NodeId) -> bool {
+        match &self.program.node(id).op {
+            Op::Constant(_) | Op::Controller(_) => true,
+            Op::Unary(_, x) => self.fixed_in_a_step(*x),
+            Op::Binary(_, a, b) => self.fixed_in_a_step(*a) && self.fixed_in_a_step(*b),
+            _ => false,
+        }
+    }
+
+    fn entropy_sign(&mut self, id: NodeId, coefficient: Interval) {
+        let node = self.program.node(id);
+        let is_entropy = matches!(node.op, Op::Term { .. } | Op::Row(_)) && node.unit == Unit::Entropy;
+        if is_entropy && coefficient.lo >= 0.0 && coefficient.hi > 0.0 {
+            self.found.push(
+                Diagnostic::warning(
+                    "entropy-sign",
+                    node.span,
+                    "this loss falls as the entropy falls: the bonus is a penalty",
+                )
+                .help("a loss is minimised, so a bonus is subtracted: `- beta * token_mean(entropy)`"),
+            );
+        }
+    }
+
+    fn extensive(&mut self, id: NodeId, object: usize) {
+        let reduction = &self.program.reductions[object];
+        if reduction.value.signature().extensive {
+            self.found.push(
+                Diagnostic::warning(
+                    "sum-grows-with-batch",
+                    self.program.node(id).span,
+                    format!("`{}` grows with the batch, and so does the step", reduction.name),
+                )
+                .help("use `token_mean`, or divide by a constant and silence this with `# aent: allow(sum-grows-with-batch)`"),
+            );
+        }
+    }
+
+    /// Products in which a weight and the log-probability it weights both carry gradient.
+    fn weights(&mut self) {
+        let program = self.program;
+        for id in ancestors(program, program.loss) {
+            let Op::Binary(BinaryFn::Mul, a, b) = program.node(id).op else { continue };
+            for (weight, value) in [(a, b), (b, a)] {
+                let (weight, value) = (program.node(weight), program.node(value));
+                let suspicious = matches!(
+                    (weight.unit, value.unit),
+                    (Unit::Ratio, Unit::LogProb) | (Unit::Entropy, Unit::LogProb | Unit::Ratio)
+                );
+                if weight.gradient && value.gradient && suspicious {
+                    self.found.push(
+                        Diagnostic::warning(
+                            "undetached-weight",
+                            weight.span,
+                            format!(
+                                "gradient flows through this {} as well as through the {} it weights",
+                                weight.unit, value.unit
+                            ),
+                        )
+                        .help("write `detach(...)` around the weight"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// A loss whose gradient reaches the critic alone.
+fn gradient_misses_policy(program: &Program, loss: Span, found: &mut Diagnostics) {
+    let policy = ancestors(program, program.loss).into_iter().any(|id| {
+        let node = program.node(id);
+        node.gradient && matches!(node.op, Op::LogProb(_) | Op::Row(_))
+    });
+    if program.node(program.loss).gradient && !policy {
+        found.push(
+            Diagnostic::warning("gradient-misses-policy", loss, "the gradient of this loss reaches `values`, but not the policy")
+                .help("a critic may be trained by a file of its own: silence this with `# aent: allow(gradient-misses-policy)`"),
+        );
+    }
+}
+
+/// Every node that carries gradient to the root, the root included.
+fn ancestors(program: &Program, root: NodeId) -> Vec<NodeId> {
+    let mut seen = HashSet::new();
+    let mut open = vec![root];
+    let mut result = Vec::new();
+    while let Some(id) = open.pop() {
+        let node = program.node(id);
+        if node.gradient && seen.insert(id) {
+            result.push(id);
+            open.extend(node.op.operands());
+        }
+    }
+    result.sort_unstable();
+    result
+}

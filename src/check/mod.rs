@@ -1,0 +1,148 @@
+//! From trees to a typed program, with everything that is wrong found in one run.
+
+mod args;
+mod calls;
+mod expr;
+mod functions;
+mod lints;
+mod objects;
+mod scope;
+mod silence;
+mod statements;
+
+pub use functions::{BUILTINS, Builtin};
+
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::load::Bundle;
+use crate::program::{Builder, ControllerDecl, InputDecl, NodeId, Param, Program};
+use crate::span::Span;
+use scope::Scope;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// A program larger than this is not a loss but an attack or an accident.
+const MAX_NODES: usize = 20_000;
+
+/// How many functions may call one another in a row.
+const MAX_CALL_DEPTH: usize = 48;
+
+/// Checks the files of a bundle. The program is there when nothing found is an error.
+pub(crate) fn check(bundle: Bundle, overrides: &BTreeMap<String, f64>) -> (Option<Program>, Bundle) {
+    let mut checker = Checker::new(&bundle, overrides);
+    checker.run();
+    let program = checker.finish();
+    let (program, mut found) = program;
+    let mut bundle = bundle;
+    found.extend(std::mem::take(&mut bundle.diagnostics));
+    silence::apply(&mut found, &bundle);
+    found.sort();
+    let program = program.filter(|_| !found.has_errors()).map(|mut program| {
+        program.warnings = found.clone();
+        program.sources = bundle.sources.clone();
+        program
+    });
+    bundle.diagnostics = found;
+    (program, bundle)
+}
+
+/// The diagnostic was given; whoever gets this only has to stop.
+#[derive(Clone, Copy, Debug)]
+struct Reported;
+
+type Outcome<T> = Result<T, Reported>;
+
+/// What an expression is to the checker.
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    /// A value of the program.
+    Node(NodeId),
+    /// A string, which only arguments can be.
+    Text(String),
+}
+
+/// A call under way, for the trace of an error inside a function.
+struct Frame<'a> {
+    function: usize,
+    call: Span,
+    locals: HashMap<&'a str, Value>,
+}
+
+struct Checker<'a> {
+    bundle: &'a Bundle,
+    overrides: &'a BTreeMap<String, f64>,
+    builder: Builder,
+    scope: Scope<'a>,
+    frames: Vec<Frame<'a>>,
+    /// Results of functions by function and arguments: a formula is checked once for equal arguments.
+    applied: HashMap<String, Outcome<Value>>,
+    diagnostics: Diagnostics,
+    /// Places already blamed inside functions, so that many calls do not repeat one error.
+    blamed: HashSet<(Span, &'static str)>,
+    temperature: f64,
+    params: Vec<Param>,
+    inputs: Vec<InputDecl>,
+    controllers: Vec<ControllerDecl>,
+    lets: Vec<(String, NodeId)>,
+    metrics: Vec<(String, NodeId, Span)>,
+    loss: Option<(Option<NodeId>, Span)>,
+}
+
+impl<'a> Checker<'a> {
+    fn new(bundle: &'a Bundle, overrides: &'a BTreeMap<String, f64>) -> Self {
+        Self {
+            bundle,
+            overrides,
+            builder: Builder::default(),
+            scope: Scope::default(),
+            frames: Vec::new(),
+            applied: HashMap::new(),
+            diagnostics: Diagnostics::default(),
+            blamed: HashSet::new(),
+            temperature: 1.0,
+            params: Vec::new(),
+            inputs: Vec::new(),
+            controllers: Vec::new(),
+            lets: Vec::new(),
+            metrics: Vec::new(),
+            loss: None,
+        }
+    }
+
+    /// Gives a diagnostic; inside a function it also shows the call.
+    fn report(&mut self, mut diagnostic: Diagnostic) -> Reported {
+        if let Some(outermost) = self.frames.first() {
+            if !self.blamed.insert((diagnostic.span, diagnostic.id)) {
+                return Reported;
+            }
+            diagnostic = diagnostic.label(outermost.call, "in this call");
+        }
+        self.diagnostics.push(diagnostic);
+        Reported
+    }
+
+    fn warn(&mut self, diagnostic: Diagnostic) {
+        let _ = self.report(diagnostic);
+    }
+
+    fn finish(mut self) -> (Option<Program>, Diagnostics) {
+        self.warn_of_unused();
+        let Some((Some(loss), loss_span)) = self.loss else {
+            return (None, self.diagnostics);
+        };
+        let program = Program {
+            nodes: self.builder.nodes,
+            terms: self.builder.terms,
+            reductions: self.builder.reductions,
+            controllers: self.controllers,
+            params: self.params,
+            inputs: self.inputs,
+            temperature: self.temperature,
+            loss,
+            metrics: self.metrics.into_iter().map(|(name, id, _)| (name, id)).collect(),
+            lets: self.lets,
+            warnings: Diagnostics::default(),
+            sources: crate::source::Sources::default(),
+        };
+        lints::run(&program, loss_span, &mut self.diagnostics);
+        (Some(program), self.diagnostics)
+    }
+}

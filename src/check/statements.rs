@@ -1,0 +1,432 @@
+//! Statements, in the order of the text; imported files come where they are imported.
+
+use super::scope::{Binding, Function, Meaning};
+use super::{Checker, Outcome, Value};
+use crate::diag::Diagnostic;
+use crate::fields;
+use crate::interval::Interval;
+use crate::program::{InputDecl, Param};
+use crate::span::{SourceId, Span, Spanned};
+use crate::syntax::ast::{Expr, Name, Number, Statement, StatementKind};
+use crate::types::{Kind, Shape, Type};
+use std::collections::HashSet;
+
+impl<'a> Checker<'a> {
+    /// Checks everything, the root file first.
+    pub(super) fn run(&mut self) {
+        let root = SourceId(0);
+        let mut order = Vec::new();
+        self.order(root, &mut HashSet::new(), &mut order);
+        // Constants first: the temperature is part of every row statistic, wherever it is set.
+        for &(source, statement) in &order {
+            self.constant_statement(source, statement);
+        }
+        self.unknown_overrides();
+        for &(source, statement) in &order {
+            if source == root
+                && let StatementKind::Set { name, value } = &statement.kind
+            {
+                self.setting(name, value);
+            }
+        }
+        for &(_, statement) in &order {
+            if let Some((name, _)) = defined_name(statement) {
+                self.scope.later.entry(name.node.as_str()).or_insert(name.span);
+            }
+        }
+        self.poison_broken();
+        for &(source, statement) in &order {
+            self.statement(source, statement);
+            if self.builder.nodes.len() > super::MAX_NODES {
+                let limit = super::MAX_NODES;
+                self.report(Diagnostic::error(
+                    "program-too-large",
+                    statement.span,
+                    format!("expected a program of at most {limit} values"),
+                ));
+                return;
+            }
+        }
+        if self.loss.is_none() {
+            let end = self.bundle.sources.get(root).text().trim_end().len();
+            let diagnostic = Diagnostic::error(
+                "missing-loss",
+                Span::new(root, end, end),
+                "expected a `loss`, found none",
+            )
+            .help(
+                "write `loss = ...`; a file that only others import is checked with the file that imports it",
+            );
+            // A file that could not be read, or whose `loss` could not be parsed, has worse problems.
+            let broken = &self.bundle.file(root).broken;
+            let unread = self.bundle.file(root).statements.is_empty() && !self.bundle.diagnostics.is_empty();
+            if !unread
+                && broken.iter().all(|broken| matches!(broken.keyword, Some(keyword) if keyword != "loss"))
+            {
+                self.report(diagnostic);
+            }
+        }
+    }
+
+    /// The statements of a file with those of its imports in their place, each file once.
+    fn order(
+        &self,
+        source: SourceId,
+        seen: &mut HashSet<SourceId>,
+        order: &mut Vec<(SourceId, &'a Statement)>,
+    ) {
+        if !seen.insert(source) {
+            return;
+        }
+        for statement in &self.bundle.file(source).statements {
+            if let StatementKind::Import { .. } = statement.kind {
+                if let Some(&target) = self.bundle.imports.get(&statement.span) {
+                    self.order(target, seen, order);
+                }
+            } else {
+                order.push((source, statement));
+            }
+        }
+    }
+
+    /// What a statement with a syntax error would have defined is not blamed where it is used.
+    fn poison_broken(&mut self) {
+        for file in &self.bundle.files {
+            for name in file.broken.iter().filter_map(|broken| broken.name.as_ref()) {
+                let poisoned =
+                    Binding { meaning: Meaning::Poisoned, keyword: "let", span: name.span, used: true };
+                self.scope.names.entry(&name.node).or_insert(poisoned);
+            }
+        }
+    }
+
+    fn constant_statement(&mut self, source: SourceId, statement: &'a Statement) {
+        if let StatementKind::Param { name, value, range } = &statement.kind {
+            self.param(source, name, value, range.as_ref());
+        }
+    }
+
+    fn statement(&mut self, source: SourceId, statement: &'a Statement) {
+        let root = source == SourceId(0);
+        match &statement.kind {
+            StatementKind::Param { .. } | StatementKind::Set { .. } | StatementKind::Import { .. } => {}
+            StatementKind::Input { name, shape, kind } => {
+                self.input(name, Type { shape: *shape, kind: *kind })
+            }
+            StatementKind::Fn { name, params, body } => {
+                for (index, param) in params.iter().enumerate() {
+                    if let Some(first) = params[..index].iter().find(|of| of.name.node == param.name.node) {
+                        let diagnostic = duplicate(&param.name, first.name.span);
+                        self.report(diagnostic);
+                    }
+                }
+                let index = self.scope.functions.len();
+                self.scope.functions.push(Function { name: &name.node, params, body });
+                self.define(name, "fn", Meaning::Function(index));
+            }
+            StatementKind::Let { name, value } => {
+                let meaning = match self.expr(value) {
+                    Ok(value) => {
+                        if let Value::Node(id) = value {
+                            self.lets.push((name.node.clone(), id));
+                        }
+                        Meaning::Value(value)
+                    }
+                    Err(_) => Meaning::Poisoned,
+                };
+                self.define(name, "let", meaning);
+            }
+            StatementKind::Controller { name, call, span } => {
+                let meaning = match self.controller(name, call, *span) {
+                    Ok(id) => Meaning::Value(Value::Node(id)),
+                    Err(_) => Meaning::Poisoned,
+                };
+                self.define(name, "controller", meaning);
+            }
+            // An imported file's own loss and metrics are its own business.
+            StatementKind::Loss { value } if root => self.loss_statement(statement.span, value),
+            StatementKind::Metric { name, value } if root => self.metric(name, value),
+            StatementKind::Loss { .. } | StatementKind::Metric { .. } => {}
+        }
+    }
+
+    fn param(
+        &mut self,
+        source: SourceId,
+        name: &'a Name,
+        value: &Spanned<Number>,
+        range: Option<&(Spanned<Number>, Spanned<Number>)>,
+    ) {
+        let default = value.node.value;
+        let mut interval = None;
+        if let Some((lo, hi)) = range {
+            if lo.node.value > hi.node.value {
+                self.report(empty_range(lo.span.to(hi.span), lo.node.value, hi.node.value));
+            } else {
+                interval = Some(Interval::new(lo.node.value, hi.node.value));
+            }
+        }
+        if let Some(interval) = interval
+            && !interval.contains(default)
+        {
+            let message = format!("expected `{}` in {interval}, found {default}", name.node);
+            let range_span = range.map_or(value.span, |(lo, hi)| lo.span.to(hi.span));
+            self.report(
+                Diagnostic::error("param-out-of-range", value.span, message)
+                    .label(range_span, "its range is given here"),
+            );
+        }
+        let given = self.overrides.get(&name.node).copied();
+        if let (Some(given), Some(interval)) = (given, interval)
+            && !interval.contains(given)
+        {
+            let range_span = range.map_or(value.span, |(lo, hi)| lo.span.to(hi.span));
+            self.report(
+                Diagnostic::error(
+                    "param-out-of-range",
+                    range_span,
+                    format!("expected `{}` in {interval}, found {given}", name.node),
+                )
+                .note("the value was set from outside"),
+            );
+        }
+        let value = given.unwrap_or(default);
+        let node = self.builder.constant(value, name.span);
+        self.define(name, "param", Meaning::Value(Value::Node(node)));
+        if source != SourceId(0)
+            && let Some(binding) = self.scope.names.get_mut(name.node.as_str())
+        {
+            binding.used = true;
+        }
+        self.params.push(Param { name: name.node.clone(), value, default, range: interval });
+    }
+
+    fn unknown_overrides(&mut self) {
+        for (name, value) in self.overrides {
+            if self.params.iter().any(|param| param.name == *name) {
+                if !value.is_finite() {
+                    let message = format!("expected a finite number for `{name}`, found {value}");
+                    self.report(Diagnostic::error("param-out-of-range", Span::default(), message));
+                }
+                continue;
+            }
+            let mut diagnostic = Diagnostic::error(
+                "unknown-param",
+                Span::default(),
+                format!("the file has no `param {name}` that could be set to {value}"),
+            );
+            let known: Vec<&str> = self.params.iter().map(|param| param.name.as_str()).collect();
+            if let Some(near) = crate::near::nearest(name, known.iter().copied()) {
+                diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+            } else if !known.is_empty() {
+                diagnostic = diagnostic.help(format!("its parameters are {}", crate::plugin::quoted(&known)));
+            }
+            self.report(diagnostic);
+        }
+    }
+
+    fn setting(&mut self, name: &'a Name, value: &'a Expr) {
+        if name.node != "temperature" {
+            self.report(
+                Diagnostic::error(
+                    "unknown-setting",
+                    name.span,
+                    format!("there is no setting `{}`", name.node),
+                )
+                .help("the one setting is `temperature`"),
+            );
+            return;
+        }
+        let Ok(value_id) = self.expr(value) else { return };
+        match value_id {
+            Value::Node(id) => match self.builder.as_constant(id) {
+                Some(temperature) if temperature > 0.0 && temperature.is_finite() => {
+                    self.temperature = temperature;
+                }
+                Some(temperature) => {
+                    self.report(Diagnostic::error(
+                        "invalid-temperature",
+                        value.span,
+                        format!("expected a temperature above zero, found {temperature}"),
+                    ));
+                }
+                None => {
+                    self.report(
+                        Diagnostic::error(
+                            "invalid-temperature",
+                            value.span,
+                            "expected a number or a `param`",
+                        )
+                        .help("the temperature is fixed before a program runs"),
+                    );
+                }
+            },
+            Value::Text(_) => {
+                self.report(Diagnostic::error(
+                    "invalid-temperature",
+                    value.span,
+                    "expected a number or a `param`, found a string",
+                ));
+            }
+        }
+    }
+
+    fn input(&mut self, name: &'a Name, ty: Type) {
+        if fields::find(&name.node).is_some() || matches!(name.node.as_str(), "logits" | "actions") {
+            self.report(
+                Diagnostic::error(
+                    "duplicate-name",
+                    name.span,
+                    format!("`{}` is a batch field already", name.node),
+                )
+                .help("use it without declaring it"),
+            );
+            return;
+        }
+        let node = self.builder.declared_field(&name.node, ty, name.span);
+        self.inputs.push(InputDecl { name: name.node.clone(), ty });
+        self.define(name, "input", Meaning::Value(Value::Node(node)));
+    }
+
+    fn loss_statement(&mut self, span: Span, value: &'a Expr) {
+        if let Some((_, first)) = self.loss {
+            self.report(
+                Diagnostic::error("duplicate-loss", span, "expected one `loss`, found another")
+                    .label(first, "the first is here")
+                    .help("add the parts into one `loss`, or report one of them as a `metric`"),
+            );
+            return;
+        }
+        let id = self.scalar(value, "a loss").ok();
+        self.loss = Some((id, span));
+        if let Some(id) = id
+            && !self.builder.node(id).gradient
+        {
+            self.report(
+                Diagnostic::error("no-gradient", value.span, "expected a loss that depends on the policy, found a constant for its gradient")
+                    .help("a loss needs `log_prob` or another row statistic, not detached; to report a number, use `metric`"),
+            );
+        }
+    }
+
+    fn metric(&mut self, name: &'a Name, value: &'a Expr) {
+        if let Some((_, _, first)) = self.metrics.iter().find(|(of, ..)| *of == name.node) {
+            let diagnostic = duplicate(name, *first);
+            self.report(diagnostic);
+            return;
+        }
+        if let Ok(id) = self.scalar(value, "a metric") {
+            self.metrics.push((name.node.clone(), id, name.span));
+        }
+    }
+
+    /// A real scalar; `what` wants it.
+    pub(super) fn scalar(&mut self, value: &'a Expr, what: &str) -> Outcome<crate::program::NodeId> {
+        let id = self.real(value)?;
+        let ty = self.builder.node(id).ty;
+        if ty.shape == Shape::Scalar {
+            return Ok(id);
+        }
+        let reduction = if ty.shape == Shape::Token { "token_mean" } else { "batch_mean" };
+        Err(self.report(
+            Diagnostic::error(
+                "shape-mismatch",
+                value.span,
+                format!("expected a `scalar` for {what}, found `{ty}`"),
+            )
+            .help(format!("reduce it first, as in `{reduction}(...)`")),
+        ))
+    }
+
+    fn define(&mut self, name: &'a Name, keyword: &'static str, meaning: Meaning) {
+        self.scope.later.remove(name.node.as_str());
+        if let Some(first) = self.scope.names.get(name.node.as_str()) {
+            let diagnostic = duplicate(name, first.span);
+            self.report(diagnostic);
+            return;
+        }
+        if keyword != "input" && fields::find(&name.node).is_some() {
+            self.report(
+                Diagnostic::error("duplicate-name", name.span, format!("`{}` is a batch field", name.node))
+                    .help("nothing shadows anything: take another name"),
+            );
+            return;
+        }
+        if keyword == "fn" {
+            if super::functions::is_builtin(&name.node) {
+                let message = format!("`{}` is a function of the language", name.node);
+                self.report(
+                    Diagnostic::error("duplicate-name", name.span, message).help("take another name"),
+                );
+                return;
+            }
+            if let crate::plugin::Lookup::Found(entry) = crate::plugin::registry().find(&name.node) {
+                let (kind, owner) = (entry.kind(), entry.info().owner);
+                let message = format!("`{}` is a {kind} of `{owner}`", name.node);
+                self.report(
+                    Diagnostic::error("duplicate-name", name.span, message).help("take another name"),
+                );
+                return;
+            }
+        }
+        self.scope.names.insert(&name.node, Binding { meaning, keyword, span: name.span, used: false });
+    }
+
+    /// Warns of names of the root file that nothing reads.
+    pub(super) fn warn_of_unused(&mut self) {
+        // Where something failed to check, uses may have been missed.
+        if self.diagnostics.has_errors() || self.bundle.diagnostics.has_errors() {
+            return;
+        }
+        let unused: Vec<_> = self
+            .scope
+            .names
+            .iter()
+            .filter(|(name, binding)| {
+                !binding.used && binding.span.source == SourceId(0) && !name.starts_with('_')
+            })
+            .map(|(name, binding)| (name.to_owned(), binding.keyword, binding.span))
+            .collect();
+        for (name, keyword, span) in unused {
+            let (id, help) = match keyword {
+                "let" => ("unused-let", "report it as a `metric`, use it, or remove it"),
+                "controller" => ("unused-controller", "multiply a term of the loss by it, or remove it"),
+                "param" => ("unused-param", "use it or remove it"),
+                "input" => ("unused-input", "a batch has to bring it though nothing reads it: remove it"),
+                _ => ("unused-fn", "call it or remove it"),
+            };
+            self.warn(
+                Diagnostic::warning(id, span, format!("nothing reads the {keyword} `{name}`")).help(help),
+            );
+        }
+    }
+}
+
+fn defined_name(statement: &Statement) -> Option<(&Name, &'static str)> {
+    match &statement.kind {
+        StatementKind::Input { name, .. } => Some((name, "input")),
+        StatementKind::Fn { name, .. } => Some((name, "fn")),
+        StatementKind::Let { name, .. } => Some((name, "let")),
+        StatementKind::Controller { name, .. } => Some((name, "controller")),
+        _ => None,
+    }
+}
+
+fn duplicate(name: &Name, first: Span) -> Diagnostic {
+    Diagnostic::error("duplicate-name", name.span, format!("`{}` is defined twice", name.node))
+        .label(first, "the first definition is here")
+        .help("nothing shadows anything: take another name")
+}
+
+pub(super) fn empty_range(span: Span, lo: f64, hi: f64) -> Diagnostic {
+    Diagnostic::error("empty-range", span, format!("expected a range from low to high, found {lo} .. {hi}"))
+        .help(format!("write `{hi} .. {lo}`"))
+}
+
+/// `a number` or `a truth value`.
+pub(super) fn kind_words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Real => "a number",
+        Kind::Bool => "a truth value",
+    }
+}

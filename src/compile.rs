@@ -1,0 +1,100 @@
+//! From a text or a file to a program: the one door of the compiler.
+
+use crate::check::check;
+use crate::diag::{Diagnostics, Severity};
+use crate::load::{Bundle, Disk, Loader};
+use crate::program::Program;
+use crate::source::Sources;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+/// Compiles the text of a spec.
+pub fn compile(text: &str) -> Result<Program, Failure> {
+    Compiler::new().compile("spec.aent", text)
+}
+
+/// Compiles a file and what it imports.
+pub fn compile_file(path: impl AsRef<Path>) -> Result<Program, Failure> {
+    Compiler::new().compile_file(path)
+}
+
+/// Compiles with parameters set from outside, and from wherever a [`Loader`] finds files.
+pub struct Compiler {
+    overrides: BTreeMap<String, f64>,
+    loader: Box<dyn Loader>,
+}
+
+impl Default for Compiler {
+    fn default() -> Self {
+        Self { overrides: BTreeMap::new(), loader: Box::new(Disk) }
+    }
+}
+
+impl Compiler {
+    /// A compiler that reads imports from the disk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a `param` by name; its range is checked.
+    #[must_use]
+    pub fn set(mut self, name: impl Into<String>, value: f64) -> Self {
+        self.overrides.insert(name.into(), value);
+        self
+    }
+
+    /// Reads imports from elsewhere.
+    #[must_use]
+    pub fn loader(mut self, loader: impl Loader + 'static) -> Self {
+        self.loader = Box::new(loader);
+        self
+    }
+
+    /// Compiles a text; imports are relative to `name`.
+    pub fn compile(&self, name: &str, text: &str) -> Result<Program, Failure> {
+        self.finish(Bundle::from_text(name, text, self.loader.as_ref()))
+    }
+
+    /// Compiles a file and what it imports.
+    pub fn compile_file(&self, path: impl AsRef<Path>) -> Result<Program, Failure> {
+        self.finish(Bundle::from_file(path.as_ref(), self.loader.as_ref()))
+    }
+
+    fn finish(&self, bundle: Bundle) -> Result<Program, Failure> {
+        match check(bundle, &self.overrides) {
+            (Some(program), _) => Ok(program),
+            (None, bundle) => Err(Failure { diagnostics: bundle.diagnostics, sources: bundle.sources }),
+        }
+    }
+}
+
+/// Why a text is no program: everything found, and the texts to show it in.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Errors and lints, by place.
+    pub diagnostics: Diagnostics,
+    /// The texts the diagnostics point into.
+    pub sources: Sources,
+}
+
+impl fmt::Display for Failure {
+    /// One line a finding; the command line draws them properly.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, item) in self.diagnostics.iter().enumerate() {
+            let source = self.sources.get(item.span.source);
+            let (line, column) = source.line_column(item.span.start as usize);
+            let (name, severity, id) = (source.name(), item.severity.as_str(), item.id);
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{name}:{line}:{column}: {severity}[{id}]: {}", item.message)?;
+            if let (Some(help), Severity::Error) = (&item.help, item.severity) {
+                write!(f, " ({help})")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}

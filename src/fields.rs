@@ -1,0 +1,93 @@
+//! The batch fields every spec may name, with verl's names.
+
+use crate::interval::Interval;
+use crate::types::{Type, Unit};
+
+/// A batch field of the language.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type in a formula.
+    pub ty: Type,
+    /// Whether gradient flows into it.
+    pub gradient: bool,
+    /// What it stands for.
+    pub unit: Unit,
+    /// The values it takes.
+    pub interval: Interval,
+    /// One line for documentation.
+    pub docs: &'static str,
+}
+
+const fn field(name: &'static str, ty: Type, unit: Unit, interval: Interval, docs: &'static str) -> Field {
+    Field { name, ty, gradient: false, unit, interval, docs }
+}
+
+/// All of them, in the order of the documentation. `logits` and `actions` are not values and not here.
+pub const FIELDS: &[Field] = &[
+    Field {
+        gradient: true,
+        ..field(
+            "log_prob",
+            Type::TOKEN,
+            Unit::LogProb,
+            Interval::NON_POSITIVE,
+            "log-softmax of `logits / temperature` at `actions`, unless the batch brings it",
+        )
+    },
+    field(
+        "old_log_prob",
+        Type::TOKEN,
+        Unit::LogProb,
+        Interval::NON_POSITIVE,
+        "log-probability under the policy at the start of the update",
+    ),
+    field(
+        "ref_log_prob",
+        Type::TOKEN,
+        Unit::LogProb,
+        Interval::NON_POSITIVE,
+        "log-probability under the frozen reference policy",
+    ),
+    field(
+        "rollout_log_prob",
+        Type::TOKEN,
+        Unit::LogProb,
+        Interval::NON_POSITIVE,
+        "log-probability that the inference engine reported",
+    ),
+    field(
+        "advantages",
+        Type::TOKEN,
+        Unit::Reward,
+        Interval::ALL,
+        "one per token, or one per sequence broadcast over T",
+    ),
+    Field {
+        gradient: true,
+        ..field("values", Type::TOKEN, Unit::Reward, Interval::ALL, "the critic's values")
+    },
+    field(
+        "old_values",
+        Type::TOKEN,
+        Unit::Reward,
+        Interval::ALL,
+        "the critic's values at the start of the update",
+    ),
+    field("returns", Type::TOKEN, Unit::Reward, Interval::ALL, "the critic's targets"),
+    field("rewards", Type::SEQ, Unit::Reward, Interval::ALL, "one per sequence"),
+    field("group", Type::SEQ, Unit::Unknown, Interval::ALL, "int64: which prompt a sample answers"),
+    field(
+        "response_mask",
+        Type::TOKEN.to_bool(),
+        Unit::Unknown,
+        Interval::UNIT,
+        "bool or 0/1: which tokens count",
+    ),
+];
+
+/// The field of that name.
+pub fn find(name: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|field| field.name == name)
+}

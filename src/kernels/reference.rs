@@ -1,0 +1,214 @@
+//! Row statistics in plain torch operations under torch's own autograd: any device, any float kind.
+
+use tch::Tensor;
+
+use super::rows::Rows;
+use super::sets;
+use super::{KernelError, Moment, RowStatistic, TokenSet};
+
+/// Each statistic of the request, at its place in `[B, T]`.
+pub(super) fn row_statistics(rows: &Rows, request: &[RowStatistic]) -> Result<Vec<Tensor>, KernelError> {
+    let mut reader = Reader::new(rows)?;
+    request.iter().map(|statistic| rows.placed(&reader.read(statistic)?)).collect()
+}
+
+/// The valid rows with every softmax taken of them so far, so that statistics share them.
+struct Reader {
+    /// `[M, V]`, f32 or wider.
+    logits: Tensor,
+    /// `[M, 1]`.
+    actions: Tensor,
+    softmaxes: Vec<Softmax>,
+    unusable: Option<Tensor>,
+    has_banned: Option<bool>,
+}
+
+/// One softmax of each row, over a set and at a temperature.
+struct Softmax {
+    set: TokenSet,
+    temperature: f64,
+    /// Logits over temperature, `-inf` outside the set.
+    z: Tensor,
+    /// Which tokens are not in the set; none where all are.
+    outside: Option<Tensor>,
+    /// Where `z` is `-inf`; none where it nowhere is, or nothing has asked yet.
+    banned: Option<Tensor>,
+    logp: Option<Tensor>,
+    probability: Option<Tensor>,
+}
+
+impl Reader {
+    fn new(rows: &Rows) -> Result<Self, KernelError> {
+        let logits = rows.valid_logits()?;
+        let actions = rows.actions.f_unsqueeze(1)?;
+        Ok(Self { logits, actions, softmaxes: Vec::new(), unusable: None, has_banned: None })
+    }
+
+    /// One statistic of each valid row, `[M]`.
+    fn read(&mut self, statistic: &RowStatistic) -> Result<Tensor, KernelError> {
+        if self.logits.size()[0] == 0 {
+            // Nothing is valid; the empty sum still ties the result to the logits' graph.
+            return sum(&self.logits);
+        }
+        let set = match statistic.moment {
+            Moment::ActionLogit | Moment::LogProb => TokenSet::All,
+            _ => statistic.set.simplified(self.logits.size()[1]),
+        };
+        let softmax = self.softmax(set, statistic.temperature)?;
+        let value = match statistic.moment {
+            Moment::ActionLogit => self.at_action(&self.softmaxes[softmax].z)?,
+            Moment::LogProb => {
+                let logp = self.softmaxes[softmax].logp()?;
+                self.at_action(&logp)?
+            }
+            Moment::LogSumExp => self.softmaxes[softmax].z.f_logsumexp(-1, false)?,
+            Moment::Mean => self.expectation(softmax, |softmax| softmax.unbanned(&softmax.z))?,
+            Moment::SecondMoment => {
+                self.expectation(softmax, |softmax| Ok(softmax.unbanned(&softmax.z)?.f_square()?))?
+            }
+            Moment::Entropy => {
+                let mean_logp = self.expectation(softmax, |softmax| {
+                    let logp = softmax.logp()?;
+                    softmax.unbanned(&logp)
+                })?;
+                mean_logp.f_neg()?
+            }
+            Moment::Size => self.size(softmax)?,
+            Moment::Mass => self.mass(softmax)?,
+        };
+        let shows_unusable = set == TokenSet::All
+            && matches!(
+                statistic.moment,
+                Moment::LogProb | Moment::Mean | Moment::SecondMoment | Moment::Entropy
+            );
+        if shows_unusable { Ok(value) } else { Ok(value.f_add(&self.unusable()?)?) }
+    }
+
+    /// `Σ p f` over the set, where `f` is finite wherever `p` is zero.
+    fn expectation(
+        &mut self,
+        softmax: usize,
+        f: impl Fn(&mut Softmax) -> Result<Tensor, KernelError>,
+    ) -> Result<Tensor, KernelError> {
+        let has_banned = self.softmaxes[softmax].outside.is_some() || self.has_banned()?;
+        let softmax = &mut self.softmaxes[softmax];
+        if has_banned && softmax.banned.is_none() {
+            softmax.banned = Some(softmax.z.detach().f_eq(f64::NEG_INFINITY)?);
+        }
+        let f = f(softmax)?;
+        sum(&softmax.probability()?.f_mul(&f)?)
+    }
+
+    fn size(&self, softmax: usize) -> Result<Tensor, KernelError> {
+        let [rows, vocabulary] = [self.logits.size()[0], self.logits.size()[1]];
+        let all = Tensor::f_full(rows, vocabulary, (self.logits.kind(), self.logits.device()))?;
+        Ok(match &self.softmaxes[softmax].outside {
+            Some(outside) => all.f_sub(&sum(&outside.f_to_kind(self.logits.kind())?)?)?,
+            None => all,
+        })
+    }
+
+    fn mass(&mut self, softmax: usize) -> Result<Tensor, KernelError> {
+        let whole = self.softmax(TokenSet::All, self.softmaxes[softmax].temperature)?;
+        let probability = self.softmaxes[whole].probability()?;
+        match &self.softmaxes[softmax].outside {
+            Some(outside) => sum(&probability.f_masked_fill(outside, 0.0)?),
+            // One, but on the graph of the logits as the others are.
+            None => sum(&probability),
+        }
+    }
+
+    fn at_action(&self, values: &Tensor) -> Result<Tensor, KernelError> {
+        Ok(values.f_gather(-1, &self.actions, false)?.f_squeeze_dim(-1)?)
+    }
+
+    fn softmax(&mut self, set: TokenSet, temperature: f64) -> Result<usize, KernelError> {
+        let known = |softmax: &Softmax| softmax.set == set && is_same(softmax.temperature, temperature);
+        if let Some(index) = self.softmaxes.iter().position(known) {
+            return Ok(index);
+        }
+        let (z, outside) = if set == TokenSet::All {
+            // Dividing by one would cost a pass and a copy of the logits.
+            let z = if is_same(temperature, 1.0) {
+                self.logits.shallow_clone()
+            } else {
+                self.logits.f_div_scalar(temperature)?
+            };
+            (z, None)
+        } else {
+            let whole = self.softmax(TokenSet::All, temperature)?;
+            let outside = sets::members(&self.logits.detach(), set, temperature)?.f_logical_not()?;
+            (self.softmaxes[whole].z.f_masked_fill(&outside, f64::NEG_INFINITY)?, Some(outside))
+        };
+        self.softmaxes.push(Softmax {
+            set,
+            temperature,
+            z,
+            outside,
+            banned: None,
+            logp: None,
+            probability: None,
+        });
+        Ok(self.softmaxes.len() - 1)
+    }
+
+    /// `[M]`: NaN for a row without a softmax, zero for every other. A set may leave out the logit that is to
+    /// blame, and the statistic must be NaN all the same.
+    fn unusable(&mut self) -> Result<Tensor, KernelError> {
+        once(&mut self.unusable, || {
+            let highest = self.logits.detach().f_amax(-1, false)?;
+            Ok(highest.f_sub(&highest)?)
+        })
+    }
+
+    /// Whether any logit is `-inf`. Reading them once is cheap; cleaning products that need no cleaning is not.
+    fn has_banned(&mut self) -> Result<bool, KernelError> {
+        if let Some(known) = self.has_banned {
+            return Ok(known);
+        }
+        let lowest = self.logits.detach().f_amin([0, 1], false)?.f_double_value(&[])?;
+        // A NaN anywhere hides the lowest of the other rows.
+        let has_banned = lowest == f64::NEG_INFINITY || lowest.is_nan();
+        self.has_banned = Some(has_banned);
+        Ok(has_banned)
+    }
+}
+
+impl Softmax {
+    fn logp(&mut self) -> Result<Tensor, KernelError> {
+        once(&mut self.logp, || Ok(self.z.f_log_softmax(-1, None)?))
+    }
+
+    fn probability(&mut self) -> Result<Tensor, KernelError> {
+        let logp = self.logp()?;
+        once(&mut self.probability, || Ok(logp.f_exp()?))
+    }
+
+    /// Values to multiply with a probability: `0 · -inf` would be NaN, so what is banned counts as zero.
+    fn unbanned(&self, values: &Tensor) -> Result<Tensor, KernelError> {
+        Ok(match &self.banned {
+            Some(banned) => values.f_masked_fill(banned, 0.0)?,
+            None => values.shallow_clone(),
+        })
+    }
+}
+
+fn once(
+    cell: &mut Option<Tensor>,
+    compute: impl FnOnce() -> Result<Tensor, KernelError>,
+) -> Result<Tensor, KernelError> {
+    if let Some(known) = cell {
+        return Ok(known.shallow_clone());
+    }
+    let computed = compute()?;
+    *cell = Some(computed.shallow_clone());
+    Ok(computed)
+}
+
+fn sum(values: &Tensor) -> Result<Tensor, KernelError> {
+    Ok(values.f_sum_dim_intlist(-1, false, None)?)
+}
+
+fn is_same(a: f64, b: f64) -> bool {
+    a.to_bits() == b.to_bits()
+}

@@ -1,0 +1,29 @@
+//! Names that were probably meant.
+
+/// The candidate that is spelled most like `name`, if one is near enough to be a slip of the finger.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > 64 {
+        return None;
+    }
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|&(distance, candidate)| {
+            distance <= 1 + name.len().min(candidate.len()) / 4 && distance < candidate.len()
+        })
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn slips_are_found_and_strangers_are_not() {
+        let names = ["token_mean", "token_sum", "seq_mean"];
+        assert_eq!(nearest("tokn_mean", names), Some("token_mean"));
+        assert_eq!(nearest("entropy", names), None);
+        assert_eq!(nearest("x", ["y"]), None);
+    }
+}

@@ -1,0 +1,130 @@
+//! What an object sees when it computes.
+
+use std::fmt;
+use tch::{Kind, Tensor};
+
+/// The counts of a whole optimizer step, of which the tensors at hand may be a part.
+#[derive(Debug)]
+pub struct StepCounts {
+    /// Valid tokens, at least one; a scalar of the computation's float kind.
+    pub tokens: Tensor,
+    /// Sequences with at least one valid token, at least one; likewise.
+    pub sequences: Tensor,
+    /// The padded length T; of micro-batches of different lengths, the longest.
+    pub width: i64,
+}
+
+/// The tensors of one evaluation.
+pub struct TermContext<'a> {
+    pub(crate) inputs: Vec<(&'static str, Tensor)>,
+    pub(crate) rows: Vec<&'a Tensor>,
+    pub(crate) frame: &'a Frame,
+}
+
+/// What all objects of one evaluation share.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// `[B, T]` bool.
+    pub mask: Tensor,
+    /// `[B]` bool: at least one valid token.
+    pub valid: Tensor,
+    /// `[B]` in the computation's float kind, at least one.
+    pub lengths: Tensor,
+    /// The counts of the whole step.
+    pub counts: StepCounts,
+}
+
+impl TermContext<'_> {
+    /// An input that the signature declares, broadcast to its type: a token input is `[B, T]`, a seq input
+    /// `[B]`, a scalar 0-dimensional. Masked positions hold zeros.
+    ///
+    /// # Panics
+    /// When the signature declares no such input.
+    pub fn input(&self, name: &str) -> &Tensor {
+        let found = self.inputs.iter().find(|(of, _)| *of == name);
+        &found.unwrap_or_else(|| panic!("the signature declares no input `{name}`")).1
+    }
+
+    /// The row statistic of that number in what [`super::Term::rows`] asked for, `[B, T]`.
+    ///
+    /// # Panics
+    /// When fewer were asked for.
+    pub fn row(&self, index: usize) -> &Tensor {
+        self.rows[index]
+    }
+
+    /// `[B, T]` bool: which tokens count.
+    pub fn mask(&self) -> &Tensor {
+        &self.frame.mask
+    }
+
+    /// `[B]` bool: which sequences have a token that counts.
+    pub fn valid_sequences(&self) -> &Tensor {
+        &self.frame.valid
+    }
+
+    /// `[B]`: how many tokens of each sequence count, at least one.
+    pub fn lengths(&self) -> &Tensor {
+        &self.frame.lengths
+    }
+
+    /// The counts of the whole step.
+    pub fn counts(&self) -> &StepCounts {
+        &self.frame.counts
+    }
+
+    /// `x` with zeros where tokens do not count, whatever stood there.
+    pub fn masked(&self, x: &Tensor) -> Tensor {
+        x.where_self(self.mask(), &x.new_zeros([0i64; 0], (x.kind(), x.device())))
+    }
+
+    /// Sums a token value over each sequence's valid tokens: `[B, T]` to `[B]`.
+    pub fn seq_sum(&self, x: &Tensor) -> Tensor {
+        self.masked(x).sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)
+    }
+
+    /// The mean of a token value over each sequence's valid tokens: `[B, T]` to `[B]`, zero without any.
+    pub fn seq_mean(&self, x: &Tensor) -> Tensor {
+        self.seq_sum(x) / self.lengths()
+    }
+}
+
+/// A term's value with its extras.
+#[derive(Debug)]
+pub struct TermValue {
+    pub(crate) value: Tensor,
+    pub(crate) extras: Vec<(&'static str, Tensor)>,
+}
+
+impl TermValue {
+    /// Adds an extra that the signature declares.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: Tensor) -> Self {
+        self.extras.push((name, value));
+        self
+    }
+}
+
+impl From<Tensor> for TermValue {
+    fn from(value: Tensor) -> Self {
+        Self { value, extras: Vec::new() }
+    }
+}
+
+/// Why an object could not compute.
+#[derive(Debug)]
+pub struct EvalError(pub String);
+
+impl fmt::Display for EvalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for EvalError {}
+
+impl From<tch::TchError> for EvalError {
+    fn from(error: tch::TchError) -> Self {
+        Self(error.to_string())
+    }
+}

@@ -1,0 +1,239 @@
+//! What an object says of itself to the checker: inputs, result, how far it looks, what values it takes.
+
+use crate::interval::Interval;
+use crate::types::{Type, Unit};
+
+/// A tensor that an object reads besides its serde arguments. A call may give it by name; else it is the
+/// batch field of that name, or a constant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Input {
+    /// The argument's name, which is also the batch field's where the default is one.
+    pub name: &'static str,
+    /// The type it is broadcast to.
+    pub ty: Type,
+    /// What it is when the call does not give it.
+    pub default: InputDefault,
+}
+
+/// What an input is when the call does not give it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum InputDefault {
+    /// The batch field of the same name.
+    Field,
+    /// A number.
+    Constant(f64),
+    /// The call must give it.
+    Required,
+}
+
+impl Input {
+    /// The batch field `name`, unless the call gives another value.
+    pub const fn field(name: &'static str, ty: Type) -> Self {
+        Self { name, ty, default: InputDefault::Field }
+    }
+
+    /// A number, unless the call gives another value.
+    pub const fn constant(name: &'static str, ty: Type, value: f64) -> Self {
+        Self { name, ty, default: InputDefault::Constant(value) }
+    }
+
+    /// A value that every call must give.
+    pub const fn required(name: &'static str, ty: Type) -> Self {
+        Self { name, ty, default: InputDefault::Required }
+    }
+}
+
+/// A named value that a term gives next to its result: `policy.clipped`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extra {
+    /// Its name behind the dot.
+    pub name: &'static str,
+    /// Its type.
+    pub ty: Type,
+    /// What it stands for.
+    pub unit: Unit,
+}
+
+impl Extra {
+    /// An extra of no particular unit.
+    pub const fn new(name: &'static str, ty: Type) -> Self {
+        Self { name, ty, unit: Unit::Unknown }
+    }
+
+    /// Says what it stands for.
+    #[must_use]
+    pub const fn unit(mut self, unit: Unit) -> Self {
+        self.unit = unit;
+        self
+    }
+}
+
+/// How far across the batch one value of the result looks. It decides what a micro-batch needs to know of
+/// the rest of its step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// A token's value depends on that token only.
+    Token,
+    /// It depends on tokens of the same sequence.
+    Sequence,
+    /// It depends on other sequences: it is computed on the whole step.
+    Batch,
+}
+
+/// A term's signature; it may depend on the term's arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signature {
+    /// What it reads, in the order in which positional arguments are taken.
+    pub inputs: Vec<Input>,
+    /// The type of its value.
+    pub result: Type,
+    /// Further values.
+    pub extras: Vec<Extra>,
+    /// Whether the value can carry gradient when its inputs do.
+    pub gradient: bool,
+    /// How far one value looks.
+    pub reach: Reach,
+    /// The values it can take.
+    pub interval: Interval,
+    /// What it stands for.
+    pub unit: Unit,
+}
+
+impl Signature {
+    /// A token-wise, differentiable term without inputs.
+    pub const fn new(result: Type) -> Self {
+        Self {
+            inputs: Vec::new(),
+            result,
+            extras: Vec::new(),
+            gradient: true,
+            reach: Reach::Token,
+            interval: Interval::ALL,
+            unit: Unit::Unknown,
+        }
+    }
+
+    /// Adds an input.
+    #[must_use]
+    pub fn input(mut self, input: Input) -> Self {
+        self.inputs.push(input);
+        self
+    }
+
+    /// Adds an extra.
+    #[must_use]
+    pub fn extra(mut self, extra: Extra) -> Self {
+        self.extras.push(extra);
+        self
+    }
+
+    /// Says that the value never carries gradient.
+    #[must_use]
+    pub fn detached(mut self) -> Self {
+        self.gradient = false;
+        self
+    }
+
+    /// Says how far one value looks.
+    #[must_use]
+    pub fn reach(mut self, reach: Reach) -> Self {
+        self.reach = reach;
+        self
+    }
+
+    /// Says which values it can take.
+    #[must_use]
+    pub fn interval(mut self, interval: Interval) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Says what it stands for.
+    #[must_use]
+    pub fn unit(mut self, unit: Unit) -> Self {
+        self.unit = unit;
+        self
+    }
+}
+
+/// A reduction's signature. Its first positional argument is the value it reduces.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReductionSignature {
+    /// The type it reduces; truth values are taken as 0 and 1.
+    pub from: Type,
+    /// The type it gives.
+    pub to: Type,
+    /// What it reads besides.
+    pub inputs: Vec<Input>,
+    /// Whether the whole step's value is the sum of its parts' values, given the step's counts. A reduction
+    /// that is not additive and looks beyond a sequence is computed on the whole step.
+    pub additive: bool,
+    /// How far one value looks.
+    pub reach: Reach,
+    /// Whether the value grows with the batch, as a sum does.
+    pub extensive: bool,
+    /// Whether the value lies between the least and the greatest it reduces, as a mean does.
+    pub mean: bool,
+}
+
+impl ReductionSignature {
+    /// A mean of one type to another, additive over the parts of a step.
+    pub const fn new(from: Type, to: Type) -> Self {
+        Self {
+            from,
+            to,
+            inputs: Vec::new(),
+            additive: true,
+            reach: Reach::Batch,
+            extensive: false,
+            mean: true,
+        }
+    }
+
+    /// Adds an input.
+    #[must_use]
+    pub fn input(mut self, input: Input) -> Self {
+        self.inputs.push(input);
+        self
+    }
+
+    /// Says how far one value looks.
+    #[must_use]
+    pub fn reach(mut self, reach: Reach) -> Self {
+        self.reach = reach;
+        self
+    }
+
+    /// Says that the value grows with the batch.
+    #[must_use]
+    pub fn extensive(mut self) -> Self {
+        self.extensive = true;
+        self.mean = false;
+        self
+    }
+
+    /// Says that the value may leave the range of what it reduces.
+    #[must_use]
+    pub fn not_a_mean(mut self) -> Self {
+        self.mean = false;
+        self
+    }
+
+    /// Says that parts do not add up, so that the whole step is needed at once.
+    #[must_use]
+    pub fn whole_step(mut self) -> Self {
+        self.additive = false;
+        self
+    }
+}
+
+/// A controller's signature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ControllerSignature {
+    /// Whether it takes `signal = EXPR`, a scalar.
+    pub signal: bool,
+    /// The values its coefficient can take.
+    pub interval: Interval,
+    /// Where it steers the signal, if it does.
+    pub target: Option<Interval>,
+}

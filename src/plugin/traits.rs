@@ -1,0 +1,106 @@
+//! The three kinds of plugin objects.
+
+use super::{
+    ArgError, ControllerSignature, EvalError, ReductionSignature, Signature, TermContext, TermValue,
+};
+use crate::kernels::{Moment, TokenSet};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use tch::Tensor;
+
+/// A row statistic that a term asks for; the program's temperature is added by the compiler.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row {
+    /// The tokens that count.
+    pub set: TokenSet,
+    /// What is computed.
+    pub moment: Moment,
+}
+
+impl Row {
+    /// A moment over a set.
+    pub const fn new(set: TokenSet, moment: Moment) -> Self {
+        Self { set, moment }
+    }
+}
+
+/// A formula with a name: its fields are its constant arguments, its inputs are tensors.
+pub trait Term: fmt::Debug + erased_serde::Serialize + Send + Sync {
+    /// What it reads and gives.
+    fn signature(&self) -> Signature;
+
+    /// The row statistics it needs, in the order in which [`TermContext::row`] numbers them.
+    fn rows(&self) -> Vec<Row> {
+        Vec::new()
+    }
+
+    /// Refuses arguments that serde accepts and the formula does not.
+    fn check(&self) -> Result<(), ArgError> {
+        Ok(())
+    }
+
+    /// Computes the value with tch operations, on any device and float kind. Values at masked positions
+    /// may be anything: they reach no result and no gradient.
+    fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError>;
+}
+
+/// A way from many values to fewer.
+pub trait Reduction: fmt::Debug + erased_serde::Serialize + Send + Sync {
+    /// What it reads and gives.
+    fn signature(&self) -> ReductionSignature;
+
+    /// Refuses arguments that serde accepts and the formula does not.
+    fn check(&self) -> Result<(), ArgError> {
+        Ok(())
+    }
+
+    /// Reduces `x`, which is zero wherever it does not count. The counts in `ctx` are those of the whole
+    /// step, of which `x` may be a part.
+    fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError>;
+}
+
+/// A coefficient that holds its value during a step and moves when the step's signal is observed.
+pub trait Controller: fmt::Debug + erased_serde::Serialize + Send + Sync {
+    /// What it reads and gives.
+    fn signature(&self) -> ControllerSignature;
+
+    /// Refuses arguments that serde accepts and the rule does not, such as one that could never act.
+    fn check(&self) -> Result<(), ArgError> {
+        Ok(())
+    }
+
+    /// The state before the first step.
+    fn start(&self) -> ControllerState;
+
+    /// The state after an observation. `signal` is finite, and `None` for a controller that takes none.
+    fn observe(&self, state: &ControllerState, signal: Option<f64>) -> ControllerState;
+}
+
+/// Everything a controller remembers; saved and restored bit for bit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ControllerState {
+    /// The coefficient in force.
+    pub value: f64,
+    /// How many observations were made.
+    pub observations: u64,
+    /// Whatever else the rule needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memory: Vec<f64>,
+}
+
+impl ControllerState {
+    /// A state before any observation.
+    pub fn starting_at(value: f64) -> Self {
+        Self { value, observations: 0, memory: Vec::new() }
+    }
+
+    /// The next state with another value and the same memory.
+    #[must_use]
+    pub fn moved_to(&self, value: f64) -> Self {
+        Self { value, observations: self.observations + 1, memory: self.memory.clone() }
+    }
+}
+
+erased_serde::serialize_trait_object!(Term);
+erased_serde::serialize_trait_object!(Reduction);
+erased_serde::serialize_trait_object!(Controller);

@@ -1,0 +1,240 @@
+//! Makes nodes: equal ones once, constants folded, with what can be inferred of each.
+
+use super::infer::{binary_interval, binary_unit, join_units, unary_interval, unary_unit};
+use super::{BinaryFn, Node, NodeId, Object, Op, UnaryFn};
+use crate::fields;
+use crate::interval::Interval;
+use crate::kernels::{Moment, RowStatistic, TokenSet};
+use crate::plugin::{Reduction, Term};
+use crate::span::Span;
+use crate::types::{Kind, Type, Unit};
+use std::collections::HashMap;
+
+/// A program under construction.
+#[derive(Debug, Default)]
+pub struct Builder {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) terms: Vec<Object<dyn Term>>,
+    pub(crate) reductions: Vec<Object<dyn Reduction>>,
+    known: HashMap<String, NodeId>,
+    objects: HashMap<String, usize>,
+}
+
+impl Builder {
+    /// The node of that id.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// The number a node is known to be.
+    pub fn as_constant(&self, id: NodeId) -> Option<f64> {
+        match self.node(id).op {
+            Op::Constant(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// A number.
+    pub fn constant(&mut self, value: f64, span: Span) -> NodeId {
+        self.add(Op::Constant(value), Type::SCALAR, false, Interval::point(value), Unit::Unknown, span)
+    }
+
+    /// A truth value.
+    pub fn boolean(&mut self, value: bool, span: Span) -> NodeId {
+        let interval = Interval::point(f64::from(value));
+        self.add(Op::Boolean(value), Type::SCALAR.to_bool(), false, interval, Unit::Unknown, span)
+    }
+
+    /// A field of the language, `log_prob` at the given temperature.
+    pub fn field(&mut self, field: &fields::Field, temperature: f64, span: Span) -> NodeId {
+        let op = if field.name == "log_prob" {
+            Op::LogProb(RowStatistic { set: TokenSet::All, temperature, moment: Moment::LogProb })
+        } else {
+            Op::Field(field.name.to_owned())
+        };
+        self.add(op, field.ty, field.gradient, field.interval, field.unit, span)
+    }
+
+    /// A field that the program declares.
+    pub fn declared_field(&mut self, name: &str, ty: Type, span: Span) -> NodeId {
+        let interval = if ty.kind == Kind::Bool { Interval::UNIT } else { Interval::ALL };
+        self.add(Op::Field(name.to_owned()), ty, false, interval, Unit::Unknown, span)
+    }
+
+    /// A statistic of the rows of logits.
+    pub fn row(&mut self, row: RowStatistic, span: Span) -> NodeId {
+        if row.moment == Moment::LogProb {
+            let (interval, unit) = (Interval::NON_POSITIVE, Unit::LogProb);
+            return self.add(Op::LogProb(row), Type::TOKEN, true, interval, unit, span);
+        }
+        let (interval, unit) = match row.moment {
+            Moment::Entropy => (Interval::NON_NEGATIVE, Unit::Entropy),
+            Moment::Mass => (Interval::UNIT, Unit::Probability),
+            Moment::Size | Moment::SecondMoment => (Interval::NON_NEGATIVE, Unit::Unknown),
+            _ => (Interval::ALL, Unit::Unknown),
+        };
+        self.add(Op::Row(row), Type::TOKEN, row.moment != Moment::Size, interval, unit, span)
+    }
+
+    /// A controller's coefficient.
+    pub fn controller(&mut self, index: usize, interval: Interval, span: Span) -> NodeId {
+        self.add(Op::Controller(index), Type::SCALAR, false, interval, Unit::Unknown, span)
+    }
+
+    /// A function of one value.
+    pub fn unary(&mut self, op: UnaryFn, x: NodeId, span: Span) -> NodeId {
+        let node = self.node(x);
+        match (&node.op, op) {
+            (Op::Constant(value), _) => {
+                let value = op.apply(*value);
+                return self.constant(value, span);
+            }
+            (Op::Boolean(value), UnaryFn::Not) => {
+                let value = !value;
+                return self.boolean(value, span);
+            }
+            (_, UnaryFn::Detach) if !node.gradient => return x,
+            _ => {}
+        }
+        let gradient = node.gradient && !matches!(op, UnaryFn::Not | UnaryFn::Detach | UnaryFn::Sign);
+        let (interval, unit) = (unary_interval(op, node.interval), unary_unit(op, node.unit));
+        let ty = node.ty;
+        self.add(Op::Unary(op, x), ty, gradient, interval, unit, span)
+    }
+
+    /// A function of two values, broadcast to the larger shape.
+    pub fn binary(&mut self, op: BinaryFn, a: NodeId, b: NodeId, span: Span) -> NodeId {
+        let (left, right) = (self.node(a), self.node(b));
+        if let (Op::Constant(a), Op::Constant(b)) = (&left.op, &right.op) {
+            let value = op.apply(*a, *b);
+            return if op.is_bool() { self.boolean(value != 0.0, span) } else { self.constant(value, span) };
+        }
+        let kind = if op.is_bool() { Kind::Bool } else { Kind::Real };
+        let ty = Type { shape: left.ty.shape.max(right.ty.shape), kind };
+        let gradient = (left.gradient || right.gradient) && !op.is_bool();
+        let interval = binary_interval(op, left.interval, right.interval);
+        let unit = binary_unit(op, left.unit, right.unit);
+        self.add(Op::Binary(op, a, b), ty, gradient, interval, unit, span)
+    }
+
+    /// `where(condition, a, b)`
+    pub fn select(&mut self, condition: NodeId, a: NodeId, b: NodeId, span: Span) -> NodeId {
+        let (chooser, left, right) = (self.node(condition), self.node(a), self.node(b));
+        let shape = chooser.ty.shape.max(left.ty.shape).max(right.ty.shape);
+        let ty = Type { shape, kind: left.ty.kind };
+        let gradient = left.gradient || right.gradient;
+        let (interval, unit) = (left.interval.join(right.interval), join_units(left.unit, right.unit));
+        self.add(Op::Where(condition, a, b), ty, gradient, interval, unit, span)
+    }
+
+    /// `clamp(x, lo, hi)`
+    pub fn clamp(&mut self, x: NodeId, lo: NodeId, hi: NodeId, span: Span) -> NodeId {
+        if let (Some(x), Some(lo), Some(hi)) =
+            (self.as_constant(x), self.as_constant(lo), self.as_constant(hi))
+        {
+            return self.constant(x.max(lo).min(hi), span);
+        }
+        let (value, low, high) = (self.node(x), self.node(lo), self.node(hi));
+        let shape = value.ty.shape.max(low.ty.shape).max(high.ty.shape);
+        let ty = Type { shape, kind: Kind::Real };
+        let gradient = value.gradient || low.gradient || high.gradient;
+        let interval = value.interval.max(low.interval).min(high.interval);
+        let unit = value.unit;
+        self.add(Op::Clamp(x, lo, hi), ty, gradient, interval, unit, span)
+    }
+
+    /// `quantile(x, q)`
+    pub fn quantile(&mut self, x: NodeId, q: f64, span: Span) -> NodeId {
+        let node = self.node(x);
+        let (gradient, interval, unit) = (node.gradient, node.interval, node.unit);
+        self.add(Op::Quantile(x, q), Type::SCALAR, gradient, interval, unit, span)
+    }
+
+    /// `top_fraction(x, p)`
+    pub fn top_fraction(&mut self, x: NodeId, p: f64, span: Span) -> NodeId {
+        let ty = self.node(x).ty.to_bool();
+        self.add(Op::TopFraction(x, p), ty, false, Interval::UNIT, Unit::Unknown, span)
+    }
+
+    /// A term's value.
+    pub fn term(
+        &mut self,
+        object: Object<dyn Term>,
+        inputs: Vec<NodeId>,
+        rows: Vec<NodeId>,
+        span: Span,
+    ) -> NodeId {
+        let signature = object.value.signature();
+        let index = intern(&mut self.terms, &mut self.objects, object);
+        let carries = |ids: &[NodeId]| ids.iter().any(|id| self.node(*id).gradient);
+        let gradient = signature.gradient && (carries(&inputs) || carries(&rows));
+        let op = Op::Term { object: index, inputs, rows };
+        self.add(op, signature.result, gradient, signature.interval, signature.unit, span)
+    }
+
+    /// An extra of a term's node. It carries gradient when the term does and it is a number.
+    pub fn extra(&mut self, term: NodeId, extra: &crate::plugin::Extra, span: Span) -> NodeId {
+        let gradient = self.node(term).gradient && extra.ty.kind == Kind::Real;
+        let op = Op::Extra { term, name: extra.name.to_owned() };
+        let interval = if extra.ty.kind == Kind::Bool { Interval::UNIT } else { Interval::ALL };
+        self.add(op, extra.ty, gradient, interval, extra.unit, span)
+    }
+
+    /// A reduction.
+    pub fn reduce(
+        &mut self,
+        object: Object<dyn Reduction>,
+        operand: NodeId,
+        inputs: Vec<NodeId>,
+        span: Span,
+    ) -> NodeId {
+        let signature = object.value.signature();
+        let index = intern(&mut self.reductions, &mut self.objects, object);
+        let node = self.node(operand);
+        let gradient = node.gradient || inputs.iter().any(|id| self.node(*id).gradient);
+        let interval = if signature.mean {
+            node.interval
+        } else if node.interval.lo >= 0.0 {
+            Interval::NON_NEGATIVE
+        } else {
+            Interval::ALL
+        };
+        let unit = node.unit;
+        self.add(Op::Reduce { object: index, operand, inputs }, signature.to, gradient, interval, unit, span)
+    }
+
+    fn add(
+        &mut self,
+        op: Op,
+        ty: Type,
+        gradient: bool,
+        interval: Interval,
+        unit: Unit,
+        span: Span,
+    ) -> NodeId {
+        // The printed form of an operation tells it from every other one of the same program.
+        let key = format!("{op:?}");
+        if let Some(&id) = self.known.get(&key) {
+            return id;
+        }
+        debug_assert!(op.operands().iter().all(|id| id.index() < self.nodes.len()));
+        debug_assert!(!(gradient && ty.kind == Kind::Bool), "truth values carry no gradient");
+        let id = NodeId(self.nodes.len() as u32);
+        self.nodes.push(Node { op, ty, gradient, interval, unit, span });
+        self.known.insert(key, id);
+        id
+    }
+}
+
+/// The number of an object that is equal to this one, which is added if there is none.
+fn intern<T: ?Sized + serde::Serialize>(
+    objects: &mut Vec<Object<T>>,
+    known: &mut HashMap<String, usize>,
+    object: Object<T>,
+) -> usize {
+    let key = format!("{} {}", object.name, object.args());
+    *known.entry(key).or_insert_with(|| {
+        objects.push(object);
+        objects.len() - 1
+    })
+}

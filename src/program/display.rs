@@ -1,0 +1,115 @@
+//! The canonical text of a program: one line a value.
+
+use super::{BinaryFn, NodeId, Op, Program, UnaryFn};
+use crate::kernels::{Moment, RowStatistic, TokenSet};
+use serde_json::Value;
+use std::fmt;
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "%{}", self.0)
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for param in &self.params {
+            writeln!(f, "param {} = {}", param.name, param.value)?;
+        }
+        writeln!(f, "set temperature = {}", self.temperature)?;
+        for (index, node) in self.nodes.iter().enumerate() {
+            let gradient = if node.gradient { " grad" } else { "" };
+            writeln!(f, "%{index}: {}{gradient} = {}", node.ty, self.describe(&node.op))?;
+        }
+        for controller in &self.controllers {
+            let call = call(&controller.object.name, &controller.object.args(), &[]);
+            write!(f, "controller {} = {call}", controller.name)?;
+            match controller.signal {
+                Some(signal) => writeln!(f, " on {signal}")?,
+                None => writeln!(f)?,
+            }
+        }
+        for (name, id) in &self.lets {
+            writeln!(f, "let {name} = {id}")?;
+        }
+        for (name, id) in &self.metrics {
+            writeln!(f, "metric {name} = {id}")?;
+        }
+        writeln!(f, "loss = {}", self.loss)
+    }
+}
+
+impl Program {
+    /// One operation in words.
+    pub fn describe(&self, op: &Op) -> String {
+        match op {
+            Op::Constant(value) => value.to_string(),
+            Op::Boolean(value) => value.to_string(),
+            Op::Field(name) => name.clone(),
+            Op::LogProb(row) => format!("log_prob at temperature {}", row.temperature),
+            Op::Row(row) => row.to_string(),
+            Op::Controller(index) => {
+                self.controllers.get(*index).map_or("?", |of| of.name.as_str()).to_owned()
+            }
+            Op::Unary(UnaryFn::Neg, x) => format!("-{x}"),
+            Op::Unary(function, x) => format!("{}({x})", function.as_str()),
+            Op::Binary(function @ (BinaryFn::Min | BinaryFn::Max), a, b) => {
+                format!("{}({a}, {b})", function.as_str())
+            }
+            Op::Binary(function, a, b) => format!("{a} {} {b}", function.as_str()),
+            Op::Where(condition, a, b) => format!("where({condition}, {a}, {b})"),
+            Op::Clamp(x, lo, hi) => format!("clamp({x}, {lo}, {hi})"),
+            Op::Quantile(x, q) => format!("quantile({x}, {q})"),
+            Op::TopFraction(x, p) => format!("top_fraction({x}, {p})"),
+            Op::Term { object, inputs, rows } => {
+                let object = &self.terms[*object];
+                let operands: Vec<NodeId> = inputs.iter().chain(rows).copied().collect();
+                call(&object.name, &object.args(), &operands)
+            }
+            Op::Extra { term, name } => format!("{term}.{name}"),
+            Op::Reduce { object, operand, inputs } => {
+                let object = &self.reductions[*object];
+                let operands: Vec<NodeId> = std::iter::once(operand).chain(inputs).copied().collect();
+                call(&object.name, &object.args(), &operands)
+            }
+        }
+    }
+}
+
+fn call(name: &str, args: &Value, operands: &[NodeId]) -> String {
+    let operands = operands.iter().map(ToString::to_string);
+    let args = args.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let args = args.map(|(name, value)| match value.as_array().map(Vec::as_slice) {
+        Some([lo, hi]) => format!("{name} = {lo} .. {hi}"),
+        _ => format!("{name} = {value}"),
+    });
+    format!("{name}({})", operands.chain(args).collect::<Vec<_>>().join(", "))
+}
+
+impl fmt::Display for RowStatistic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = match self.moment {
+            Moment::ActionLogit => "action_logit",
+            Moment::LogProb => "log_prob",
+            Moment::LogSumExp => "log_sum_exp",
+            Moment::Mean => "mean_logit",
+            Moment::SecondMoment => "second_moment",
+            Moment::Entropy => "entropy",
+            Moment::Size => "size",
+            Moment::Mass => "mass",
+        };
+        write!(f, "{moment} over {} at temperature {}", self.set, self.temperature)
+    }
+}
+
+impl fmt::Display for TokenSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TokenSet::All => f.write_str("all tokens"),
+            TokenSet::Drop(p) => write!(f, "drop = {p}"),
+            TokenSet::TopK(k) => write!(f, "top_k = {k}"),
+            TokenSet::TopP(q) => write!(f, "top_p = {q}"),
+            TokenSet::MinP(r) => write!(f, "min_p = {r}"),
+        }
+    }
+}

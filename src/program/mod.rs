@@ -1,0 +1,109 @@
+//! A typed program: every value once, in an order in which it can be computed.
+//!
+//! A program is data. It holds no tensors, can be saved with its plugin objects and brought back, and prints
+//! the same text on every run.
+
+mod build;
+mod display;
+mod infer;
+mod node;
+mod object;
+
+pub use build::Builder;
+pub use node::{BinaryFn, Node, NodeId, Op, UnaryFn};
+pub use object::{Object, Restore};
+
+use crate::diag::Diagnostics;
+use crate::interval::Interval;
+use crate::plugin::{Controller, Reduction, Term};
+use crate::source::Sources;
+use crate::types::Type;
+use serde::{Deserialize, Serialize};
+
+/// A checked program with everything it needs to run.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Program {
+    /// All values; operands come before what uses them.
+    pub nodes: Vec<Node>,
+    /// The terms called.
+    pub terms: Vec<Object<dyn Term>>,
+    /// The reductions called.
+    pub reductions: Vec<Object<dyn Reduction>>,
+    /// The coefficients.
+    pub controllers: Vec<ControllerDecl>,
+    /// The constants the host may override.
+    pub params: Vec<Param>,
+    /// The extra batch fields the program declares.
+    pub inputs: Vec<InputDecl>,
+    /// What logits are divided by.
+    pub temperature: f64,
+    /// What is minimised.
+    pub loss: NodeId,
+    /// What is reported.
+    pub metrics: Vec<(String, NodeId)>,
+    /// Every `let` that is a value.
+    pub lets: Vec<(String, NodeId)>,
+    /// Lints that were not silenced.
+    #[serde(skip)]
+    pub(crate) warnings: Diagnostics,
+    /// The texts it was compiled from.
+    #[serde(skip)]
+    pub(crate) sources: Sources,
+}
+
+/// A `controller` statement.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ControllerDecl {
+    /// The coefficient's name.
+    pub name: String,
+    /// The rule.
+    pub object: Object<dyn Controller>,
+    /// The signal it observes.
+    pub signal: Option<NodeId>,
+}
+
+/// A `param` statement and the value in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Param {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: f64,
+    /// The value written in the file.
+    pub default: f64,
+    /// What it may be set to.
+    pub range: Option<Interval>,
+}
+
+/// An `input` statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputDecl {
+    /// The batch field.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+}
+
+impl Program {
+    /// The node of that id.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// The lints that were found and not silenced.
+    pub fn warnings(&self) -> &Diagnostics {
+        &self.warnings
+    }
+
+    /// The texts it was compiled from; empty for a program that was saved and brought back.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// What must be computed for the loss, the metrics, the signals and the named values.
+    pub fn roots(&self) -> impl Iterator<Item = NodeId> {
+        let signals = self.controllers.iter().filter_map(|controller| controller.signal);
+        let named = self.metrics.iter().chain(&self.lets).map(|(_, id)| *id);
+        std::iter::once(self.loss).chain(signals).chain(named)
+    }
+}

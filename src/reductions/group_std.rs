@@ -1,0 +1,48 @@
+//! The standard deviation over the samples of each sequence's group.
+
+use super::group::Groups;
+use crate::plugin::prelude::*;
+
+crate::reduction! {
+    /// The unbiased standard deviation over the samples of a sequence's group: seq to seq.
+    ///
+    /// Formula, with the sequences `G(i)` that have the `group` of `i` and at least one valid token:
+    ///
+    ///     group_std(x)_i = sqrt(Σ_{j ∈ G(i)} (x_j - group_mean(x)_i)² / (|G(i)| - 1))
+    ///
+    /// Inputs: `group`, seq of whole numbers, in any order. A sequence without a valid token counts nowhere and has 0.
+    ///
+    /// A group of one sample has 0, as has one of equal samples: add a small number before dividing, as in
+    /// `(rewards - group_mean(rewards)) / (group_std(rewards) + 1e-6)`. verl sets mean 0 and deviation 1 for a group of one,
+    /// so that its advantage is the bare reward; here it is 0.
+    ///
+    /// Gradient: `(x_j - mean) / ((|G| - 1) std)` at every `j ∈ G(i)`, and 0 where the deviation is 0. In gradient
+    /// accumulation it needs the whole step at once.
+    ///
+    /// Source: GRPO, arXiv 2402.03300; verl `compute_grpo_outcome_advantage` (adds 1e-6), TRL (1e-4), OpenRLHF
+    /// `group_norm` (1e-9), AReaL (1e-5).
+    "group_std" => GroupStd, example = "batch_mean(group_std(rewards))"
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupStd {}
+
+impl Reduction for GroupStd {
+    fn signature(&self) -> ReductionSignature {
+        ReductionSignature::new(Type::SEQ, Type::SEQ)
+            .input(Input::field("group", Type::SEQ))
+            .whole_step()
+            .not_a_mean()
+    }
+
+    fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
+        let groups = Groups::of(ctx, x.kind());
+        let squares = groups.sum(&(x - groups.mean(x)).square());
+        let variance = squares / (groups.sizes() - 1.0).clamp_min(1.0);
+        // The root has no derivative at 0: its gradient is kept away from there.
+        let positive = variance.gt(0.0);
+        let root = variance.where_self(&positive, &variance.ones_like()).sqrt();
+        Ok(groups.at_valid(&root.where_self(&positive, &root.zeros_like())))
+    }
+}

@@ -1,0 +1,14 @@
+//! The built-in reductions. Nothing here is public: they come in through the registry, as a plugin's do.
+
+mod batch_mean;
+mod batch_sum;
+mod group;
+mod group_mean;
+mod group_std;
+mod seq_mean;
+mod seq_mean_token_mean;
+mod seq_mean_token_sum;
+mod seq_mean_token_sum_norm;
+mod seq_sum;
+mod token_mean;
+mod token_sum;

@@ -1,0 +1,32 @@
+//! The mean over the valid tokens of each sequence.
+
+use crate::plugin::prelude::*;
+
+crate::reduction! {
+    /// The mean over the valid tokens of each sequence: token to seq.
+    ///
+    /// Formula, with the mask `m` and the length `n_i = Σ_t m_it`:
+    ///
+    ///     seq_mean(x)_i = (1 / n_i) Σ_t m_it x_it
+    ///
+    /// A sequence without a valid token has 0.
+    ///
+    /// Gradient: `m_it / n_i`.
+    ///
+    /// Source: the log of the sequence ratio of GSPO, arXiv 2507.18071; verl `compute_policy_loss_gspo`.
+    "seq_mean" => SeqMean, example = "batch_mean(seq_mean(log_prob()))"
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeqMean {}
+
+impl Reduction for SeqMean {
+    fn signature(&self) -> ReductionSignature {
+        ReductionSignature::new(Type::TOKEN, Type::SEQ).reach(Reach::Sequence)
+    }
+
+    fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
+        Ok(ctx.seq_mean(x))
+    }
+}

@@ -1,0 +1,32 @@
+//! The mean over sequences of their sums over tokens.
+
+use crate::plugin::prelude::*;
+
+crate::reduction! {
+    /// The sum inside each sequence, then the mean over sequences with a valid token: token to scalar.
+    ///
+    /// Formula, with the mask `m` and the number `B₊` of sequences with a valid token in the step:
+    ///
+    ///     seq_mean_token_sum(x) = (1 / B₊) Σ_i Σ_t m_it x_it
+    ///
+    /// A long sequence weighs more than a short one. Without a valid token it is 0.
+    ///
+    /// Gradient: `m_it / B₊`.
+    ///
+    /// Source: verl and ROLL `seq-mean-token-sum`.
+    "seq_mean_token_sum" => SeqMeanTokenSum, example = "seq_mean_token_sum(log_prob())"
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeqMeanTokenSum {}
+
+impl Reduction for SeqMeanTokenSum {
+    fn signature(&self) -> ReductionSignature {
+        ReductionSignature::new(Type::TOKEN, Type::SCALAR).not_a_mean()
+    }
+
+    fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
+        Ok(x.sum(x.kind()) / &ctx.counts().sequences)
+    }
+}

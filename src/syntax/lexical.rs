@@ -1,0 +1,177 @@
+//! What to say about text that no rule of the language knows.
+
+use super::number::{self, Malformed};
+use super::wording::quote;
+use crate::diag::Diagnostic;
+use crate::span::Span;
+
+/// The error for a piece of text that the scan set apart.
+pub(super) fn explain(text: &str, span: Span) -> Diagnostic {
+    let first = text.chars().next().unwrap_or_default();
+    let error = |id, message: String| Diagnostic::error(id, span, message);
+    match first {
+        '"' => string(text, span),
+        '\'' => {
+            let inside = text.trim_matches('\'');
+            error("unexpected-character", "expected a string in double quotes, found a single quote".into())
+                .help(format!("write `\"{inside}\"`"))
+        }
+        _ if first.is_ascii_digit()
+            || (first == '.' && text.len() > 1 && text.as_bytes()[1].is_ascii_digit()) =>
+        {
+            malformed_number(text, span)
+        }
+        _ if first.is_alphanumeric() || first == '_' => {
+            let message = format!("expected a name of ASCII letters, digits and `_`, found {}", quote(text));
+            error("invalid-name", message).help("spell it in ASCII: `beta` rather than the Greek letter")
+        }
+        _ => foreign(text, span),
+    }
+}
+
+fn string(text: &str, span: Span) -> Diagnostic {
+    let body = &text[1..];
+    let mut escaped = false;
+    let mut wrong = None;
+    for (at, character) in body.char_indices() {
+        match (escaped, character) {
+            (false, '"') => break,
+            (true, '"' | '\\') | (false, _) => escaped = !escaped && character == '\\',
+            (true, _) => {
+                wrong = wrong.or(Some((at, character)));
+                escaped = false;
+            }
+        }
+    }
+    match wrong {
+        Some((at, character)) if text.len() > 1 && text.ends_with('"') => {
+            let end = span.start as usize + 1 + at + character.len_utf8();
+            let span = Span::new(span.source, end - character.len_utf8() - 1, end);
+            let message = format!("expected `\\\"` or `\\\\` in a string, found `\\{character}`");
+            Diagnostic::error("invalid-string", span, message).help("write a backslash as `\\\\`")
+        }
+        _ => Diagnostic::error(
+            "unterminated-string",
+            span,
+            "expected `\"` at the end of the string, found the end of the line",
+        )
+        .help("strings do not go on over lines; add the closing `\"`"),
+    }
+}
+
+fn malformed_number(text: &str, span: Span) -> Diagnostic {
+    let quoted = quote(text);
+    let error = |message: String| Diagnostic::error("invalid-number", span, message);
+    match number::value(text) {
+        Err(Malformed::NoDigitBeforePoint) => {
+            error(format!("expected a digit before the point, found {quoted}"))
+                .help(format!("write `0{text}`"))
+        }
+        Err(Malformed::NoDigitAfterPoint) => {
+            let whole = text.trim_end_matches('%').trim_end_matches('.');
+            error(format!("expected a digit after the point, found {quoted}"))
+                .help(format!("write `{whole}.0` or `{whole}`"))
+        }
+        Err(Malformed::Underscore) => error(format!("expected `_` only between two digits, found {quoted}"))
+            .help(format!("write `{}`", text.replace('_', ""))),
+        Err(Malformed::NoExponent) => {
+            error(format!("expected digits after the `e`, found {quoted}")).help("write it like `1e-3`")
+        }
+        Err(Malformed::TooLarge) => {
+            error(format!("{quoted} is larger than any 64-bit float")).help("the largest is about 1.8e308")
+        }
+        Err(Malformed::TooSmall) => error(format!("{quoted} is so small that a 64-bit float holds 0 for it"))
+            .help("write `0`, or a larger number"),
+        Err(Malformed::NotANumber) | Ok(_) => error(format!("expected a number, found {quoted}"))
+            .help("numbers are written `1`, `0.2`, `1e-3`, `1_000` or `30%`, and names begin with a letter"),
+    }
+}
+
+fn foreign(text: &str, span: Span) -> Diagnostic {
+    let first = text.chars().next().unwrap_or_default();
+    let known = match text {
+        "&&" | "&" => Some("write `and`"),
+        "||" | "|" => Some("write `or`"),
+        "!" => Some("write `not`"),
+        "**" => Some("a power is written `x ^ 2`"),
+        "===" => Some("equality is written `==`"),
+        "!==" | "<>" => Some("inequality is written `!=`"),
+        "=<" => Some("write `<=`"),
+        "=>" => Some("write `>=`, or `=` after an argument's name"),
+        ":=" => Some("a definition is written with `=`"),
+        "..." | "..=" | "..<" => Some("a range is written `a .. b`, both ends included"),
+        "->" => Some("a function is written `fn name(x) = ...`"),
+        "|>" => Some("write the call around its argument: `f(x)`"),
+        "+=" | "-=" | "*=" | "/=" | "**=" => Some("a name is defined once; give the new value a new name"),
+        _ if text.starts_with("//") || text.starts_with("/*") => Some("a comment begins with `#`"),
+        _ => match first {
+            ';' => Some("leave it out: every statement begins with its keyword"),
+            '[' | ']' => Some("there are no lists and no indexing; a range is written `a .. b`"),
+            '{' | '}' => Some("there are no blocks; write arguments in parentheses"),
+            '%' => Some("`%` makes a percentage of the number right before it, as in `30%`"),
+            '?' => Some("a choice is written `where(condition, value, otherwise)`"),
+            '\\' => Some("a line goes on by itself; leave the backslash out"),
+            '@' => Some("matrix products are not expressions; name a row statistic of the logits"),
+            '\u{2212}' | '\u{2013}' | '\u{2014}' => Some("write the minus as `-`"),
+            '\u{d7}' | '\u{b7}' | '\u{22c5}' => Some("write the product as `*`"),
+            '\u{f7}' => Some("write the quotient as `/`"),
+            '\u{2264}' => Some("write `<=`"),
+            '\u{2265}' => Some("write `>=`"),
+            '\u{2260}' => Some("write `!=`"),
+            '\u{2026}' => Some("write a range as `a .. b`"),
+            '\u{201c}' | '\u{201d}' | '\u{2018}' | '\u{2019}' => {
+                Some("write strings in straight double quotes")
+            }
+            '\u{a0}' | '\u{2003}' | '\u{2009}' | '\u{202f}' | '\u{200b}' | '\u{feff}' => {
+                Some("it looks like a blank; write a plain one")
+            }
+            _ => None,
+        },
+    };
+    let is_comment = text.starts_with("//") || text.starts_with("/*");
+    let diagnostic = match () {
+        () if is_comment => {
+            let mark = quote(&text[..2]);
+            Diagnostic::error(
+                "unknown-operator",
+                span,
+                format!("expected `#` before a comment, found {mark}"),
+            )
+        }
+        () if text.len() > 1
+            && text.is_ascii()
+            && !text.chars().all(|c| c == first && !"&|*".contains(c)) =>
+        {
+            Diagnostic::error(
+                "unknown-operator",
+                span,
+                format!("{} is not an operator of the language", quote(text)),
+            )
+        }
+        () if first.is_ascii_graphic()
+            || !(first.is_whitespace() || first.is_control() || is_invisible(first)) =>
+        {
+            Diagnostic::error(
+                "unexpected-character",
+                span,
+                format!("expected a statement's text, found {}", quote(text)),
+            )
+        }
+        () => {
+            let name = format!("U+{:04X}", first as u32);
+            Diagnostic::error(
+                "unexpected-character",
+                span,
+                format!("expected plain text, found the character {name}"),
+            )
+        }
+    };
+    match known {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    }
+}
+
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}

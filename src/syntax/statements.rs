@@ -1,0 +1,256 @@
+//! Cuts a text into statements, so that a mistake in one hides nothing of the others.
+
+use super::ast::{Broken, File, Name};
+use super::build::{self, Problem};
+use super::lexical;
+use super::scan::{KEYWORDS, Token, TokenKind, scan};
+use super::wording::{Neighbourhood, quote};
+use super::{MAX_BYTES, MAX_ERRORS, MAX_NESTING, MAX_STATEMENT_BYTES, MAX_STATEMENT_TOKENS, MAX_TOKENS};
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::span::{SourceId, Span, Spanned};
+
+/// Parses a whole text.
+pub(super) fn parse(source: SourceId, text: &str) -> (File, Diagnostics) {
+    let mut file = File { source, statements: Vec::new(), comments: Vec::new(), broken: Vec::new() };
+    let mut errors = Errors::default();
+    if text.len() > MAX_BYTES {
+        let message = format!("expected at most {MAX_BYTES} bytes, found {}", text.len());
+        errors.push(too_large(Span::new(source, 0, 0), message));
+        return (file, errors.found);
+    }
+    let (tokens, comments) = scan(source, text);
+    file.comments = comments;
+    let starts = cut(&tokens, text);
+    let mut read = 0;
+    for (index, &start) in starts.iter().enumerate() {
+        let end = starts.get(index + 1).copied().unwrap_or(tokens.len());
+        let tokens_here = &tokens[start..end];
+        let next = tokens.get(end).copied();
+        let here = Neighbourhood { text, source, tokens: tokens_here, next };
+        if errors.count >= MAX_ERRORS {
+            errors.give_up(tokens_here[0].span(source), starts.len() - index);
+            break;
+        }
+        match limits(&here) {
+            Some(diagnostic) => {
+                errors.push(diagnostic);
+                file.broken.extend(broken(&here));
+                continue;
+            }
+            None => read += tokens_here.len(),
+        }
+        if read > MAX_TOKENS {
+            let message =
+                format!("expected at most {MAX_TOKENS} words, numbers and symbols in a file, found more");
+            errors.push(too_large(tokens_here[0].span(source), message));
+            break;
+        }
+        match statement(&here, &mut errors) {
+            Some(statement) => file.statements.push(statement),
+            None => file.broken.extend(broken(&here)),
+        }
+    }
+    (file, errors.found)
+}
+
+/// The errors so far.
+#[derive(Default)]
+struct Errors {
+    found: Diagnostics,
+    count: usize,
+}
+
+impl Errors {
+    fn push(&mut self, diagnostic: Diagnostic) {
+        if self.count < MAX_ERRORS {
+            self.found.push(diagnostic);
+        }
+        self.count += 1;
+    }
+
+    fn give_up(&mut self, span: Span, unread: usize) {
+        let message =
+            format!("found {} syntax errors, the {unread} statements from here on were not read", self.count);
+        self.found.push(
+            Diagnostic::error("too-many-errors", span, message).help("mend the first ones and try again"),
+        );
+    }
+}
+
+/// The token that each statement, or each piece that should have been one, begins with.
+fn cut(tokens: &[Token], text: &str) -> Vec<usize> {
+    let mut starts: Vec<usize> = Vec::new();
+    let (mut depth, mut column) = (0_usize, 0);
+    for (index, &token) in tokens.iter().enumerate() {
+        let before = index.checked_sub(1).map(|before| tokens[before]);
+        let after_operand = before.is_none_or(Token::ends_operand);
+        let begins = match token.kind {
+            _ if index == 0 => true,
+            TokenKind::Keyword if token.first_on_line => {
+                let defines = tokens.get(index + 1).is_none_or(|next| next.text(text) != "=");
+                depth == 0 || defines || token.column <= column
+            }
+            TokenKind::Keyword => depth == 0 && after_operand,
+            TokenKind::Word | TokenKind::Number | TokenKind::String => {
+                depth == 0 && after_operand && token.first_on_line && !continues_statement(token, text)
+            }
+            _ => false,
+        };
+        if begins {
+            starts.push(index);
+            (depth, column) = (0, token.column);
+        }
+        match token.kind {
+            TokenKind::Open => depth += 1,
+            TokenKind::Close => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    starts
+}
+
+/// `bool` may stand on the line after `input x: token`.
+fn continues_statement(token: Token, text: &str) -> bool {
+    token.text(text) == "bool"
+}
+
+/// The error for a statement that is too large or too deep to be read at all.
+fn limits(here: &Neighbourhood) -> Option<Diagnostic> {
+    let mut depth = 0_usize;
+    for token in here.tokens {
+        match token.kind {
+            TokenKind::Open => depth += 1,
+            TokenKind::Close => depth = depth.saturating_sub(1),
+            _ => continue,
+        }
+        if depth > MAX_NESTING {
+            let message =
+                format!("expected at most {MAX_NESTING} parentheses one inside the other, found more");
+            return Some(
+                Diagnostic::error("nesting-too-deep", token.span(here.source), message)
+                    .help("name parts of it with `let` statements"),
+            );
+        }
+    }
+    let (first, last) = (here.tokens[0], here.tokens[here.tokens.len() - 1]);
+    let bytes = (last.end - first.start) as usize;
+    let message = match here.tokens.len() {
+        count if count > MAX_STATEMENT_TOKENS => {
+            format!(
+                "expected at most {MAX_STATEMENT_TOKENS} words, numbers and symbols in a statement, found {count}"
+            )
+        }
+        _ if bytes > MAX_STATEMENT_BYTES => {
+            format!("expected at most {MAX_STATEMENT_BYTES} bytes in a statement, found {bytes}")
+        }
+        _ => return None,
+    };
+    Some(
+        Diagnostic::error("expression-too-large", first.span(here.source), message)
+            .help("name parts of it with `let` statements"),
+    )
+}
+
+/// The tree of one statement, or at least one error.
+fn statement(here: &Neighbourhood, errors: &mut Errors) -> Option<super::ast::Statement> {
+    let before = errors.count;
+    for token in here.tokens.iter().filter(|token| token.kind == TokenKind::Bad) {
+        errors.push(lexical::explain(token.text(here.text), token.span(here.source)));
+    }
+    parentheses(here, errors);
+    let (first, last) = (here.tokens[0], here.tokens[here.tokens.len() - 1]);
+    if errors.count > before {
+        return None;
+    }
+    if first.kind != TokenKind::Keyword {
+        errors.push(unknown_statement(here, first));
+        return None;
+    }
+    match build::statement(here.source, here.text, first.start as usize, last.end as usize) {
+        Ok(statement) => return Some(statement),
+        Err(Problem::Found(diagnostic)) => errors.push(*diagnostic),
+        Err(Problem::Unexpected { at, expected }) => errors.push(here.unexpected(at, &expected)),
+    }
+    None
+}
+
+/// Finds the parentheses that have no partner.
+fn parentheses(here: &Neighbourhood, errors: &mut Errors) {
+    let mut open = Vec::new();
+    for token in here.tokens {
+        match token.kind {
+            TokenKind::Open => open.push(token),
+            TokenKind::Close if open.pop().is_none() => {
+                let message = "expected `(` somewhere before this `)`, found none";
+                errors.push(Diagnostic::error("unmatched-paren", token.span(here.source), message));
+                return;
+            }
+            _ => {}
+        }
+    }
+    if let Some(paren) = open.pop() {
+        let found = here.next.map_or("the end of the file".to_owned(), |next| quote(next.text(here.text)));
+        let message = format!("expected `)` to close this `(`, found {found}");
+        let mut diagnostic =
+            Diagnostic::error("unclosed-paren", paren.span(here.source), message).help("add the `)`");
+        if let Some(next) = here.next {
+            diagnostic = diagnostic.label(next.span(here.source), "the next statement begins here");
+        }
+        errors.push(diagnostic);
+    }
+}
+
+fn unknown_statement(here: &Neighbourhood, first: Token) -> Diagnostic {
+    let word = first.text(here.text);
+    let message = format!("expected a statement, found {}", quote(word));
+    let diagnostic = Diagnostic::error("unknown-statement", first.span(here.source), message);
+    let second = here.tokens.get(1).map_or("", |token| token.text(here.text));
+    let third = here.tokens.get(2).map_or("", |token| token.text(here.text));
+    let near = KEYWORDS
+        .into_iter()
+        .map(|keyword| (strsim::damerau_levenshtein(keyword, &word.to_ascii_lowercase()), keyword))
+        .min()
+        .filter(|(distance, keyword)| *distance <= 2 && *distance * 2 < keyword.len());
+    match (word, near) {
+        ("def" | "function" | "func" | "lambda", _) => {
+            diagnostic.help("a function is written `fn name(x) = ...`")
+        }
+        ("var" | "const" | "val" | "auto", _) => {
+            diagnostic.help("write `let`, or `param` for a constant that may be set")
+        }
+        ("return", _) => diagnostic.help("the value to minimise is written `loss = ...`"),
+        ("from" | "include" | "use", _) => diagnostic.help("write `import \"file.aent\"`"),
+        (_, Some((_, keyword))) => diagnostic.help(format!("did you mean `{keyword}`?")),
+        _ if second == "=" && third != "=" && first.kind == TokenKind::Word => {
+            diagnostic.help(format!("write `let {word} = ...`"))
+        }
+        _ => diagnostic.help(format!("a statement begins with {}", listed(&KEYWORDS))),
+    }
+}
+
+fn listed(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// What a statement without a tree would have defined, as far as it can be told.
+fn broken(here: &Neighbourhood) -> Option<Broken> {
+    let (first, last) = (here.tokens[0], here.tokens[here.tokens.len() - 1]);
+    let name = here.tokens.get(1).filter(|token| token.kind == TokenKind::Word);
+    let name: Option<Name> =
+        name.map(|token| Spanned::new(token.text(here.text).to_owned(), token.span(here.source)));
+    let keyword = KEYWORDS.into_iter().find(|keyword| *keyword == first.text(here.text));
+    let span = first.span(here.source).to(last.span(here.source));
+    // `foo = 1` was most likely meant as a definition of `foo`.
+    let bare =
+        here.tokens.get(1).is_some_and(|token| token.text(here.text) == "=") && first.kind == TokenKind::Word;
+    let name = if bare {
+        Some(Spanned::new(first.text(here.text).to_owned(), first.span(here.source)))
+    } else {
+        name
+    };
+    (keyword.is_some() || name.is_some()).then_some(Broken { keyword, name, span })
+}
+
+fn too_large(span: Span, message: String) -> Diagnostic {
+    Diagnostic::error("file-too-large", span, message).help("split it, and `import` the parts")
+}

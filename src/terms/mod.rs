@@ -1,0 +1,8 @@
+//! The built-in terms. Nothing here is public: they come in through the registry, as a plugin's do.
+
+mod clamped_entropy;
+mod clip_ppo;
+mod clip_value;
+mod entropy;
+mod kl;
+mod log_prob;

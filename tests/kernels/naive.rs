@@ -1,0 +1,67 @@
+//! Row statistics in f64, written from the formulas on plain vectors: what every implementation is judged by.
+
+use aent::kernels::{Moment, RowStatistic, TokenSet};
+
+/// The value of one statistic of one row.
+pub(crate) fn value(logits: &[f64], action: usize, statistic: &RowStatistic) -> f64 {
+    let has_softmax = logits.iter().all(|x| !x.is_nan() && *x < f64::INFINITY)
+        && logits.iter().any(|x| *x > f64::NEG_INFINITY);
+    if !has_softmax {
+        return f64::NAN;
+    }
+    let highest = logits.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b)) / statistic.temperature;
+    // Relative to the highest, which every set holds: far from zero nothing would be left of a difference.
+    let relative: Vec<f64> = logits.iter().map(|x| x / statistic.temperature - highest).collect();
+    let members = members(logits, statistic.set, statistic.temperature);
+    let log_sum = log_sum_exp(&relative, &members);
+    let log_sum_of_all = log_sum_exp(&relative, &vec![true; logits.len()]);
+    let expectation = |f: &dyn Fn(f64) -> f64| -> f64 {
+        let inside = relative.iter().zip(&members).filter(|(u, member)| **member && **u > f64::NEG_INFINITY);
+        inside.map(|(u, _)| (u - log_sum).exp() * f(*u)).sum()
+    };
+    match statistic.moment {
+        Moment::ActionLogit => logits[action] / statistic.temperature,
+        Moment::LogProb => relative[action] - log_sum_of_all,
+        Moment::LogSumExp => highest + log_sum,
+        Moment::Mean => highest + expectation(&|u| u),
+        Moment::SecondMoment => expectation(&|u| (u + highest).powi(2)),
+        Moment::Entropy => expectation(&|u| log_sum - u),
+        Moment::Size => members.iter().filter(|member| **member).count() as f64,
+        Moment::Mass => (log_sum - log_sum_of_all).exp(),
+    }
+}
+
+/// Which tokens are in the set: by sorting, from the definition.
+pub(crate) fn members(logits: &[f64], set: TokenSet, temperature: f64) -> Vec<bool> {
+    let count = logits.len();
+    let mut best_first: Vec<usize> = (0..count).collect();
+    // A stable sort leaves equal logits in the order of their ids.
+    best_first.sort_by(|a, b| logits[*b].total_cmp(&logits[*a]));
+    let highest = logits[best_first[0]];
+    let kept = match set {
+        TokenSet::All => count,
+        TokenSet::Drop(p) => count - (p * count as f64).floor() as usize,
+        TokenSet::TopK(k) => count.min(k as usize),
+        TokenSet::TopP(q) => {
+            let weights: Vec<f64> =
+                best_first.iter().map(|id| ((logits[*id] - highest) / temperature).exp()).collect();
+            let whole: f64 = weights.iter().sum();
+            let possible = logits.iter().filter(|x| **x > f64::NEG_INFINITY).count();
+            let mut mass = 0.0;
+            let reached = weights.iter().position(|weight| {
+                mass += weight;
+                mass >= q * whole
+            });
+            if q < 1.0 { reached.map_or(possible, |last| last + 1) } else { possible }
+        }
+        TokenSet::MinP(r) => logits.iter().filter(|x| **x >= highest + temperature * r.ln()).count(),
+    };
+    let mut members = vec![false; count];
+    best_first[..kept].iter().for_each(|id| members[*id] = true);
+    members
+}
+
+/// Of numbers that are at most zero, one of them being zero.
+fn log_sum_exp(relative: &[f64], members: &[bool]) -> f64 {
+    relative.iter().zip(members).filter(|(_, member)| **member).map(|(u, _)| u.exp()).sum::<f64>().ln()
+}

@@ -1,0 +1,119 @@
+//! Numbered steps with their time, and child processes that fail with a sentence.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// A run of known length: each step says what it does, and how long it took.
+pub(crate) struct Steps {
+    total: usize,
+    done: usize,
+    started: Instant,
+}
+
+impl Steps {
+    /// Starts the clock of a run of `total` steps.
+    pub(crate) fn new(total: usize) -> Self {
+        Self { total, done: 0, started: Instant::now() }
+    }
+
+    /// Does one step. A failure ends the run and is told with the step's name.
+    pub(crate) fn run(&mut self, title: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.done += 1;
+        println!("\n[{}/{}] {title}", self.done, self.total);
+        let started = Instant::now();
+        let result = work();
+        let took = elapsed(started.elapsed());
+        match result {
+            Ok(()) => {
+                println!("      done in {took}");
+                Ok(())
+            }
+            Err(error) => {
+                Err(error.context(format!("step {} of {} failed after {took}", self.done, self.total)))
+            }
+        }
+    }
+
+    /// Says that all is done.
+    pub(crate) fn finish(self, sentence: &str) {
+        debug_assert_eq!(self.done, self.total, "the number of steps announced is the number done");
+        println!("\n{sentence} ({} in all)", elapsed(self.started.elapsed()));
+    }
+}
+
+/// A program to be started in the workspace's folder, with nothing to read from.
+pub(crate) fn program(name: &str, args: &[&str], root: &Path) -> Command {
+    let mut command = Command::new(name);
+    command.args(args).current_dir(root).stdin(Stdio::null());
+    command
+}
+
+/// The cargo that started this program.
+pub(crate) fn cargo(args: &[&str], root: &Path) -> Command {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    program(&cargo, args, root)
+}
+
+/// Runs a command that writes to the terminal; `help` says what to do when it fails.
+pub(crate) fn check(mut command: Command, help: &str) -> Result<()> {
+    println!("      {}", shown(&command));
+    let status = command.status().with_context(|| format!("`{}` cannot be started", shown(&command)))?;
+    if !status.success() {
+        bail!("`{}` ended with {status}\n{help}", shown(&command));
+    }
+    Ok(())
+}
+
+/// The command as one would type it.
+fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    let name = if program.is_absolute() { name } else { program.as_os_str() };
+    let words = std::iter::once(name).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+/// A duration in the largest units that matter.
+pub(crate) fn elapsed(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        _ => format!("{} min {:02} s", seconds / 60, seconds % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_told_in_the_units_that_matter() {
+        assert_eq!(elapsed(Duration::from_millis(1_240)), "1.2 s");
+        assert_eq!(elapsed(Duration::from_secs(59)), "59 s");
+        assert_eq!(elapsed(Duration::from_secs(185)), "3 min 05 s");
+    }
+
+    #[test]
+    fn a_command_is_shown_as_one_would_type_it() {
+        let command = program("/usr/lib/rust/bin/cargo", &["fmt", "--check"], Path::new("."));
+        assert_eq!(shown(&command), "cargo fmt --check");
+        assert_eq!(
+            shown(&program("target/release/aent", &["train"], Path::new("."))),
+            "target/release/aent train"
+        );
+    }
+
+    #[test]
+    fn a_failing_step_is_named_by_its_number() {
+        let mut steps = Steps::new(2);
+        steps.run("first", || Ok(())).unwrap();
+        let error = steps.run("second", || bail!("no room")).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.starts_with("step 2 of 2 failed after"), "{text}");
+        assert!(text.ends_with("no room"), "{text}");
+    }
+}

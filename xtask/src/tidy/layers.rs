@@ -1,0 +1,204 @@
+//! The layers of the library: which module may use which. This table is the architecture; change it on purpose.
+
+use super::Problem;
+use super::imports::{Use, uses};
+use super::tree::TextFile;
+
+/// A module directly under `src`, and what it may use.
+struct Layer {
+    module: &'static str,
+    /// Modules of the library. A module may always use itself.
+    may_use: &'static [&'static str],
+    /// Whether it may touch tensors.
+    torch: bool,
+}
+
+const LAYERS: &[Layer] = &[
+    // Words for programs: no tensors, nobody above.
+    Layer { module: "span", may_use: &[], torch: false },
+    Layer { module: "source", may_use: &["span"], torch: false },
+    Layer { module: "near", may_use: &[], torch: false },
+    Layer { module: "interval", may_use: &[], torch: false },
+    Layer { module: "types", may_use: &["interval"], torch: false },
+    Layer { module: "diag", may_use: &["span", "source"], torch: false },
+    Layer { module: "syntax", may_use: &["span", "source", "diag", "types", "near"], torch: false },
+    Layer { module: "load", may_use: &["span", "source", "diag", "syntax"], torch: false },
+    // Numbers: no words of the language.
+    Layer { module: "kernels", may_use: &[], torch: true },
+    // The contract between the language and everything that can be called in it.
+    Layer {
+        module: "plugin",
+        may_use: &["span", "diag", "types", "near", "interval", "syntax", "kernels"],
+        torch: true,
+    },
+    // From a program's text to a plan, without a tensor.
+    Layer {
+        module: "check",
+        may_use: &["span", "source", "diag", "types", "near", "interval", "syntax", "load", "plugin"],
+        torch: false,
+    },
+    Layer {
+        module: "plan",
+        may_use: &["span", "diag", "types", "interval", "plugin", "kernels", "check"],
+        torch: false,
+    },
+    // From a plan and a batch to numbers, without the text.
+    Layer {
+        module: "exec",
+        may_use: &["span", "diag", "types", "near", "interval", "plugin", "kernels", "plan"],
+        torch: true,
+    },
+    // Built-ins come in through the registry like any plugin: nobody uses them, and they see what a plugin sees.
+    Layer {
+        module: "terms",
+        may_use: &["span", "diag", "types", "interval", "plugin", "kernels"],
+        torch: true,
+    },
+    Layer {
+        module: "control",
+        may_use: &["span", "diag", "types", "interval", "plugin", "kernels"],
+        torch: true,
+    },
+    Layer {
+        module: "reductions",
+        may_use: &["span", "diag", "types", "interval", "plugin", "kernels"],
+        torch: true,
+    },
+];
+
+/// Modules that may use everything, the crate's root included.
+const UNBOUND: &[&str] = &["lib", "testing"];
+
+/// Macros that stand at the crate's root though they belong to `plugin`.
+const ROOT_MACROS: &[&str] = &["term", "reduction", "controller"];
+
+/// Compares what every module of `src` uses with the table.
+pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for file in files.iter().filter(|file| file.is_rust()) {
+        let Some(place) = file.path.strip_prefix("src/").filter(|place| !is_test(place)) else { continue };
+        match uses(place, &file.text) {
+            Ok(uses) => problems.extend(check_file(&file.path, top_module(place), &uses)),
+            Err(message) => problems.push(Problem { path: file.path.clone(), line: 1, message }),
+        }
+    }
+    problems
+}
+
+/// `plan` for `plan/fuse.rs`, `diag` for `diag.rs`.
+fn top_module(place: &str) -> &str {
+    let first = place.split('/').next().unwrap_or(place);
+    first.strip_suffix(".rs").unwrap_or(first)
+}
+
+/// Whether the file is a module of tests on its own.
+fn is_test(place: &str) -> bool {
+    place.split('/').any(|part| part == "tests" || part == "tests.rs")
+}
+
+fn check_file(path: &str, module: &str, uses: &[Use]) -> Vec<Problem> {
+    if UNBOUND.contains(&module) {
+        return Vec::new();
+    }
+    let problem = |line, message| Problem { path: path.to_owned(), line, message };
+    let Some(layer) = LAYERS.iter().find(|layer| layer.module == module) else {
+        let message = format!("`{module}` is in no layer: give it a row in xtask/src/tidy/layers.rs");
+        return vec![problem(1, message)];
+    };
+    let mut problems = Vec::new();
+    for found in uses {
+        if found.torch {
+            if !layer.torch {
+                let message = format!("`{module}` must not touch tensors, found `{}`", found.name);
+                problems.push(problem(found.line, message));
+            }
+            continue;
+        }
+        let name = found.name.as_str();
+        let known = LAYERS.iter().any(|layer| layer.module == name) || UNBOUND.contains(&name);
+        let allowed = name == module || layer.may_use.contains(&name) || ROOT_MACROS.contains(&name);
+        if known && !allowed {
+            let may = layer.may_use.join("`, `");
+            let may = if may.is_empty() { "no other module".to_owned() } else { format!("only `{may}`") };
+            problems.push(problem(found.line, format!("`{module}` may use {may}, found `{name}`")));
+        } else if !known && !allowed {
+            let message = format!("use `{name}` from the module that defines it, not from the crate's root");
+            problems.push(problem(found.line, message));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(path: &str, text: &str) -> Vec<String> {
+        check(&[TextFile::new(path, text)]).into_iter().map(|problem| problem.to_string()).collect()
+    }
+
+    #[test]
+    fn a_module_may_use_itself_and_what_its_layer_names() {
+        assert_eq!(
+            messages("src/plan/fuse.rs", "use crate::plan::Plan;\nuse crate::{kernels, types::Type};"),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn using_a_higher_layer_is_named_with_its_line() {
+        let found = messages("src/plan/fuse.rs", "use crate::span::Span;\nuse crate::exec::Session;");
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("src/plan/fuse.rs:2: `plan` may use only"), "{found:?}");
+        assert!(found[0].ends_with("found `exec`"), "{found:?}");
+    }
+
+    #[test]
+    fn nobody_uses_the_built_ins() {
+        for layer in LAYERS {
+            for built_in in ["terms", "control", "reductions"] {
+                assert!(!layer.may_use.contains(&built_in), "{}", layer.module);
+            }
+        }
+        assert_eq!(messages("src/exec/mod.rs", "fn a() { crate::terms::entropy() }").len(), 1);
+    }
+
+    #[test]
+    fn no_two_layers_use_each_other() {
+        for layer in LAYERS {
+            for used in layer.may_use {
+                let lower = LAYERS.iter().find(|other| other.module == *used);
+                let lower = lower.unwrap_or_else(|| panic!("`{used}` has no row"));
+                assert!(!lower.may_use.contains(&layer.module), "`{}` and `{used}`", layer.module);
+            }
+        }
+    }
+
+    #[test]
+    fn tensors_stay_out_of_the_compiler() {
+        assert_eq!(
+            messages("src/check/infer.rs", "use tch::Kind;"),
+            ["src/check/infer.rs:1: `check` must not touch tensors, found `tch`"]
+        );
+        assert_eq!(messages("src/exec/batch.rs", "use tch::Kind;"), [""; 0]);
+    }
+
+    #[test]
+    fn tests_may_use_everything() {
+        let text = "use crate::span::Span;\n#[cfg(test)]\nmod tests {\n    use crate::exec::Session;\n}";
+        assert_eq!(messages("src/plan/fuse.rs", text), [""; 0]);
+        assert_eq!(messages("src/plan/tests.rs", "use crate::exec::Session;"), [""; 0]);
+    }
+
+    #[test]
+    fn the_root_is_for_users() {
+        assert_eq!(messages("src/exec/mod.rs", "use crate::compile;").len(), 1);
+        assert_eq!(messages("src/terms/kl.rs", "use crate::term;"), [""; 0]);
+        assert_eq!(messages("src/testing/mod.rs", "use crate::compile;"), [""; 0]);
+    }
+
+    #[test]
+    fn a_new_module_needs_a_row() {
+        assert!(messages("src/novelty.rs", "//! New.")[0].contains("is in no layer"));
+    }
+}
