@@ -141,7 +141,7 @@ mod tests {
         let changes: Vec<_> =
             changes.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let task = crate::tasks::named("arithmetic", None, &changes, Some(12)).unwrap();
-        let probe = crate::tasks::Probe { kept: crate::tasks::Kept::Drop(0.5), band: None };
+        let probe = crate::tasks::Probe { kept: aent::kernels::TokenSet::Drop(0.5), band: None };
         let start = crate::tasks::Start {
             seed: 3,
             case: "main",
@@ -154,7 +154,7 @@ mod tests {
         for kill in kills.iter().copied().chain([u64::MAX]) {
             task.prepare(&start).unwrap();
             let mut learner = task.start(&start).unwrap();
-            let mut objective = Objective::compile(Path::new("spec.aent"), SPEC, &[]).unwrap();
+            let mut objective = Objective::new(aent::compile(SPEC).unwrap());
             let stop = AtomicBool::new(false);
             let job = Job {
                 folder: folder.path(),

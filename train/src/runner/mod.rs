@@ -9,6 +9,7 @@ mod probe;
 mod progress;
 pub mod random;
 mod schedule;
+mod spec;
 
 use std::path::PathBuf;
 

@@ -1,12 +1,13 @@
 //! A compiled spec as a task sees it: a loss to step on, and controllers that observe.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
+use aent::kernels::TokenSet;
+use aent::program::Program;
 use tch::{Kind, Tensor};
 
 use crate::error::TrainError;
-use crate::tasks::Task;
+use crate::runner::probe::probe;
 
 /// A spec with the state of its controllers.
 pub struct Objective {
@@ -59,47 +60,33 @@ impl Measured {
 }
 
 impl Objective {
-    /// Compiles a spec; an override that it does not declare is left out.
-    pub fn compile(_path: &Path, text: &str, overrides: &[(String, f64)]) -> Result<Self, TrainError> {
+    /// Takes a program, as yet without a step.
+    pub fn new(program: Program) -> Self {
         let number = |name: &str, default: f64| {
-            let given = overrides.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
-            given.or_else(|| declared(text, name)).unwrap_or(default)
+            program.params.iter().find(|param| param.name == name).map_or(default, |param| param.value)
         };
-        let term = if text.contains("clamped_entropy") {
-            Term::Clamped(number("drop", 0.3))
-        } else if text.contains("entropy(") {
+        let term = if let TokenSet::Drop(drop) = probe(std::iter::once(&program)).kept {
+            Term::Clamped(drop)
+        } else if program.terms.iter().any(|term| term.name == "entropy") {
             Term::Full
         } else {
             Term::None
         };
-        let band = text.contains("= band(").then(|| Band {
-            target: [number("low", 0.1), number("high", 0.2)],
-            step: number("gain", 5e-3),
-            bounds: [number("least", 1e-4), number("most", 1e-1)],
-            warmup: number("warmup", 0.0) as u64,
-            observed: 0,
+        let band = program.controllers.first().map(|controller| {
+            let args = controller.object.args();
+            let one = |name: &str| args[name].as_f64().unwrap_or_default();
+            let two = |name: &str| [0, 1].map(|end| args[name][end].as_f64().unwrap_or_default());
+            Band { target: two("target"), step: one("step"), bounds: two("bounds"), warmup: 0, observed: 0 }
         });
-        Ok(Objective {
+        let init =
+            program.controllers.first().and_then(|controller| controller.object.args()["init"].as_f64());
+        Objective {
             low: number("eps", 0.2),
             high: number("eps", 0.2),
-            coefficient: if matches!(term, Term::None) { 0.0 } else { number("coef", 1e-3) },
+            coefficient: init.unwrap_or(if matches!(term, Term::None) { 0.0 } else { number("coef", 1e-3) }),
             term,
             band,
-        })
-    }
-
-    /// Whether a spec has a `param` of this name.
-    pub fn declares(text: &str, name: &str) -> bool {
-        declared(text, name).is_some()
-    }
-
-    pub(super) fn declared(text: &str, name: &str) -> Option<f64> {
-        declared(text, name)
-    }
-
-    /// Refuses a spec that needs a batch field which the task does not feed.
-    pub(super) fn check_fields(&self, _spec: &str, _task: &dyn Task) -> Result<(), TrainError> {
-        Ok(())
+        }
     }
 
     /// Evaluates the loss on a batch of named fields, with gradient to `logits`.
@@ -188,15 +175,4 @@ impl Objective {
 fn entropy(logits: &Tensor) -> Tensor {
     let log_prob = logits.log_softmax(-1, Kind::Float);
     -(log_prob.exp() * log_prob).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)
-}
-
-fn declared(text: &str, name: &str) -> Option<f64> {
-    text.lines().find_map(|line| {
-        let rest = line.trim().strip_prefix("param")?.trim().strip_prefix(name)?.trim().strip_prefix('=')?;
-        let value = rest.split_whitespace().next()?;
-        match value.strip_suffix('%') {
-            Some(percent) => percent.parse::<f64>().ok().map(|value| value / 100.0),
-            None => value.parse().ok(),
-        }
-    })
 }

@@ -1,7 +1,6 @@
 //! Which runs there are, and the worker threads that train them.
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -17,17 +16,8 @@ use crate::runner::objective::Objective;
 use crate::runner::options::TrainOptions;
 use crate::runner::probe::probe;
 use crate::runner::progress::Progress;
+use crate::runner::spec::SpecFile;
 use crate::tasks::{Probe, Start, Task};
-
-/// A spec as it was read.
-pub(super) struct SpecFile {
-    /// The file's stem.
-    pub(super) name: String,
-    /// The file.
-    pub(super) path: PathBuf,
-    /// Its text.
-    pub(super) text: String,
-}
 
 /// Everything that will be trained.
 pub(super) struct Plan {
@@ -53,16 +43,27 @@ impl Plan {
         }
         let mut specs: Vec<SpecFile> = Vec::new();
         for path in &options.specs {
-            let text = fs::read_to_string(path).map_err(TrainError::file("read", path))?;
-            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            if let Some(twin) = specs.iter().find(|spec| spec.name == name) {
+            let spec = SpecFile::read(path, &options.overrides)?;
+            if let Some(twin) = specs.iter().find(|other| other.name == spec.name) {
                 return Err(TrainError::refused(format!(
-                    "`{}` and `{}` would both be reported as `{name}`; rename one",
+                    "`{}` and `{}` would both be reported as `{}`; rename one",
                     twin.path.display(),
-                    path.display()
+                    path.display(),
+                    spec.name
                 )));
             }
-            specs.push(SpecFile { name, path: path.clone(), text });
+            specs.push(spec);
+        }
+        for (name, _) in &options.overrides {
+            if !specs.iter().any(|spec| spec.takes(name)) {
+                return Err(TrainError::refused(format!("no spec has a `param {name}` to set")));
+            }
+        }
+        let mut programs = Vec::new();
+        for spec in &specs {
+            let program = spec.compile()?;
+            spec.check_fields(&program, task)?;
+            programs.push(program);
         }
         let seeds = options.seeds.clone().unwrap_or_else(|| (0..task.seeds()).collect());
         let steps = task.steps();
@@ -71,7 +72,7 @@ impl Plan {
         }
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let mut plan = Plan {
-            probe: probe(&specs, &options.overrides)?,
+            probe: probe(programs.iter()),
             specs,
             seeds,
             cases: task.cases(),
@@ -82,11 +83,6 @@ impl Plan {
             jobs: if options.device == Device::Cpu { options.jobs.unwrap_or(cores).max(1) } else { 1 },
         };
         plan.jobs = plan.jobs.min(plan.runs());
-        for spec in &plan.specs {
-            let objective = plan.objective(spec)?;
-            objective.check_fields(&spec.name, task)?;
-        }
-        plan.check_overrides()?;
         Ok(plan)
     }
 
@@ -110,7 +106,7 @@ impl Plan {
             name: spec.name.clone(),
             path: spec.path.display().to_string(),
             text: spec.text.clone(),
-            summary: summary(&spec.text),
+            summary: spec.summary(),
         });
         let mut series = task.series();
         if let Some(band) = self.probe.band {
@@ -136,20 +132,6 @@ impl Plan {
 
     fn names(&self) -> Vec<&str> {
         self.specs.iter().map(|spec| spec.name.as_str()).collect()
-    }
-
-    fn objective(&self, spec: &SpecFile) -> Result<Objective, TrainError> {
-        Objective::compile(&spec.path, &spec.text, &self.overrides)
-    }
-
-    /// Each override must be a `param` of some spec; a spec that lacks it is left as it is.
-    fn check_overrides(&self) -> Result<(), TrainError> {
-        for (name, _) in &self.overrides {
-            if !self.specs.iter().any(|spec| Objective::declares(&spec.text, name)) {
-                return Err(TrainError::refused(format!("no spec has a `param {name}` to set")));
-            }
-        }
-        Ok(())
     }
 
     /// What is to be done, in an order in which no worker waits long: each seed's preparation comes first.
@@ -228,7 +210,7 @@ impl Errand {
             return task.prepare(&start);
         };
         let spec = &plan.specs[index];
-        let mut objective = plan.objective(spec)?;
+        let mut objective = Objective::new(spec.compile()?);
         let mut learner = task.start(&start)?;
         let run = folder.run(case, &spec.name, seed);
         let job = Job {
@@ -295,9 +277,4 @@ impl Board {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The first line of a spec's leading comment.
-fn summary(text: &str) -> String {
-    text.lines().find_map(|line| line.strip_prefix('#')).unwrap_or_default().trim().to_string()
 }

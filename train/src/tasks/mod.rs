@@ -5,7 +5,8 @@ pub mod arithmetic;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tch::{Device, Tensor};
+use aent::kernels::{Kernels, Moment, RowStatistic, TokenSet, row_statistics};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::TrainError;
 use crate::report::run::{Chart, Series};
@@ -123,34 +124,28 @@ pub struct Start<'a> {
     pub say: &'a dyn Fn(&str),
 }
 
-/// How tasks measure `clamped_entropy`, so that specs with and without that term can be compared.
+/// How tasks measure entropy, so that specs with and without such a term can be compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Probe {
-    /// The token set of each row, taken from the first spec that clamps.
-    pub kept: Kept,
+    /// The tokens of a row that `clamped_entropy` is measured over, taken from the first spec that clamps.
+    pub kept: TokenSet,
     /// The band that a controller of the specs aims at, if one does.
     pub band: Option<[f64; 2]>,
 }
 
-/// A set of kept tokens, as `clamped_entropy` takes it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kept {
-    /// All tokens.
-    All,
-    /// All but the `floor(p·V)` tokens with the lowest logits.
-    Drop(f64),
-    /// The `k` tokens with the highest logits.
-    TopK(i64),
-}
-
-impl Kept {
-    /// How many tokens of a vocabulary are kept.
-    pub fn count(self, vocabulary: i64) -> i64 {
-        match self {
-            Kept::All => vocabulary,
-            Kept::Drop(p) => vocabulary - (p * vocabulary as f64).floor() as i64,
-            Kept::TopK(k) => k.min(vocabulary),
-        }
+impl Probe {
+    /// The entropy and the clamped entropy of each token `[B, T]`, in nats and without gradient. `logits` are
+    /// `[B, T, V]`; a mask of 0 and 1 says which tokens count.
+    pub fn measure(&self, logits: &Tensor, mask: &Tensor) -> Result<(Tensor, Tensor), TrainError> {
+        let entropy = |set| RowStatistic { set, temperature: 1.0, moment: Moment::Entropy };
+        let request = [entropy(TokenSet::All), entropy(self.kept)];
+        let mask = mask.to_kind(Kind::Bool);
+        let actions = mask.zeros_like().to_kind(Kind::Int64);
+        let mut found =
+            no_grad(|| row_statistics(&logits.detach(), &actions, &mask, &request, Kernels::Auto))
+                .map_err(|error| TrainError::Batch(error.to_string()))?;
+        let clamped = found.pop().unwrap_or_default();
+        Ok((found.pop().unwrap_or_default(), clamped))
     }
 }
 

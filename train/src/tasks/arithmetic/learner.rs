@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Kind, Tensor};
 
 use super::model::{Answers, Choice, Model};
 use super::problem::{Questions, Sums};
@@ -11,7 +11,7 @@ use crate::error::TrainError;
 use crate::optimizer::Adam;
 use crate::runner::Objective;
 use crate::runner::random::Random;
-use crate::tasks::{Kept, Learner, Metrics, Start};
+use crate::tasks::{Learner, Metrics, Probe, Start};
 
 /// Keeps a group of equal rewards from being divided by zero.
 const LEAST_DEVIATION: f64 = 1e-6;
@@ -20,7 +20,7 @@ const LEAST_DEVIATION: f64 = 1e-6;
 pub(super) struct Pupil {
     settings: Settings,
     seed: u64,
-    kept: Kept,
+    probe: Probe,
     sums: Sums,
     useful: Tensor,
     model: Model,
@@ -33,7 +33,7 @@ impl Pupil {
         Pupil {
             settings: settings.clone(),
             seed: start.seed,
-            kept: start.probe.kept,
+            probe: start.probe,
             useful: sums.useful(),
             sums,
             adam: Adam::new(&model.params(), settings.rate, Some(settings.max_gradient_norm)),
@@ -51,7 +51,7 @@ impl Pupil {
     }
 
     /// What the policy that sampled the answers was like, before any update.
-    fn measure(&self, answers: &Answers, rewards: &Tensor) -> Metrics {
+    fn measure(&self, answers: &Answers, rewards: &Tensor) -> Result<Metrics, TrainError> {
         let mean = |token: &Tensor| {
             ((token * &answers.mask).sum(Kind::Double) / answers.mask.sum(Kind::Double)).double_value(&[])
         };
@@ -61,16 +61,13 @@ impl Pupil {
             ("flat_groups".to_string(), flat(&rewards.view([-1, self.settings.group]))),
         ]);
         if let Some(logits) = &answers.logits {
-            let log_prob = logits.log_softmax(-1, Kind::Float);
-            let probability = log_prob.exp();
-            metrics.insert("entropy".to_string(), mean(&entropy(&log_prob, &probability)));
-            metrics.insert("useless_mass".to_string(), 1.0 - mean(&probability.matmul(&self.useful)));
-            let count = self.kept.count(self.settings.vocabulary);
-            let (kept, _) = logits.topk(count, -1, true, false);
-            let kept = kept.log_softmax(-1, Kind::Float);
-            metrics.insert("clamped_entropy".to_string(), mean(&entropy(&kept, &kept.exp())));
+            let (entropy, clamped) = self.probe.measure(logits, &answers.mask)?;
+            metrics.insert("entropy".to_string(), mean(&entropy));
+            metrics.insert("clamped_entropy".to_string(), mean(&clamped));
+            let useful = logits.softmax(-1, Kind::Float).matmul(&self.useful);
+            metrics.insert("useless_mass".to_string(), 1.0 - mean(&useful));
         }
-        metrics
+        Ok(metrics)
     }
 }
 
@@ -84,7 +81,7 @@ impl Learner for Pupil {
         let answers = self.model.answer(&asked.prompts, settings.group, longest, end, sampling, true);
         let asked: Questions = asked.repeat(settings.group);
         let rewards = self.sums.verify(&asked, &answers.actions);
-        let mut metrics = self.measure(&answers, &rewards);
+        let mut metrics = self.measure(&answers, &rewards)?;
         if step.is_multiple_of(settings.evaluate_every) {
             metrics.insert("accuracy".to_string(), self.accuracy());
         }
@@ -146,10 +143,6 @@ fn normalise(rewards: &Tensor, group: i64) -> Tensor {
 fn flat(groups: &Tensor) -> f64 {
     let (low, high) = (groups.amin([1_i64].as_slice(), false), groups.amax([1_i64].as_slice(), false));
     low.eq_tensor(&high).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
-}
-
-fn entropy(log_prob: &Tensor, probability: &Tensor) -> Tensor {
-    no_grad(|| -(probability * log_prob).sum_dim_intlist([-1_i64].as_slice(), false, Kind::Float))
 }
 
 #[cfg(test)]
