@@ -4,11 +4,13 @@ mod check;
 mod compile;
 mod control;
 pub mod diag;
+mod exec;
 pub mod fields;
 pub mod interval;
 pub mod kernels;
 pub mod load;
 mod near;
+pub mod plan;
 pub mod plugin;
 pub mod program;
 mod reductions;
@@ -20,6 +22,8 @@ pub mod types;
 
 pub use check::{BUILTINS, Builtin};
 pub use compile::{Compiler, Failure, compile, compile_file};
+pub use exec::{Accumulation, Batch, Error, Options, Output, PartOutput, Result, Session, SessionState};
+pub use kernels::Kernels;
 pub use program::Program;
 
 #[doc(hidden)]

@@ -14,7 +14,7 @@ pub use functions::{BUILTINS, Builtin};
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::load::Bundle;
-use crate::program::{Builder, ControllerDecl, InputDecl, NodeId, Param, Program};
+use crate::program::{Builder, ControllerDecl, InputDecl, NodeId, Param, Program, prune};
 use crate::span::Span;
 use scope::Scope;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -125,9 +125,13 @@ impl<'a> Checker<'a> {
 
     fn finish(mut self) -> (Option<Program>, Diagnostics) {
         self.warn_of_unused();
-        let Some((Some(loss), loss_span)) = self.loss else {
+        let Some((Some(mut loss), loss_span)) = self.loss else {
             return (None, self.diagnostics);
         };
+        let named = self.lets.iter_mut().map(|(_, id)| id);
+        let metrics = self.metrics.iter_mut().map(|(_, id, _)| id);
+        let mut roots: Vec<&mut NodeId> = std::iter::once(&mut loss).chain(metrics).chain(named).collect();
+        prune(&mut self.builder, &mut self.controllers, &mut roots);
         let program = Program {
             nodes: self.builder.nodes,
             terms: self.builder.terms,

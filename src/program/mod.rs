@@ -5,13 +5,16 @@
 
 mod build;
 mod display;
+mod identity;
 mod infer;
 mod node;
 mod object;
+mod prune;
 
 pub use build::Builder;
 pub use node::{BinaryFn, Node, NodeId, Op, UnaryFn};
 pub use object::{Object, Restore};
+pub(crate) use prune::prune;
 
 use crate::diag::Diagnostics;
 use crate::interval::Interval;

@@ -19,7 +19,8 @@ pub struct File {
     pub broken: Vec<Broken>,
 }
 
-/// A statement that could not be parsed.
+/// A statement that could not be parsed; without keyword and name, it is the whole rest of a file that is too
+/// large or has too many errors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Broken {
     /// Its keyword, when it has one.

@@ -116,6 +116,8 @@ fn fits(first: Piece, rest: &[Piece], mut room: usize) -> bool {
 }
 
 fn new_line(out: &mut String, indent: usize) -> usize {
+    // Deeper than this, indentation would only make the file larger.
+    let indent = indent.min(80);
     out.truncate(out.trim_end_matches(' ').len());
     out.push('\n');
     out.extend(std::iter::repeat_n(' ', indent));

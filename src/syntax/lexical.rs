@@ -93,7 +93,7 @@ fn foreign(text: &str, span: Span) -> Diagnostic {
         "&&" | "&" => Some("write `and`"),
         "||" | "|" => Some("write `or`"),
         "!" => Some("write `not`"),
-        "**" => Some("a power is written `x ^ 2`"),
+        "**" => Some("a power is written `x^2`"),
         "===" => Some("equality is written `==`"),
         "!==" | "<>" => Some("inequality is written `!=`"),
         "=<" => Some("write `<=`"),
@@ -154,7 +154,7 @@ fn foreign(text: &str, span: Span) -> Diagnostic {
             Diagnostic::error(
                 "unexpected-character",
                 span,
-                format!("expected a statement's text, found {}", quote(text)),
+                format!("{} has no meaning in the language", quote(text)),
             )
         }
         () => {
@@ -162,7 +162,7 @@ fn foreign(text: &str, span: Span) -> Diagnostic {
             Diagnostic::error(
                 "unexpected-character",
                 span,
-                format!("expected plain text, found the character {name}"),
+                format!("the character {name} has no meaning in the language"),
             )
         }
     };
@@ -173,5 +173,6 @@ fn foreign(text: &str, span: Span) -> Diagnostic {
 }
 
 fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    let marks = ['\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2060}'..='\u{206f}'];
+    character == '\u{feff}' || marks.iter().any(|range| range.contains(&character))
 }

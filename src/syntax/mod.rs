@@ -21,19 +21,16 @@ use crate::diag::Diagnostics;
 use crate::span::SourceId;
 
 /// The largest file that is read, in bytes.
-pub const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 1 << 19;
 
 /// The most words, numbers and symbols that are read in one file.
-pub const MAX_TOKENS: usize = 1 << 16;
+pub const MAX_TOKENS: usize = 1 << 14;
 
 /// The most words, numbers and symbols in one statement.
 pub const MAX_STATEMENT_TOKENS: usize = 1 << 12;
 
-/// The longest statement, in bytes, with the comments inside it.
-pub const MAX_STATEMENT_BYTES: usize = 1 << 16;
-
 /// The most parentheses one inside the other.
-pub const MAX_NESTING: usize = 64;
+pub const MAX_NESTING: usize = 128;
 
 /// The most expressions one inside the other; a sum of `n` terms has height `n`.
 ///
@@ -43,7 +40,8 @@ pub const MAX_HEIGHT: usize = 256;
 /// The most syntax errors that are told of one file.
 pub const MAX_ERRORS: usize = 64;
 
-/// Parses a file. The tree holds the statements that are right; the diagnostics, what is wrong with the others.
+/// Parses a file. The tree holds the statements that are right; the diagnostics, what is wrong with the
+/// others.
 ///
 /// Never panics and never recurses deeper than the limits above, whatever the text.
 pub fn parse(source: SourceId, text: &str) -> (ast::File, Diagnostics) {

@@ -12,8 +12,8 @@ use std::fmt;
 /// How long a line may be before it is broken.
 const WIDTH: usize = 100;
 
-/// Writes a file in the canonical layout; `text` is what it was parsed from, and tells where comments and blank
-/// lines were.
+/// Writes a file in the canonical layout; `text` is what it was parsed from, and tells where comments and
+/// blank lines were.
 ///
 /// A file that parsed with errors should not be printed: what did not parse is not in the tree.
 pub fn print(file: &File, text: &str) -> String {
@@ -279,13 +279,12 @@ impl Printer<'_> {
         }
     }
 
-    /// The comment on the line that goes on at `from`, and those on later lines before `to`.
+    /// The first comment between two bytes, if it stands behind something on its line, and the others.
     fn beside_and_above(&mut self, from: usize, to: usize) -> (Option<Doc>, Vec<Doc>) {
         let first = self.comments.partition_point(|comment| (comment.span.start as usize) < from);
         let beside = self.comments.get(first).filter(|comment| {
-            !self.used[first]
-                && (comment.span.start as usize) < to
-                && self.lines_between(from as u32, comment.span.start) == 0
+            let start = comment.span.start as usize;
+            !self.used[first] && start < to && !self.is_first_on_line(start)
         });
         let beside = beside.map(|comment| {
             self.used[first] = true;
@@ -308,6 +307,11 @@ impl Printer<'_> {
             }
         }
         taken
+    }
+
+    fn is_first_on_line(&self, at: usize) -> bool {
+        let before = self.text[..at].trim_end_matches([' ', '\t', '\r']);
+        before.is_empty() || before.ends_with(['\n', '\u{feff}'])
     }
 
     fn lines_between(&self, from: u32, to: u32) -> usize {

@@ -180,16 +180,24 @@ fn foreign_comment(rest: &str) -> usize {
 }
 
 fn symbol(rest: &str) -> (TokenKind, usize) {
+    let bytes = rest.as_bytes();
+    if bytes.get(1).is_none_or(|second| !b"&|*=<>.:".contains(second)) {
+        return single(rest);
+    }
     if let Some(foreign) = FOREIGN.iter().find(|foreign| rest.starts_with(**foreign)) {
         return (TokenKind::Bad, foreign.len());
     }
     if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
         return (TokenKind::Symbol, symbol.len());
     }
-    let first = rest.chars().next().unwrap_or_default();
-    if "+-*/^<>=,.:".contains(first) {
+    single(rest)
+}
+
+fn single(rest: &str) -> (TokenKind, usize) {
+    if b"+-*/^<>=,.:".contains(&rest.as_bytes()[0]) {
         return (TokenKind::Symbol, 1);
     }
+    let first = rest.chars().next().unwrap_or_default();
     // A run of one wrong character is one mistake.
     (TokenKind::Bad, rest.find(|c| c != first).unwrap_or(rest.len()))
 }

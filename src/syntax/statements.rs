@@ -1,11 +1,11 @@
 //! Cuts a text into statements, so that a mistake in one hides nothing of the others.
 
-use super::ast::{Broken, File, Name};
+use super::ast::{Broken, File, Statement};
 use super::build::{self, Problem};
 use super::lexical;
 use super::scan::{KEYWORDS, Token, TokenKind, scan};
 use super::wording::{Neighbourhood, quote};
-use super::{MAX_BYTES, MAX_ERRORS, MAX_NESTING, MAX_STATEMENT_BYTES, MAX_STATEMENT_TOKENS, MAX_TOKENS};
+use super::{MAX_BYTES, MAX_ERRORS, MAX_NESTING, MAX_STATEMENT_TOKENS, MAX_TOKENS};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::span::{SourceId, Span, Spanned};
 
@@ -16,6 +16,7 @@ pub(super) fn parse(source: SourceId, text: &str) -> (File, Diagnostics) {
     if text.len() > MAX_BYTES {
         let message = format!("expected at most {MAX_BYTES} bytes, found {}", text.len());
         errors.push(too_large(Span::new(source, 0, 0), message));
+        file.broken.push(unread(source, text, 0));
         return (file, errors.found);
     }
     let (tokens, comments) = scan(source, text);
@@ -29,6 +30,7 @@ pub(super) fn parse(source: SourceId, text: &str) -> (File, Diagnostics) {
         let here = Neighbourhood { text, source, tokens: tokens_here, next };
         if errors.count >= MAX_ERRORS {
             errors.give_up(tokens_here[0].span(source), starts.len() - index);
+            file.broken.push(unread(source, text, tokens_here[0].start));
             break;
         }
         match limits(&here) {
@@ -43,6 +45,7 @@ pub(super) fn parse(source: SourceId, text: &str) -> (File, Diagnostics) {
             let message =
                 format!("expected at most {MAX_TOKENS} words, numbers and symbols in a file, found more");
             errors.push(too_large(tokens_here[0].span(source), message));
+            file.broken.push(unread(source, text, tokens_here[0].start));
             break;
         }
         match statement(&here, &mut errors) {
@@ -91,8 +94,10 @@ fn cut(tokens: &[Token], text: &str) -> Vec<usize> {
                 depth == 0 || defines || token.column <= column
             }
             TokenKind::Keyword => depth == 0 && after_operand,
-            TokenKind::Word | TokenKind::Number | TokenKind::String => {
-                depth == 0 && after_operand && token.first_on_line && !continues_statement(token, text)
+            TokenKind::Word | TokenKind::Number | TokenKind::String if depth == 0 && token.first_on_line => {
+                let after_keyword = before.is_some_and(|before| before.kind == TokenKind::Keyword);
+                let defines = !after_keyword && looks_like_definition(&tokens[index..], text);
+                defines || (after_operand && !continues_statement(token, text))
             }
             _ => false,
         };
@@ -107,6 +112,18 @@ fn cut(tokens: &[Token], text: &str) -> Vec<usize> {
         }
     }
     starts
+}
+
+/// `foo = 1` or `lett foo = 1`, which no expression contains.
+fn looks_like_definition(tokens: &[Token], text: &str) -> bool {
+    let is_sign = |token: &Token| token.text(text) == "=";
+    match tokens {
+        [word, sign, ..] if is_sign(sign) => word.kind == TokenKind::Word,
+        [first, second, sign, ..] if is_sign(sign) => {
+            first.kind == TokenKind::Word && second.kind == TokenKind::Word
+        }
+        _ => false,
+    }
 }
 
 /// `bool` may stand on the line after `input x: token`.
@@ -132,19 +149,16 @@ fn limits(here: &Neighbourhood) -> Option<Diagnostic> {
             );
         }
     }
-    let (first, last) = (here.tokens[0], here.tokens[here.tokens.len() - 1]);
-    let bytes = (last.end - first.start) as usize;
-    let message = match here.tokens.len() {
-        count if count > MAX_STATEMENT_TOKENS => {
-            format!(
-                "expected at most {MAX_STATEMENT_TOKENS} words, numbers and symbols in a statement, found {count}"
-            )
-        }
-        _ if bytes > MAX_STATEMENT_BYTES => {
-            format!("expected at most {MAX_STATEMENT_BYTES} bytes in a statement, found {bytes}")
-        }
-        _ => return None,
-    };
+    let first = here.tokens[0];
+    let count = here.tokens.len();
+    if count <= MAX_STATEMENT_TOKENS {
+        return None;
+    }
+    if first.kind != TokenKind::Keyword {
+        return Some(unknown_statement(here, first));
+    }
+    let most = MAX_STATEMENT_TOKENS;
+    let message = format!("expected at most {most} words, numbers and symbols in a statement, found {count}");
     Some(
         Diagnostic::error("expression-too-large", first.span(here.source), message)
             .help("name parts of it with `let` statements"),
@@ -152,13 +166,19 @@ fn limits(here: &Neighbourhood) -> Option<Diagnostic> {
 }
 
 /// The tree of one statement, or at least one error.
-fn statement(here: &Neighbourhood, errors: &mut Errors) -> Option<super::ast::Statement> {
+fn statement(here: &Neighbourhood, errors: &mut Errors) -> Option<Statement> {
     let before = errors.count;
+    let mut opened = false;
     for token in here.tokens.iter().filter(|token| token.kind == TokenKind::Bad) {
-        errors.push(lexical::explain(token.text(here.text), token.span(here.source)));
+        let bad = token.text(here.text);
+        // The bracket that closes a wrong bracket is the same mistake.
+        if !(opened && bad.starts_with([']', '}'])) {
+            errors.push(lexical::explain(bad, token.span(here.source)));
+        }
+        opened |= bad.starts_with(['[', '{']);
     }
     parentheses(here, errors);
-    let (first, last) = (here.tokens[0], here.tokens[here.tokens.len() - 1]);
+    let first = here.tokens[0];
     if errors.count > before {
         return None;
     }
@@ -166,7 +186,7 @@ fn statement(here: &Neighbourhood, errors: &mut Errors) -> Option<super::ast::St
         errors.push(unknown_statement(here, first));
         return None;
     }
-    match build::statement(here.source, here.text, first.start as usize, last.end as usize) {
+    match build::statement(here.source, here.text, here.tokens) {
         Ok(statement) => return Some(statement),
         Err(Problem::Found(diagnostic)) => errors.push(*diagnostic),
         Err(Problem::Unexpected { at, expected }) => errors.push(here.unexpected(at, &expected)),
@@ -201,6 +221,9 @@ fn parentheses(here: &Neighbourhood, errors: &mut Errors) {
 }
 
 fn unknown_statement(here: &Neighbourhood, first: Token) -> Diagnostic {
+    if first.kind == TokenKind::Bad {
+        return lexical::explain(first.text(here.text), first.span(here.source));
+    }
     let word = first.text(here.text);
     let message = format!("expected a statement, found {}", quote(word));
     let diagnostic = Diagnostic::error("unknown-statement", first.span(here.source), message);
@@ -214,6 +237,9 @@ fn unknown_statement(here: &Neighbourhood, first: Token) -> Diagnostic {
     match (word, near) {
         ("def" | "function" | "func" | "lambda", _) => {
             diagnostic.help("a function is written `fn name(x) = ...`")
+        }
+        ("parameter" | "constant" | "hyperparameter", _) => {
+            diagnostic.help("a constant that may be set is written `param name = 0.2`")
         }
         ("var" | "const" | "val" | "auto", _) => {
             diagnostic.help("write `let`, or `param` for a constant that may be set")
@@ -235,20 +261,23 @@ fn listed(words: &[&str]) -> String {
 /// What a statement without a tree would have defined, as far as it can be told.
 fn broken(here: &Neighbourhood) -> Option<Broken> {
     let (first, last) = (here.tokens[0], here.tokens[here.tokens.len() - 1]);
-    let name = here.tokens.get(1).filter(|token| token.kind == TokenKind::Word);
-    let name: Option<Name> =
-        name.map(|token| Spanned::new(token.text(here.text).to_owned(), token.span(here.source)));
+    let second = here.tokens.get(1).copied();
     let keyword = KEYWORDS.into_iter().find(|keyword| *keyword == first.text(here.text));
-    let span = first.span(here.source).to(last.span(here.source));
-    // `foo = 1` was most likely meant as a definition of `foo`.
-    let bare =
-        here.tokens.get(1).is_some_and(|token| token.text(here.text) == "=") && first.kind == TokenKind::Word;
-    let name = if bare {
-        Some(Spanned::new(first.text(here.text).to_owned(), first.span(here.source)))
-    } else {
-        name
+    let name = match keyword {
+        Some("loss" | "import" | "set") => None,
+        // `foo = 1` was most likely meant as a definition of `foo`, and so was `lett foo = 1`.
+        None if second.is_some_and(|token| token.text(here.text) == "=") => Some(first),
+        _ => second,
     };
+    let name = name.filter(|token| token.kind == TokenKind::Word);
+    let name = name.map(|token| Spanned::new(token.text(here.text).to_owned(), token.span(here.source)));
+    let span = first.span(here.source).to(last.span(here.source));
     (keyword.is_some() || name.is_some()).then_some(Broken { keyword, name, span })
+}
+
+/// Stands for everything from one token to the end of the file.
+fn unread(source: SourceId, text: &str, start: u32) -> Broken {
+    Broken { keyword: None, name: None, span: Span::new(source, start as usize, text.len()) }
 }
 
 fn too_large(span: Span, message: String) -> Diagnostic {

@@ -76,7 +76,8 @@ impl Neighbourhood<'_> {
         };
         let diagnostic = Diagnostic::error(id, span, message);
         let before = before.map_or("", |token| token.text(self.text));
-        match way_out(id, before, word, expected) {
+        let keyword = self.tokens.first().map_or("", |token| token.text(self.text));
+        match way_out(id, before, word, expected).or_else(|| pattern(keyword, expected).map(str::to_owned)) {
             Some(help) => diagnostic.help(help),
             None => diagnostic,
         }
@@ -156,4 +157,25 @@ fn way_out(id: &str, before: &str, found: &str, expected: &[Expected]) -> Option
         (_, ",") if operator => "a comma stands only between arguments".into(),
         _ => return None,
     })
+}
+
+/// How a statement is written, for a mistake outside its expressions.
+fn pattern(keyword: &str, expected: &[Expected]) -> Option<&'static str> {
+    if expected.contains(&Expected::Operator) || expected.contains(&Expected::Expression) {
+        return None;
+    }
+    match keyword {
+        "param" if expected.contains(&Expected::Number) => {
+            Some("a `param` is a number; a formula is a `let`")
+        }
+        "param" => Some("write it like `param eps = 0.2 in 0 .. 1`"),
+        "input" => Some("write it like `input weight: seq` or `input kept: token bool`"),
+        "set" => Some("write it like `set temperature = 1.0`"),
+        "fn" => Some("write it like `fn scaled(x, by = 2) = x * by`"),
+        "controller" => {
+            Some("write it like `controller beta = constant(value = 0.1)`; a plain number is a `param`")
+        }
+        "import" => Some("write it like `import \"other.aent\"`"),
+        _ => None,
+    }
 }

@@ -1,0 +1,59 @@
+//! The named tensors of one batch.
+
+use std::collections::BTreeMap;
+use tch::Tensor;
+
+/// The fields of a batch, by verl's names. Tensors are shared, not copied.
+#[derive(Debug, Default)]
+pub struct Batch {
+    fields: BTreeMap<String, Tensor>,
+}
+
+impl Batch {
+    /// A batch without fields.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a field, or replaces the one of that name.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, tensor: Tensor) -> Self {
+        self.fields.insert(name.into(), tensor);
+        self
+    }
+
+    /// The field of that name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.fields.get(name)
+    }
+
+    /// All fields by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.fields.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// Cuts every field along B into `parts` nearly equal parts. Fields without a dimension go into each.
+    pub fn split(&self, parts: usize) -> Result<Vec<Batch>, tch::TchError> {
+        let rows = self
+            .fields
+            .get("response_mask")
+            .or_else(|| self.fields.values().find(|tensor| !tensor.size().is_empty()))
+            .map_or(0, |tensor| tensor.size().first().copied().unwrap_or(0));
+        let parts = (parts as i64).clamp(1, rows.max(1));
+        (0..parts)
+            .map(|part| {
+                let (start, end) = (part * rows / parts, (part + 1) * rows / parts);
+                let fields = self.fields.iter().map(|(name, tensor)| {
+                    let whole = tensor.size().first() != Some(&rows);
+                    let field = if whole {
+                        tensor.shallow_clone()
+                    } else {
+                        tensor.f_narrow(0, start, end - start)?
+                    };
+                    Ok((name.clone(), field))
+                });
+                Ok(Batch { fields: fields.collect::<Result<_, tch::TchError>>()? })
+            })
+            .collect()
+    }
+}

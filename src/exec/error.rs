@@ -1,0 +1,70 @@
+//! What can be wrong with a user's data.
+
+use crate::kernels::KernelError;
+use tch::TchError;
+
+/// An error at run time. Each names the thing, what was expected and what came.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The program reads a field that the batch does not bring.
+    #[error("the batch has no `{name}`, which this program needs: expected {expected}")]
+    MissingField {
+        /// The field.
+        name: String,
+        /// Its type in words.
+        expected: String,
+    },
+    /// A field of another shape, kind or device.
+    #[error("`{name}`: expected {expected}, found {found}")]
+    Field {
+        /// The field.
+        name: String,
+        /// What the program needs.
+        expected: String,
+        /// What the batch brought.
+        found: String,
+    },
+    /// A value that no computation could use.
+    #[error("`{name}` at {place}: expected {expected}, found {found}")]
+    Value {
+        /// The field.
+        name: String,
+        /// Which element.
+        place: String,
+        /// What the program needs.
+        expected: String,
+        /// What stood there.
+        found: String,
+    },
+    /// An object of a plugin could not compute.
+    #[error("`{name}` of `{owner}`: {message}")]
+    Object {
+        /// The registered name.
+        name: String,
+        /// The crate.
+        owner: String,
+        /// What it said.
+        message: String,
+    },
+    /// The parts of a step were not given as they have to be.
+    #[error("{0}")]
+    Step(String),
+    /// A saved state that does not belong here, or cannot be read.
+    #[error("{0}")]
+    State(String),
+    /// The row statistics could not be computed.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// libtorch refused an operation.
+    #[error("libtorch: {}", first_line(.0))]
+    Torch(#[from] TchError),
+}
+
+/// libtorch appends a trace of its own stack, which helps nobody here.
+fn first_line(error: &TchError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// The result of everything that touches a user's data.
+pub type Result<T> = std::result::Result<T, Error>;

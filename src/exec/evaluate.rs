@@ -1,0 +1,277 @@
+//! Computes the nodes of a program on the tensors of a part, or of a whole step.
+
+use super::error::{Error, Result};
+use super::prepare::Part;
+use super::value::{self, Value};
+use crate::plan::Plan;
+use crate::plugin::{EvalError, Frame, Input, StepCounts, TermContext};
+use crate::program::{NodeId, Op, Program};
+use crate::types::{Kind, Shape, Type};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tch::{Device, Kind as TensorKind, Tensor};
+
+/// One evaluation.
+pub(super) struct Evaluation<'a> {
+    pub program: &'a Program,
+    pub plan: &'a Plan,
+    pub part: &'a Part,
+    pub frame: &'a Frame,
+    /// The coefficients in force.
+    pub coefficients: &'a [f64],
+    /// Values of the whole step that this part cannot compute.
+    pub presets: &'a HashMap<usize, Tensor>,
+}
+
+/// The values of all nodes that were computed.
+pub(super) struct Values(Vec<Option<Value>>);
+
+impl Values {
+    /// The value of a node as a tensor of the computation's kind.
+    pub(super) fn tensor(&self, id: NodeId, like: (TensorKind, Device)) -> Result<Tensor> {
+        self.get(id).to_tensor(like)
+    }
+
+    fn get(&self, id: NodeId) -> &Value {
+        self.0[id.index()].as_ref().expect("operands are computed before what uses them")
+    }
+}
+
+/// The shared tensors of a part; `counts` are those of the whole step.
+pub(super) fn frame(part: &Part, counts: StepCounts) -> Result<Frame> {
+    let lengths = part.mask.f_sum_dim_intlist([1i64].as_slice(), false, part.kind)?.f_clamp_min(1.0)?;
+    Ok(Frame { mask: part.mask.shallow_clone(), valid: part.valid.shallow_clone(), lengths, counts })
+}
+
+impl Evaluation<'_> {
+    /// Computes every node that `wanted` holds for, those of the loss under autograd when `gradient`.
+    pub(super) fn run(&self, wanted: &[bool], gradient: bool) -> Result<Values> {
+        let mut values = Values(Vec::with_capacity(self.program.nodes.len()));
+        let mut extras = HashMap::new();
+        for (index, &wanted) in wanted.iter().enumerate() {
+            let value = if !wanted {
+                None
+            } else if let Some(preset) = self.presets.get(&index) {
+                Some(Value::Tensor(preset.shallow_clone()))
+            } else if gradient && self.plan.tracked[index] {
+                Some(self.node(index, &values, &mut extras)?)
+            } else {
+                let _untracked = tch::no_grad_guard();
+                Some(self.node(index, &values, &mut extras)?)
+            };
+            values.0.push(value);
+        }
+        Ok(values)
+    }
+
+    fn node(
+        &self,
+        index: usize,
+        values: &Values,
+        extras: &mut HashMap<(usize, String), Tensor>,
+    ) -> Result<Value> {
+        let node = &self.program.nodes[index];
+        let like = self.like();
+        Ok(match &node.op {
+            Op::Constant(number) => Value::Number(*number),
+            Op::Boolean(truth) => Value::Number(f64::from(*truth)),
+            Op::Controller(number) => Value::Number(self.coefficients[*number]),
+            Op::Field(name) if name == "response_mask" => Value::Tensor(self.part.mask.shallow_clone()),
+            Op::Field(name) => Value::Tensor(self.field(name)),
+            Op::LogProb(_) => {
+                let log_prob = self.part.log_prob.as_ref().expect("the plan asks for `log_prob`");
+                Value::Tensor(log_prob.shallow_clone())
+            }
+            Op::Row(row) => {
+                let at = self.plan.rows.iter().position(|of| of == row).expect("the plan asks for every row");
+                Value::Tensor(self.part.rows[at].shallow_clone())
+            }
+            Op::Unary(function, x) => value::unary(*function, &self.operand(values, *x, node.ty.shape)?)?,
+            Op::Binary(function, a, b) => {
+                let a = self.operand(values, *a, node.ty.shape)?;
+                let b = self.operand(values, *b, node.ty.shape)?;
+                value::binary(*function, &a, &b)?
+            }
+            Op::Where(condition, a, b) => {
+                let condition = self.operand(values, *condition, node.ty.shape)?;
+                let a = self.operand(values, *a, node.ty.shape)?;
+                let b = self.operand(values, *b, node.ty.shape)?;
+                let kind = if node.ty.kind == Kind::Bool { TensorKind::Bool } else { like.0 };
+                value::select(&condition, &a, &b, (kind, like.1))?
+            }
+            Op::Clamp(x, lo, hi) => {
+                let x = self.operand(values, *x, node.ty.shape)?;
+                let lo = self.operand(values, *lo, node.ty.shape)?;
+                let hi = self.operand(values, *hi, node.ty.shape)?;
+                value::clamp(&x, &lo, &hi, like)?
+            }
+            Op::Quantile(x, q) => {
+                let valid = self.counted(self.program.node(*x).ty.shape);
+                Value::Tensor(value::quantile(&self.full(values, *x, self.program.node(*x).ty)?, valid, *q)?)
+            }
+            Op::TopFraction(x, p) => {
+                let valid = self.counted(self.program.node(*x).ty.shape);
+                Value::Tensor(value::top_fraction(
+                    &self.full(values, *x, self.program.node(*x).ty)?,
+                    valid,
+                    *p,
+                )?)
+            }
+            Op::Term { object, inputs, rows } => {
+                let term = &self.program.terms[*object];
+                let signature = term.value.signature();
+                let rows = rows.iter().map(|id| match values.get(*id) {
+                    Value::Tensor(tensor) => tensor,
+                    Value::Number(_) => unreachable!("row statistics are tensors"),
+                });
+                let ctx = TermContext {
+                    inputs: self.inputs(values, &signature.inputs, inputs)?,
+                    rows: rows.collect(),
+                    frame: self.frame,
+                };
+                let value = guarded(&term.name, &term.owner, || term.value.eval(&ctx))?;
+                self.check_result(&term.name, &term.owner, &value.value, signature.result)?;
+                for (name, extra) in value.extras {
+                    extras.insert((index, name.to_owned()), extra);
+                }
+                Value::Tensor(value.value)
+            }
+            Op::Extra { term, name } => {
+                let extra = extras.get(&(term.index(), name.clone())).ok_or_else(|| {
+                    let Op::Term { object, .. } = self.program.node(*term).op else { unreachable!() };
+                    let term = &self.program.terms[object];
+                    object_error(&term.name, &term.owner, format!("declares `{name}` and did not give it"))
+                })?;
+                Value::Tensor(extra.shallow_clone())
+            }
+            Op::Reduce { object, operand, inputs } => {
+                let reduction = &self.program.reductions[*object];
+                let signature = reduction.value.signature();
+                let ctx = TermContext {
+                    inputs: self.inputs(values, &signature.inputs, inputs)?,
+                    rows: Vec::new(),
+                    frame: self.frame,
+                };
+                let x = self.full(values, *operand, signature.from)?;
+                let zero = x.f_new_zeros([0i64; 0], (x.kind(), x.device()))?;
+                let x = x.f_where_self(self.counted(signature.from.shape), &zero)?;
+                let value = guarded(&reduction.name, &reduction.owner, || reduction.value.reduce(&x, &ctx))?;
+                self.check_result(&reduction.name, &reduction.owner, &value, signature.to)?;
+                Value::Tensor(value)
+            }
+        })
+    }
+
+    fn like(&self) -> (TensorKind, Device) {
+        (self.part.kind, self.part.device())
+    }
+
+    /// Group ids are whole numbers until a formula computes with them.
+    fn field(&self, name: &str) -> Tensor {
+        self.part.fields[name].shallow_clone()
+    }
+
+    /// Which elements of a shape count.
+    fn counted(&self, shape: Shape) -> &Tensor {
+        if shape == Shape::Token { &self.part.mask } else { &self.part.valid }
+    }
+
+    /// An operand in a shape that broadcasts against `shape`.
+    fn operand(&self, values: &Values, id: NodeId, shape: Shape) -> Result<Value> {
+        let value = values.get(id);
+        let node = self.program.node(id);
+        let Value::Tensor(tensor) = value else { return Ok(value.shallow_clone()) };
+        let tensor = if matches!(&node.op, Op::Field(name) if name == "group") {
+            tensor.f_to_kind(self.part.kind)?
+        } else {
+            tensor.shallow_clone()
+        };
+        if node.ty.shape == shape {
+            return Ok(Value::Tensor(tensor));
+        }
+        Ok(Value::Tensor(self.widen(&tensor, id, shape)?))
+    }
+
+    /// Broadcasts to a larger shape. A value that carries gradient is cut off from positions that do not
+    /// count: what flows back from there may be NaN.
+    fn widen(&self, tensor: &Tensor, id: NodeId, shape: Shape) -> Result<Tensor> {
+        let from = self.program.node(id).ty.shape;
+        let tensor = match (from, shape) {
+            (Shape::Seq, Shape::Token) => tensor.f_unsqueeze(1)?,
+            _ => tensor.shallow_clone(),
+        };
+        if !tensor.requires_grad() {
+            return Ok(tensor);
+        }
+        let zero = tensor.f_new_zeros([0i64; 0], (tensor.kind(), tensor.device()))?;
+        Ok(tensor.f_where_self(self.counted(shape), &zero)?)
+    }
+
+    /// An operand as a tensor of exactly the shape of `ty`, truth values as numbers where numbers are asked for.
+    fn full(&self, values: &Values, id: NodeId, ty: Type) -> Result<Tensor> {
+        let kind = if ty.kind == Kind::Bool { TensorKind::Bool } else { self.part.kind };
+        let tensor = self.operand(values, id, ty.shape)?.to_tensor((kind, self.part.device()))?;
+        let tensor = if ty.kind == Kind::Real && tensor.kind() == TensorKind::Bool {
+            tensor.f_to_kind(self.part.kind)?
+        } else {
+            tensor
+        };
+        let (sequences, width) = self.part.size();
+        Ok(match ty.shape {
+            Shape::Token => tensor.f_expand([sequences, width], false)?,
+            Shape::Seq => tensor.f_expand([sequences], false)?,
+            Shape::Scalar => tensor,
+        })
+    }
+
+    fn inputs(
+        &self,
+        values: &Values,
+        inputs: &[Input],
+        ids: &[NodeId],
+    ) -> Result<Vec<(&'static str, Tensor)>> {
+        inputs
+            .iter()
+            .zip(ids)
+            .map(|(input, id)| {
+                let is_group = matches!(&self.program.node(*id).op, Op::Field(name) if name == "group");
+                let tensor = match values.get(*id) {
+                    Value::Tensor(tensor) if is_group => tensor.shallow_clone(),
+                    _ => self.full(values, *id, input.ty)?,
+                };
+                Ok((input.name, tensor))
+            })
+            .collect()
+    }
+
+    fn check_result(&self, name: &str, owner: &str, value: &Tensor, ty: Type) -> Result<()> {
+        let (sequences, width) = self.part.size();
+        let wanted = match ty.shape {
+            Shape::Token => vec![sequences, width],
+            Shape::Seq => vec![sequences],
+            Shape::Scalar => vec![],
+        };
+        let found = value.size();
+        if found == wanted {
+            return Ok(());
+        }
+        Err(object_error(name, owner, format!("expected a result of shape {wanted:?}, found {found:?}")))
+    }
+}
+
+/// Runs a plugin's code; what it panics with becomes an error that names it.
+fn guarded<T>(name: &str, owner: &str, run: impl FnOnce() -> std::result::Result<T, EvalError>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(object_error(name, owner, error.to_string())),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            Err(object_error(name, owner, format!("panicked: {}", text.lines().next().unwrap_or_default())))
+        }
+    }
+}
+
+fn object_error(name: &str, owner: &str, message: String) -> Error {
+    Error::Object { name: name.to_owned(), owner: owner.to_owned(), message }
+}

@@ -1,0 +1,19 @@
+//! Runs a program on tensors.
+
+mod accumulate;
+mod batch;
+mod error;
+mod evaluate;
+mod output;
+mod prepare;
+mod session;
+mod state;
+mod value;
+mod whole;
+
+pub use accumulate::{Accumulation, PartOutput};
+pub use batch::Batch;
+pub use error::{Error, Result};
+pub use output::Output;
+pub use session::{Options, Session};
+pub use state::SessionState;

@@ -1,0 +1,76 @@
+//! What a step gives.
+
+use super::error::{Error, Result};
+use std::collections::BTreeMap;
+use tch::{Device, Kind, Tensor};
+
+/// The loss of a step with everything reported beside it. Numbers stay on the device until they are asked for.
+#[derive(Debug)]
+pub struct Output {
+    pub(super) loss: Tensor,
+    pub(super) metrics: Vec<(String, Tensor)>,
+    /// By controller; none where it takes no signal.
+    pub(super) signals: Vec<(String, Option<Tensor>)>,
+    pub(super) lets: Vec<(String, Tensor)>,
+    /// How many tokens the step had.
+    pub(super) tokens: Tensor,
+}
+
+impl Output {
+    /// The loss, a scalar under autograd; after [`super::Accumulation::finish`] without gradient.
+    pub fn loss(&self) -> &Tensor {
+        &self.loss
+    }
+
+    /// Adds the gradient of the loss to the leaves it was computed from.
+    pub fn backward(&self) -> Result<()> {
+        backward(&self.loss)
+    }
+
+    /// The `metric`s by name.
+    pub fn metrics(&self) -> Result<BTreeMap<String, f64>> {
+        let tensors: Vec<&Tensor> = self.metrics.iter().map(|(_, tensor)| tensor).collect();
+        let values = numbers(&tensors)?;
+        Ok(self.metrics.iter().map(|(name, _)| name.clone()).zip(values).collect())
+    }
+
+    /// The observed signals by controller; controllers that take none are left out.
+    pub fn signals(&self) -> Result<BTreeMap<String, f64>> {
+        let present = self.signals.iter().filter_map(|(name, signal)| Some((name, signal.as_ref()?)));
+        let (names, tensors): (Vec<&String>, Vec<&Tensor>) = present.unzip();
+        let values = numbers(&tensors)?;
+        Ok(names.into_iter().cloned().zip(values).collect())
+    }
+
+    /// Every `let` by name, zero where masked; only with [`super::Options::lets`].
+    pub fn lets(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.lets.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// How many valid tokens the step had.
+    pub fn tokens(&self) -> Result<i64> {
+        Ok(self.tokens.f_int64_value(&[])?)
+    }
+}
+
+pub(super) fn backward(loss: &Tensor) -> Result<()> {
+    if !loss.requires_grad() {
+        return Err(Error::Step(
+            "the loss has no gradient to give: neither `logits` nor any other field that it depends on requires one \
+             (call `set_requires_grad(true)` on the leaf, and step outside of `no_grad`)"
+                .to_owned(),
+        ));
+    }
+    Ok(loss.f_backward()?)
+}
+
+/// Brings scalars to the host, all at once.
+fn numbers(tensors: &[&Tensor]) -> Result<Vec<f64>> {
+    if tensors.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wide = tensors.iter().map(|tensor| tensor.f_detach()?.f_to_kind(Kind::Double));
+    let wide = wide.collect::<std::result::Result<Vec<_>, _>>()?;
+    let stacked = Tensor::f_stack(&wide, 0)?.f_to_device(Device::Cpu)?;
+    Ok(Vec::<f64>::try_from(&stacked)?)
+}

@@ -1,0 +1,38 @@
+//! What makes a program the one it is, in parts that can be compared and named.
+
+use super::{Object, Program};
+use serde::Serialize;
+
+impl Program {
+    /// Everything that a saved state depends on: parameters, plugins and their versions, controllers, formulas.
+    /// Comments, layout and the names of values do not count.
+    pub fn identity(&self) -> Vec<(String, String)> {
+        let mut parts = Vec::new();
+        for param in &self.params {
+            parts.push((format!("`param {}`", param.name), param.value.to_string()));
+        }
+        parts.push(("the temperature".to_owned(), self.temperature.to_string()));
+        self.terms.iter().for_each(|object| parts.push(plugin(object)));
+        self.reductions.iter().for_each(|object| parts.push(plugin(object)));
+        for controller in &self.controllers {
+            parts.push(plugin(&controller.object));
+            let args = controller.object.args();
+            let on = controller.signal.map(|id| format!(" on {id}")).unwrap_or_default();
+            parts.push((
+                format!("`controller {}`", controller.name),
+                format!("{}({args}){on}", controller.object.name),
+            ));
+        }
+        for (index, node) in self.nodes.iter().enumerate() {
+            parts.push((format!("value %{index}"), self.describe(&node.op)));
+        }
+        parts.push(("the loss".to_owned(), self.loss.to_string()));
+        parts.sort();
+        parts.dedup();
+        parts
+    }
+}
+
+fn plugin<T: ?Sized + Serialize>(object: &Object<T>) -> (String, String) {
+    (format!("`{}`", object.name), format!("{} {}", object.owner, object.version))
+}
