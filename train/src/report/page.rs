@@ -98,12 +98,14 @@ fn figures(run: &Run, summary: &Summary) -> String {
         rows.push_str("</tr>\n");
     }
     let seeds = summary.specs.iter().map(|spec| spec.seeds).max().unwrap_or(0);
+    let even = summary.specs.iter().all(|spec| spec.seeds == seeds);
+    let up_to = if even { "" } else { "up to " };
     let mut note =
         String::from("Start is the first measured value, end the mean over the last 5% of the steps. ");
     let _ = if seeds > 1 {
         write!(
             note,
-            "Each number is the mean over {seeds} seeds ± half the width of its 95% interval (Student’s t)."
+            "Each number is the mean over {up_to}{seeds} seeds ± half the width of its 95% interval (Student’s t)."
         )
     } else {
         write!(note, "One seed was trained, so there are no intervals.")
