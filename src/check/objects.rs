@@ -138,10 +138,11 @@ impl<'a> Checker<'a> {
         span: Span,
     ) -> Outcome<NodeId> {
         let made: Made<'a, dyn Term> = self.make(entry.build, callee, args)?;
-        self.check_object(made.value.check(), callee, &made.constants)?;
         let signature = made.value.signature();
         let fields = field_names(entry.build).unwrap_or(&[]);
+        // A misspelt argument says more than what its absence leads to.
         let inputs = self.inputs(callee, &signature.inputs, fields, &made.rest, span)?;
+        self.check_object(made.value.check(), callee, &made.constants)?;
         let rows = made.value.rows();
         let rows = rows
             .iter()
