@@ -4,6 +4,7 @@
 use super::Case;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use std::ops::RangeInclusive;
 
