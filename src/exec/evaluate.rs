@@ -93,7 +93,18 @@ impl Evaluation<'_> {
                 value::binary(*function, &a, &b)?
             }
             Op::Where(condition, a, b) => {
-                let condition = self.operand(values, *condition, node.ty.shape)?;
+                let condition = match self.operand(values, *condition, node.ty.shape)? {
+                    Value::Tensor(condition) => condition,
+                    Value::Number(condition) => {
+                        // The branch left out may be the one that makes the result as large as its type says.
+                        let chosen = if condition == 0.0 { *b } else { *a };
+                        return if self.program.node(chosen).ty.shape == node.ty.shape {
+                            self.operand(values, chosen, node.ty.shape)
+                        } else {
+                            Ok(Value::Tensor(self.full(values, chosen, node.ty)?))
+                        };
+                    }
+                };
                 let a = self.operand(values, *a, node.ty.shape)?;
                 let b = self.operand(values, *b, node.ty.shape)?;
                 let kind = if node.ty.kind == Kind::Bool { TensorKind::Bool } else { like.0 };
