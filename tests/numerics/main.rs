@@ -22,17 +22,13 @@ fn step(text: &str, batch: &Batch) -> Output {
     session(text).step(batch).unwrap_or_else(|error| panic!("{error}\nin\n{text}"))
 }
 
-/// The value of an expression per token or sequence, in f64.
-fn value_of(expr: &str, case: &Case) -> Vec<f64> {
-    let text = format!("let value = {expr}\nloss = token_mean(log_prob)");
-    let output = step(&text, &case.leaves(Kind::Double, Device::Cpu).batch);
-    numbers(named(&output, "value"))
-}
-
-/// The value of a scalar expression, in f64.
-fn scalar_of(expr: &str, case: &Case) -> f64 {
-    let text = format!("metric value = {expr}\nloss = token_mean(log_prob)");
-    step(&text, &case.leaves(Kind::Double, Device::Cpu).batch).metrics().unwrap()["value"]
+/// An expression as a function from a case to its values in f64: one per token, per sequence, or one alone.
+fn values(expr: &str) -> impl Fn(&Case) -> Vec<f64> {
+    let session = session(&format!("let value = {expr}\nloss = token_mean(log_prob)"));
+    move |case| {
+        let output = session.step(&case.leaves(Kind::Double, Device::Cpu).batch).unwrap();
+        numbers(named(&output, "value"))
+    }
 }
 
 /// The `let` of that name.
