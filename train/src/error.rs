@@ -1,0 +1,48 @@
+//! The one error type of training.
+
+use std::path::PathBuf;
+
+/// Why a training run could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The specs, the task or the folder do not fit together; the sentence says what to change.
+    #[error("{0}")]
+    Refused(String),
+    /// A spec is not a correct program; the text is its diagnostics, already rendered.
+    #[error("`{}` is not a correct spec:\n{diagnostics}", .path.display())]
+    Spec {
+        /// The spec's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        diagnostics: String,
+    },
+    /// The library refused a batch.
+    #[error("{0}")]
+    Batch(String),
+    /// A file could not be read or written.
+    #[error("cannot {action} `{}`: {source}", .path.display())]
+    File {
+        /// What was tried, such as `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Torch failed.
+    #[error("torch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+impl TrainError {
+    /// A reason to refuse.
+    pub fn refused(sentence: impl Into<String>) -> Self {
+        TrainError::Refused(sentence.into())
+    }
+
+    /// For `map_err` on file operations.
+    pub fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| TrainError::File { action, path, source }
+    }
+}

@@ -1,0 +1,107 @@
+//! One file that continues a run: the learner's tensors, the loss's state and the step.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use tch::{Device, Tensor};
+
+use crate::error::TrainError;
+
+const STEP: &str = "runner.step";
+const LOSS: &str = "runner.loss";
+
+/// Where a run stood after `step` global steps.
+pub(super) struct Checkpoint {
+    /// How many steps were made.
+    pub(super) step: u64,
+    /// The loss's state, as JSON.
+    pub(super) loss: String,
+    /// The learner's tensors.
+    pub(super) tensors: BTreeMap<String, Tensor>,
+}
+
+impl Checkpoint {
+    /// Writes the file in one go: a kill leaves the old checkpoint or the new one. Step and state travel as tensors
+    /// because two files could not be replaced together.
+    pub(super) fn save(
+        path: &Path,
+        step: u64,
+        loss: &str,
+        learner: &[(String, Tensor)],
+    ) -> Result<(), TrainError> {
+        let step = Tensor::from_slice(&[step as i64]);
+        let loss = Tensor::from_slice(loss.as_bytes());
+        let named: Vec<(&str, &Tensor)> = learner
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor))
+            .chain([(STEP, &step), (LOSS, &loss)])
+            .collect();
+        write_atomically(path, |file| Ok(Tensor::write_safetensors(&named, file)?))
+    }
+
+    /// Reads the checkpoint, if there is one.
+    pub(super) fn load(path: &Path, device: Device) -> Result<Option<Self>, TrainError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let mut tensors: BTreeMap<String, Tensor> = Tensor::read_safetensors(path)?.into_iter().collect();
+        let (Some(step), Some(loss)) = (tensors.remove(STEP), tensors.remove(LOSS)) else {
+            return Err(TrainError::refused(format!(
+                "`{}` is not a checkpoint of `aent train`",
+                path.display()
+            )));
+        };
+        let loss: Vec<u8> = Vec::try_from(&loss)?;
+        Ok(Some(Checkpoint {
+            step: step.int64_value(&[0]) as u64,
+            loss: String::from_utf8_lossy(&loss).into_owned(),
+            tensors: tensors.into_iter().map(|(name, tensor)| (name, tensor.to_device(device))).collect(),
+        }))
+    }
+}
+
+/// Has `write` fill a file beside `path`, then puts it in `path`'s place.
+pub fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<(), TrainError>,
+) -> Result<(), TrainError> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    write(&part)?;
+    fs::File::open(&part).and_then(|file| file.sync_all()).map_err(TrainError::file("write", &part))?;
+    fs::rename(&part, path).map_err(TrainError::file("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_brings_back_what_was_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint.safetensors");
+        assert!(Checkpoint::load(&path, Device::Cpu).unwrap().is_none());
+        let weight = Tensor::from_slice(&[0.1_f32, -0.2]);
+        Checkpoint::save(&path, 25, r#"{"é": 1}"#, &[("weight".to_string(), weight.shallow_clone())])
+            .unwrap();
+        let back = Checkpoint::load(&path, Device::Cpu).unwrap().unwrap();
+        assert_eq!((back.step, back.loss.as_str()), (25, r#"{"é": 1}"#));
+        assert_eq!(back.tensors["weight"], weight);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "old").unwrap();
+        let failed = write_atomically(&path, |part| {
+            fs::write(part, "half").unwrap();
+            Err(TrainError::refused("killed"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    }
+}

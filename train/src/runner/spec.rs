@@ -1,0 +1,74 @@
+//! A spec as it was read, compiled for a task.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use aent::program::{Op, Program};
+use aent::{Compiler, Failure};
+
+use crate::error::TrainError;
+use crate::tasks::Task;
+
+/// A spec's file.
+pub(super) struct SpecFile {
+    /// The file's stem, which names its runs.
+    pub(super) name: String,
+    /// The file.
+    pub(super) path: PathBuf,
+    /// Its text.
+    pub(super) text: String,
+    /// Those of the overrides that it declares as `param`.
+    overrides: Vec<(String, f64)>,
+}
+
+impl SpecFile {
+    /// Reads a file and sees to it that it compiles.
+    pub(super) fn read(path: &Path, overrides: &[(String, f64)]) -> Result<Self, TrainError> {
+        let text = fs::read_to_string(path).map_err(TrainError::file("read", path))?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut spec = SpecFile { name, path: path.to_path_buf(), text, overrides: Vec::new() };
+        let program = spec.compile()?;
+        let declared = |name: &str| program.params.iter().any(|param| param.name == name);
+        spec.overrides = overrides.iter().filter(|(name, _)| declared(name)).cloned().collect();
+        Ok(spec)
+    }
+
+    /// The program with the overrides in force.
+    pub(super) fn compile(&self) -> Result<Program, TrainError> {
+        let compiler =
+            self.overrides.iter().fold(Compiler::new(), |compiler, (name, value)| compiler.set(name, *value));
+        compiler.compile_file(&self.path).map_err(|failure| self.wrong(&failure))
+    }
+
+    /// Whether it has a `param` of this name.
+    pub(super) fn takes(&self, name: &str) -> bool {
+        self.overrides.iter().any(|(known, _)| known == name)
+    }
+
+    /// The first line of its leading comment.
+    pub(super) fn summary(&self) -> String {
+        self.text.lines().find_map(|line| line.strip_prefix('#')).unwrap_or_default().trim().to_string()
+    }
+
+    /// Refuses a program that needs a batch field which the task does not feed.
+    pub(super) fn check_fields(&self, program: &Program, task: &dyn Task) -> Result<(), TrainError> {
+        let fed = task.fields();
+        let missing = program.nodes.iter().find_map(|node| match &node.op {
+            Op::Field(name) if !fed.contains(&name.as_str()) => Some(name),
+            _ => None,
+        });
+        match missing {
+            Some(name) => Err(TrainError::refused(format!(
+                "`{}` needs the batch field `{name}`, which the task `{}` does not have; it has `{}`",
+                self.path.display(),
+                task.name(),
+                fed.join("`, `")
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn wrong(&self, failure: &Failure) -> TrainError {
+        TrainError::Spec { path: self.path.clone(), diagnostics: failure.to_string() }
+    }
+}

@@ -1,0 +1,59 @@
+//! Supervised warm-up to partial skill, made once a seed and shared by all specs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tch::{Kind, Tensor};
+
+use super::model::Model;
+use super::problem::Sums;
+use super::settings::Settings;
+use crate::error::TrainError;
+use crate::optimizer::Adam;
+use crate::runner::random::Random;
+use crate::runner::write_atomically;
+use crate::tasks::Start;
+
+/// Trains a model on demonstrations, unless the seed's shared folder has it already.
+pub(super) fn warm_up(settings: &Settings, start: &Start<'_>) -> Result<(), TrainError> {
+    let file = file(start);
+    if file.exists() {
+        return Ok(());
+    }
+    let sums = Sums::new(settings, start.seed, start.device);
+    let model = Model::new(settings, &mut Random::at(start.seed, 0, "model"), start.device);
+    let params = model.params();
+    let mut adam = Adam::new(&params, settings.warmup_rate, Some(settings.max_gradient_norm));
+    for step in 0..settings.warmup_steps {
+        let mut random = Random::at(start.seed, step, "demonstrations");
+        let shown = sums.demonstrations(settings.warmup_batch, settings.forgotten_carries, &mut random);
+        let loss = model
+            .score(&shown.prompts, &shown.answers)
+            .flatten(0, 1)
+            .cross_entropy_for_logits(&shown.answers.flatten(0, 1));
+        loss.backward();
+        adam.step();
+        if step % 100 == 0 || step + 1 == settings.warmup_steps {
+            (start.say)(&format!(
+                "warm-up {}/{}  cross-entropy {:.3}",
+                step + 1,
+                settings.warmup_steps,
+                loss.to_kind(Kind::Double).double_value(&[])
+            ));
+        }
+    }
+    let named: Vec<(&str, &Tensor)> = params.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    write_atomically(&file, |part| Ok(Tensor::write_safetensors(&named, part)?))
+}
+
+/// The model that [`warm_up`] left.
+pub(super) fn warmed_up(settings: &Settings, start: &Start<'_>) -> Result<Model, TrainError> {
+    let mut model = Model::new(settings, &mut Random::at(start.seed, 0, "model"), start.device);
+    let saved: BTreeMap<String, Tensor> = Tensor::read_safetensors(file(start))?.into_iter().collect();
+    model.restore(&saved)?;
+    Ok(model)
+}
+
+fn file(start: &Start<'_>) -> PathBuf {
+    start.shared.join("warmed-up.safetensors")
+}
