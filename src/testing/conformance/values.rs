@@ -10,13 +10,16 @@ use crate::types::{Kind as Values, Shape, Type};
 use crate::{Options, Session};
 use tch::{Device, Kind};
 
+/// A check of one entry, by the statements of its program.
+type Check = fn(&Conformance, &str) -> Result<(), String>;
+
 /// What is wrong with a term or a reduction.
 pub(super) fn check(suite: &Conformance, entry: AnyEntry) -> Vec<String> {
     let statements = match spec(suite, entry) {
         Ok(statements) => statements,
         Err(finding) => return vec![finding],
     };
-    let checks: [(&str, fn(&Conformance, &str) -> Result<(), String>); 8] = [
+    let checks: [(&str, Check); 8] = [
         ("saving and restoring", restores),
         ("the signature's interval", keeps_its_interval),
         ("finite differences", differentiates),
@@ -26,7 +29,7 @@ pub(super) fn check(suite: &Conformance, entry: AnyEntry) -> Vec<String> {
         ("micro-batches", adds_up),
         ("a batch without a token that counts", survives_an_empty_batch),
     ];
-    let run = |(title, check): (&str, fn(&Conformance, &str) -> Result<(), String>)| {
+    let run = |(title, check): (&str, Check)| {
         check(suite, &statements).err().map(|finding| format!("{title}: {finding}"))
     };
     checks.into_iter().filter_map(run).collect()
@@ -40,21 +43,20 @@ fn spec(suite: &Conformance, entry: AnyEntry) -> Result<String, String> {
         return Err("the example is a value".to_owned());
     };
     let ty = probe.node(*id).ty;
-    let mut text = format!("let value = {example}\n");
     let value = scalar("value", ty);
-    if ty.kind == Values::Real {
-        text += &format!("loss = token_mean(log_prob) + {value}\n");
-    } else {
-        text += "loss = token_mean(log_prob)\n";
-    }
-    text += &format!("metric result = {value}\n");
+    let share = if ty.kind == Values::Real { format!(" + {value}") } else { String::new() };
+    let mut lines = vec![
+        format!("let value = {example}"),
+        format!("loss = token_mean(log_prob){share}"),
+        format!("metric result = {value}"),
+    ];
     if let AnyEntry::Term(_) = entry {
         for extra in own_term(&probe, entry).map(|term| term.signature().extras).unwrap_or_default() {
             let value = scalar(&format!("value.{}", extra.name), extra.ty);
-            text += &format!("metric result_{} = {value}\n", extra.name);
+            lines.push(format!("metric result_{} = {value}", extra.name));
         }
     }
-    Ok(text)
+    Ok(lines.join("\n"))
 }
 
 fn own_term(program: &Program, entry: AnyEntry) -> Option<&dyn Term> {
