@@ -18,6 +18,8 @@ pub mod source;
 pub mod span;
 pub mod syntax;
 mod terms;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod types;
 
 pub use check::{BUILTINS, Builtin};

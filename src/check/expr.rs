@@ -42,13 +42,13 @@ impl<'a> Checker<'a> {
     /// A value of the wanted kind.
     pub(super) fn of_kind(&mut self, expr: &'a Expr, wanted: Kind) -> Outcome<NodeId> {
         let value = self.expr(expr)?;
-        self.expect_kind(value, wanted, expr.span)
+        self.expect_kind(&value, wanted, expr.span)
     }
 
-    pub(super) fn expect_kind(&mut self, value: Value, wanted: Kind, span: Span) -> Outcome<NodeId> {
+    pub(super) fn expect_kind(&mut self, value: &Value, wanted: Kind, span: Span) -> Outcome<NodeId> {
         let found = match value {
-            Value::Node(id) if self.builder.node(id).ty.kind == wanted => return Ok(id),
-            Value::Node(id) => kind_words(self.builder.node(id).ty.kind),
+            Value::Node(id) if self.builder.node(*id).ty.kind == wanted => return Ok(*id),
+            Value::Node(id) => kind_words(self.builder.node(*id).ty.kind),
             Value::Text(_) => "a string",
         };
         let wanted_words = kind_words(wanted);
@@ -74,7 +74,7 @@ impl<'a> Checker<'a> {
         let mut span = first.span;
         for (op, op_span, right, whole) in chain.into_iter().rev() {
             let wanted = if matches!(op, BinaryOp::And | BinaryOp::Or) { Kind::Bool } else { Kind::Real };
-            let left = value.and_then(|value| self.expect_kind(value, wanted, span));
+            let left = value.and_then(|value| self.expect_kind(&value, wanted, span));
             let right = self.of_kind(right, wanted);
             value = match (left, right) {
                 (Ok(left), Ok(right)) => Ok(Value::Node(self.combine(op, left, right, op_span, whole))),
@@ -157,7 +157,7 @@ impl<'a> Checker<'a> {
             ));
         }
         // What takes no argument may be named without parentheses.
-        if self.scope.later.get(name).is_none()
+        if !self.scope.later.contains_key(name)
             && let Lookup::Found(AnyEntry::Term(_)) = registry().find(name)
         {
             return self.bare_term(name, span);

@@ -114,7 +114,7 @@ impl<'a> Checker<'a> {
                     Value::Text(_) => Kind::Real,
                 };
                 let parts =
-                    [self.expect_kind(a, kind, exprs[1].span), self.expect_kind(b, kind, exprs[2].span)];
+                    [self.expect_kind(&a, kind, exprs[1].span), self.expect_kind(&b, kind, exprs[2].span)];
                 let [a, b] = all(parts)?;
                 Ok(self.builder.select(condition, a, b, span))
             }

@@ -20,15 +20,15 @@ pub(super) fn apply(found: &mut Diagnostics, bundle: &Bundle) {
             read(bundle, file.source, &comment.node, comment.span, &mut allowed, &mut wrong);
         }
     }
+    for diagnostic in wrong {
+        found.push(diagnostic);
+    }
     found.retain(|diagnostic| {
         diagnostic.severity == Severity::Error
             || !allowed
                 .iter()
                 .any(|allow| allow.id == diagnostic.id && covers(allow.covered, diagnostic.span))
     });
-    for diagnostic in wrong {
-        found.push(diagnostic);
-    }
 }
 
 fn covers(outer: Span, inner: Span) -> bool {

@@ -4,10 +4,9 @@ use super::scope::{Binding, Function, Meaning};
 use super::{Checker, Outcome, Value};
 use crate::diag::Diagnostic;
 use crate::fields;
-use crate::interval::Interval;
-use crate::program::{InputDecl, Param};
-use crate::span::{SourceId, Span, Spanned};
-use crate::syntax::ast::{Expr, Name, Number, Statement, StatementKind};
+use crate::program::InputDecl;
+use crate::span::{SourceId, Span};
+use crate::syntax::ast::{Expr, Name, Statement, StatementKind};
 use crate::types::{Kind, Shape, Type};
 use std::collections::HashSet;
 
@@ -109,9 +108,8 @@ impl<'a> Checker<'a> {
     fn statement(&mut self, source: SourceId, statement: &'a Statement) {
         let root = source == SourceId(0);
         match &statement.kind {
-            StatementKind::Param { .. } | StatementKind::Set { .. } | StatementKind::Import { .. } => {}
             StatementKind::Input { name, shape, kind } => {
-                self.input(name, Type { shape: *shape, kind: *kind })
+                self.input(name, Type { shape: *shape, kind: *kind });
             }
             StatementKind::Fn { name, params, body } => {
                 for (index, param) in params.iter().enumerate() {
@@ -143,131 +141,14 @@ impl<'a> Checker<'a> {
                 };
                 self.define(name, "controller", meaning);
             }
-            // An imported file's own loss and metrics are its own business.
             StatementKind::Loss { value } if root => self.loss_statement(statement.span, value),
             StatementKind::Metric { name, value } if root => self.metric(name, value),
-            StatementKind::Loss { .. } | StatementKind::Metric { .. } => {}
-        }
-    }
-
-    fn param(
-        &mut self,
-        source: SourceId,
-        name: &'a Name,
-        value: &Spanned<Number>,
-        range: Option<&(Spanned<Number>, Spanned<Number>)>,
-    ) {
-        let default = value.node.value;
-        let mut interval = None;
-        if let Some((lo, hi)) = range {
-            if lo.node.value > hi.node.value {
-                self.report(empty_range(lo.span.to(hi.span), lo.node.value, hi.node.value));
-            } else {
-                interval = Some(Interval::new(lo.node.value, hi.node.value));
-            }
-        }
-        if let Some(interval) = interval
-            && !interval.contains(default)
-        {
-            let message = format!("expected `{}` in {interval}, found {default}", name.node);
-            let range_span = range.map_or(value.span, |(lo, hi)| lo.span.to(hi.span));
-            self.report(
-                Diagnostic::error("param-out-of-range", value.span, message)
-                    .label(range_span, "its range is given here"),
-            );
-        }
-        let given = self.overrides.get(&name.node).copied();
-        if let (Some(given), Some(interval)) = (given, interval)
-            && !interval.contains(given)
-        {
-            let range_span = range.map_or(value.span, |(lo, hi)| lo.span.to(hi.span));
-            self.report(
-                Diagnostic::error(
-                    "param-out-of-range",
-                    range_span,
-                    format!("expected `{}` in {interval}, found {given}", name.node),
-                )
-                .note("the value was set from outside"),
-            );
-        }
-        let value = given.unwrap_or(default);
-        let node = self.builder.constant(value, name.span);
-        self.define(name, "param", Meaning::Value(Value::Node(node)));
-        if source != SourceId(0)
-            && let Some(binding) = self.scope.names.get_mut(name.node.as_str())
-        {
-            binding.used = true;
-        }
-        self.params.push(Param { name: name.node.clone(), value, default, range: interval });
-    }
-
-    fn unknown_overrides(&mut self) {
-        for (name, value) in self.overrides {
-            if self.params.iter().any(|param| param.name == *name) {
-                if !value.is_finite() {
-                    let message = format!("expected a finite number for `{name}`, found {value}");
-                    self.report(Diagnostic::error("param-out-of-range", Span::default(), message));
-                }
-                continue;
-            }
-            let mut diagnostic = Diagnostic::error(
-                "unknown-param",
-                Span::default(),
-                format!("the file has no `param {name}` that could be set to {value}"),
-            );
-            let known: Vec<&str> = self.params.iter().map(|param| param.name.as_str()).collect();
-            if let Some(near) = crate::near::nearest(name, known.iter().copied()) {
-                diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
-            } else if !known.is_empty() {
-                diagnostic = diagnostic.help(format!("its parameters are {}", crate::plugin::quoted(&known)));
-            }
-            self.report(diagnostic);
-        }
-    }
-
-    fn setting(&mut self, name: &'a Name, value: &'a Expr) {
-        if name.node != "temperature" {
-            self.report(
-                Diagnostic::error(
-                    "unknown-setting",
-                    name.span,
-                    format!("there is no setting `{}`", name.node),
-                )
-                .help("the one setting is `temperature`"),
-            );
-            return;
-        }
-        let Ok(value_id) = self.expr(value) else { return };
-        match value_id {
-            Value::Node(id) => match self.builder.as_constant(id) {
-                Some(temperature) if temperature > 0.0 && temperature.is_finite() => {
-                    self.temperature = temperature;
-                }
-                Some(temperature) => {
-                    self.report(Diagnostic::error(
-                        "invalid-temperature",
-                        value.span,
-                        format!("expected a temperature above zero, found {temperature}"),
-                    ));
-                }
-                None => {
-                    self.report(
-                        Diagnostic::error(
-                            "invalid-temperature",
-                            value.span,
-                            "expected a number or a `param`",
-                        )
-                        .help("the temperature is fixed before a program runs"),
-                    );
-                }
-            },
-            Value::Text(_) => {
-                self.report(Diagnostic::error(
-                    "invalid-temperature",
-                    value.span,
-                    "expected a number or a `param`, found a string",
-                ));
-            }
+            // Constants came first, and an imported file's own loss and metrics are its own business.
+            StatementKind::Param { .. }
+            | StatementKind::Set { .. }
+            | StatementKind::Import { .. }
+            | StatementKind::Loss { .. }
+            | StatementKind::Metric { .. } => {}
         }
     }
 
@@ -338,7 +219,7 @@ impl<'a> Checker<'a> {
         ))
     }
 
-    fn define(&mut self, name: &'a Name, keyword: &'static str, meaning: Meaning) {
+    pub(super) fn define(&mut self, name: &'a Name, keyword: &'static str, meaning: Meaning) {
         self.scope.later.remove(name.node.as_str());
         if let Some(first) = self.scope.names.get(name.node.as_str()) {
             let diagnostic = duplicate(name, first.span);

@@ -133,9 +133,18 @@ impl<'a> Accumulation<'a> {
                 self.measured.len()
             )));
         }
-        if self.shared.is_none() {
-            self.shared = Some(self.share()?);
-        }
+        let shared = match self.shared.take() {
+            Some(shared) => shared,
+            None => self.share()?,
+        };
+        let loss = self.part(batch, index, &shared);
+        self.shared = Some(shared);
+        let (part, loss) = loss?;
+        self.recorded.push(part.detached()?);
+        Ok(PartOutput { loss })
+    }
+
+    fn part(&self, batch: &Batch, index: usize, shared: &Shared) -> Result<(Part, Tensor)> {
         let part = self.session.read(batch, Depth::Model)?;
         if let Some(measured) = self.measured.get(index)
             && measured.size() != part.size()
@@ -147,14 +156,12 @@ impl<'a> Accumulation<'a> {
                 part.size()
             )));
         }
-        let shared = self.shared.as_ref().expect("made above");
         let offset = self.offsets.get(index).copied().unwrap_or(0);
         let loss = match &shared.cotangents {
             Some(cotangents) => self.contracted(&part, cotangents, offset)?,
             None => self.share_of(&part, &shared.presets, offset)?,
         };
-        self.recorded.push(part.detached()?);
-        Ok(PartOutput { loss })
+        Ok((part, loss))
     }
 
     /// The whole step's loss, metrics and signals, for [`Session::observe`].

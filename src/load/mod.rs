@@ -51,7 +51,7 @@ impl Bundle {
     pub fn from_text(name: &str, text: &str, loader: &dyn Loader) -> Self {
         let mut bundle = Self::default();
         Load { bundle: &mut bundle, loader, open: Vec::new(), done: HashMap::new() }.add(
-            PathBuf::from(name),
+            Path::new(name),
             name,
             text.as_bytes(),
         );
@@ -64,11 +64,8 @@ impl Bundle {
         let name = path.display().to_string();
         match loader.read(path) {
             Ok(bytes) => {
-                Load { bundle: &mut bundle, loader, open: Vec::new(), done: HashMap::new() }.add(
-                    path.to_owned(),
-                    &name,
-                    &bytes,
-                );
+                Load { bundle: &mut bundle, loader, open: Vec::new(), done: HashMap::new() }
+                    .add(path, &name, &bytes);
             }
             Err(error) => {
                 let source = bundle.sources.add(Source::new(name.as_str(), ""));
@@ -101,10 +98,10 @@ struct Load<'a> {
 const MAX_IMPORT_DEPTH: usize = 32;
 
 impl Load<'_> {
-    fn add(&mut self, path: PathBuf, name: &str, bytes: &[u8]) -> SourceId {
+    fn add(&mut self, path: &Path, name: &str, bytes: &[u8]) -> SourceId {
         let text = String::from_utf8_lossy(bytes);
         let id = self.bundle.sources.add(Source::new(name, text.as_ref()));
-        self.done.insert(path.clone(), id);
+        self.done.insert(path.to_owned(), id);
         let (file, found) = match std::str::from_utf8(bytes) {
             Ok(text) => parse(id, text),
             Err(error) => {
@@ -127,15 +124,15 @@ impl Load<'_> {
             })
             .collect();
         self.bundle.files.push(file);
-        self.open.push(path.clone());
+        self.open.push(path.to_owned());
         for (span, import) in imports {
-            match self.follow(&path, &import.node) {
+            match self.follow(path, &import.node) {
                 Ok(target) => {
                     self.bundle.imports.insert(span, target);
                 }
                 Err(mut diagnostic) => {
                     diagnostic.span = import.span;
-                    self.bundle.diagnostics.push(diagnostic);
+                    self.bundle.diagnostics.push(*diagnostic);
                 }
             }
         }
@@ -144,7 +141,7 @@ impl Load<'_> {
     }
 
     /// Loads an import; its diagnostic gets its place from the caller.
-    fn follow(&mut self, from: &Path, import: &str) -> Result<SourceId, Diagnostic> {
+    fn follow(&mut self, from: &Path, import: &str) -> Result<SourceId, Box<Diagnostic>> {
         let nowhere = Span::default();
         if let Some(name) = import.strip_prefix("std/") {
             let path = PathBuf::from(import);
@@ -153,45 +150,51 @@ impl Load<'_> {
             }
             let Some((_, text)) = LIBRARY.iter().find(|(of, _)| *of == name) else {
                 let known: Vec<_> = LIBRARY.iter().map(|(name, _)| format!("\"std/{name}\"")).collect();
-                return Err(Diagnostic::error(
-                    "unknown-import",
-                    nowhere,
-                    format!("the library has no file \"{import}\""),
-                )
-                .help(format!("it has {}", known.join(", "))));
+                return Err(Box::new(
+                    Diagnostic::error(
+                        "unknown-import",
+                        nowhere,
+                        format!("the library has no file \"{import}\""),
+                    )
+                    .help(format!("it has {}", known.join(", "))),
+                ));
             };
-            return Ok(self.add(path, import, text.as_bytes()));
+            return Ok(self.add(&path, import, text.as_bytes()));
         }
         let path = normalize(&from.parent().unwrap_or(Path::new("")).join(import));
         if let Some(at) = self.open.iter().position(|open| *open == path) {
             let mut names: Vec<_> = self.open[at..].iter().map(|path| path.display().to_string()).collect();
             names.push(path.display().to_string());
-            return Err(Diagnostic::error(
-                "import-cycle",
-                nowhere,
-                format!("files import one another in a circle: {}", names.join(" imports ")),
-            )
-            .help("move what both need into a third file"));
+            return Err(Box::new(
+                Diagnostic::error(
+                    "import-cycle",
+                    nowhere,
+                    format!("files import one another in a circle: {}", names.join(" imports ")),
+                )
+                .help("move what both need into a third file"),
+            ));
         }
         if let Some(&id) = self.done.get(&path) {
             return Ok(id);
         }
         if self.open.len() >= MAX_IMPORT_DEPTH {
-            return Err(Diagnostic::error(
+            return Err(Box::new(Diagnostic::error(
                 "nesting-too-deep",
                 nowhere,
                 format!("expected at most {MAX_IMPORT_DEPTH} files that import one another in a row"),
-            ));
+            )));
         }
         let name = path.display().to_string();
         match self.loader.read(&path) {
-            Ok(bytes) => Ok(self.add(path, &name, &bytes)),
-            Err(error) => Err(Diagnostic::error(
-                "unknown-import",
-                nowhere,
-                format!("cannot read the imported file `{name}`: {error}"),
-            )
-            .help("paths are relative to the importing file; the library's begin with \"std/\"")),
+            Ok(bytes) => Ok(self.add(&path, &name, &bytes)),
+            Err(error) => Err(Box::new(
+                Diagnostic::error(
+                    "unknown-import",
+                    nowhere,
+                    format!("cannot read the imported file `{name}`: {error}"),
+                )
+                .help("paths are relative to the importing file; the library's begin with \"std/\""),
+            )),
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn parameters(entry: AnyEntry) -> Vec<Parameter> {
             Ok(_) => return Vec::new(),
             Err(error) => match missing(&error) {
                 Some(name) => {
-                    given.push(ArgNode { name, span: Span::default(), value: ArgSource::Number(0.5) })
+                    given.push(ArgNode { name, span: Span::default(), value: ArgSource::Number(0.5) });
                 }
                 None => match given.last_mut() {
                     Some(last) => last.value = another(&last.value, &error),

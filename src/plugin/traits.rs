@@ -34,7 +34,7 @@ pub trait Term: fmt::Debug + erased_serde::Serialize + Send + Sync {
         Vec::new()
     }
 
-    /// Refuses arguments that serde accepts and the formula does not.
+    /// Refuses arguments that serde accepts and the formula does not. [`Term::signature`] may be asked first.
     fn check(&self) -> Result<(), ArgError> {
         Ok(())
     }

@@ -62,8 +62,11 @@ pub(super) fn binary_unit(op: BinaryFn, a: Unit, b: Unit) -> Unit {
             Unit::LogProb
         }
         (BinaryFn::Add | BinaryFn::Sub | BinaryFn::Min | BinaryFn::Max, a, b) if a == b => a,
-        (BinaryFn::Add | BinaryFn::Sub | BinaryFn::Mul | BinaryFn::Min | BinaryFn::Max, a, Unit::Unknown)
-        | (BinaryFn::Div, a, Unit::Unknown) => a,
+        (
+            BinaryFn::Add | BinaryFn::Sub | BinaryFn::Mul | BinaryFn::Min | BinaryFn::Max | BinaryFn::Div,
+            a,
+            Unit::Unknown,
+        ) => a,
         (BinaryFn::Add | BinaryFn::Sub | BinaryFn::Mul | BinaryFn::Min | BinaryFn::Max, Unit::Unknown, b) => {
             b
         }

@@ -14,7 +14,7 @@ crate::reduction! {
     /// Gradient: `1 / B₊` at sequences with a valid token.
     ///
     /// Source: the outer mean of verl's `seq-mean-*` modes; TRL divides by B, empty sequences included.
-    "batch_mean" => BatchMean, example = "batch_mean(seq_mean(log_prob()))"
+    "batch_mean" => BatchMean, example = "batch_mean(seq_sum(log_prob))"
 }
 
 #[derive(Debug, Serialize, Deserialize)]

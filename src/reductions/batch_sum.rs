@@ -14,7 +14,7 @@ crate::reduction! {
     /// Gradient: 1 at sequences with a valid token.
     ///
     /// Source: the numerator of `batch_mean`; for terms that bring a denominator of their own.
-    "batch_sum" => BatchSum, example = "batch_sum(seq_mean(log_prob()))"
+    "batch_sum" => BatchSum, example = "batch_sum(seq_mean(log_prob))"
 }
 
 #[derive(Debug, Serialize, Deserialize)]

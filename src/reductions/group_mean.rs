@@ -17,7 +17,7 @@ crate::reduction! {
     ///
     /// Source: GRPO, arXiv 2402.03300; verl `compute_grpo_outcome_advantage` (there a group of one has mean 0), TRL
     /// `GRPOTrainer`, Dr. GRPO, arXiv 2503.20783.
-    "group_mean" => GroupMean, example = "batch_mean(rewards - group_mean(rewards))"
+    "group_mean" => GroupMean, example = "group_mean(rewards)"
 }
 
 #[derive(Debug, Serialize, Deserialize)]

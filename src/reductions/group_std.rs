@@ -21,7 +21,7 @@ crate::reduction! {
     ///
     /// Source: GRPO, arXiv 2402.03300; verl `compute_grpo_outcome_advantage` (adds 1e-6), TRL (1e-4), OpenRLHF
     /// `group_norm` (1e-9), AReaL (1e-5).
-    "group_std" => GroupStd, example = "batch_mean(group_std(rewards))"
+    "group_std" => GroupStd, example = "group_std(rewards)"
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ crate::reduction! {
     /// Gradient: `m_it / n_i`.
     ///
     /// Source: the log of the sequence ratio of GSPO, arXiv 2507.18071; verl `compute_policy_loss_gspo`.
-    "seq_mean" => SeqMean, example = "batch_mean(seq_mean(log_prob()))"
+    "seq_mean" => SeqMean, example = "seq_mean(log_prob)"
 }
 
 #[derive(Debug, Serialize, Deserialize)]

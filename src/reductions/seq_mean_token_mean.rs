@@ -17,7 +17,7 @@ crate::reduction! {
     /// Source: GRPO, arXiv 2402.03300; verl and ROLL `seq-mean-token-mean`, TRL `grpo`, TorchRL `prompt_mean` and
     /// SkyRL `sequence_mean` (these three divide by B, empty sequences included), OpenRLHF
     /// `token_level_loss=False`, NeMo-RL `token_level_loss: false`.
-    "seq_mean_token_mean" => SeqMeanTokenMean, example = "seq_mean_token_mean(log_prob())"
+    "seq_mean_token_mean" => SeqMeanTokenMean, example = "seq_mean_token_mean(log_prob)"
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ crate::reduction! {
     /// Gradient: `m_it / B₊`.
     ///
     /// Source: verl and ROLL `seq-mean-token-sum`.
-    "seq_mean_token_sum" => SeqMeanTokenSum, example = "seq_mean_token_sum(log_prob())"
+    "seq_mean_token_sum" => SeqMeanTokenSum, example = "seq_mean_token_sum(log_prob)"
 }
 
 #[derive(Debug, Serialize, Deserialize)]

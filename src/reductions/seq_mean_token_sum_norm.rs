@@ -21,7 +21,7 @@ crate::reduction! {
     /// Source: Dr. GRPO, arXiv 2503.20783; verl `seq-mean-token-sum-norm` (`loss_scale_factor`; until 2026 without
     /// `B₊`), TRL `dr_grpo` (divides by B and `max_completion_length`), SkyRL `seq_mean_token_sum_norm`.
     "seq_mean_token_sum_norm" => SeqMeanTokenSumNorm,
-    example = "seq_mean_token_sum_norm(log_prob(), length = 1024)"
+    example = "seq_mean_token_sum_norm(log_prob, length = 1024)"
 }
 
 #[derive(Debug, Serialize, Deserialize)]

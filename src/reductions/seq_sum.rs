@@ -14,7 +14,7 @@ crate::reduction! {
     /// Gradient: `m_it`.
     ///
     /// Source: the sequence log-probability of RLOO, arXiv 2402.14740; TRL `RLOOTrainer`.
-    "seq_sum" => SeqSum, example = "batch_mean(seq_sum(log_prob()))"
+    "seq_sum" => SeqSum, example = "seq_sum(log_prob)"
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ crate::reduction! {
     /// Source: DAPO, arXiv 2503.14476; verl and ROLL `token-mean`, TRL `dapo` (and `bnpo`, which counts per
     /// micro-batch), OpenRLHF `token_level_loss=True`, NeMo-RL `token_level_loss: true`, SkyRL `token_mean`,
     /// AReaL's only mode.
-    "token_mean" => TokenMean, example = "token_mean(log_prob())"
+    "token_mean" => TokenMean, example = "token_mean(entropy())"
 }
 
 #[derive(Debug, Serialize, Deserialize)]

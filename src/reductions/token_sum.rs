@@ -14,7 +14,7 @@ crate::reduction! {
     /// Gradient: `m_it`.
     ///
     /// Source: verl `token-sum`.
-    "token_sum" => TokenSum, example = "token_sum(log_prob())"
+    "token_sum" => TokenSum, example = "token_sum(log_prob)"
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -98,6 +98,35 @@ pub enum Columns {
     FirstAndLast,
 }
 
+impl Run {
+    /// The colour of a line or bar of `chart`, by number: that of the spec whose name its name is or begins
+    /// with, as in `aent (published)`, or else one that no spec has.
+    pub(super) fn colour(&self, chart: &Chart, name: &str) -> usize {
+        let spec = |name: &str| {
+            let continues = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
+            let named =
+                |spec: &Spec| name.strip_prefix(&spec.name).is_some_and(|rest| !rest.starts_with(continues));
+            self.specs.iter().position(named)
+        };
+        spec(name).unwrap_or_else(|| {
+            let mut others = chart.names();
+            others.retain(|other| spec(other).is_none());
+            self.specs.len() + others.iter().position(|other| *other == name).unwrap_or(0)
+        })
+    }
+}
+
+impl Chart {
+    /// The names in the chart's legend.
+    fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Bars(bars) => bars.groups.iter().map(|group| group.name.as_str()).collect(),
+            Self::Lines(lines) => lines.lines.iter().map(|line| line.name.as_str()).collect(),
+            Self::Table(_) => Vec::new(),
+        }
+    }
+}
+
 impl Series {
     /// The columns of the summary table, by the key where the series does not say.
     pub fn columns(&self) -> Columns {
@@ -140,7 +169,7 @@ pub struct Bars {
     pub caption: String,
 }
 
-/// Bars of one colour. A group named like a spec has that spec's colour.
+/// Bars of one colour. A group whose name is, or begins with, a spec's has that spec's colour.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Group {
     /// The name in the legend.
@@ -151,7 +180,7 @@ pub struct Group {
     /// Half the height of each bar's error whisker.
     #[serde(default, deserialize_with = "optional_numbers")]
     pub errors: Option<Vec<f64>>,
-    /// Published values to compare with, drawn as marks.
+    /// Published values to compare with, drawn as dashed outlines.
     #[serde(default, deserialize_with = "optional_numbers")]
     pub reference: Option<Vec<f64>>,
 }
@@ -175,7 +204,7 @@ pub struct Lines {
     pub caption: String,
 }
 
-/// One line of a [`Lines`] chart. A line named like a spec has that spec's colour.
+/// One line of a [`Lines`] chart. A line whose name is, or begins with, a spec's has that spec's colour.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Line {
     /// The name in the legend.
@@ -231,10 +260,10 @@ mod tests {
         let text = r#"{"kind": "bars", "title": "t", "x": ["15", "1"], "y_label": "y", "groups":
             [{"name": "plain", "values": [0.5, null], "errors": null, "reference": [null, 0.25]}]}"#;
         let Chart::Bars(bars) = serde_json::from_str(text).unwrap() else { panic!("expected bars") };
-        assert_eq!(bars.groups[0].values[0], 0.5);
+        assert_eq!(bars.groups[0].values[..1], [0.5]);
         assert!(bars.groups[0].values[1].is_nan());
         assert_eq!(bars.groups[0].errors, None);
-        assert_eq!(bars.groups[0].reference.as_ref().unwrap()[1], 0.25);
+        assert_eq!(bars.groups[0].reference.as_ref().unwrap()[1..], [0.25]);
     }
 
     #[test]
@@ -246,7 +275,7 @@ mod tests {
         let text = serde_json::to_string(&Chart::Bars(bars)).unwrap();
         let Chart::Bars(back) = serde_json::from_str(&text).unwrap() else { panic!("expected bars") };
         assert!(back.groups[0].values[0].is_nan());
-        assert_eq!(back.groups[0].values[1], 1.0);
+        assert_eq!(back.groups[0].values[1..], [1.0]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The problems that specs are trained on: what a task is, and the list of those built in.
 
 pub mod arithmetic;
+pub mod sparse_mdp;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,6 +25,11 @@ pub fn named(
             let mut settings = arithmetic::Settings::preset(preset)?.with(changes)?;
             settings.steps = steps.unwrap_or(settings.steps);
             Ok(Box::new(arithmetic::Arithmetic::new(settings)))
+        }
+        "sparse-mdp" => {
+            let mut settings = sparse_mdp::Settings::new(preset, changes)?;
+            settings.steps = steps.unwrap_or(settings.steps);
+            Ok(Box::new(sparse_mdp::SparseMdp::new(settings)))
         }
         _ => Err(TrainError::refused(format!(
             "unknown task `{name}`; expected one of `{}`",

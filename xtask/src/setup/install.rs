@@ -26,7 +26,7 @@ impl Sizes {
         if cfg!(target_os = "macos") {
             Self { download: 150_000_000, installed: 600_000_000 }
         } else {
-            Self { download: 2_600_000_000, installed: 4_700_000_000 }
+            Self { download: 2_720_000_000, installed: 4_700_000_000 }
         }
     }
 
@@ -43,7 +43,7 @@ pub(crate) fn install(cache: &Cache) -> Result<PathBuf> {
             cache.folder().display()
         )
     })?;
-    let _lock = lock(cache)?;
+    let lock = lock(cache)?;
     if let Some(torch) = cache.torch() {
         return Ok(torch);
     }
@@ -61,8 +61,9 @@ pub(crate) fn install(cache: &Cache) -> Result<PathBuf> {
     println!(
         "      another place: stop, and set the variable `AENT_CACHE`; torch {TORCH} of your own: `LIBTORCH`"
     );
-    make_environment(&python, &cache.partial())?;
-    pip_install(cache, &sizes)?;
+    println!("      making a Python environment with `{python} -m venv`");
+    make_environment(&python, &cache.partial(), shared(&lock)?)?;
+    pip_install(cache, &sizes, &lock)?;
     if torch_in(&cache.partial()).is_none() {
         bail!(
             "pip says it is done, but torch {TORCH} is not whole; its output is in `{}`",
@@ -74,10 +75,10 @@ pub(crate) fn install(cache: &Cache) -> Result<PathBuf> {
     cache.torch().context("the finished installation cannot be found")
 }
 
-/// The lock that ends with this process, however it ends.
+/// The lock that ends with this process and the children it has started, however they end.
 fn lock(cache: &Cache) -> Result<File> {
     let path = cache.lock();
-    let file = File::options().create(true).append(true).open(&path);
+    let file = File::options().create(true).read(true).append(true).open(&path);
     let file = file.with_context(|| format!("`{}` cannot be written", path.display()))?;
     if file.try_lock().is_err() {
         println!(
@@ -87,6 +88,12 @@ fn lock(cache: &Cache) -> Result<File> {
         file.lock().with_context(|| format!("`{}` cannot be locked", path.display()))?;
     }
     Ok(file)
+}
+
+/// The lock's file as a child's input. Nothing is read from it; but as long as the child holds it, it keeps others out
+/// even if this process is killed.
+fn shared(lock: &File) -> Result<Stdio> {
+    Ok(lock.try_clone().context("the lock cannot be shared with a child")?.into())
 }
 
 /// Removes what a killed installation left, and an environment that is no longer whole.
@@ -125,8 +132,8 @@ fn require_space(free: Option<u64>, needed: u64, folder: &Path) -> Result<()> {
     }
 }
 
-fn make_environment(python: &str, folder: &Path) -> Result<()> {
-    let output = Command::new(python).args(["-m", "venv"]).arg(folder).stdin(Stdio::null()).output();
+fn make_environment(python: &str, folder: &Path, stdin: Stdio) -> Result<()> {
+    let output = Command::new(python).args(["-m", "venv"]).arg(folder).stdin(stdin).output();
     let output = output.with_context(|| format!("`{python}` cannot be started"))?;
     if !output.status.success() {
         let said = [output.stdout, output.stderr].concat();
@@ -141,7 +148,7 @@ fn make_environment(python: &str, folder: &Path) -> Result<()> {
 }
 
 /// Runs pip in the environment, keeping its temporary files there too, so that one removal clears everything.
-fn pip_install(cache: &Cache, sizes: &Sizes) -> Result<()> {
+fn pip_install(cache: &Cache, sizes: &Sizes, lock: &File) -> Result<()> {
     let partial = cache.partial();
     let scratch = partial.join("scratch");
     fs::create_dir(&scratch).context("the cache cannot be written")?;
@@ -163,7 +170,7 @@ fn pip_install(cache: &Cache, sizes: &Sizes) -> Result<()> {
         .env("TMPDIR", &scratch)
         .env_remove("PIP_USER")
         .env_remove("PIP_TARGET")
-        .stdin(Stdio::null())
+        .stdin(shared(lock)?)
         .stdout(Stdio::piped())
         .stderr(log.try_clone().context("the log cannot be written")?);
     let mut pip = command.spawn().context("pip cannot be started")?;
@@ -272,7 +279,7 @@ mod tests {
     #[test]
     fn an_environment_needs_a_python_that_starts() {
         let folder = tempfile::tempdir().unwrap();
-        let text = make_environment("no-such-python", folder.path()).unwrap_err().to_string();
+        let text = make_environment("no-such-python", folder.path(), Stdio::null()).unwrap_err().to_string();
         assert!(text.contains("`no-such-python` cannot be started"), "{text}");
     }
 }

@@ -48,7 +48,7 @@ fn find(link: &Path) -> Result<(PathBuf, String)> {
     if let Some(torch) = cache.torch() {
         return Ok((torch, "the cache that all clones share".to_owned()));
     }
-    Ok((install::install(&cache)?, "the cache that all clones share, just installed".to_owned()))
+    Ok((install::install(&cache)?, "the cache that all clones share".to_owned()))
 }
 
 /// The user's own `LIBTORCH`. Cargo's configuration sets the variable too, to the link, and is not meant here.

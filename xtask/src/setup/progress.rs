@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn a_line_tells_how_far_it_is() {
-        let text = line("downloading", 1_230_000_000, 2_600_000_000, Duration::from_secs(42));
-        assert_eq!(text, "downloading: 1.2 GB of about 2.6 GB, 42 s");
+        let text = line("downloading", 1_230_000_000, 2_700_000_000, Duration::from_secs(42));
+        assert_eq!(text, "downloading: 1.2 GB of about 2.7 GB, 42 s");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Every diagnostic id is explained in the table and shown by a test; the table holds no id that nobody gives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Problem;
 use super::scan::{Token, starts_with, tokens, without_tests};
@@ -19,40 +19,52 @@ const MAKERS: &[[&str; 4]] = &[
 /// A place in the repository.
 type Place = (String, usize);
 
-/// Compares the ids given in `src` with the table and with the tests.
+/// Compares the ids in `src` with the table and with the tests.
 pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
     let mut given: BTreeMap<String, Place> = BTreeMap::new();
     let mut explained: BTreeMap<String, Place> = BTreeMap::new();
+    let mut literals: BTreeSet<String> = BTreeSet::new();
+    let mut problems = Vec::new();
     for file in files.iter().filter(|file| file.is_rust() && file.path.starts_with("src/")) {
         // A file that is no Rust is told by another rule.
         let tokens = without_tests(&tokens(&file.text).unwrap_or_default());
-        let (ids, into) = if file.path.starts_with(TABLE) {
-            (entries(&tokens), &mut explained)
+        let place = |line| (file.path.clone(), line);
+        if file.path.starts_with(TABLE) {
+            explained.extend(fields(&tokens, "id").into_iter().map(|(id, line)| (id, place(line))));
+            let empty = fields(&tokens, "explanation").into_iter().filter(|(text, _)| text.trim().is_empty());
+            problems.extend(
+                empty.map(|(_, line)| problem(&place(line), "expected an explanation, found none".into())),
+            );
         } else {
-            (made(&tokens), &mut given)
-        };
-        for (id, line) in ids {
-            into.entry(id).or_insert_with(|| (file.path.clone(), line));
+            for (id, line) in made(&tokens) {
+                given.entry(id).or_insert_with(|| place(line));
+            }
+            literals.extend(tokens.iter().filter_map(Token::string).map(str::to_owned));
         }
     }
     let tests: Vec<_> = files.iter().filter(|file| file.path.starts_with("tests/")).collect();
-    let mut problems = Vec::new();
-    let mut report =
-        |(path, line): &Place, message| problems.push(Problem { path: path.clone(), line: *line, message });
     for (id, place) in &given {
         if !explained.contains_key(id) {
-            report(place, format!("the id `{id}` has no entry in `{TABLE}.rs`"));
-        }
-        if !tests.iter().any(|file| names(&file.text, id)) {
-            report(place, format!("no file under tests/ shows the id `{id}`"));
+            problems.push(problem(place, format!("the id `{id}` has no entry in `{TABLE}.rs`")));
         }
     }
     for (id, place) in &explained {
-        if !given.contains_key(id) {
-            report(place, format!("the id `{id}` is explained, but nothing in src gives it"));
+        if !literals.contains(id) {
+            problems.push(problem(place, format!("the id `{id}` is explained, but nothing in src gives it")));
+        }
+    }
+    // An id may reach its diagnostic through a variable; then the table is the only place that tells.
+    let all: BTreeMap<_, _> = explained.iter().chain(&given).collect();
+    for (id, place) in all {
+        if !tests.iter().any(|file| names(&file.text, id)) {
+            problems.push(problem(place, format!("no file under tests/ shows the id `{id}`")));
         }
     }
     problems
+}
+
+fn problem((path, line): &Place, message: String) -> Problem {
+    Problem { path: path.clone(), line: *line, message }
 }
 
 /// The ids that diagnostics are made with.
@@ -69,18 +81,18 @@ fn made(tokens: &[Token]) -> Vec<(String, usize)> {
     ids
 }
 
-/// The ids of entries `id: "..."`.
-fn entries(tokens: &[Token]) -> Vec<(String, usize)> {
-    let mut ids = Vec::new();
+/// The texts that stand in fields `name: "..."`.
+fn fields(tokens: &[Token], name: &str) -> Vec<(String, usize)> {
+    let mut texts = Vec::new();
     for at in 0..tokens.len() {
-        if starts_with(&tokens[at..], &["id", ":"])
+        if starts_with(&tokens[at..], &[name, ":"])
             && let Some(token) = tokens.get(at + 2)
-            && let Some(id) = token.string()
+            && let Some(text) = token.string()
         {
-            ids.push((id.to_owned(), token.line));
+            texts.push((text.to_owned(), token.line));
         }
     }
-    ids
+    texts
 }
 
 /// Whether the text holds the id as a word of its own: `unknown-name` is not in `unknown-name-in-set`.
@@ -133,6 +145,21 @@ mod tests {
             found,
             ["src/diag/codes.rs:1: the id `unknown-name` is explained, but nothing in src gives it"]
         );
+    }
+
+    #[test]
+    fn an_id_given_through_a_variable_still_needs_a_test() {
+        let by_table =
+            "fn a() { let id = match kind { _ => \"unknown-name\" }; Diagnostic::error(id, span, text) }";
+        assert_eq!(messages(by_table, ENTRY, "# error: [unknown-name]"), [""; 0]);
+        assert_eq!(messages(by_table, ENTRY, "").len(), 1);
+    }
+
+    #[test]
+    fn an_empty_explanation_is_none() {
+        let table = ENTRY.replace("text: \"A name.\"", "explanation: \"\"");
+        let found = messages(GIVEN, &table, "# error: [unknown-name]");
+        assert_eq!(found, ["src/diag/codes.rs:1: expected an explanation, found none"]);
     }
 
     #[test]

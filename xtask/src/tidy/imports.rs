@@ -41,7 +41,8 @@ pub(crate) fn uses(place: &str, text: &str) -> Result<Vec<Use>, String> {
                     climb -= 1;
                 }
             }
-            "crate" => found.extend(path_heads(&rest[1..])),
+            // The library names itself `aent` too, so that macros read the same inside and outside.
+            "crate" | "aent" if !follows_a_path(&tokens, at) => found.extend(path_heads(&rest[1..])),
             "super" if !follows_a_path(&tokens, at) => {
                 let supers = rest.chunks(2).take_while(|pair| starts_with(pair, &["super", "::"])).count();
                 if supers >= climb && supers > 0 {
@@ -126,6 +127,14 @@ mod tests {
         assert_eq!(
             names("a.rs", "use crate::span::Span;\nfn f(x: crate::types::Type) { crate::diag::g() }"),
             ["span", "types", "diag"]
+        );
+    }
+
+    #[test]
+    fn the_crates_own_name_is_no_way_round() {
+        assert_eq!(
+            names("a.rs", "use aent::exec::Session; fn f(aent: i64) { other::aent::g(aent) }"),
+            ["exec"]
         );
     }
 

@@ -20,6 +20,7 @@ const LAYERS: &[Layer] = &[
     Layer { module: "near", may_use: &[], torch: false },
     Layer { module: "interval", may_use: &[], torch: false },
     Layer { module: "types", may_use: &["interval"], torch: false },
+    Layer { module: "fields", may_use: &["interval", "types"], torch: false },
     Layer { module: "diag", may_use: &["span", "source"], torch: false },
     Layer { module: "syntax", may_use: &["span", "source", "diag", "types", "near"], torch: false },
     Layer { module: "load", may_use: &["span", "source", "diag", "syntax"], torch: false },
@@ -31,21 +32,32 @@ const LAYERS: &[Layer] = &[
         may_use: &["span", "diag", "types", "near", "interval", "syntax", "kernels"],
         torch: true,
     },
-    // From a program's text to a plan, without a tensor.
+    // From a text to a program and its plan, without a tensor. Of the kernels they know the words only.
+    Layer {
+        module: "program",
+        may_use: &["span", "source", "diag", "types", "interval", "fields", "plugin", "kernels"],
+        torch: false,
+    },
     Layer {
         module: "check",
-        may_use: &["span", "source", "diag", "types", "near", "interval", "syntax", "load", "plugin"],
+        may_use: &[
+            "span", "source", "diag", "types", "near", "interval", "fields", "syntax", "load", "plugin",
+            "kernels", "program",
+        ],
         torch: false,
     },
     Layer {
         module: "plan",
-        may_use: &["span", "diag", "types", "interval", "plugin", "kernels", "check"],
+        may_use: &["span", "diag", "types", "interval", "fields", "plugin", "kernels", "program"],
         torch: false,
     },
     // From a plan and a batch to numbers, without the text.
     Layer {
         module: "exec",
-        may_use: &["span", "diag", "types", "near", "interval", "plugin", "kernels", "plan"],
+        may_use: &[
+            "span", "source", "diag", "types", "near", "interval", "fields", "plugin", "kernels", "program",
+            "plan",
+        ],
         torch: true,
     },
     // Built-ins come in through the registry like any plugin: nobody uses them, and they see what a plugin sees.
@@ -66,8 +78,8 @@ const LAYERS: &[Layer] = &[
     },
 ];
 
-/// Modules that may use everything, the crate's root included.
-const UNBOUND: &[&str] = &["lib", "testing"];
+/// What joins all layers, and so may use everything, the crate's root included.
+const UNBOUND: &[&str] = &["lib", "compile", "testing"];
 
 /// Macros that stand at the crate's root though they belong to `plugin`.
 const ROOT_MACROS: &[&str] = &["term", "reduction", "controller"];

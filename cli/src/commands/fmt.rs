@@ -1,0 +1,90 @@
+//! `aent fmt`: one canonical layout.
+
+use super::input::{STDIN, STDIN_NAME, stdin};
+use crate::arguments::Fmt;
+use crate::render::counted;
+use crate::{Outcome, Status, render, stream};
+use aent::diag::{Diagnostic, Diagnostics};
+use aent::source::{Source, Sources};
+use aent::span::{SourceId, Span};
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+/// Writes every file in the canonical layout, or tells which ones are not in it.
+pub(crate) fn run(arguments: &Fmt) -> Outcome {
+    let (mut changed, mut same, mut wrong) = (0, 0, 0);
+    for file in &arguments.files {
+        match format(file, arguments.check) {
+            Ok(Change::Changed) => changed += 1,
+            Ok(Change::Same) => same += 1,
+            Err(found) => {
+                stream::complain(&found);
+                wrong += 1;
+            }
+        }
+    }
+    let verb = if arguments.check { "would be reformatted" } else { "reformatted" };
+    let left = if wrong > 0 { format!(", {} left as found", counted(wrong, "file")) } else { String::new() };
+    stream::complain(&format!("{} {verb}, {same} unchanged{left}\n", counted(changed, "file")));
+    let differs = arguments.check && changed > 0;
+    Ok(if wrong > 0 || differs { Status::Wrong } else { Status::Done })
+}
+
+enum Change {
+    Changed,
+    Same,
+}
+
+/// Formats one file. The error is what to show.
+fn format(path: &Path, only_check: bool) -> Result<Change, String> {
+    let is_stdin = path == Path::new(STDIN);
+    let name = if is_stdin { STDIN_NAME.to_owned() } else { path.display().to_string() };
+    let bytes = if is_stdin {
+        stdin().map_err(|error| render::sentence(&error))?
+    } else {
+        fs::read(path).map_err(|error| render::sentence(&format!("cannot read `{name}`: {error}")))?
+    };
+    let text = canonical(&name, &bytes)?;
+    let is_same = text.as_bytes() == bytes;
+    match (only_check, is_stdin, is_same) {
+        (true, _, false) => stream::print(&format!("{name}\n")),
+        (false, true, _) => stream::print(&text),
+        (false, false, false) => replace(path, &text)
+            .map_err(|error| render::sentence(&format!("cannot write `{name}`: {error}")))?,
+        _ => {}
+    }
+    Ok(if is_same { Change::Same } else { Change::Changed })
+}
+
+/// The canonical text of a file without syntax errors.
+fn canonical(name: &str, bytes: &[u8]) -> Result<String, String> {
+    let show = |text: &str, found: &Diagnostics| {
+        let mut sources = Sources::default();
+        sources.add(Source::new(name, text));
+        render::human(found, &sources)
+    };
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        let message = format!("expected UTF-8 text, found the byte 0x{:02x}", bytes[at]);
+        let found = Diagnostic::error("not-utf8", Span::new(SourceId(0), at, at), message);
+        show(&String::from_utf8_lossy(bytes), &found.into())
+    })?;
+    let (file, found) = aent::syntax::parse(SourceId(0), text);
+    if found.has_errors() {
+        return Err(show(text, &found));
+    }
+    Ok(aent::syntax::print(&file, text))
+}
+
+/// Writes beside the file and renames, so that a stop never leaves half a file.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    // A link stays a link: what it leads to is replaced.
+    let path = path.canonicalize()?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut beside = tempfile::NamedTempFile::new_in(folder)?;
+    beside.write_all(text.as_bytes())?;
+    beside.as_file().set_permissions(fs::metadata(&path)?.permissions())?;
+    beside.persist(&path)?;
+    Ok(())
+}

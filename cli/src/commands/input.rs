@@ -1,0 +1,46 @@
+//! Specs from files and from standard input.
+
+use crate::{Status, render, stream};
+use aent::{Compiler, Failure, Program};
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The name of standard input on the command line.
+pub(crate) const STDIN: &str = "-";
+/// The name under which diagnostics show standard input.
+pub(crate) const STDIN_NAME: &str = "<stdin>";
+
+/// The bytes of standard input.
+pub(crate) fn stdin() -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    io::stdin().read_to_end(&mut bytes).map_err(|error| format!("cannot read standard input: {error}"))?;
+    Ok(bytes)
+}
+
+/// Compiles a file, or standard input for `-`; its imports are relative to the working folder.
+pub(crate) fn compile(compiler: &Compiler, path: &Path) -> Result<Result<Program, Failure>, String> {
+    if path != Path::new(STDIN) {
+        return Ok(compiler.compile_file(path));
+    }
+    let text = String::from_utf8(stdin()?).map_err(|error| {
+        format!(
+            "expected UTF-8 text on standard input, found something else at byte {}",
+            error.utf8_error().valid_up_to()
+        )
+    })?;
+    Ok(compiler.compile(STDIN_NAME, &text))
+}
+
+/// A program for a command that runs it; warnings and errors go to standard error.
+pub(crate) fn program(compiler: &Compiler, path: &Path) -> Result<Result<Program, Status>, String> {
+    Ok(match compile(compiler, path)? {
+        Ok(program) => {
+            stream::complain(&render::human(program.warnings(), program.sources()));
+            Ok(program)
+        }
+        Err(failure) => {
+            stream::complain(&render::human(&failure.diagnostics, &failure.sources));
+            Err(Status::Wrong)
+        }
+    })
+}

@@ -1,0 +1,89 @@
+//! `aent terms`: everything that a file can call or read, from the registry of this program.
+
+mod describe;
+mod markdown;
+mod signature;
+
+use crate::arguments::Terms;
+use crate::near::nearest;
+use crate::{Outcome, Status, stream};
+use aent::plugin::{AnyEntry, Lookup, registry};
+use aent::{BUILTINS, fields};
+use comfy_table::{ContentArrangement, Table, presets};
+
+/// Lists everything, describes one thing, or writes the reference.
+pub(crate) fn run(arguments: &Terms) -> Outcome {
+    match &arguments.name {
+        None if arguments.markdown => stream::print(&markdown::reference()),
+        None => stream::print(&list()),
+        Some(name) => stream::print(&one(name)?),
+    }
+    Ok(Status::Done)
+}
+
+/// The entries of the registry, kind by kind.
+fn entries(kind: &str) -> impl Iterator<Item = AnyEntry> {
+    registry().iter().filter(move |entry| entry.kind() == kind)
+}
+
+/// The kinds of registered objects and the headings they stand under.
+const KINDS: [(&str, &str); 3] =
+    [("term", "Terms"), ("reduction", "Reductions"), ("controller", "Controllers")];
+
+fn list() -> String {
+    let mut out = String::new();
+    for (kind, heading) in KINDS {
+        let rows = entries(kind).map(|entry| {
+            let info = entry.info();
+            vec![signature::short(entry), describe::first_sentence(info.docs), info.owner.to_owned()]
+        });
+        out.push_str(&section(heading, rows));
+    }
+    let functions =
+        BUILTINS.iter().map(|of| vec![signature::function(of), of.docs.to_owned(), "language".to_owned()]);
+    out.push_str(&section("Functions", functions));
+    let rows = fields::FIELDS.iter().map(|field| {
+        vec![format!("{}: {}", field.name, field.ty), field.docs.to_owned(), "batch".to_owned()]
+    });
+    out.push_str(&section("Batch fields", rows));
+    out.push_str("`aent terms NAME` shows formula, arguments and sources.\n");
+    out
+}
+
+fn section(heading: &str, rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(120);
+    }
+    table.add_rows(rows);
+    format!("{heading}\n{}\n\n", table.trim_fmt())
+}
+
+fn one(name: &str) -> Result<String, String> {
+    if let Some(function) = BUILTINS.iter().find(|of| of.name == name) {
+        return Ok(describe::function(function));
+    }
+    match registry().find(name) {
+        Lookup::Found(entry) => Ok(describe::entry(entry)),
+        Lookup::Clash(entries) => {
+            let owners: Vec<_> = entries.iter().map(|entry| format!("`{}`", entry.info().owner)).collect();
+            Err(format!("`{name}` is registered by {}; link only one of them", owners.join(" and ")))
+        }
+        Lookup::Unknown => match fields::find(name) {
+            Some(field) => Ok(describe::field(field)),
+            None => Err(unknown(name)),
+        },
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let functions = BUILTINS.iter().map(|of| of.name);
+    let fields = fields::FIELDS.iter().map(|field| field.name);
+    let entries = registry().iter().map(|entry| entry.info().name);
+    let hint = registry().link_hint(name).or_else(|| {
+        let near = nearest(name, functions.chain(fields).chain(entries))?;
+        Some(format!("did you mean `{near}`?"))
+    });
+    format!("there is no `{name}`; {}", hint.unwrap_or_else(|| "`aent terms` lists every name".to_owned()))
+}

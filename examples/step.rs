@@ -1,0 +1,63 @@
+//! The whole loop in Rust: compile a loss, step, backward, optimise, observe.
+
+#![expect(clippy::print_stdout, reason = "an example talks to the terminal")]
+
+use aent::{Batch, Session, compile};
+use tch::{Device, Kind, Tensor, no_grad};
+
+const SPEC: &str = "
+    let policy  = clip_ppo(low = 0.2, high = 0.28)
+    let clamped = clamped_entropy(drop = 30%)
+
+    controller beta = band(
+        signal = token_mean(clamped),
+        target = 2 .. 3,
+        step   = 1e-2,
+        bounds = 0 .. 0.1,
+        init   = 0,
+    )
+
+    loss = token_mean(policy) - beta * token_mean(clamped)
+
+    metric entropy       = token_mean(clamped)
+    metric clip_fraction = token_mean(policy.clipped)
+";
+
+const SHAPE: [i64; 3] = [8, 16, 50];
+const LEARNING_RATE: f64 = 20.0;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut session = Session::new(compile(SPEC)?);
+
+    // A policy that is nothing but its logits, and a batch that it sampled: one token is right.
+    tch::manual_seed(0);
+    let mut logits = Tensor::randn(SHAPE, (Kind::Float, Device::Cpu)).set_requires_grad(true);
+    for step in 0..10 {
+        let probabilities = logits.detach().softmax(-1, Kind::Float);
+        let actions = probabilities.view([-1, SHAPE[2]]).multinomial(1, false).view([SHAPE[0], SHAPE[1]]);
+        let old_log_prob = probabilities.log().gather(-1, &actions.unsqueeze(-1), false).squeeze_dim(-1);
+        let batch = Batch::new()
+            .with("logits", logits.shallow_clone())
+            .with("actions", actions.shallow_clone())
+            .with("response_mask", actions.ones_like())
+            .with("old_log_prob", old_log_prob)
+            .with("advantages", actions.eq(7).to_kind(Kind::Float) - 0.1);
+
+        let output = session.step(&batch)?;
+        output.backward()?;
+        no_grad(|| {
+            logits -= logits.grad() * LEARNING_RATE;
+            logits.zero_grad();
+        });
+        session.observe(&output)?;
+
+        let (metrics, coefficients) = (output.metrics()?, session.coefficients());
+        println!(
+            "step {step}: loss {:.4}, entropy {:.3}, next beta {:.4}",
+            output.loss().double_value(&[]),
+            metrics["entropy"],
+            coefficients["beta"]
+        );
+    }
+    Ok(())
+}

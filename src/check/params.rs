@@ -1,0 +1,135 @@
+//! What is known before anything runs: parameters, what the host sets them to, settings.
+
+use super::scope::Meaning;
+use super::statements::empty_range;
+use super::{Checker, Value};
+use crate::diag::Diagnostic;
+use crate::interval::Interval;
+use crate::near::nearest;
+use crate::plugin::quoted;
+use crate::program::Param;
+use crate::span::{SourceId, Span, Spanned};
+use crate::syntax::ast::{Expr, Name, Number};
+
+impl<'a> Checker<'a> {
+    pub(super) fn param(
+        &mut self,
+        source: SourceId,
+        name: &'a Name,
+        value: &Spanned<Number>,
+        range: Option<&(Spanned<Number>, Spanned<Number>)>,
+    ) {
+        let default = value.node.value;
+        let mut interval = None;
+        if let Some((lo, hi)) = range {
+            if lo.node.value > hi.node.value {
+                self.report(empty_range(lo.span.to(hi.span), lo.node.value, hi.node.value));
+            } else {
+                interval = Some(Interval::new(lo.node.value, hi.node.value));
+            }
+        }
+        if let Some(interval) = interval
+            && !interval.contains(default)
+        {
+            let message = format!("expected `{}` in {interval}, found {default}", name.node);
+            let range_span = range.map_or(value.span, |(lo, hi)| lo.span.to(hi.span));
+            self.report(
+                Diagnostic::error("param-out-of-range", value.span, message)
+                    .label(range_span, "its range is given here"),
+            );
+        }
+        let given = self.overrides.get(&name.node).copied();
+        if let (Some(given), Some(interval)) = (given, interval)
+            && !interval.contains(given)
+        {
+            let range_span = range.map_or(value.span, |(lo, hi)| lo.span.to(hi.span));
+            self.report(
+                Diagnostic::error(
+                    "param-out-of-range",
+                    range_span,
+                    format!("expected `{}` in {interval}, found {given}", name.node),
+                )
+                .note("the value was set from outside"),
+            );
+        }
+        let value = given.unwrap_or(default);
+        let node = self.builder.constant(value, name.span);
+        self.define(name, "param", Meaning::Value(Value::Node(node)));
+        if source != SourceId(0)
+            && let Some(binding) = self.scope.names.get_mut(name.node.as_str())
+        {
+            binding.used = true;
+        }
+        self.params.push(Param { name: name.node.clone(), value, default, range: interval });
+    }
+
+    pub(super) fn unknown_overrides(&mut self) {
+        for (name, value) in self.overrides {
+            if self.params.iter().any(|param| param.name == *name) {
+                if !value.is_finite() {
+                    let message = format!("expected a finite number for `{name}`, found {value}");
+                    self.report(Diagnostic::error("param-out-of-range", Span::default(), message));
+                }
+                continue;
+            }
+            let mut diagnostic = Diagnostic::error(
+                "unknown-param",
+                Span::default(),
+                format!("the file has no `param {name}` that could be set to {value}"),
+            );
+            let known: Vec<&str> = self.params.iter().map(|param| param.name.as_str()).collect();
+            if let Some(near) = nearest(name, known.iter().copied()) {
+                diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+            } else if !known.is_empty() {
+                diagnostic = diagnostic.help(format!("its parameters are {}", quoted(&known)));
+            }
+            self.report(diagnostic);
+        }
+    }
+
+    pub(super) fn setting(&mut self, name: &'a Name, value: &'a Expr) {
+        if name.node != "temperature" {
+            self.report(
+                Diagnostic::error(
+                    "unknown-setting",
+                    name.span,
+                    format!("there is no setting `{}`", name.node),
+                )
+                .help("the one setting is `temperature`"),
+            );
+            return;
+        }
+        let Ok(value_id) = self.expr(value) else { return };
+        match value_id {
+            Value::Node(id) => match self.builder.as_constant(id) {
+                Some(temperature) if temperature > 0.0 && temperature.is_finite() => {
+                    self.temperature = temperature;
+                }
+                Some(temperature) => {
+                    self.report(Diagnostic::error(
+                        "invalid-temperature",
+                        value.span,
+                        format!("expected a temperature above zero, found {temperature}"),
+                    ));
+                }
+                None => {
+                    self.report(
+                        Diagnostic::error(
+                            "invalid-temperature",
+                            value.span,
+                            "expected a number or a `param`",
+                        )
+                        .help("the temperature is fixed before a program runs"),
+                    );
+                }
+            },
+            Value::Text(_) => {
+                self.report(Diagnostic::error(
+                    "invalid-temperature",
+                    value.span,
+                    "expected a number or a `param`, found a string",
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The numbers of one batch, from which tensors of any kind are made.
+
+use crate::Batch;
+use std::ops::Range;
+use tch::{Device, Kind, Tensor};
+
+/// The numbers of one batch in f64, with every field of the language.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// B.
+    pub sequences: usize,
+    /// T.
+    pub width: usize,
+    /// V.
+    pub vocabulary: usize,
+    /// `[B, T, V]`
+    pub logits: Vec<f64>,
+    /// `[B, T]`
+    pub actions: Vec<i64>,
+    /// `[B, T]`
+    pub mask: Vec<bool>,
+    /// The real token fields, `[B, T]` each.
+    pub tokens: Vec<(&'static str, Vec<f64>)>,
+    /// `[B]`
+    pub rewards: Vec<f64>,
+    /// `[B]`
+    pub group: Vec<i64>,
+}
+
+/// A batch with the tensors that gradient flows into.
+#[derive(Debug)]
+pub struct Leaves {
+    /// The batch.
+    pub batch: Batch,
+    /// Its logits.
+    pub logits: Tensor,
+    /// Its values.
+    pub values: Tensor,
+}
+
+impl Case {
+    /// A token field.
+    ///
+    /// # Panics
+    /// When there is no such field.
+    pub fn token(&self, name: &str) -> &[f64] {
+        let found = self.tokens.iter().find(|(of, _)| *of == name);
+        &found.unwrap_or_else(|| panic!("no token field `{name}`")).1
+    }
+
+    /// The same with other values of a token field.
+    #[must_use]
+    pub fn with_token(mut self, name: &'static str, values: Vec<f64>) -> Self {
+        self.tokens.retain(|(of, _)| *of != name);
+        self.tokens.push((name, values));
+        self
+    }
+
+    /// The tensors: logits in `kind`, the other real fields in `kind` or f32, whichever is wider.
+    pub fn leaves(&self, kind: Kind, device: Device) -> Leaves {
+        let wide = if kind == Kind::Double { Kind::Double } else { Kind::Float };
+        let (b, t, v) = (self.sequences as i64, self.width as i64, self.vocabulary as i64);
+        let leaf = |tensor: Tensor| tensor.to_device(device).detach().set_requires_grad(true);
+        let logits = leaf(Tensor::from_slice(&self.logits).to_kind(kind).view([b, t, v]));
+        let mut values = Tensor::zeros([b, t], (wide, device));
+        let mut batch = Batch::new()
+            .with("logits", logits.shallow_clone())
+            .with("actions", Tensor::from_slice(&self.actions).view([b, t]).to_device(device))
+            .with("response_mask", Tensor::from_slice(&self.mask).view([b, t]).to_device(device))
+            .with("rewards", Tensor::from_slice(&self.rewards).to_kind(wide).to_device(device))
+            .with("group", Tensor::from_slice(&self.group).to_device(device));
+        for (name, numbers) in &self.tokens {
+            let mut tensor = Tensor::from_slice(numbers).to_kind(wide).view([b, t]).to_device(device);
+            if *name == "values" {
+                tensor = leaf(tensor);
+                values = tensor.shallow_clone();
+            }
+            batch = batch.with(*name, tensor);
+        }
+        Leaves { batch, logits, values }
+    }
+
+    /// The sequences of a range, as one part of a step.
+    #[must_use]
+    pub fn part(&self, sequences: Range<usize>) -> Case {
+        let tokens = sequences.start * self.width..sequences.end * self.width;
+        let logits = tokens.start * self.vocabulary..tokens.end * self.vocabulary;
+        Case {
+            sequences: sequences.len(),
+            width: self.width,
+            vocabulary: self.vocabulary,
+            logits: self.logits[logits].to_vec(),
+            actions: self.actions[tokens.clone()].to_vec(),
+            mask: self.mask[tokens.clone()].to_vec(),
+            tokens: self
+                .tokens
+                .iter()
+                .map(|(name, values)| (*name, values[tokens.clone()].to_vec()))
+                .collect(),
+            rewards: self.rewards[sequences.clone()].to_vec(),
+            group: self.group[sequences].to_vec(),
+        }
+    }
+
+    /// The same where every number that does not count is NaN, infinite, huge, or no token id.
+    #[must_use]
+    pub fn poisoned(&self) -> Case {
+        const POISON: [f64; 4] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e30];
+        let mut case = self.clone();
+        for at in (0..self.mask.len()).filter(|at| !self.mask[*at]) {
+            case.actions[at] = -100;
+            for (offset, (_, values)) in case.tokens.iter_mut().enumerate() {
+                values[at] = POISON[(at + offset) % POISON.len()];
+            }
+            for (token, logit) in
+                case.logits[at * self.vocabulary..][..self.vocabulary].iter_mut().enumerate()
+            {
+                *logit = POISON[(at + token / 2) % POISON.len()];
+            }
+        }
+        for sequence in (0..self.sequences).filter(|sequence| !self.is_valid(*sequence)) {
+            case.rewards[sequence] = POISON[sequence % POISON.len()];
+            case.group[sequence] = i64::MIN;
+        }
+        case
+    }
+
+    /// Whether a sequence has a token that counts.
+    pub fn is_valid(&self, sequence: usize) -> bool {
+        self.mask[sequence * self.width..][..self.width].contains(&true)
+    }
+
+    /// The same with every number rounded to what a kind holds.
+    #[must_use]
+    pub fn rounded(&self, kind: Kind) -> Case {
+        let round = |values: &[f64]| numbers(&Tensor::from_slice(values).to_kind(kind));
+        let mut case = self.clone();
+        case.logits = round(&self.logits);
+        case
+    }
+}
+
+/// The numbers of a tensor, in order.
+pub(super) fn numbers(tensor: &Tensor) -> Vec<f64> {
+    let flat = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Double).flatten(0, -1).contiguous();
+    Vec::try_from(flat).expect("a flat tensor of f64 is a vector")
+}

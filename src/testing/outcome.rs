@@ -1,0 +1,117 @@
+//! What a step gave, as plain numbers.
+
+use super::case::{Case, Leaves, numbers};
+use crate::{Error, Session};
+use std::collections::BTreeMap;
+use tch::{Device, Kind};
+
+/// Loss, metrics, signals and gradients of one step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The loss.
+    pub loss: f64,
+    /// The metrics and, as `signal NAME`, what the controllers observe.
+    pub metrics: BTreeMap<String, f64>,
+    /// The gradient of the logits, `[B, T, V]`; zeros where none arrived.
+    pub logits_gradient: Vec<f64>,
+    /// The gradient of the values, `[B, T]`; zeros where none arrived.
+    pub values_gradient: Vec<f64>,
+}
+
+impl Outcome {
+    /// One step on a whole batch on the CPU, with logits of the given kind.
+    pub fn of(session: &Session, case: &Case, kind: Kind) -> Result<Self, Error> {
+        let leaves = case.leaves(kind, Device::Cpu);
+        let output = session.step(&leaves.batch)?;
+        output.backward()?;
+        Ok(Self::gathered(output.loss().double_value(&[]), output.metrics()?, output.signals()?, &[leaves]))
+    }
+
+    /// The loss alone.
+    pub fn loss_of(session: &Session, case: &Case, kind: Kind) -> Result<f64, Error> {
+        Ok(session.step(&case.leaves(kind, Device::Cpu).batch)?.loss().double_value(&[]))
+    }
+
+    /// One step on a batch that is cut into parts before the given sequences.
+    pub fn of_parts(session: &Session, case: &Case, cuts: &[usize], kind: Kind) -> Result<Self, Error> {
+        let ends = cuts.iter().copied().chain([case.sequences]);
+        let starts = std::iter::once(0).chain(cuts.iter().copied());
+        let parts: Vec<Leaves> =
+            starts.zip(ends).map(|(start, end)| case.part(start..end).leaves(kind, Device::Cpu)).collect();
+        let mut step = session.accumulate();
+        for part in &parts {
+            step.measure(&part.batch)?;
+        }
+        for part in &parts {
+            step.step(&part.batch)?.backward()?;
+        }
+        let output = step.finish()?;
+        Ok(Self::gathered(output.loss().double_value(&[]), output.metrics()?, output.signals()?, &parts))
+    }
+
+    /// The largest difference of any number from that of another outcome, relative to the larger of 1 and the
+    /// largest number of its kind; infinite where one has a number and the other has none.
+    pub fn distance(&self, other: &Outcome) -> f64 {
+        let metrics = |of: &Outcome| of.metrics.values().copied().collect::<Vec<_>>();
+        let gaps = [
+            distance(&[self.loss], &[other.loss]),
+            distance(&metrics(self), &metrics(other)),
+            distance(&self.logits_gradient, &other.logits_gradient),
+            distance(&self.values_gradient, &other.values_gradient),
+        ];
+        gaps.into_iter().fold(0.0, f64::max)
+    }
+
+    /// Every number of the outcome.
+    pub fn numbers(&self) -> impl Iterator<Item = f64> {
+        let gradients = self.logits_gradient.iter().chain(&self.values_gradient);
+        std::iter::once(&self.loss).chain(self.metrics.values()).chain(gradients).copied()
+    }
+
+    fn gathered(
+        loss: f64,
+        metrics: BTreeMap<String, f64>,
+        signals: BTreeMap<String, f64>,
+        parts: &[Leaves],
+    ) -> Self {
+        let signals = signals.into_iter().map(|(name, value)| (format!("signal {name}"), value));
+        let gradient = |leaf: &tch::Tensor| {
+            let gradient = leaf.grad();
+            if gradient.defined() { numbers(&gradient) } else { vec![0.0; leaf.numel()] }
+        };
+        Self {
+            loss,
+            metrics: metrics.into_iter().chain(signals).collect(),
+            logits_gradient: parts.iter().flat_map(|part| gradient(&part.logits)).collect(),
+            values_gradient: parts.iter().flat_map(|part| gradient(&part.values)).collect(),
+        }
+    }
+}
+
+/// The largest difference between two rows of numbers, relative to the larger of 1 and the largest number of
+/// the second; infinite where the rows differ in length or only one of them has NaN.
+pub fn distance(a: &[f64], b: &[f64]) -> f64 {
+    if a.len() != b.len() {
+        return f64::INFINITY;
+    }
+    let scale = b.iter().filter(|x| x.is_finite()).fold(1.0, |scale: f64, x| scale.max(x.abs()));
+    let gap = |(a, b): (&f64, &f64)| {
+        let same = a == b || (a.is_nan() && b.is_nan());
+        let gap = if same { 0.0 } else { (a - b).abs() };
+        if gap.is_nan() { f64::INFINITY } else { gap }
+    };
+    a.iter().zip(b).map(gap).fold(0.0, f64::max) / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn nan_is_far_from_every_number() {
+        assert_eq!(distance(&[f64::NAN], &[1.0]), f64::INFINITY);
+        assert_eq!(distance(&[1.0], &[f64::NAN]), f64::INFINITY);
+        assert_eq!(distance(&[1.0, 2.0], &[1.0]), f64::INFINITY);
+        assert_eq!(distance(&[1.0, 2.5], &[1.0, 2.0]), 0.25);
+    }
+}

@@ -1,0 +1,55 @@
+//! Every built-in term, reduction and controller against f64 written from its formula in plain Rust.
+
+mod controllers;
+mod edges;
+mod kinds;
+mod reductions;
+mod reference;
+mod terms;
+mod worked;
+
+use aent::testing::Case;
+use aent::{Batch, Options, Output, Session, compile};
+use tch::{Device, Kind, Tensor};
+
+/// A session of a program that checks.
+fn session(text: &str) -> Session {
+    let program = compile(text).unwrap_or_else(|failure| panic!("{failure}\nin\n{text}"));
+    Session::with(program, Options { lets: true, ..Options::default() })
+}
+
+fn step(text: &str, batch: &Batch) -> Output {
+    session(text).step(batch).unwrap_or_else(|error| panic!("{error}\nin\n{text}"))
+}
+
+/// The value of an expression per token or sequence, in f64.
+fn value_of(expr: &str, case: &Case) -> Vec<f64> {
+    let text = format!("let value = {expr}\nloss = token_mean(log_prob)");
+    let output = step(&text, &case.leaves(Kind::Double, Device::Cpu).batch);
+    numbers(named(&output, "value"))
+}
+
+/// The value of a scalar expression, in f64.
+fn scalar_of(expr: &str, case: &Case) -> f64 {
+    let text = format!("metric value = {expr}\nloss = token_mean(log_prob)");
+    step(&text, &case.leaves(Kind::Double, Device::Cpu).batch).metrics().unwrap()["value"]
+}
+
+/// The `let` of that name.
+fn named<'a>(output: &'a Output, name: &str) -> &'a Tensor {
+    output.lets().find(|(of, _)| *of == name).unwrap().1
+}
+
+fn numbers(tensor: &Tensor) -> Vec<f64> {
+    Vec::try_from(tensor.detach().to_kind(Kind::Double).flatten(0, -1).contiguous()).unwrap()
+}
+
+/// Asserts that two rows of numbers agree, relative to the larger of 1 and the number expected.
+#[track_caller]
+fn assert_near(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let near = (found - expected).abs() <= tolerance * expected.abs().max(1.0);
+        assert!(near || found == expected, "{what}, number {at}: expected {expected}, found {found}");
+    }
+}

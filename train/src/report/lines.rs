@@ -1,0 +1,218 @@
+//! Charts of lines: those of the series and those that a task adds.
+
+use super::axis::Axis;
+use super::plot::{Entry, Figure, Frame, Sample};
+use super::run::{Lines, Scale};
+use super::statistics::thin;
+use super::svg::{COLOURS, Drawing};
+
+/// Points as places and values, ascending.
+pub(super) type Points = Vec<(f64, f64)>;
+
+/// One named line of a chart.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Curve {
+    /// The name in the legend.
+    pub(super) name: String,
+    /// Its colour and mark, by number.
+    pub(super) colour: usize,
+    /// The line.
+    pub(super) points: Points,
+    /// The shaded area: places with the lower and upper value.
+    pub(super) area: Vec<(f64, [f64; 2])>,
+    /// Faint lines behind it, one per seed.
+    pub(super) faint: Vec<Points>,
+    /// Whether it is dashed and unmarked.
+    pub(super) dashed: bool,
+}
+
+/// A target band.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Target {
+    /// The name in the legend.
+    pub(super) name: String,
+    /// The colour of the only spec that it is for.
+    pub(super) colour: Option<usize>,
+    /// Its lower and upper edge.
+    pub(super) band: [f64; 2],
+}
+
+/// Everything that a chart of lines shows.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plot {
+    /// A name for the chart that no other on the page has.
+    pub(super) id: String,
+    /// What the horizontal axis counts.
+    pub(super) x_label: String,
+    /// What the vertical axis measures.
+    pub(super) y_label: String,
+    /// The range of the horizontal axis; that of the data when missing.
+    pub(super) x_range: Option<[f64; 2]>,
+    /// The range of values to show; lines outside are cut off.
+    pub(super) y_range: Vec<f64>,
+    /// The vertical axis.
+    pub(super) scale: Scale,
+    /// The lines.
+    pub(super) curves: Vec<Curve>,
+    /// The target bands.
+    pub(super) targets: Vec<Target>,
+}
+
+/// The most points of one line: more than a chart has pixels on a desk.
+const LINE_POINTS: usize = 600;
+/// The most points of all faint lines of one chart together, which bounds the page's size.
+const FAINT_POINTS: usize = 3600;
+/// How many marks a line carries.
+const MARKS: usize = 7;
+
+/// The figure of a chart of lines that a task adds.
+pub(super) fn figure(lines: &Lines, id: String, colour: impl Fn(&str) -> usize) -> Figure {
+    let curves = lines.lines.iter().map(|line| {
+        let area = match (&line.low, &line.high) {
+            (Some(low), Some(high)) => {
+                line.x.iter().zip(low.iter().zip(high)).map(|(&x, (&low, &high))| (x, [low, high])).collect()
+            }
+            _ => Vec::new(),
+        };
+        Curve {
+            name: line.name.clone(),
+            colour: colour(&line.name),
+            points: line.x.iter().copied().zip(line.y.iter().copied()).collect(),
+            area,
+            faint: Vec::new(),
+            dashed: line.dashed,
+        }
+    });
+    let plot = Plot {
+        id,
+        x_label: lines.x_label.clone(),
+        y_label: lines.y_label.clone(),
+        scale: lines.scale,
+        curves: curves.collect(),
+        ..Plot::default()
+    };
+    Figure { title: lines.title.clone(), caption: lines.caption.clone(), drawing: plot.draw() }
+}
+
+impl Plot {
+    /// Draws the chart.
+    pub(super) fn draw(&self) -> Drawing {
+        let entries: Vec<Entry> = self
+            .curves
+            .iter()
+            .map(|curve| Entry {
+                name: curve.name.clone(),
+                colour: Some(curve.colour),
+                sample: if curve.dashed { Sample::Dashed } else { Sample::Line },
+            })
+            .chain(self.targets.iter().map(|target| Entry {
+                name: target.name.clone(),
+                colour: target.colour,
+                sample: Sample::Target,
+            }))
+            .collect();
+        let places = self.curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.0));
+        let x = match self.x_range {
+            Some(range) => Axis::over(range, Scale::Linear, false),
+            None => Axis::over(places, Scale::Linear, false),
+        };
+        let y = Axis::over(self.values(), self.scale, true);
+        let (frame, mut drawing) = Frame::new(&entries, &y, &self.y_label, &self.x_label);
+        let at = |&(place, value): &(f64, f64)| [frame.x(x.place(place)), frame.y(y.place(value))];
+        let corner = [frame.left, frame.top - 1.0];
+        drawing.clipped(
+            &format!("clip-{}", self.id),
+            corner,
+            [frame.width + 1.0, frame.height + 2.0],
+            |drawing| {
+                for target in &self.targets {
+                    target.draw(drawing, &frame, &y);
+                }
+                for curve in &self.curves {
+                    curve.draw_area(drawing, &at);
+                }
+                let faint: usize = self.curves.iter().map(|curve| curve.faint.len()).sum();
+                for curve in &self.curves {
+                    for seed in &curve.faint {
+                        let points = thin(seed, (FAINT_POINTS / faint).clamp(60, LINE_POINTS));
+                        drawing
+                            .curve(&class("seed", curve.colour), &points.iter().map(at).collect::<Vec<_>>());
+                    }
+                }
+                for curve in &self.curves {
+                    let style = if curve.dashed { "line dashed" } else { "line" };
+                    let points = thin(&curve.points, LINE_POINTS);
+                    drawing.curve(&class(style, curve.colour), &points.iter().map(at).collect::<Vec<_>>());
+                }
+            },
+        );
+        frame.number_axis(&mut drawing, &x);
+        for (index, curve) in self.curves.iter().enumerate().filter(|(_, curve)| !curve.dashed) {
+            for place in curve.marks(index as f64 / self.curves.len() as f64).iter().map(at) {
+                let inside = place[1] >= frame.top - 1.0 && place[1] <= frame.top + frame.height + 1.0;
+                if inside {
+                    drawing.marker(curve.colour, place);
+                }
+            }
+        }
+        drawing
+    }
+
+    fn values(&self) -> Vec<f64> {
+        if !self.y_range.is_empty() {
+            return self.y_range.clone();
+        }
+        let lines = self.curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.1));
+        let areas = self.curves.iter().flat_map(|curve| curve.area.iter().flat_map(|part| part.1));
+        let targets = self.targets.iter().flat_map(|target| target.band);
+        lines.chain(areas).chain(targets).collect()
+    }
+}
+
+impl Target {
+    fn draw(&self, drawing: &mut Drawing, frame: &Frame, y: &Axis) {
+        // On a logarithmic axis a band from zero reaches down to the axis.
+        let place = |value: f64| frame.y(if value > y.low { y.place(value) } else { y.place(y.low) });
+        let [low, high] = self.band.map(place);
+        let (start, end) = (frame.left, frame.left + frame.width);
+        let named = |style: &str| self.colour.map_or_else(|| style.to_owned(), |colour| class(style, colour));
+        drawing.rectangle(&named("target"), [start, high], [end - start, (low - high).max(0.0)]);
+        drawing.line(&named("edge"), [start, low], [end, low]);
+        drawing.line(&named("edge"), [start, high], [end, high]);
+    }
+}
+
+impl Curve {
+    fn draw_area(&self, drawing: &mut Drawing, at: &impl Fn(&(f64, f64)) -> [f64; 2]) {
+        // Each stretch keeps its lowest and its highest value, so that thinning only widens the area.
+        let stretch = self.area.len().div_ceil(LINE_POINTS / 2).max(1);
+        let (mut low, mut high) = (Vec::new(), Vec::new());
+        for part in self.area.chunks(stretch) {
+            let fold = |index: usize, better: fn(f64, f64) -> f64| {
+                part.iter().map(|(_, edges)| edges[index]).reduce(better).unwrap_or(f64::NAN)
+            };
+            let place = if low.is_empty() { part[0].0 } else { part[part.len() - 1].0 };
+            let (bottom, top) = (at(&(place, fold(0, f64::min))), at(&(place, fold(1, f64::max))));
+            if bottom[1].is_finite() && top[1].is_finite() {
+                low.push(bottom);
+                high.push(top);
+            }
+        }
+        drawing.area(&class("area", self.colour), &low, &high);
+    }
+
+    /// Some of the line's points, spread evenly and shifted against other lines' marks.
+    fn marks(&self, shift: f64) -> Vec<(f64, f64)> {
+        if self.points.len() <= 2 * MARKS {
+            return self.points.clone();
+        }
+        let spacing = self.points.len() as f64 / MARKS as f64;
+        (0..MARKS)
+            .map(|index| self.points[((index as f64 + 0.15 + 0.7 * shift) * spacing) as usize])
+            .collect()
+    }
+}
+
+fn class(style: &str, colour: usize) -> String {
+    format!("{style} c{}", colour % COLOURS)
+}

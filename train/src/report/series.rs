@@ -1,0 +1,237 @@
+//! The chart of one series: for each spec the mean over seeds, their spread, and each seed.
+
+use std::collections::BTreeMap;
+
+use super::lines::{Curve, Plot, Points, Target};
+use super::load::Folder;
+use super::plot::Figure;
+use super::run::{Scale, Series};
+use super::statistics::smooth;
+
+/// Runs shorter than this are drawn as measured.
+const SMOOTHED_STEPS: u64 = 100;
+/// The share of the steps that smoothing averages.
+const SMOOTHED_SHARE: u64 = 50;
+/// How far, as a share of the chart's range, lines must jump about before they are smoothed.
+const ROUGH: f64 = 0.02;
+
+/// The figure of a series; `None` when no spec measured it.
+pub(super) fn figure(series: &Series, folder: &Folder, id: String) -> Option<Figure> {
+    let measured: Vec<Vec<Points>> = folder
+        .trained
+        .iter()
+        .map(|seeds| {
+            let points = seeds.iter().map(|seed| {
+                let values = seed.series(&series.key).into_iter();
+                values.map(|(step, value)| (step as f64, value)).collect::<Points>()
+            });
+            points.filter(|points| !points.is_empty()).collect()
+        })
+        .collect();
+    if measured.iter().all(Vec::is_empty) {
+        return None;
+    }
+    let window = window(&measured, folder.run.steps);
+    let mut curves = Vec::new();
+    for (index, seeds) in measured.iter().enumerate().filter(|(_, seeds)| !seeds.is_empty()) {
+        let smoothed: Vec<Points> = match window {
+            Some(window) => seeds.iter().map(|seed| smooth(seed, window as f64)).collect(),
+            None => seeds.clone(),
+        };
+        let (points, area) = spread(&smoothed);
+        let several = seeds.len() > 1;
+        curves.push(Curve {
+            name: folder.run.specs[index].name.clone(),
+            colour: index,
+            points,
+            area: if several { area } else { Vec::new() },
+            faint: if several || window.is_some() { seeds.clone() } else { Vec::new() },
+            dashed: false,
+        });
+    }
+    let targets = targets(series, folder);
+    let (y_range, cut) = range(&curves, &targets, series.scale);
+    let plot = Plot {
+        id,
+        x_label: "step".into(),
+        y_label: series.unit.clone(),
+        x_range: Some([0.0, folder.run.steps.max(1) as f64]),
+        y_range,
+        scale: series.scale,
+        curves,
+        targets,
+    };
+    let caption = caption(&measured, window, cut);
+    Some(Figure { title: series.label.clone(), caption, drawing: plot.draw() })
+}
+
+/// The mean, and the lowest and highest value, at the steps where every seed has a value.
+fn spread(seeds: &[Points]) -> (Points, Vec<(f64, [f64; 2])>) {
+    let mut at: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    for (step, value) in seeds.iter().flatten() {
+        at.entry(*step as u64).or_default().push(*value);
+    }
+    at.retain(|_, values| values.len() == seeds.len());
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let edges = |values: &[f64]| {
+        [
+            values.iter().copied().fold(f64::INFINITY, f64::min),
+            values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        ]
+    };
+    (
+        at.iter().map(|(&step, values)| (step as f64, mean(values))).collect(),
+        at.iter().map(|(&step, values)| (step as f64, edges(values))).collect(),
+    )
+}
+
+/// How many steps to smooth over: none for a short run, or where the lines are smooth already.
+fn window(measured: &[Vec<Points>], steps: u64) -> Option<u64> {
+    if steps < SMOOTHED_STEPS {
+        return None;
+    }
+    let window = (steps / SMOOTHED_SHARE) | 1;
+    let (mut squares, mut count) = (0.0, 0.0);
+    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+    for seed in measured.iter().flatten() {
+        for (raw, smoothed) in seed.iter().zip(smooth(seed, window as f64)) {
+            squares += (raw.1 - smoothed.1).powi(2);
+            count += 1.0;
+            (low, high) = (low.min(smoothed.1), high.max(smoothed.1));
+        }
+    }
+    let rough: f64 = squares / count;
+    (rough.sqrt() > ROUGH * (high - low)).then_some(window)
+}
+
+/// The target bands, one for all specs that share it.
+fn targets(series: &Series, folder: &Folder) -> Vec<Target> {
+    let Some(bands) = &series.band else { return Vec::new() };
+    let mut targets: Vec<(Target, Vec<&str>)> = Vec::new();
+    for (index, spec) in folder.run.specs.iter().enumerate() {
+        let Some(&band) = bands.get(&spec.name) else { continue };
+        match targets.iter_mut().find(|(target, _)| target.band.map(f64::to_bits) == band.map(f64::to_bits)) {
+            Some((target, names)) => {
+                target.colour = None;
+                names.push(&spec.name);
+            }
+            None => {
+                targets.push((Target { name: String::new(), colour: Some(index), band }, vec![&spec.name]));
+            }
+        }
+    }
+    let named = targets.into_iter().map(|(target, names)| {
+        let [low, high] = target.band;
+        Target { name: format!("target {low} to {high} ({})", names.join(", ")), ..target }
+    });
+    named.collect()
+}
+
+/// The values that the vertical axis must reach, and whether it leaves out single spikes of a seed.
+fn range(curves: &[Curve], targets: &[Target], scale: Scale) -> (Vec<f64>, bool) {
+    let usable = |value: &f64| value.is_finite() && (scale == Scale::Linear || *value > 0.0);
+    let mut raw: Vec<f64> = curves
+        .iter()
+        .flat_map(|curve| curve.faint.iter().flatten().map(|point| point.1))
+        .filter(usable)
+        .collect();
+    raw.sort_by(f64::total_cmp);
+    let mut shown: Vec<f64> = curves
+        .iter()
+        .flat_map(|curve| {
+            curve.area.iter().flat_map(|part| part.1).chain(curve.points.iter().map(|point| point.1))
+        })
+        .chain(targets.iter().flat_map(|target| target.band))
+        .filter(usable)
+        .collect();
+    let Some((&lowest, &highest)) = raw.first().zip(raw.last()) else { return (shown, false) };
+    let room = |low: f64, high: f64| if scale == Scale::Log { (high / low).ln() } else { high - low };
+    let inner = [raw[raw.len() / 100], raw[raw.len() - 1 - raw.len() / 100]];
+    shown.extend(inner);
+    let low = shown.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = shown.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let cut = room(lowest.min(low), highest.max(high)) > 2.0 * room(low, high);
+    if !cut {
+        shown.extend([lowest, highest]);
+    }
+    (shown, cut)
+}
+
+/// Says what the lines and areas are.
+fn caption(measured: &[Vec<Points>], window: Option<u64>, cut: bool) -> String {
+    let counts = || measured.iter().map(Vec::len).filter(|&count| count > 0);
+    let (fewest, most) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
+    let seeds = if fewest == most { format!("{most} seeds") } else { format!("{fewest} to {most} seeds") };
+    let mut caption = match (most, window) {
+        (1, None) => "One seed, as measured.".to_owned(),
+        (1, Some(window)) => {
+            format!("One seed, smoothed by a centred mean over {window} steps. Faint: as measured.")
+        }
+        (_, None) => format!("Line: mean over {seeds}. Shaded: lowest to highest seed. Faint: each seed."),
+        (_, Some(window)) => format!(
+            "Line: mean over {seeds}, smoothed by a centred mean over {window} steps. Shaded: lowest to highest \
+             seed, smoothed alike. Faint: each seed as measured."
+        ),
+    };
+    let uneven = |seeds: &Vec<Points>| {
+        let mut ends = seeds.iter().filter_map(|seed| seed.last().map(|point| point.0 as u64));
+        ends.next().is_some_and(|first| ends.any(|end| end != first))
+    };
+    if measured.iter().any(uneven) {
+        caption.push_str(" A mean ends where the first of its seeds ends.");
+    }
+    if cut {
+        caption.push_str(" Single spikes leave the chart.");
+    }
+    caption
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_the_mean_and_the_area_the_extremes_over_seeds() {
+        let seeds =
+            [vec![(1.0, 1.0), (2.0, 5.0)], vec![(1.0, 2.0), (2.0, 1.0)], vec![(1.0, 6.0), (2.0, 0.0)]];
+        let (mean, area) = spread(&seeds);
+        assert_eq!(mean, [(1.0, 3.0), (2.0, 2.0)]);
+        assert_eq!(area, [(1.0, [1.0, 6.0]), (2.0, [0.0, 5.0])]);
+    }
+
+    #[test]
+    fn the_mean_ends_where_a_seed_ends() {
+        let (mean, _) = spread(&[vec![(1.0, 1.0), (2.0, 9.0)], vec![(1.0, 2.0)]]);
+        assert_eq!(mean, [(1.0, 1.5)]);
+    }
+
+    #[test]
+    fn the_caption_says_what_is_uneven() {
+        let whole = vec![vec![(1.0, 1.0), (2.0, 1.0)]; 2];
+        assert!(caption(std::slice::from_ref(&whole), None, false).contains("mean over 2 seeds"));
+        assert!(!caption(std::slice::from_ref(&whole), None, false).contains("ends"));
+        let stopped = vec![vec![(1.0, 1.0), (2.0, 1.0)], vec![(1.0, 1.0)], vec![(1.0, 1.0)]];
+        let uneven = caption(&[whole, stopped], Some(7), true);
+        for part in ["2 to 3 seeds", "over 7 steps", "where the first of its seeds ends", "spikes"] {
+            assert!(uneven.contains(part), "{uneven}");
+        }
+    }
+
+    #[test]
+    fn smooth_lines_stay_as_measured() {
+        let straight: Points = (1..=300).map(|step| (f64::from(step), f64::from(step))).collect();
+        let jumping: Points = (1..=300).map(|step| (f64::from(step), f64::from(step % 2))).collect();
+        assert_eq!(window(&[vec![straight]], 300), None);
+        assert_eq!(window(&[vec![jumping.clone()]], 300), Some(7));
+        assert_eq!(window(&[vec![jumping]], 99), None);
+    }
+
+    #[test]
+    fn one_spike_does_not_flatten_the_chart() {
+        let mut seed: Points = (1..=300).map(|step| (f64::from(step), 1.0 + f64::from(step % 3))).collect();
+        seed[20].1 = 1e6;
+        let curve = Curve { points: vec![(1.0, 2.0)], faint: vec![seed], ..Curve::default() };
+        let (range, cut) = range(&[curve], &[], Scale::Linear);
+        assert!(cut && range.iter().all(|&value| value <= 3.0), "{range:?}");
+    }
+}
