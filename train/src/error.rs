@@ -16,9 +16,12 @@ pub enum TrainError {
         /// What is wrong with it.
         diagnostics: String,
     },
-    /// The library refused a batch.
+    /// The library refused a batch or a saved state.
     #[error("{0}")]
-    Batch(String),
+    Loss(#[from] aent::Error),
+    /// The library could not measure logits.
+    #[error("{0}")]
+    Kernel(#[from] aent::kernels::KernelError),
     /// A file could not be read or written.
     #[error("cannot {action} `{}`: {source}", .path.display())]
     File {

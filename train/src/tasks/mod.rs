@@ -148,8 +148,7 @@ impl Probe {
         let mask = mask.to_kind(Kind::Bool);
         let actions = mask.zeros_like().to_kind(Kind::Int64);
         let mut found =
-            no_grad(|| row_statistics(&logits.detach(), &actions, &mask, &request, Kernels::Auto))
-                .map_err(|error| TrainError::Batch(error.to_string()))?;
+            no_grad(|| row_statistics(&logits.detach(), &actions, &mask, &request, Kernels::Auto))?;
         let clamped = found.pop().unwrap_or_default();
         Ok((found.pop().unwrap_or_default(), clamped))
     }

@@ -21,8 +21,10 @@ pub struct Settings {
     pub heads: i64,
     /// An answer is cut at this many tokens, the end token included.
     pub longest_answer: i64,
-    /// Steps of the supervised warm-up.
+    /// Most steps of the supervised warm-up.
     pub warmup_steps: u64,
+    /// The warm-up ends when its cross-entropy, averaged over about ten steps, is below this; nats.
+    pub warmup_loss: f64,
     /// Sums in a batch of the warm-up.
     pub warmup_batch: i64,
     /// Adam's rate in the warm-up.
@@ -60,14 +62,15 @@ impl Settings {
             layers: 2,
             heads: 4,
             longest_answer: 8,
-            warmup_steps: 400,
+            warmup_steps: 1_500,
+            warmup_loss: 0.06,
             warmup_batch: 128,
             warmup_rate: 2e-3,
-            forgotten_carries: 0.9,
-            prompts: 16,
+            forgotten_carries: 0.98,
+            prompts: 12,
             group: 8,
             epochs: 2,
-            rate: 2e-4,
+            rate: 3e-4,
             max_gradient_norm: 1.0,
             held_out: 512,
             evaluate_every: 10,

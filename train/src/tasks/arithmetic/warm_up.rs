@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::model::Model;
 use super::problem::Sums;
@@ -24,6 +24,7 @@ pub(super) fn warm_up(settings: &Settings, start: &Start<'_>) -> Result<(), Trai
     let model = Model::new(settings, &mut Random::at(start.seed, 0, "model"), start.device);
     let params = model.params();
     let mut adam = Adam::new(&params, settings.warmup_rate, Some(settings.max_gradient_norm));
+    let mut average = f64::NAN;
     for step in 0..settings.warmup_steps {
         let mut random = Random::at(start.seed, step, "demonstrations");
         let shown = sums.demonstrations(settings.warmup_batch, settings.forgotten_carries, &mut random);
@@ -33,13 +34,14 @@ pub(super) fn warm_up(settings: &Settings, start: &Start<'_>) -> Result<(), Trai
             .cross_entropy_for_logits(&shown.answers.flatten(0, 1));
         loss.backward();
         adam.step();
-        if step % 100 == 0 || step + 1 == settings.warmup_steps {
-            (start.say)(&format!(
-                "warm-up {}/{}  cross-entropy {:.3}",
-                step + 1,
-                settings.warmup_steps,
-                loss.to_kind(Kind::Double).double_value(&[])
-            ));
+        let loss = loss.double_value(&[]);
+        average = if step == 0 { loss } else { 0.9 * average + 0.1 * loss };
+        let done = average < settings.warmup_loss;
+        if done || step % 100 == 99 {
+            (start.say)(&format!("warm-up, step {}: cross-entropy {average:.3}", step + 1));
+        }
+        if done {
+            break;
         }
     }
     let named: Vec<(&str, &Tensor)> = params.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
