@@ -182,7 +182,6 @@ mod tests {
     fn a_setting_is_replaced_by_name() {
         assert_eq!(changed("samples", "8").unwrap().samples, 8);
         assert_eq!(changed("optimal", "[3, 2]").unwrap().optimal, [3, 2]);
-        assert_eq!(changed("deviation", "4").unwrap().deviation, 4.0);
         let pairs = changed("samples", "8").unwrap().pairs();
         assert!(pairs.contains(&("samples".to_string(), "8".to_string())), "{pairs:?}");
     }
