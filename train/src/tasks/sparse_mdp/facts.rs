@@ -108,7 +108,7 @@ fn delay(curves: &Curves, spec: &str, claim: &'static str, holds: impl Fn(f64) -
             None => format!("n = {n}: no pair of curves took off"),
         };
         if never > 0 {
-            said += &format!(" where both took off, and {never} of {} seeds never did", spec.len());
+            said = format!("{said} where both took off, and {never} of {} seeds never did", spec.len());
         }
         evidence.push(said);
     }
