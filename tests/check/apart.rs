@@ -2,7 +2,9 @@
 
 use super::{Memory, check, ids};
 use aent::Compiler;
+use aent::diag::codes;
 use aent::plugin::prelude::*;
+use aent::syntax::{MAX_BYTES, MAX_ERRORS, MAX_HEIGHT, MAX_NESTING, MAX_STATEMENT_TOKENS, MAX_TOKENS};
 use std::fmt::Write as _;
 
 const LOSS: &str = "loss = -token_mean(advantages * log_prob)\n";
@@ -21,6 +23,11 @@ fn a_file_that_cannot_be_read_is_named() {
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].id.as_str(), found[0].file.as_str()), ("unreadable-file", "missing.aent"));
     assert!(found[0].message.contains("no such file"));
+}
+
+#[test]
+fn an_empty_file_has_no_loss() {
+    assert_eq!(only(&Compiler::new(), ""), "missing-loss: expected a `loss`, found none");
 }
 
 #[test]
@@ -55,12 +62,14 @@ fn a_long_row_of_imports_ends() {
 }
 
 #[test]
-fn parentheses_nest_sixty_four_deep_and_no_deeper() {
-    let nested = |depth: usize| format!("loss = -token_mean({}log_prob{})", "(".repeat(depth - 1), ")".repeat(depth - 1));
-    assert_eq!(ids(&Compiler::new(), &nested(64)), [""; 0]);
+fn parentheses_nest_to_the_limit_and_no_deeper() {
+    let nested = |depth: usize| {
+        format!("loss = -token_mean({}log_prob{})", "(".repeat(depth - 1), ")".repeat(depth - 1))
+    };
+    assert_eq!(ids(&Compiler::new(), &nested(MAX_NESTING)), [""; 0]);
     assert_eq!(
-        only(&Compiler::new(), &nested(65)),
-        "nesting-too-deep: expected at most 64 parentheses one inside the other, found more"
+        only(&Compiler::new(), &nested(MAX_NESTING + 1)),
+        format!("nesting-too-deep: expected at most {MAX_NESTING} parentheses one inside the other, found more")
     );
 }
 
@@ -78,19 +87,35 @@ fn functions_call_one_another_forty_eight_deep_and_no_deeper() {
 }
 
 #[test]
-fn sums_have_up_to_two_hundred_and_fifty_five_terms() {
-    let sum = |terms: usize| format!("loss = -token_mean({})", vec!["log_prob"; terms].join(" + "));
-    assert_eq!(ids(&Compiler::new(), &sum(255)), [""; 0]);
-    assert_eq!(ids(&Compiler::new(), &sum(300)), ["expression-too-large"]);
-    assert_eq!(ids(&Compiler::new(), &sum(20_000)), ["expression-too-large"]);
+fn sums_are_as_long_as_the_limit_and_no_longer() {
+    let sum = |terms: usize| {
+        format!("let sum = {}\nloss = -token_mean(sum)", vec!["log_prob"; terms].join(" + "))
+    };
+    assert_eq!(ids(&Compiler::new(), &sum(MAX_HEIGHT)), [""; 0]);
+    assert_eq!(ids(&Compiler::new(), &sum(MAX_HEIGHT + 1)), ["expression-too-large"]);
+    assert!(ids(&Compiler::new(), &sum(20_000)).contains(&"expression-too-large".to_owned()));
 }
 
 #[test]
 fn a_large_file_is_not_read() {
-    let text = format!("# {}\n{LOSS}", "x".repeat(1 << 20));
+    let text = format!("# {}\n{LOSS}", "x".repeat(MAX_BYTES));
     assert_eq!(ids(&Compiler::new(), &text), ["file-too-large"]);
-    let text = "metric m = 1\n".repeat((1 << 16) / 4 + 1);
+    let text = "metric m = 1\n".repeat(MAX_TOKENS / 4 + 1);
     assert!(ids(&Compiler::new(), &text).contains(&"file-too-large".to_owned()));
+}
+
+#[test]
+fn explanations_tell_the_limits_in_force() {
+    let told = |id: &str, limit: usize| {
+        let text = codes::find(id).unwrap().explanation;
+        assert!(text.contains(&limit.to_string()), "`{id}` does not tell {limit}");
+    };
+    told("nesting-too-deep", MAX_NESTING);
+    told("expression-too-large", MAX_HEIGHT);
+    told("expression-too-large", MAX_STATEMENT_TOKENS);
+    told("file-too-large", MAX_BYTES);
+    told("file-too-large", MAX_TOKENS);
+    told("too-many-errors", MAX_ERRORS);
 }
 
 #[test]
