@@ -53,8 +53,12 @@ impl<'a> Checker<'a> {
             );
         }
         let value = given.unwrap_or(default);
-        let node = self.builder.constant(value, name.span);
-        self.define(name, "param", Meaning::Value(Value::Node(node)));
+        // A value out of its range would be out of the range of what it is given to, too.
+        let meaning = match interval {
+            Some(interval) if !interval.contains(value) => Meaning::Poisoned,
+            _ => Meaning::Value(Value::Node(self.builder.constant(value, name.span))),
+        };
+        self.define(name, "param", meaning);
         if source != SourceId(0)
             && let Some(binding) = self.scope.names.get_mut(name.node.as_str())
         {
