@@ -135,7 +135,8 @@ fn the_value_loss_is_its_formula() {
 #[test]
 fn written_out_by_hand_the_surrogate_is_the_same() {
     let by_hand = values(
-        "max(-advantages * exp(log_prob - old_log_prob), -advantages * clamp(exp(log_prob - old_log_prob), 0.8, 1.2))",
+        "max(-advantages * exp(log_prob - old_log_prob), \
+             -advantages * clamp(exp(log_prob - old_log_prob), 0.8, 1.2))",
     );
     let found = values("clip_ppo()");
     for case in cases() {
