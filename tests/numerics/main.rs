@@ -2,6 +2,7 @@
 
 mod controllers;
 mod edges;
+mod gradients;
 mod kinds;
 mod reductions;
 mod reference;

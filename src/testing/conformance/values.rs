@@ -138,10 +138,19 @@ fn keeps_digits(suite: &Conformance, statements: &str) -> Result<(), String> {
     let session = suite.session(statements)?;
     for case in suite.cases(&smooth(Extent::default()), 12) {
         let wide = outcome(&session, &case, Kind::Double)?;
-        let single = outcome(&session, &case, Kind::Float)?;
-        equal(&single, &wide, 1e-5, "in f32 instead of f64")?;
+        for device in devices() {
+            let single =
+                Outcome::on(device, &session, &case, Kind::Float).map_err(|error| error.to_string())?;
+            equal(&single, &wide, 1e-5, &format!("in f32 on {device:?} instead of f64"))?;
+        }
     }
     Ok(())
+}
+
+/// The CPU, and the GPU where there is one.
+fn devices() -> Vec<Device> {
+    let gpu = tch::Cuda::is_available().then_some(Device::Cuda(0));
+    [Some(Device::Cpu), gpu].into_iter().flatten().collect()
 }
 
 fn takes_low_precision(suite: &Conformance, statements: &str) -> Result<(), String> {
@@ -168,6 +177,7 @@ fn takes_low_precision(suite: &Conformance, statements: &str) -> Result<(), Stri
 fn adds_up(suite: &Conformance, statements: &str) -> Result<(), String> {
     let session = suite.session(statements)?;
     for case in suite.cases(&rough(Extent { sequences: 2..=5, ..Extent::default() }), 8) {
+        let case = case.trimmed();
         let whole = outcome(&session, &case, Kind::Double)?;
         let halves = vec![case.sequences / 2];
         let singles = (1..case.sequences).collect();
