@@ -64,12 +64,13 @@ fn gains(curves: &Curves) -> Option<Bars> {
     let groups = curves.specs.iter().filter(|spec| *spec != NONE).map(|spec| {
         let gains: Vec<Option<Interval>> =
             curves.optimal.iter().map(|n| curves.gain(*n, spec, NONE, last)).collect();
-        let published: Option<Vec<f64>> = curves.optimal.iter().map(|n| published::gain(spec, *n)).collect();
+        let published: Vec<f64> =
+            curves.optimal.iter().map(|n| published::gain(spec, *n).unwrap_or(f64::NAN)).collect();
         Group {
             name: spec.clone(),
             values: gains.iter().map(|gain| gain.as_ref().map_or(f64::NAN, |gain| gain.mean)).collect(),
             errors: gains.iter().map(|gain| gain.as_ref().and_then(|gain| gain.half)).collect(),
-            reference: published,
+            reference: published.iter().any(|gain| gain.is_finite()).then_some(published),
         }
     });
     Some(Bars {
