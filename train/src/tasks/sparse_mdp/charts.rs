@@ -2,7 +2,7 @@
 
 use super::closed_form;
 use super::curves::Curves;
-use super::facts::{Fact, judge, signed};
+use super::facts::{Fact, judge, signed, take_off};
 use super::published::{self, PUBLISHED};
 use super::settings::Settings;
 use super::{CLAMPED, FULL, NONE};
@@ -20,6 +20,7 @@ pub(super) fn conclude(curves: &Curves, settings: &Settings) -> Conclusion {
         curves.optimal.iter().skip(1).map(|n| Chart::Lines(rewards(curves, *n))).collect();
     charts.extend(gains(curves).map(Chart::Bars));
     charts.push(Chart::Table(finals(curves)));
+    charts.push(Chart::Table(take_offs(curves)));
     charts.push(Chart::Table(verdicts(&facts)));
     charts.push(Chart::Lines(closed_form_lines(settings)));
     Conclusion { charts, findings: findings(curves, &facts), notes: notes() }
@@ -94,16 +95,34 @@ fn finals(curves: &Curves) -> Table {
             None => ours,
         }
     };
+    by_optimal(curves, "Reward at the last step", cell)
+}
+
+fn take_offs(curves: &Curves) -> Table {
+    let cell = |n: i64, spec: &str| {
+        let seeds = curves.seeds(n, spec);
+        let steps: Vec<f64> =
+            seeds.iter().filter_map(|seed| take_off(seed)).map(|step| step as f64).collect();
+        let mean = Interval::over(&steps).map(|step| signed(&step, 0).trim_start_matches('+').to_string());
+        match (mean, seeds.len() - steps.len()) {
+            (None, _) => "never".to_string(),
+            (Some(mean), 0) => mean,
+            (Some(mean), never) => format!("{mean}, and never on {never} of {} seeds", seeds.len()),
+        }
+    };
+    by_optimal(curves, "Step at which the reward first reaches one context in 25", cell)
+}
+
+/// A table with a row for each number of optimal actions and a column for each spec.
+fn by_optimal(curves: &Curves, title: &str, cell: impl Fn(i64, &str) -> String) -> Table {
+    let row = |n: i64| {
+        let cells = curves.specs.iter().map(|spec| cell(n, spec));
+        [n.to_string()].into_iter().chain(cells).collect()
+    };
     Table {
-        title: "Reward at the last step".to_string(),
+        title: title.to_string(),
         head: ["optimal actions".to_string()].into_iter().chain(curves.specs.iter().cloned()).collect(),
-        rows: curves
-            .optimal
-            .iter()
-            .map(|&n| {
-                [n.to_string()].into_iter().chain(curves.specs.iter().map(|spec| cell(n, spec))).collect()
-            })
-            .collect(),
+        rows: curves.optimal.iter().map(|n| row(*n)).collect(),
         caption: "Mean over seeds with its 95% interval.".to_string(),
     }
 }
@@ -189,4 +208,36 @@ fn notes() -> Vec<String> {
 /// `0.80 ± 0.03`.
 fn decimals(interval: &Interval) -> String {
     signed(interval, 2).trim_start_matches('+').to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_says_when_curves_take_off_and_that_some_never_do() {
+        let jump = |step: usize| (0..300).map(|at| if at < step { 0.0 } else { 0.24 }).collect();
+        let curves = Curves::of(
+            15,
+            &[(NONE, vec![jump(100), jump(300)]), (FULL, vec![jump(300); 2]), (CLAMPED, vec![jump(80); 2])],
+        );
+        let table = take_offs(&curves);
+        assert_eq!(table.head, ["optimal actions", NONE, FULL, CLAMPED]);
+        assert_eq!(table.rows, [["15", "100, and never on 1 of 2 seeds", "never", "80 ± 0"]]);
+    }
+
+    #[test]
+    fn final_rewards_stand_beside_the_published_ones() {
+        let curves =
+            Curves::of(15, &[(NONE, vec![vec![0.1, 0.25]]), (super::super::AENT, vec![vec![0.1, 0.5]])]);
+        assert_eq!(finals(&curves).rows, [["15", "0.25 (published 0.24)", "0.50"]]);
+        let bars = gains(&curves).unwrap();
+        assert_eq!(bars.groups.len(), 1);
+        assert!((bars.groups[0].values[0] - 0.25).abs() < 1e-12 && bars.groups[0].reference.is_none());
+    }
+
+    #[test]
+    fn without_a_spec_that_has_no_term_there_are_no_gains() {
+        assert!(gains(&Curves::of(15, &[(FULL, vec![vec![0.1]])])).is_none());
+    }
 }
