@@ -21,6 +21,7 @@ pub(super) fn conclude(curves: &Curves, settings: &Settings) -> Conclusion {
     charts.extend(gains(curves).map(Chart::Bars));
     charts.push(Chart::Table(finals(curves)));
     charts.push(Chart::Table(take_offs(curves)));
+    charts.extend(gains_on_the_way(curves).map(Chart::Table));
     charts.push(Chart::Table(verdicts(&facts)));
     charts.push(Chart::Lines(closed_form_lines(settings)));
     Conclusion { charts, findings: findings(curves, &facts), notes: notes() }
@@ -111,6 +112,27 @@ fn take_offs(curves: &Curves) -> Table {
         }
     };
     by_optimal(curves, "Step at which the reward first reaches one context in 25", cell)
+}
+
+/// The gains at a quarter, a half and all of the steps: curves that still rise are judged by when one stops.
+fn gains_on_the_way(curves: &Curves) -> Option<Table> {
+    let specs: Vec<&String> = curves.specs.iter().filter(|spec| *spec != NONE).collect();
+    if specs.len() == curves.specs.len() || curves.steps() < 4 {
+        return None;
+    }
+    let stops = [1, 2, 4].map(|part| curves.steps() * part / 4);
+    let row = |n: i64, steps: usize| {
+        let gain = |spec: &String| curves.gain(n, spec, NONE, steps - 1);
+        let cells = specs.iter().map(|spec| gain(spec).map_or("–".to_string(), |gain| signed(&gain, 2)));
+        [n.to_string(), steps.to_string()].into_iter().chain(cells).collect()
+    };
+    let head = ["optimal actions", "after steps"].into_iter().chain(specs.iter().map(|spec| spec.as_str()));
+    Some(Table {
+        title: "Gain over no entropy term on the way".to_string(),
+        head: head.map(str::to_string).collect(),
+        rows: curves.optimal.iter().flat_map(|n| stops.map(|steps| row(*n, steps))).collect(),
+        caption: "Mean over seeds of the paired difference with its 95% interval.".to_string(),
+    })
 }
 
 /// A table with a row for each number of optimal actions and a column for each spec.
@@ -234,6 +256,15 @@ mod tests {
         let bars = gains(&curves).unwrap();
         assert_eq!(bars.groups.len(), 1);
         assert!((bars.groups[0].values[0] - 0.25).abs() < 1e-12 && bars.groups[0].reference.is_none());
+    }
+
+    #[test]
+    fn gains_are_given_on_the_way_too() {
+        let curves =
+            Curves::of(1, &[(NONE, vec![vec![0.1, 0.2, 0.2, 0.2]]), (FULL, vec![vec![0.0, 0.1, 0.2, 0.5]])]);
+        let table = gains_on_the_way(&curves).unwrap();
+        assert_eq!(table.head, ["optimal actions", "after steps", FULL]);
+        assert_eq!(table.rows, [["1", "1", "-0.10"], ["1", "2", "-0.10"], ["1", "4", "+0.30"]]);
     }
 
     #[test]
