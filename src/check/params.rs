@@ -103,6 +103,14 @@ impl<'a> Checker<'a> {
             );
             return;
         }
+        if let Some(first) = self.temperature_set.replace(name.span) {
+            self.report(
+                Diagnostic::error("duplicate-name", name.span, "`temperature` is set twice")
+                    .label(first, "it is set here first")
+                    .help("it holds for the whole file: keep one of them"),
+            );
+            return;
+        }
         let Ok(value_id) = self.expr(value) else { return };
         match value_id {
             Value::Node(id) => match self.builder.as_constant(id) {

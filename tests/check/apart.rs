@@ -42,9 +42,7 @@ fn bytes_that_are_not_utf8_are_shown_with_their_place() {
 
 #[test]
 fn files_that_import_one_another_are_told_the_circle() {
-    let files = Memory::default()
-        .with("a.aent", "import \"b.aent\"\n")
-        .with("b.aent", "import \"a.aent\"\n");
+    let files = Memory::default().with("a.aent", "import \"b.aent\"\n").with("b.aent", "import \"a.aent\"\n");
     let found = check(&Compiler::new().loader(files), "a.aent", &format!("import \"b.aent\"\n{LOSS}"));
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((found[0].id.as_str(), found[0].file.as_str()), ("import-cycle", "b.aent"));
@@ -69,7 +67,9 @@ fn parentheses_nest_to_the_limit_and_no_deeper() {
     assert_eq!(ids(&Compiler::new(), &nested(MAX_NESTING)), [""; 0]);
     assert_eq!(
         only(&Compiler::new(), &nested(MAX_NESTING + 1)),
-        format!("nesting-too-deep: expected at most {MAX_NESTING} parentheses one inside the other, found more")
+        format!(
+            "nesting-too-deep: expected at most {MAX_NESTING} parentheses one inside the other, found more"
+        )
     );
 }
 
@@ -88,9 +88,8 @@ fn functions_call_one_another_forty_eight_deep_and_no_deeper() {
 
 #[test]
 fn sums_are_as_long_as_the_limit_and_no_longer() {
-    let sum = |terms: usize| {
-        format!("let sum = {}\nloss = -token_mean(sum)", vec!["log_prob"; terms].join(" + "))
-    };
+    let sum =
+        |terms: usize| format!("let sum = {}\nloss = -token_mean(sum)", vec!["log_prob"; terms].join(" + "));
     assert_eq!(ids(&Compiler::new(), &sum(MAX_HEIGHT)), [""; 0]);
     assert_eq!(ids(&Compiler::new(), &sum(MAX_HEIGHT + 1)), ["expression-too-large"]);
     assert!(ids(&Compiler::new(), &sum(20_000)).contains(&"expression-too-large".to_owned()));

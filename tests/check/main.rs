@@ -3,6 +3,7 @@
 
 mod apart;
 mod codes;
+mod docs;
 mod suite;
 
 use aent::Compiler;

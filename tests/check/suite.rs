@@ -68,7 +68,12 @@ fn read(markdown: &str) -> Vec<Block> {
             text.push_str(LOSS);
             text.push('\n');
         }
-        blocks.push(Block { section: section.clone(), line: number + 1, text, neighbours: neighbours.clone() });
+        blocks.push(Block {
+            section: section.clone(),
+            line: number + 1,
+            text,
+            neighbours: neighbours.clone(),
+        });
     }
     blocks
 }
@@ -105,7 +110,8 @@ fn expectations(file: &str, text: &str) -> Vec<Found> {
     let mut waiting = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let notes = notes(line);
-        let alone = line.trim_start().starts_with("# error: [") || line.trim_start().starts_with("# warning: [");
+        let alone =
+            line.trim_start().starts_with("# error: [") || line.trim_start().starts_with("# warning: [");
         if alone {
             waiting.extend(notes);
             continue;

@@ -86,8 +86,8 @@ impl Model {
         });
         let blocks = blocks.collect();
         Model {
-            embedding: normal(&[settings.vocabulary, width], 0.1),
-            position: normal(&[positions, width], 0.1),
+            embedding: normal(&[settings.vocabulary, width], 0.5),
+            position: normal(&[positions, width], 0.5),
             output: normal(&[settings.vocabulary, width], 0.02),
             blocks,
             norm: norm(),

@@ -52,7 +52,7 @@ pub(super) fn judge(curves: &Curves, contexts: i64) -> Vec<Fact> {
 }
 
 /// The first step at which a curve has reached the height of one context in 25.
-fn take_off(rewards: &[f64]) -> Option<usize> {
+pub(super) fn take_off(rewards: &[f64]) -> Option<usize> {
     rewards.iter().position(|reward| *reward >= CONTEXT)
 }
 

@@ -60,7 +60,7 @@ impl Settings {
             deviation: 6.0,
             first_rank: [200.0, 50_000.0],
             other_rank: 50_000,
-            samples: 12,
+            samples: 16,
             learning_rate: 0.02,
             steps: 4000,
             seeds: 5,
