@@ -1,7 +1,7 @@
 //! Computes the nodes of a program on the tensors of a part, or of a whole step.
 
 use super::error::{Error, Result};
-use super::prepare::Part;
+use super::part::Part;
 use super::value::{self, Value};
 use crate::plan::Plan;
 use crate::plugin::{EvalError, Frame, Input, StepCounts, TermContext};
