@@ -45,10 +45,11 @@ loss = token_mean(where(uncertain, weighted, 0.5 * policy * weight))
 
 metric clip_fraction = token_mean(policy.clipped)
 metric entropy_p90   = quantile(entropy, 90%)
+metric divergence    = token_mean(distance)
 "#;
 
 fn compile(criterion: &mut Criterion) {
-    assert_eq!(SPEC.lines().count(), 42);
+    assert_eq!(SPEC.lines().count(), 40);
     let mut group = criterion.benchmark_group("compile");
     let (file, _) = aent::syntax::parse(SourceId(0), SPEC);
     group.bench_function("parse", |bencher| {
