@@ -53,7 +53,7 @@ fn compile(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("compile");
     let (file, _) = aent::syntax::parse(SourceId(0), SPEC);
     group.bench_function("parse", |bencher| {
-        bencher.iter(|| aent::syntax::parse(SourceId(0), black_box(SPEC)))
+        bencher.iter(|| aent::syntax::parse(SourceId(0), black_box(SPEC)));
     });
     group.bench_function("print", |bencher| bencher.iter(|| aent::syntax::print(black_box(&file), SPEC)));
     group.bench_function("parse and check", |bencher| bencher.iter(|| aent::compile(black_box(SPEC))));

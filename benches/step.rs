@@ -57,6 +57,17 @@ impl Fields {
         (x * &mask).sum(Kind::Float) / mask.sum(Kind::Float)
     }
 
+    /// The same with a leaf that has no gradient yet, so that no step adds to that of another.
+    fn fresh(&self) -> Self {
+        Self {
+            logits: self.logits.detach().set_requires_grad(true),
+            actions: self.actions.shallow_clone(),
+            mask: self.mask.shallow_clone(),
+            old_log_prob: self.old_log_prob.shallow_clone(),
+            advantages: self.advantages.shallow_clone(),
+        }
+    }
+
     fn batch(&self) -> Batch {
         Batch::new()
             .with("logits", self.logits.shallow_clone())
@@ -102,13 +113,12 @@ fn fields([b, t, v]: [i64; 3], valid: f64) -> Fields {
 
 fn compare(pairing: &Pairing, fields: &Fields, valid: f64, rounds: usize) {
     let session = Session::new(compile(pairing.spec).unwrap_or_else(|failure| panic!("{failure}")));
-    let batch = fields.batch();
-    let ours = || {
-        let output = session.step(&batch).expect("the batch is right");
+    let ours = |fields: &Fields| {
+        let output = session.step(&fields.batch()).expect("the batch is right");
         output.backward().expect("the loss has a gradient");
         output.loss().detach()
     };
-    let theirs = || {
+    let theirs = |fields: &Fields| {
         let loss = (pairing.by_hand)(fields);
         loss.backward();
         loss.detach()
@@ -130,26 +140,25 @@ fn compare(pairing: &Pairing, fields: &Fields, valid: f64, rounds: usize) {
     );
 }
 
-fn check(fields: &Fields, ours: &dyn Fn() -> Tensor, theirs: &dyn Fn() -> Tensor) {
-    let mut logits = fields.logits.shallow_clone();
-    let expected = theirs().double_value(&[]);
-    let gradient = logits.grad().copy();
-    logits.zero_grad();
-    let found = ours().double_value(&[]);
+fn check(fields: &Fields, ours: &dyn Fn(&Fields) -> Tensor, theirs: &dyn Fn(&Fields) -> Tensor) {
+    let run = |step: &dyn Fn(&Fields) -> Tensor| {
+        let fresh = fields.fresh();
+        (step(&fresh).double_value(&[]), fresh.logits.grad())
+    };
+    let (expected, gradient) = run(theirs);
+    let (found, apart) = run(ours);
     assert!((found - expected).abs() <= 1e-5 * expected.abs().max(1.0), "loss: {found} and {expected}");
-    let largest = gradient.abs().max().double_value(&[]);
-    let apart = (logits.grad() - gradient).abs().max().double_value(&[]);
+    let apart = (apart - &gradient).abs_().max().double_value(&[]);
+    let (least, most) = gradient.aminmax(None::<i64>, false);
+    let largest = most.double_value(&[]).max(-least.double_value(&[]));
     assert!(apart <= 1e-5 * largest, "gradient: {apart} apart, of {largest}");
-    logits.zero_grad();
 }
 
-/// Seconds of one step. The gradient is dropped first, so that each step writes a fresh one.
-fn timed(fields: &Fields, step: &dyn Fn() -> Tensor) -> f64 {
-    let mut logits = fields.logits.shallow_clone();
-    logits.zero_grad();
+/// Seconds of one step.
+fn timed(fields: &Fields, step: &dyn Fn(&Fields) -> Tensor) -> f64 {
+    let fresh = fields.fresh();
     let start = Instant::now();
-    let loss = step();
-    let value = loss.double_value(&[]);
+    let value = step(&fresh).double_value(&[]);
     let seconds = start.elapsed().as_secs_f64();
     assert!(value.is_finite());
     seconds

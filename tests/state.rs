@@ -1,5 +1,8 @@
 //! Saved states: bit for bit over long runs, refused where they do not belong, whole after a kill at any moment.
 
+#![expect(clippy::unwrap_used, reason = "what is unwrapped here is under test")]
+#![expect(clippy::float_cmp, reason = "restored numbers are the same bit for bit")]
+
 use aent::{Batch, Compiler, Error, Output, Session, compile};
 use aent_plugin_template as _;
 use std::fs;

@@ -5,7 +5,7 @@ use super::part::Part;
 use super::value::{self, Value};
 use crate::plan::Plan;
 use crate::plugin::{EvalError, Frame, Input, StepCounts, TermContext};
-use crate::program::{NodeId, Op, Program};
+use crate::program::{Node, NodeId, Op, Program};
 use crate::types::{Kind, Shape, Type};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -92,24 +92,7 @@ impl Evaluation<'_> {
                 let b = self.operand(values, *b, node.ty.shape)?;
                 value::binary(*function, &a, &b)?
             }
-            Op::Where(condition, a, b) => {
-                let condition = match self.operand(values, *condition, node.ty.shape)? {
-                    Value::Tensor(condition) => condition,
-                    Value::Number(condition) => {
-                        // The branch left out may be the one that makes the result as large as its type says.
-                        let chosen = if condition == 0.0 { *b } else { *a };
-                        return if self.program.node(chosen).ty.shape == node.ty.shape {
-                            self.operand(values, chosen, node.ty.shape)
-                        } else {
-                            Ok(Value::Tensor(self.full(values, chosen, node.ty)?))
-                        };
-                    }
-                };
-                let a = self.operand(values, *a, node.ty.shape)?;
-                let b = self.operand(values, *b, node.ty.shape)?;
-                let kind = if node.ty.kind == Kind::Bool { TensorKind::Bool } else { like.0 };
-                value::select(&condition, &a, &b, (kind, like.1))?
-            }
+            Op::Where(condition, a, b) => self.select(values, node, [*condition, *a, *b])?,
             Op::Clamp(x, lo, hi) => {
                 let x = self.operand(values, *x, node.ty.shape)?;
                 let lo = self.operand(values, *lo, node.ty.shape)?;
@@ -173,6 +156,25 @@ impl Evaluation<'_> {
                 Value::Tensor(value)
             }
         })
+    }
+
+    fn select(&self, values: &Values, node: &Node, [condition, a, b]: [NodeId; 3]) -> Result<Value> {
+        let shape = node.ty.shape;
+        let condition = match self.operand(values, condition, shape)? {
+            Value::Tensor(condition) => condition,
+            Value::Number(condition) => {
+                // The branch left out may be the one that makes the result as large as its type says.
+                let chosen = if condition == 0.0 { b } else { a };
+                return if self.program.node(chosen).ty.shape == shape {
+                    self.operand(values, chosen, shape)
+                } else {
+                    Ok(Value::Tensor(self.full(values, chosen, node.ty)?))
+                };
+            }
+        };
+        let (a, b) = (self.operand(values, a, shape)?, self.operand(values, b, shape)?);
+        let kind = if node.ty.kind == Kind::Bool { TensorKind::Bool } else { self.part.kind };
+        value::select(&condition, &a, &b, (kind, self.part.device()))
     }
 
     fn like(&self) -> (TensorKind, Device) {

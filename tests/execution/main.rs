@@ -1,5 +1,8 @@
 //! The executor: what it refuses and how it says so, kinds and masks, plugins that misbehave, steps in parts.
 
+#![expect(clippy::unwrap_used, reason = "what is unwrapped here is under test")]
+#![expect(clippy::float_cmp, reason = "zeros, halves and equal computations are exact")]
+
 mod misbehave;
 mod parts;
 mod refused;

@@ -1,6 +1,7 @@
 //! Well-typed programs from a row of numbers: the first choice everywhere is the simplest one, so that a shorter
 //! row is a simpler program.
 
+use crate::vocabulary::{BOOLS, INPUTS, REALS, SHAPES, Shape, TERMS};
 use proptest::prelude::*;
 
 /// Which formulas are written.
@@ -33,55 +34,6 @@ pub(crate) fn program(choices: &[u16], manner: Manner) -> String {
     writer.program();
     writer.statements.join("\n")
 }
-
-/// How many values there are; a value of a smaller shape may stand where a larger one is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Shape {
-    Scalar,
-    Seq,
-    Token,
-}
-
-const SHAPES: [Shape; 3] = [Shape::Scalar, Shape::Seq, Shape::Token];
-
-/// Fields of every batch that the tests make; the last three of each kind are declared by the program.
-const REALS: [(&str, Shape); 12] = [
-    ("log_prob", Shape::Token),
-    ("old_log_prob", Shape::Token),
-    ("ref_log_prob", Shape::Token),
-    ("rollout_log_prob", Shape::Token),
-    ("advantages", Shape::Token),
-    ("values", Shape::Token),
-    ("old_values", Shape::Token),
-    ("returns", Shape::Token),
-    ("rewards", Shape::Seq),
-    ("weight", Shape::Token),
-    ("score", Shape::Seq),
-    ("scale", Shape::Scalar),
-];
-const BOOLS: [(&str, Shape); 4] = [
-    ("response_mask", Shape::Token),
-    ("flag", Shape::Token),
-    ("chosen", Shape::Seq),
-    ("enabled", Shape::Scalar),
-];
-const INPUTS: &str = "input weight: token\ninput score: seq\ninput scale: scalar\n\
-    input flag: token bool\ninput chosen: seq bool\ninput enabled: scalar bool";
-
-const TERMS: [(&str, &[(&str, bool)]); 12] = [
-    ("clip_ppo()", &[("ratio", false), ("clipped", true), ("capped", true)]),
-    ("clip_ppo(low = 10%, high = 0.28, dual = 3)", &[("ratio", false), ("clipped", true), ("capped", true)]),
-    ("clip_ppo(delta = 4, guard = 5)", &[("ratio", false), ("clipped", true)]),
-    ("kl()", &[]),
-    ("kl(estimator = \"k2\")", &[]),
-    ("entropy()", &[]),
-    ("clamped_entropy(drop = 30%)", &[]),
-    ("clamped_entropy(top_k = 3)", &[]),
-    ("clamped_entropy(top_p = 0.9)", &[]),
-    ("clamped_entropy(min_p = 0.05)", &[]),
-    ("clip_value(clip = 0.3)", &[("clipped", true)]),
-    ("template::tail_mass(k = 2)", &[]),
-];
 
 struct Writer<'a> {
     choices: &'a [u16],

@@ -1,8 +1,11 @@
 //! Properties of generated programs: what checks also prints, saves, runs, and can be cut into micro-batches.
 
+#![expect(clippy::unwrap_used, reason = "what is unwrapped here is under test")]
+
 mod generate;
 mod hostile;
 mod run;
+mod vocabulary;
 
 use aent::plan::FirstPass;
 use aent::program::Program;
@@ -142,8 +145,12 @@ fn micro_batches_observe_what_the_whole_step_observes() {
 fn stepped(session: &Session, parts: &[(usize, Case)]) -> aent::Output {
     let leaves: Vec<_> = parts.iter().map(|(_, part)| leaves(part)).collect();
     let mut step = session.accumulate();
-    leaves.iter().for_each(|part| step.measure(&part.batch).unwrap());
-    leaves.iter().for_each(|part| step.step(&part.batch).unwrap().backward().unwrap());
+    for part in &leaves {
+        step.measure(&part.batch).unwrap();
+    }
+    for part in &leaves {
+        step.step(&part.batch).unwrap().backward().unwrap();
+    }
     step.finish().unwrap()
 }
 
