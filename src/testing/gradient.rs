@@ -18,8 +18,7 @@ const KINK: f64 = 1e-3;
 /// What differs, in words.
 pub fn gradient_matches_differences(session: &Session, case: &Case) -> Result<(), String> {
     let at = Outcome::of(session, case, Kind::Double).map_err(|error| error.to_string())?;
-    let loss =
-        |case: &Case| Outcome::loss_of(session, case, Kind::Double).map_err(|error| error.to_string());
+    let loss = |case: &Case| Outcome::loss_of(session, case, Kind::Double).map_err(|error| error.to_string());
     for (index, &gradient) in at.logits_gradient.iter().enumerate() {
         let counts = case.mask[index / case.vocabulary];
         let moved = |by: f64| {

@@ -36,11 +36,19 @@ pub fn find(id: &str) -> Option<&'static Code> {
 /// All ids, sorted.
 pub const CODES: &[Code] = &[
     Code { id: "ambiguous-name", is_lint: false, explanation: include_str!("ambiguous-name.md") },
-    Code { id: "argument-not-constant", is_lint: false, explanation: include_str!("argument-not-constant.md") },
+    Code {
+        id: "argument-not-constant",
+        is_lint: false,
+        explanation: include_str!("argument-not-constant.md"),
+    },
     Code { id: "argument-type", is_lint: false, explanation: include_str!("argument-type.md") },
     Code { id: "argument-value", is_lint: false, explanation: include_str!("argument-value.md") },
     Code { id: "chained-comparison", is_lint: false, explanation: include_str!("chained-comparison.md") },
-    Code { id: "controller-in-expression", is_lint: false, explanation: include_str!("controller-in-expression.md") },
+    Code {
+        id: "controller-in-expression",
+        is_lint: false,
+        explanation: include_str!("controller-in-expression.md"),
+    },
     Code { id: "division-by-zero", is_lint: false, explanation: include_str!("division-by-zero.md") },
     Code { id: "duplicate-argument", is_lint: false, explanation: include_str!("duplicate-argument.md") },
     Code { id: "duplicate-loss", is_lint: false, explanation: include_str!("duplicate-loss.md") },
@@ -49,7 +57,11 @@ pub const CODES: &[Code] = &[
     Code { id: "entropy-sign", is_lint: true, explanation: include_str!("entropy-sign.md") },
     Code { id: "expression-too-large", is_lint: false, explanation: include_str!("expression-too-large.md") },
     Code { id: "file-too-large", is_lint: false, explanation: include_str!("file-too-large.md") },
-    Code { id: "gradient-misses-policy", is_lint: true, explanation: include_str!("gradient-misses-policy.md") },
+    Code {
+        id: "gradient-misses-policy",
+        is_lint: true,
+        explanation: include_str!("gradient-misses-policy.md"),
+    },
     Code { id: "import-cycle", is_lint: false, explanation: include_str!("import-cycle.md") },
     Code { id: "invalid-name", is_lint: false, explanation: include_str!("invalid-name.md") },
     Code { id: "invalid-number", is_lint: false, explanation: include_str!("invalid-number.md") },
@@ -67,7 +79,11 @@ pub const CODES: &[Code] = &[
     Code { id: "not-utf8", is_lint: false, explanation: include_str!("not-utf8.md") },
     Code { id: "outside-domain", is_lint: false, explanation: include_str!("outside-domain.md") },
     Code { id: "param-out-of-range", is_lint: false, explanation: include_str!("param-out-of-range.md") },
-    Code { id: "positional-after-named", is_lint: false, explanation: include_str!("positional-after-named.md") },
+    Code {
+        id: "positional-after-named",
+        is_lint: false,
+        explanation: include_str!("positional-after-named.md"),
+    },
     Code { id: "program-too-large", is_lint: false, explanation: include_str!("program-too-large.md") },
     Code { id: "recursive-fn", is_lint: false, explanation: include_str!("recursive-fn.md") },
     Code { id: "reduced-scalar", is_lint: true, explanation: include_str!("reduced-scalar.md") },
@@ -100,5 +116,9 @@ pub const CODES: &[Code] = &[
     Code { id: "unused-input", is_lint: true, explanation: include_str!("unused-input.md") },
     Code { id: "unused-let", is_lint: true, explanation: include_str!("unused-let.md") },
     Code { id: "unused-param", is_lint: true, explanation: include_str!("unused-param.md") },
-    Code { id: "used-before-definition", is_lint: false, explanation: include_str!("used-before-definition.md") },
+    Code {
+        id: "used-before-definition",
+        is_lint: false,
+        explanation: include_str!("used-before-definition.md"),
+    },
 ];
