@@ -12,8 +12,8 @@ const SPEC: &str = "
     controller beta = band(
         signal = token_mean(clamped),
         target = 2 .. 3,
-        step   = 1e-2,
-        bounds = 0 .. 0.1,
+        step   = 0.02,
+        bounds = 0 .. 1,
         init   = 0,
     )
 
@@ -23,21 +23,23 @@ const SPEC: &str = "
     metric clip_fraction = token_mean(policy.clipped)
 ";
 
+/// B, T and V.
 const SHAPE: [i64; 3] = [8, 16, 50];
-const LEARNING_RATE: f64 = 20.0;
+const LEARNING_RATE: f64 = 3.0;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut session = Session::new(compile(SPEC)?);
 
-    // A policy that is nothing but its logits, and a batch that it sampled: one token is right.
+    // The smallest policy there is: the same logits at every position. Token 7 is right.
     tch::manual_seed(0);
-    let mut logits = Tensor::randn(SHAPE, (Kind::Float, Device::Cpu)).set_requires_grad(true);
-    for step in 0..10 {
+    let mut policy = Tensor::zeros([SHAPE[2]], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+    for step in 0..120 {
+        let logits = policy.expand(SHAPE, false);
         let probabilities = logits.detach().softmax(-1, Kind::Float);
         let actions = probabilities.view([-1, SHAPE[2]]).multinomial(1, false).view([SHAPE[0], SHAPE[1]]);
         let old_log_prob = probabilities.log().gather(-1, &actions.unsqueeze(-1), false).squeeze_dim(-1);
         let batch = Batch::new()
-            .with("logits", logits.shallow_clone())
+            .with("logits", logits)
             .with("actions", actions.shallow_clone())
             .with("response_mask", actions.ones_like())
             .with("old_log_prob", old_log_prob)
@@ -46,18 +48,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let output = session.step(&batch)?;
         output.backward()?;
         no_grad(|| {
-            logits -= logits.grad() * LEARNING_RATE;
-            logits.zero_grad();
+            policy -= policy.grad() * LEARNING_RATE;
+            policy.zero_grad();
         });
         session.observe(&output)?;
 
-        let (metrics, coefficients) = (output.metrics()?, session.coefficients());
-        println!(
-            "step {step}: loss {:.4}, entropy {:.3}, next beta {:.4}",
-            output.loss().double_value(&[]),
-            metrics["entropy"],
-            coefficients["beta"]
-        );
+        if step % 10 == 0 {
+            let loss = output.loss().double_value(&[]);
+            let (entropy, beta) = (output.metrics()?["entropy"], session.coefficients()["beta"]);
+            println!("step {step:3}: loss {loss:7.4}, entropy {entropy:.3}, next beta {beta:.4}");
+        }
     }
     Ok(())
 }

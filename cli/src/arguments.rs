@@ -1,5 +1,7 @@
 //! The command line.
 
+use crate::commands::eval::device::Wanted;
+use aent_train::tasks::NAMES;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -28,6 +30,10 @@ pub(crate) enum Command {
     Explain(Explain),
     /// List the terms, reductions and controllers that a file can use, or describe one
     Terms(Terms),
+    /// Run one step of a file on a batch and print its numbers as JSON
+    Eval(Eval),
+    /// Train a small policy with several files side by side, and write a report
+    Train(Train),
 }
 
 /// `aent check`
@@ -92,6 +98,153 @@ pub(crate) struct Terms {
     pub(crate) markdown: bool,
 }
 
+/// `aent eval`
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    /// The file; `-` is standard input
+    pub(crate) file: PathBuf,
+    /// The batch: a safetensors file with the fields that the file needs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) batch: PathBuf,
+    /// Write the loss, its gradients and every `let` to a safetensors file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Set a `param` of the file
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, f64)>,
+    /// Begin with saved controllers
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    /// Save the controllers after the step
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_state: Option<PathBuf>,
+    /// Where to compute: `cpu`, `cuda` or `cuda:N`
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: Wanted,
+    /// Convert the floating-point fields of the batch first
+    #[arg(long, value_enum)]
+    pub(crate) dtype: Option<Dtype>,
+    /// How to compute row statistics
+    #[arg(long, value_enum, default_value_t = KernelsName::Auto)]
+    pub(crate) kernels: KernelsName,
+    /// Cut the batch into N nearly equal parts along B; the result is that of the whole
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) microbatches: Option<usize>,
+    /// After one step to warm up, run N more and print the median seconds and the peak memory
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) repeat: Option<usize>,
+}
+
+/// Kinds of floating-point numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dtype {
+    /// 32 bits.
+    F32,
+    /// 64 bits.
+    F64,
+    /// 16 bits with the exponent of 32.
+    Bf16,
+}
+
+impl From<Dtype> for tch::Kind {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => tch::Kind::Float,
+            Dtype::F64 => tch::Kind::Double,
+            Dtype::Bf16 => tch::Kind::BFloat16,
+        }
+    }
+}
+
+/// Implementations of row statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KernelsName {
+    /// The fastest for the device and the kind of the logits
+    Auto,
+    /// Plain torch operations
+    Reference,
+}
+
+impl From<KernelsName> for aent::Kernels {
+    fn from(name: KernelsName) -> Self {
+        match name {
+            KernelsName::Auto => aent::Kernels::Auto,
+            KernelsName::Reference => aent::Kernels::Reference,
+        }
+    }
+}
+
+/// `aent train`
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// The files; each file's stem names its runs
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What to train on
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
+    pub(crate) task: String,
+    /// A group of the task's settings
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Option<String>,
+    /// The seeds, as in `0,1,2` or `0..2`, both ends included; the task's own when left out
+    #[arg(long, value_name = "SEEDS")]
+    pub(crate) seeds: Option<Seeds>,
+    /// Steps of each run; the task's own number when left out
+    #[arg(long, value_name = "N")]
+    pub(crate) steps: Option<u64>,
+    /// The run's folder, `runs/TASK` when left out. A run that it holds already is continued
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+    /// Where to compute: `cpu`, `cuda` or `cuda:N`
+    #[arg(long, default_value = "cpu")]
+    pub(crate) device: Wanted,
+    /// Set a `param` of the files
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, f64)>,
+    /// Set one of the task's settings, by its name in the report
+    #[arg(long, value_name = "NAME=VALUE", value_parser = task_setting)]
+    pub(crate) task_set: Vec<(String, String)>,
+    /// How many runs are trained at a time, one a core when left out; no number depends on it
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) jobs: Option<usize>,
+    /// Show no progress
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// The seeds of a training run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seeds(pub(crate) Vec<u64>);
+
+impl std::str::FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse = || format!("expected seeds such as `0,1,2` or `0..2`, found `{text}`");
+        let number = |text: &str| text.trim().parse::<u64>().map_err(|_| refuse());
+        let seeds: Vec<u64> = match text.split_once("..") {
+            Some((first, last)) => (number(first)?..=number(last)?).take(MOST_SEEDS + 1).collect(),
+            None => text.split(',').map(number).collect::<Result<_, _>>()?,
+        };
+        if seeds.is_empty() || seeds.len() > MOST_SEEDS {
+            return Err(refuse());
+        }
+        Ok(Seeds(seeds))
+    }
+}
+
+/// More seeds than this are a slip.
+const MOST_SEEDS: usize = 10_000;
+
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&number| number > 0).ok_or_else(|| "expected a number of at least 1".to_owned())
+}
+
+fn task_setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
 /// Reads `NAME=VALUE`; a value may be a percentage, as in a file.
 fn setting(text: &str) -> Result<(String, f64), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
@@ -109,6 +262,15 @@ mod tests {
     #[test]
     fn the_command_line_has_no_contradictions() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn seeds_are_lists_or_ranges() {
+        assert_eq!("0,2,5".parse(), Ok(Seeds(vec![0, 2, 5])));
+        assert_eq!("1..3".parse(), Ok(Seeds(vec![1, 2, 3])));
+        assert!("3..1".parse::<Seeds>().is_err());
+        assert!("0..99999999".parse::<Seeds>().is_err());
+        assert!("all".parse::<Seeds>().is_err());
     }
 
     #[test]

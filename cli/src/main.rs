@@ -29,6 +29,8 @@ fn main() -> ExitCode {
         Command::Fmt(arguments) => commands::fmt::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Terms(arguments) => commands::terms::run(&arguments),
+        Command::Eval(arguments) => commands::eval::run(&arguments),
+        Command::Train(arguments) => commands::train::run(&arguments),
     };
     match outcome {
         Ok(Status::Done) => ExitCode::SUCCESS,

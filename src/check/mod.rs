@@ -81,6 +81,8 @@ struct Checker<'a> {
     /// Places already blamed inside functions, so that many calls do not repeat one error.
     blamed: HashSet<(Span, &'static str)>,
     temperature: f64,
+    /// Where the temperature was set.
+    temperature_set: Option<Span>,
     params: Vec<Param>,
     inputs: Vec<InputDecl>,
     controllers: Vec<ControllerDecl>,
@@ -101,6 +103,7 @@ impl<'a> Checker<'a> {
             diagnostics: Diagnostics::default(),
             blamed: HashSet::new(),
             temperature: 1.0,
+            temperature_set: None,
             params: Vec::new(),
             inputs: Vec::new(),
             controllers: Vec::new(),

@@ -53,8 +53,12 @@ impl<'a> Checker<'a> {
             );
         }
         let value = given.unwrap_or(default);
-        let node = self.builder.constant(value, name.span);
-        self.define(name, "param", Meaning::Value(Value::Node(node)));
+        // A value out of its range would be out of the range of what it is given to, too.
+        let meaning = match interval {
+            Some(interval) if !interval.contains(value) => Meaning::Poisoned,
+            _ => Meaning::Value(Value::Node(self.builder.constant(value, name.span))),
+        };
+        self.define(name, "param", meaning);
         if source != SourceId(0)
             && let Some(binding) = self.scope.names.get_mut(name.node.as_str())
         {
@@ -96,6 +100,14 @@ impl<'a> Checker<'a> {
                     format!("there is no setting `{}`", name.node),
                 )
                 .help("the one setting is `temperature`"),
+            );
+            return;
+        }
+        if let Some(first) = self.temperature_set.replace(name.span) {
+            self.report(
+                Diagnostic::error("duplicate-name", name.span, "`temperature` is set twice")
+                    .label(first, "it is set here first")
+                    .help("it holds for the whole file: keep one of them"),
             );
             return;
         }

@@ -26,7 +26,7 @@ crate::controller! {
     /// Source: AEnt, arXiv 2509.03493; AReaL's recipe `AEnt` (`coeff_lr`, `entropy_low`, `entropy_high`,
     /// `coeff_box_low`, `coeff_box_high`, `warmup_steps`).
     "band" => Band,
-    example = "band(signal = token_mean(entropy()), target = 0.05 .. 0.23, step = 1e-3, bounds = 1e-5 .. 3e-3, init = 2e-4)"
+    example = "band(signal = token_mean(entropy()), target = 0.05 .. 0.23, bounds = 1e-5 .. 3e-3, init = 2e-4)"
 }
 
 #[derive(Debug, Serialize, Deserialize)]

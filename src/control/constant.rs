@@ -13,8 +13,8 @@ crate::controller! {
     ///
     /// Errors: a `value` that is not finite.
     ///
-    /// Source: the fixed coefficients of verl (`entropy_coeff`, `kl_loss_coef`) and TRL (`beta`, `entropy_coef`); verl
-    /// `FixedKLController`.
+    /// Source: the fixed coefficients of verl (`entropy_coeff`, `kl_loss_coef`, `FixedKLController`) and TRL (`beta`,
+    /// `entropy_coef`).
     "constant" => Constant, example = "constant(value = 1e-3)"
 }
 

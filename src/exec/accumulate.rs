@@ -4,7 +4,7 @@ use super::batch::Batch;
 use super::error::{Error, Result};
 use super::evaluate::frame;
 use super::output::{Output, backward};
-use super::prepare::{Depth, Part};
+use super::part::{Depth, Part};
 use super::session::Session;
 use super::whole::Tally;
 use crate::plan::FirstPass;

@@ -1,7 +1,7 @@
 //! Computes the nodes of a program on the tensors of a part, or of a whole step.
 
 use super::error::{Error, Result};
-use super::prepare::Part;
+use super::part::Part;
 use super::value::{self, Value};
 use crate::plan::Plan;
 use crate::plugin::{EvalError, Frame, Input, StepCounts, TermContext};
@@ -93,7 +93,18 @@ impl Evaluation<'_> {
                 value::binary(*function, &a, &b)?
             }
             Op::Where(condition, a, b) => {
-                let condition = self.operand(values, *condition, node.ty.shape)?;
+                let condition = match self.operand(values, *condition, node.ty.shape)? {
+                    Value::Tensor(condition) => condition,
+                    Value::Number(condition) => {
+                        // The branch left out may be the one that makes the result as large as its type says.
+                        let chosen = if condition == 0.0 { *b } else { *a };
+                        return if self.program.node(chosen).ty.shape == node.ty.shape {
+                            self.operand(values, chosen, node.ty.shape)
+                        } else {
+                            Ok(Value::Tensor(self.full(values, chosen, node.ty)?))
+                        };
+                    }
+                };
                 let a = self.operand(values, *a, node.ty.shape)?;
                 let b = self.operand(values, *b, node.ty.shape)?;
                 let kind = if node.ty.kind == Kind::Bool { TensorKind::Bool } else { like.0 };
@@ -130,18 +141,20 @@ impl Evaluation<'_> {
                     frame: self.frame,
                 };
                 let value = guarded(&term.name, &term.owner, || term.value.eval(&ctx))?;
-                self.check_result(&term.name, &term.owner, &value.value, signature.result)?;
+                self.check_result(&term.name, &term.owner, "a result", &value.value, signature.result)?;
                 for (name, extra) in value.extras {
                     extras.insert((index, name.to_owned()), extra);
                 }
                 Value::Tensor(value.value)
             }
             Op::Extra { term, name } => {
-                let extra = extras.get(&(term.index(), name.clone())).ok_or_else(|| {
-                    let Op::Term { object, .. } = self.program.node(*term).op else { unreachable!() };
-                    let term = &self.program.terms[object];
+                let extra = extras.get(&(term.index(), name.clone()));
+                let Op::Term { object, .. } = self.program.node(*term).op else { unreachable!() };
+                let term = &self.program.terms[object];
+                let extra = extra.ok_or_else(|| {
                     object_error(&term.name, &term.owner, format!("declares `{name}` and did not give it"))
                 })?;
+                self.check_result(&term.name, &term.owner, &format!("`{name}`"), extra, node.ty)?;
                 Value::Tensor(extra.shallow_clone())
             }
             Op::Reduce { object, operand, inputs } => {
@@ -156,7 +169,7 @@ impl Evaluation<'_> {
                 let zero = x.f_new_zeros([0i64; 0], (x.kind(), x.device()))?;
                 let x = x.f_where_self(self.counted(signature.from.shape), &zero)?;
                 let value = guarded(&reduction.name, &reduction.owner, || reduction.value.reduce(&x, &ctx))?;
-                self.check_result(&reduction.name, &reduction.owner, &value, signature.to)?;
+                self.check_result(&reduction.name, &reduction.owner, "a result", &value, signature.to)?;
                 Value::Tensor(value)
             }
         })
@@ -244,7 +257,7 @@ impl Evaluation<'_> {
             .collect()
     }
 
-    fn check_result(&self, name: &str, owner: &str, value: &Tensor, ty: Type) -> Result<()> {
+    fn check_result(&self, name: &str, owner: &str, what: &str, value: &Tensor, ty: Type) -> Result<()> {
         let (sequences, width) = self.part.size();
         let wanted = match ty.shape {
             Shape::Token => vec![sequences, width],
@@ -252,10 +265,21 @@ impl Evaluation<'_> {
             Shape::Scalar => vec![],
         };
         let found = value.size();
-        if found == wanted {
-            return Ok(());
+        if found != wanted {
+            let message = format!("expected {what} of shape {wanted:?}, found {found:?}");
+            return Err(object_error(name, owner, message));
         }
-        Err(object_error(name, owner, format!("expected a result of shape {wanted:?}, found {found:?}")))
+        let kind = value.kind();
+        let message = match ty.kind {
+            Kind::Bool if kind != TensorKind::Bool => {
+                format!("expected {what} of truth values, found {kind:?}")
+            }
+            Kind::Real if !matches!(kind, TensorKind::Float | TensorKind::Double) => {
+                format!("expected {what} of numbers in f32 or f64, found {kind:?}")
+            }
+            _ => return Ok(()),
+        };
+        Err(object_error(name, owner, message))
     }
 }
 

@@ -5,7 +5,7 @@ mod batch;
 mod error;
 mod evaluate;
 mod output;
-mod prepare;
+mod part;
 mod session;
 mod state;
 mod value;

@@ -5,7 +5,7 @@ use super::batch::Batch;
 use super::error::Result;
 use super::evaluate::{Evaluation, Values, frame};
 use super::output::Output;
-use super::prepare::{Depth, Part, Reading};
+use super::part::{Depth, Part, Reading};
 use super::whole::Tally;
 use crate::kernels::Kernels;
 use crate::plan::Plan;

@@ -37,12 +37,7 @@ impl Session {
 
     /// Takes up a saved state; one of another program is refused with what differs.
     pub fn restore(&mut self, state: SessionState) -> Result<()> {
-        if state.format != FORMAT {
-            let found = state.format;
-            return Err(Error::State(format!(
-                "expected a saved state of format {FORMAT}, found format {found}"
-            )));
-        }
+        check_format(state.format)?;
         let differences = differences(&self.program.identity(), &state.program);
         if !differences.is_empty() {
             return Err(Error::State(format!(
@@ -82,10 +77,25 @@ impl Session {
         let name = path.display();
         let text = std::fs::read_to_string(path)
             .map_err(|error| Error::State(format!("cannot read the state `{name}`: {error}")))?;
-        let state = serde_json::from_str(&text)
-            .map_err(|error| Error::State(format!("`{name}` is not a saved state: {error}")))?;
-        self.restore(state)
+        let fail = |error| Error::State(format!("`{name}` is not a saved state: {error}"));
+        // Another format may hold anything, so its number is read alone first.
+        let Version { format } = serde_json::from_str(&text).map_err(fail)?;
+        check_format(format)?;
+        self.restore(serde_json::from_str(&text).map_err(fail)?)
     }
+}
+
+/// The one field that every format has.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+fn check_format(found: u32) -> Result<()> {
+    if found == FORMAT {
+        return Ok(());
+    }
+    Err(Error::State(format!("expected a saved state of format {FORMAT}, found format {found}")))
 }
 
 /// What differs between two programs, the most telling first.
@@ -107,6 +117,8 @@ fn differences(here: &[(String, String)], saved: &[(String, String)]) -> Vec<Str
             result.push(format!("{key} (`{text}` in the saved state) is not here"));
         }
     }
+    // What the author wrote by name says more than the values that follow from it.
+    result.sort_by_key(|difference| !difference.starts_with('`'));
     let more = result.len().saturating_sub(SHOWN);
     result.truncate(SHOWN);
     if more > 0 {

@@ -112,13 +112,7 @@ fn number_tensor(function: BinaryFn, a: f64, b: &Tensor) -> Result<Tensor> {
     tensor_number(mirrored, b, a)
 }
 
-pub(super) fn select(condition: &Value, a: &Value, b: &Value, like: (Kind, tch::Device)) -> Result<Value> {
-    let condition = match condition {
-        Value::Number(condition) => {
-            return Ok(if *condition == 0.0 { b.shallow_clone() } else { a.shallow_clone() });
-        }
-        Value::Tensor(condition) => condition,
-    };
+pub(super) fn select(condition: &Tensor, a: &Value, b: &Value, like: (Kind, tch::Device)) -> Result<Value> {
     Ok(Value::Tensor(match (a, b) {
         (Value::Tensor(a), Value::Tensor(b)) => a.f_where_self(condition, b)?,
         _ => a.to_tensor(like)?.f_where_self(condition, &b.to_tensor(like)?)?,

@@ -1,7 +1,7 @@
 //! The parts of a step put together again.
 
 use super::error::Result;
-use super::prepare::Part;
+use super::part::Part;
 use crate::plugin::StepCounts;
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};

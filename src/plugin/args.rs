@@ -158,7 +158,10 @@ fn explain(callee: &str, text: &str, touched: Option<usize>, args: &[ArgNode]) -
             "string or map" | "a string" | "str" => "a string",
             other => other,
         };
-        let found = found.replace("floating point ", "number ").replace("integer ", "number ");
+        let found = match found {
+            "sequence" => "a range".to_owned(),
+            other => other.replace("floating point ", "number ").replace("integer ", "number "),
+        };
         Message::new("argument-type", format!("expected {expected} for `{name}`, found {found}"))
     } else if let Some(rest) = text.strip_prefix("unknown variant ") {
         let (found, expected) = rest.split_once(", expected ").unwrap_or((rest, "another value"));

@@ -10,7 +10,8 @@ use crate::span::Span;
 use crate::types::{Kind, Type, Unit};
 use std::collections::HashMap;
 
-/// A program under construction.
+/// A program under construction. Constants are finite, so that a program can be saved as JSON: what overflows is
+/// left to the step.
 #[derive(Debug, Default)]
 pub struct Builder {
     pub(crate) nodes: Vec<Node>,
@@ -85,7 +86,7 @@ impl Builder {
     pub fn unary(&mut self, op: UnaryFn, x: NodeId, span: Span) -> NodeId {
         let node = self.node(x);
         match (&node.op, op) {
-            (Op::Constant(value), _) => {
+            (Op::Constant(value), _) if op.apply(*value).is_finite() => {
                 let value = op.apply(*value);
                 return self.constant(value, span);
             }
@@ -105,7 +106,9 @@ impl Builder {
     /// A function of two values, broadcast to the larger shape.
     pub fn binary(&mut self, op: BinaryFn, a: NodeId, b: NodeId, span: Span) -> NodeId {
         let (left, right) = (self.node(a), self.node(b));
-        if let (Op::Constant(a), Op::Constant(b)) = (&left.op, &right.op) {
+        if let (Op::Constant(a), Op::Constant(b)) = (&left.op, &right.op)
+            && op.apply(*a, *b).is_finite()
+        {
             let value = op.apply(*a, *b);
             return if op.is_bool() { self.boolean(value != 0.0, span) } else { self.constant(value, span) };
         }

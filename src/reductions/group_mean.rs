@@ -10,7 +10,8 @@ crate::reduction! {
     ///
     ///     group_mean(x)_i = (1 / |G(i)|) Σ_{j ∈ G(i)} x_j
     ///
-    /// Inputs: `group`, seq of whole numbers, in any order. A sequence without a valid token counts nowhere and has 0.
+    /// Inputs: `group`, seq of whole numbers, in any order. A sequence without a valid token counts nowhere and
+    /// has 0.
     ///
     /// Gradient: `1 / |G(i)|` at every `j ∈ G(i)`. In gradient accumulation it needs the whole step at once, since
     /// a group may be cut.

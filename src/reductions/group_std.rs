@@ -10,11 +10,12 @@ crate::reduction! {
     ///
     ///     group_std(x)_i = sqrt(Σ_{j ∈ G(i)} (x_j - group_mean(x)_i)² / (|G(i)| - 1))
     ///
-    /// Inputs: `group`, seq of whole numbers, in any order. A sequence without a valid token counts nowhere and has 0.
+    /// Inputs: `group`, seq of whole numbers, in any order. A sequence without a valid token counts nowhere and
+    /// has 0.
     ///
     /// A group of one sample has 0, as has one of equal samples: add a small number before dividing, as in
-    /// `(rewards - group_mean(rewards)) / (group_std(rewards) + 1e-6)`. verl sets mean 0 and deviation 1 for a group of one,
-    /// so that its advantage is the bare reward; here it is 0.
+    /// `(rewards - group_mean(rewards)) / (group_std(rewards) + 1e-6)`. verl sets mean 0 and deviation 1 for a group
+    /// of one, so that its advantage is the bare reward; here it is 0.
     ///
     /// Gradient: `(x_j - mean) / ((|G| - 1) std)` at every `j ∈ G(i)`, and 0 where the deviation is 0. In gradient
     /// accumulation it needs the whole step at once.

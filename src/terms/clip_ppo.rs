@@ -18,7 +18,8 @@ crate::term! {
     /// last two are constants for the gradient.
     ///
     /// - `low = 0.2`, in `0 .. 1`, and `high = 0.2`, at least 0: the clip range of the ratio. DAPO uses `high = 0.28`
-    /// - `dual`, above 1, off by default: bounds the loss of a token with a negative advantage (verl has it always on, at 3)
+    /// - `dual`, above 1, off by default: bounds the loss of a token with a negative advantage (in verl it is always
+    ///   on, at 3)
     /// - `delta`, above 1, off by default: bounds the ratio of the unclipped branch, for either sign
     /// - `guard = 20`, positive: bounds the log-ratio before `exp`, as verl and OpenRLHF do
     ///

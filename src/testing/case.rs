@@ -102,6 +102,21 @@ impl Case {
         }
     }
 
+    /// The same without the last columns that no sequence uses.
+    #[must_use]
+    pub fn trimmed(&self) -> Case {
+        let used = |column: usize| (0..self.sequences).any(|row| self.mask[row * self.width + column]);
+        let width = (0..self.width).rev().find(|column| used(*column)).map_or(1, |column| column + 1);
+        Case {
+            width,
+            logits: columns(&self.logits, self.width * self.vocabulary, width * self.vocabulary),
+            actions: columns(&self.actions, self.width, width),
+            mask: columns(&self.mask, self.width, width),
+            tokens: self.tokens.iter().map(|(name, x)| (*name, columns(x, self.width, width))).collect(),
+            ..self.clone()
+        }
+    }
+
     /// The same where every number that does not count is NaN, infinite, huge, or no token id.
     #[must_use]
     pub fn poisoned(&self) -> Case {
@@ -138,6 +153,11 @@ impl Case {
         case.logits = round(&self.logits);
         case
     }
+}
+
+/// The first `kept` of every `width` elements.
+fn columns<T: Clone>(x: &[T], width: usize, kept: usize) -> Vec<T> {
+    x.chunks(width).flat_map(|row| row[..kept].to_vec()).collect()
 }
 
 /// The numbers of a tensor, in order.

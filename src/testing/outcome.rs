@@ -21,10 +21,21 @@ pub struct Outcome {
 impl Outcome {
     /// One step on a whole batch on the CPU, with logits of the given kind.
     pub fn of(session: &Session, case: &Case, kind: Kind) -> Result<Self, Error> {
-        let leaves = case.leaves(kind, Device::Cpu);
+        Self::on(Device::Cpu, session, case, kind)
+    }
+
+    /// One step on a whole batch on a device, with logits of the given kind.
+    pub fn on(device: Device, session: &Session, case: &Case, kind: Kind) -> Result<Self, Error> {
+        let leaves = case.leaves(kind, device);
         let output = session.step(&leaves.batch)?;
         output.backward()?;
-        Ok(Self::gathered(output.loss().double_value(&[]), output.metrics()?, output.signals()?, &[leaves]))
+        Ok(Self::gathered(
+            output.loss().double_value(&[]),
+            output.metrics()?,
+            output.signals()?,
+            &[leaves],
+            case.width,
+        ))
     }
 
     /// The loss alone.
@@ -32,12 +43,14 @@ impl Outcome {
         Ok(session.step(&case.leaves(kind, Device::Cpu).batch)?.loss().double_value(&[]))
     }
 
-    /// One step on a batch that is cut into parts before the given sequences.
+    /// One step on a batch that is cut into parts before the given sequences, each no longer than it has to be.
     pub fn of_parts(session: &Session, case: &Case, cuts: &[usize], kind: Kind) -> Result<Self, Error> {
         let ends = cuts.iter().copied().chain([case.sequences]);
         let starts = std::iter::once(0).chain(cuts.iter().copied());
-        let parts: Vec<Leaves> =
-            starts.zip(ends).map(|(start, end)| case.part(start..end).leaves(kind, Device::Cpu)).collect();
+        let parts: Vec<Leaves> = starts
+            .zip(ends)
+            .map(|(start, end)| case.part(start..end).trimmed().leaves(kind, Device::Cpu))
+            .collect();
         let mut step = session.accumulate();
         for part in &parts {
             step.measure(&part.batch)?;
@@ -46,7 +59,13 @@ impl Outcome {
             step.step(&part.batch)?.backward()?;
         }
         let output = step.finish()?;
-        Ok(Self::gathered(output.loss().double_value(&[]), output.metrics()?, output.signals()?, &parts))
+        Ok(Self::gathered(
+            output.loss().double_value(&[]),
+            output.metrics()?,
+            output.signals()?,
+            &parts,
+            case.width,
+        ))
     }
 
     /// The largest difference of any number from that of another outcome, relative to the larger of 1 and the
@@ -73,11 +92,16 @@ impl Outcome {
         metrics: BTreeMap<String, f64>,
         signals: BTreeMap<String, f64>,
         parts: &[Leaves],
+        width: usize,
     ) -> Self {
         let signals = signals.into_iter().map(|(name, value)| (format!("signal {name}"), value));
         let gradient = |leaf: &tch::Tensor| {
             let gradient = leaf.grad();
-            if gradient.defined() { numbers(&gradient) } else { vec![0.0; leaf.numel()] }
+            let found = if gradient.defined() { numbers(&gradient) } else { vec![0.0; leaf.numel()] };
+            let per_token = leaf.size().get(2).map_or(1, |vocabulary| *vocabulary as usize);
+            let row = leaf.size()[1] as usize * per_token;
+            let padded = |row: &[f64]| [row, &vec![0.0; width * per_token - row.len()]].concat();
+            found.chunks(row).flat_map(padded).collect::<Vec<f64>>()
         };
         Self {
             loss,
@@ -95,6 +119,7 @@ pub fn distance(a: &[f64], b: &[f64]) -> f64 {
         return f64::INFINITY;
     }
     let scale = b.iter().filter(|x| x.is_finite()).fold(1.0, |scale: f64, x| scale.max(x.abs()));
+    #[expect(clippy::float_cmp, reason = "equal infinities have no difference")]
     let gap = |(a, b): (&f64, &f64)| {
         let same = a == b || (a.is_nan() && b.is_nan());
         let gap = if same { 0.0 } else { (a - b).abs() };
@@ -109,9 +134,9 @@ mod tests {
 
     #[test]
     fn nan_is_far_from_every_number() {
-        assert_eq!(distance(&[f64::NAN], &[1.0]), f64::INFINITY);
-        assert_eq!(distance(&[1.0], &[f64::NAN]), f64::INFINITY);
-        assert_eq!(distance(&[1.0, 2.0], &[1.0]), f64::INFINITY);
-        assert_eq!(distance(&[1.0, 2.5], &[1.0, 2.0]), 0.25);
+        assert!(distance(&[f64::NAN], &[1.0]) == f64::INFINITY);
+        assert!(distance(&[1.0], &[f64::NAN]) == f64::INFINITY);
+        assert!(distance(&[1.0, 2.0], &[1.0]) == f64::INFINITY);
+        assert!((distance(&[1.0, 2.5], &[1.0, 2.0]) - 0.25).abs() < 1e-15);
     }
 }

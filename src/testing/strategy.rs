@@ -70,6 +70,9 @@ pub fn rough(extent: Extent) -> impl Strategy<Value = Case> {
 }
 
 /// The same batches of a strategy on every run.
+///
+/// # Panics
+/// When the strategy rejects what it generates, which those of this module never do.
 pub fn sample(strategy: &impl Strategy<Value = Case>, count: usize) -> Vec<Case> {
     let mut runner = TestRunner::deterministic();
     let draw = |_| strategy.new_tree(&mut runner).map(|tree| tree.current());

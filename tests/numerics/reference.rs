@@ -134,9 +134,9 @@ pub(crate) fn valid(case: &Case) -> Vec<usize> {
 }
 
 /// Sum and number of a token value's numbers that count in a sequence.
-pub(crate) fn sum_and_count(case: &Case, x: &[f64], sequence: usize) -> (f64, f64) {
+pub(crate) fn sum_and_count(case: &Case, x: &[f64], sequence: usize) -> (f64, usize) {
     let tokens = (sequence * case.width..(sequence + 1) * case.width).filter(|at| case.mask[*at]);
-    tokens.fold((0.0, 0.0), |(sum, count), at| (sum + x[at], count + 1.0))
+    tokens.fold((0.0, 0), |(sum, count), at| (sum + x[at], count + 1))
 }
 
 /// Mean and unbiased deviation over the valid sequences of each sequence's group; zeros at invalid ones.

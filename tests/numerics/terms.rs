@@ -1,7 +1,7 @@
 //! Terms on generated batches.
 
 use crate::reference::{self, Clip, Set, logp, per_token, row};
-use crate::{assert_near, value_of};
+use crate::{assert_near, values};
 use aent::testing::{Case, Extent, rough, sample, smooth};
 
 fn cases() -> Vec<Case> {
@@ -12,10 +12,10 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn log_prob_is_the_log_softmax_at_the_action() {
-    for case in cases() {
-        let expected = per_token(&case, |at| logp(&case, at));
-        for expr in ["log_prob()", "log_prob"] {
-            assert_near(&masked(&case, value_of(expr, &case)), &expected, 1e-12, expr);
+    for expr in ["log_prob()", "log_prob"] {
+        let found = values(expr);
+        for case in cases() {
+            assert_near(&found(&case), &per_token(&case, |at| logp(&case, at)), 1e-12, expr);
         }
     }
 }
@@ -33,10 +33,11 @@ fn entropies_are_those_of_the_softmax_on_the_set() {
         ("clamped_entropy(top_p = 90%)", Set::TopP(0.9)),
         ("clamped_entropy(min_p = 5%)", Set::MinP(0.05)),
     ];
-    for case in cases() {
-        for (expr, set) in specs {
+    for (expr, set) in specs {
+        let found = values(expr);
+        for case in cases() {
             let expected = per_token(&case, |at| reference::entropy(row(&case, at), set));
-            assert_near(&masked(&case, value_of(expr, &case)), &expected, 1e-12, expr);
+            assert_near(&found(&case), &expected, 1e-12, expr);
         }
     }
 }
@@ -53,17 +54,16 @@ fn the_clipped_surrogate_is_its_formula_with_every_argument() {
         ("dual = 1.5, delta = 1.3", Clip { dual: Some(1.5), delta: Some(1.3), ..plain }),
         ("high = 2, guard = 0.3", Clip { high: 2.0, guard: 0.3, ..plain }),
     ];
-    for case in cases() {
-        for (args, clip) in specs {
-            let expected = |which: usize| {
-                per_token(&case, |at| {
+    for (args, clip) in specs {
+        for (which, extra) in ["", ".ratio", ".clipped", ".capped"].into_iter().enumerate() {
+            let expr = format!("clip_ppo({args}){extra}");
+            let found = values(&expr);
+            for case in cases() {
+                let expected = per_token(&case, |at| {
                     let (old, advantage) = (case.token("old_log_prob")[at], case.token("advantages")[at]);
                     reference::clip_ppo(clip, logp(&case, at), old, advantage)[which]
-                })
-            };
-            for (which, extra) in ["", ".ratio", ".clipped", ".capped"].into_iter().enumerate() {
-                let expr = format!("clip_ppo({args}){extra}");
-                assert_near(&masked(&case, value_of(&expr, &case)), &expected(which), 1e-11, &expr);
+                });
+                assert_near(&found(&case), &expected, 1e-11, &expr);
             }
         }
     }
@@ -74,19 +74,19 @@ fn a_log_ratio_beyond_the_guard_stays_finite() {
     let mut case = sample(&smooth(Extent::exactly(1, 2, 4)), 1).remove(0);
     case.mask.fill(true);
     let case = case.with_token("old_log_prob", vec![-1000.0, 0.0]).with_token("advantages", vec![-1.0, -1.0]);
-    let ratio = value_of("clip_ppo().ratio", &case);
+    let ratio = values("clip_ppo().ratio")(&case);
     assert_near(&ratio, &[20f64.exp(), logp(&case, 1).exp()], 1e-12, "ratio");
 }
 
 #[test]
 fn divergence_estimators_are_their_formulas() {
-    for case in cases() {
-        for estimator in ["k1", "k2", "k3", "abs"] {
-            let expr = format!("kl(estimator = \"{estimator}\")");
-            let expected = per_token(&case, |at| {
-                reference::kl(estimator, case.token("ref_log_prob")[at] - logp(&case, at))
-            });
-            assert_near(&masked(&case, value_of(&expr, &case)), &expected, 1e-11, &expr);
+    for estimator in ["k1", "k2", "k3", "abs"] {
+        let expr = format!("kl(estimator = \"{estimator}\")");
+        let found = values(&expr);
+        for case in cases() {
+            let log_ratio = |at: usize| case.token("ref_log_prob")[at] - logp(&case, at);
+            let expected = per_token(&case, |at| reference::kl(estimator, log_ratio(at)));
+            assert_near(&found(&case), &expected, 1e-11, &expr);
         }
     }
 }
@@ -110,24 +110,23 @@ fn divergence_clamps_bind_where_they_are_said_to() {
         ("kl(estimator = \"abs\")", [30.0, 3.0, 30.0]),
     ];
     for (expr, expected) in specs {
-        assert_near(&value_of(expr, &case), &expected, 1e-11, expr);
+        assert_near(&values(expr)(&case), &expected, 1e-11, expr);
     }
 }
 
 #[test]
 fn the_value_loss_is_its_formula() {
-    for case in cases() {
-        for clip in [0.1, 0.5, 1e9] {
-            let expected = |which: usize| {
-                per_token(&case, |at| {
+    for clip in [0.1, 0.5, 1e9] {
+        for (which, extra) in ["", ".clipped"].into_iter().enumerate() {
+            let expr = format!("clip_value(clip = {clip}){extra}");
+            let found = values(&expr);
+            for case in cases() {
+                let expected = per_token(&case, |at| {
                     let [value, old, target] =
                         ["values", "old_values", "returns"].map(|name| case.token(name)[at]);
                     reference::clip_value(clip, value, old, target)[which]
-                })
-            };
-            for (which, extra) in ["", ".clipped"].into_iter().enumerate() {
-                let expr = format!("clip_value(clip = {clip}){extra}");
-                assert_near(&masked(&case, value_of(&expr, &case)), &expected(which), 1e-12, &expr);
+                });
+                assert_near(&found(&case), &expected, 1e-12, &expr);
             }
         }
     }
@@ -135,15 +134,12 @@ fn the_value_loss_is_its_formula() {
 
 #[test]
 fn written_out_by_hand_the_surrogate_is_the_same() {
+    let by_hand = values(
+        "max(-advantages * exp(log_prob - old_log_prob), \
+             -advantages * clamp(exp(log_prob - old_log_prob), 0.8, 1.2))",
+    );
+    let found = values("clip_ppo()");
     for case in cases() {
-        let by_hand = "max(-advantages * exp(log_prob - old_log_prob), \
-                       -advantages * clamp(exp(log_prob - old_log_prob), 0.8, 1.2))";
-        let expected = masked(&case, value_of(by_hand, &case));
-        assert_near(&masked(&case, value_of("clip_ppo()", &case)), &expected, 1e-14, "clip_ppo()");
+        assert_near(&found(&case), &by_hand(&case), 1e-14, "clip_ppo()");
     }
-}
-
-/// Zeros where the mask is 0: what stands there is nobody's business.
-fn masked(case: &Case, values: Vec<f64>) -> Vec<f64> {
-    per_token(case, |at| values[at])
 }

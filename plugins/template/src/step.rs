@@ -19,12 +19,12 @@ aent::controller! {
     /// Errors: crossed bounds, `init` outside them, a `step` that is not positive.
     ///
     /// Source: TRL's adaptive entropy coefficient; Skywork-OR1, arXiv 2505.22312, which compares with `<`.
-    "template::step" => Step, example = "template::step(signal = token_mean(entropy()), target = 0.2)"
+    "template::step" => Stepper, example = "template::step(signal = token_mean(entropy()), target = 0.2)"
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Step {
+struct Stepper {
     target: f64,
     #[serde(default = "default_step")]
     step: f64,
@@ -42,7 +42,7 @@ fn default_bounds() -> Bounds {
     Bounds::new(0.0, 1.0)
 }
 
-impl Controller for Step {
+impl Controller for Stepper {
     fn signature(&self) -> ControllerSignature {
         ControllerSignature {
             signal: true,

@@ -64,5 +64,6 @@ fn tail_mass(case: &Case, at: usize, k: usize) -> f64 {
 }
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {
-    Vec::try_from(tensor.detach().to_kind(Kind::Double).flatten(0, -1).contiguous()).unwrap()
+    Vec::try_from(tensor.detach().to_kind(Kind::Double).flatten(0, -1).contiguous())
+        .expect("a flat tensor is a vector")
 }

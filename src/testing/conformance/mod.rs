@@ -65,8 +65,8 @@ impl Conformance {
 
     /// A program of the given statements, with the declared inputs before them.
     fn program(&self, statements: &str) -> Result<Program, String> {
-        let inputs: String = self.inputs.iter().map(|name| format!("input {name}: token\n")).collect();
-        let text = inputs + statements;
+        let inputs = self.inputs.iter().map(|name| format!("input {name}: token"));
+        let text = inputs.chain([statements.to_owned()]).collect::<Vec<_>>().join("\n");
         compile(&text).map_err(|failure| format!("the example does not check:\n{failure}\nin\n{text}"))
     }
 

@@ -76,13 +76,23 @@ impl Cost {
             let algebra = value * self.reals + self.truths;
             let _ = writeln!(
                 out,
-                "{name:<10} {} bytes: gradient of the logits {gradient}, row statistics {statistics}, formulas at most {algebra}",
-                gradient + statistics + algebra,
+                "{name:<10} {} bytes: gradient of the logits {}, row statistics {}, formulas at most {}",
+                grouped(gradient + statistics + algebra),
+                grouped(gradient),
+                grouped(statistics),
+                grouped(algebra),
             );
         }
-        let _ = writeln!(out, "\nwith a vocabulary of {vocabulary} (`--vocabulary V` for another)");
+        let _ = writeln!(out, "\nwith a vocabulary of {} (`--vocabulary V` for another)", grouped(vocabulary));
         out
     }
+}
+
+/// A number with its digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    groups.join(",")
 }
 
 /// The nodes that the roots are computed from, in the order of evaluation; `gradient` follows only those that carry it.
@@ -125,10 +135,15 @@ mod tests {
     }
 
     #[test]
+    fn digits_are_grouped() {
+        assert_eq!((grouped(0), grouped(999), grouped(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
+    }
+
+    #[test]
     fn the_gradient_has_the_size_of_the_logits() {
         let cost = cost("loss = -token_mean(advantages * log_prob)");
         // One row statistic, its product with the advantages and its negation at most.
-        assert!(cost.memory(1000).starts_with("bf16, f16  20"), "{}", cost.memory(1000));
+        assert!(cost.memory(1000).starts_with("bf16, f16  2,0"), "{}", cost.memory(1000));
         assert!(cost.passes().contains("the logits are not read at all"));
     }
 }

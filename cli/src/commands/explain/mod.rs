@@ -8,6 +8,7 @@ use crate::arguments::Explain;
 use crate::near::nearest;
 use crate::{Outcome, Status, stream};
 use aent::diag::codes;
+use aent::plan::{FirstPass, Plan};
 use aent::{Compiler, Program};
 use cost::Cost;
 use std::fmt::Write as _;
@@ -58,8 +59,24 @@ fn explain(program: &Program, vocabulary: u64) -> String {
         out.push_str("none: the logits are not read\n");
     }
     let _ = write!(out, "\n# Passes over the logits\n\n{}", cost.passes());
+    let _ = write!(out, "\n# Micro-batches\n\n{}\n", first_pass(Plan::new(program, false).first_pass));
     let _ = write!(out, "\n# Memory per token, beyond the logits\n\n{}", cost.memory(vocabulary));
     out
+}
+
+/// What has to be seen of all parts of a step before the first of them can give its gradient.
+fn first_pass(of: FirstPass) -> &'static str {
+    match of {
+        FirstPass::Counts => {
+            "A step may be cut into parts. Their masks are counted first, or the caller gives the counts."
+        }
+        FirstPass::Fields => {
+            "A step may be cut into parts. Their batch fields are read first, because something spans the batch; the model runs once."
+        }
+        FirstPass::Model => {
+            "A step may be cut into parts. The model runs on each of them twice, because the loss is no sum over the parts."
+        }
+    }
 }
 
 #[cfg(test)]

@@ -71,6 +71,12 @@ fn read(inputs: &[Input]) -> Option<String> {
     (!fields.is_empty()).then(|| format!("reads the batch fields {fields}, unless a call gives them by name"))
 }
 
+/// With a capital at its beginning.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// The doc comment without the blank that every line of one begins with.
 pub(super) fn docs(text: &str) -> String {
     let lines = text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line));

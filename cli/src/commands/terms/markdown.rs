@@ -19,7 +19,7 @@ pub(super) fn reference() -> String {
             let docs = describe::docs(info.docs);
             let _ = write!(out, "\n### {}\n\n```text\n{}\n```\n\n{docs}", info.name, signature::short(entry));
             for detail in describe::details(entry) {
-                let _ = write!(out, "\nIt {detail}.\n");
+                let _ = write!(out, "\n{}.\n", describe::sentence(&detail));
             }
             let _ = write!(out, "\nExample: `{}`. Crate: `{}`.\n", info.example, info.owner);
         }

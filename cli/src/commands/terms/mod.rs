@@ -46,7 +46,7 @@ fn list() -> String {
         vec![format!("{}: {}", field.name, field.ty), field.docs.to_owned(), "batch".to_owned()]
     });
     out.push_str(&section("Batch fields", rows));
-    out.push_str("`aent terms NAME` shows formula, arguments and sources.\n");
+    out.push_str("An argument in brackets is off unless it is given. `aent terms NAME` shows formula, arguments and sources.\n");
     out
 }
 

@@ -84,6 +84,8 @@ pub(super) fn input(of: &Input) -> String {
 pub(super) fn parameter(of: &Parameter) -> String {
     match &of.default {
         None => of.name.clone(),
+        // An argument that is off unless it is given.
+        Some(Value::Null) => format!("[{}]", of.name),
         Some(value) => format!("{} = {}", of.name, written(value)),
     }
 }
@@ -91,8 +93,6 @@ pub(super) fn parameter(of: &Parameter) -> String {
 /// A default as it would be written in a file.
 fn written(value: &Value) -> String {
     match value {
-        // An argument that is off unless it is given.
-        Value::Null => "none".to_owned(),
         Value::Array(ends) => ends.iter().map(written).collect::<Vec<_>>().join(" .. "),
         Value::Number(number) => match number.as_f64() {
             Some(value) if value != 0.0 && value.abs() < 1e-3 => format!("{value:e}"),
@@ -127,6 +127,6 @@ mod tests {
         assert!(band.starts_with("band(signal: scalar, target, step = "), "{band}");
         assert!(band.contains("bounds = 1e-5 .. 0.01"), "{band}");
         assert!(short(entry("kl")).contains("estimator = \"k3\""));
-        assert!(short(entry("clamped_entropy")).contains("top_k = none"));
+        assert!(short(entry("clamped_entropy")).contains("[top_k]"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::closed_form;
 use super::curves::Curves;
-use super::facts::{Fact, judge, signed};
+use super::facts::{Fact, judge, signed, take_off};
 use super::published::{self, PUBLISHED};
 use super::settings::Settings;
 use super::{CLAMPED, FULL, NONE};
@@ -20,6 +20,8 @@ pub(super) fn conclude(curves: &Curves, settings: &Settings) -> Conclusion {
         curves.optimal.iter().skip(1).map(|n| Chart::Lines(rewards(curves, *n))).collect();
     charts.extend(gains(curves).map(Chart::Bars));
     charts.push(Chart::Table(finals(curves)));
+    charts.push(Chart::Table(take_offs(curves)));
+    charts.extend(gains_on_the_way(curves).map(Chart::Table));
     charts.push(Chart::Table(verdicts(&facts)));
     charts.push(Chart::Lines(closed_form_lines(settings)));
     Conclusion { charts, findings: findings(curves, &facts), notes: notes() }
@@ -64,12 +66,13 @@ fn gains(curves: &Curves) -> Option<Bars> {
     let groups = curves.specs.iter().filter(|spec| *spec != NONE).map(|spec| {
         let gains: Vec<Option<Interval>> =
             curves.optimal.iter().map(|n| curves.gain(*n, spec, NONE, last)).collect();
-        let published: Option<Vec<f64>> = curves.optimal.iter().map(|n| published::gain(spec, *n)).collect();
+        let published: Vec<f64> =
+            curves.optimal.iter().map(|n| published::gain(spec, *n).unwrap_or(f64::NAN)).collect();
         Group {
             name: spec.clone(),
             values: gains.iter().map(|gain| gain.as_ref().map_or(f64::NAN, |gain| gain.mean)).collect(),
             errors: gains.iter().map(|gain| gain.as_ref().and_then(|gain| gain.half)).collect(),
-            reference: published,
+            reference: published.iter().any(|gain| gain.is_finite()).then_some(published),
         }
     });
     Some(Bars {
@@ -93,16 +96,55 @@ fn finals(curves: &Curves) -> Table {
             None => ours,
         }
     };
+    by_optimal(curves, "Reward at the last step", cell)
+}
+
+fn take_offs(curves: &Curves) -> Table {
+    let cell = |n: i64, spec: &str| {
+        let seeds = curves.seeds(n, spec);
+        let steps: Vec<f64> =
+            seeds.iter().filter_map(|seed| take_off(seed)).map(|step| step as f64).collect();
+        let mean = Interval::over(&steps).map(|step| signed(&step, 0).trim_start_matches('+').to_string());
+        match (mean, seeds.len() - steps.len()) {
+            (None, _) => "never".to_string(),
+            (Some(mean), 0) => mean,
+            (Some(mean), never) => format!("{mean}, and never on {never} of {} seeds", seeds.len()),
+        }
+    };
+    by_optimal(curves, "Step at which the reward first reaches one context in 25", cell)
+}
+
+/// The gains at a quarter, a half and all of the steps: curves that still rise are judged by when one stops.
+fn gains_on_the_way(curves: &Curves) -> Option<Table> {
+    let specs: Vec<&String> = curves.specs.iter().filter(|spec| *spec != NONE).collect();
+    if specs.len() == curves.specs.len() || curves.steps() < 4 {
+        return None;
+    }
+    let stops = [1, 2, 4].map(|part| curves.steps() * part / 4);
+    let row = |n: i64, steps: usize| {
+        let gain = |spec: &String| curves.gain(n, spec, NONE, steps - 1);
+        let cells = specs.iter().map(|spec| gain(spec).map_or("–".to_string(), |gain| signed(&gain, 2)));
+        [n.to_string(), steps.to_string()].into_iter().chain(cells).collect()
+    };
+    let head = ["optimal actions", "after steps"].into_iter().chain(specs.iter().map(|spec| spec.as_str()));
+    Some(Table {
+        title: "Gain over no entropy term on the way".to_string(),
+        head: head.map(str::to_string).collect(),
+        rows: curves.optimal.iter().flat_map(|n| stops.map(|steps| row(*n, steps))).collect(),
+        caption: "Mean over seeds of the paired difference with its 95% interval.".to_string(),
+    })
+}
+
+/// A table with a row for each number of optimal actions and a column for each spec.
+fn by_optimal(curves: &Curves, title: &str, cell: impl Fn(i64, &str) -> String) -> Table {
+    let row = |n: i64| {
+        let cells = curves.specs.iter().map(|spec| cell(n, spec));
+        [n.to_string()].into_iter().chain(cells).collect()
+    };
     Table {
-        title: "Reward at the last step".to_string(),
+        title: title.to_string(),
         head: ["optimal actions".to_string()].into_iter().chain(curves.specs.iter().cloned()).collect(),
-        rows: curves
-            .optimal
-            .iter()
-            .map(|&n| {
-                [n.to_string()].into_iter().chain(curves.specs.iter().map(|spec| cell(n, spec))).collect()
-            })
-            .collect(),
+        rows: curves.optimal.iter().map(|n| row(*n)).collect(),
         caption: "Mean over seeds with its 95% interval.".to_string(),
     }
 }
@@ -188,4 +230,45 @@ fn notes() -> Vec<String> {
 /// `0.80 ± 0.03`.
 fn decimals(interval: &Interval) -> String {
     signed(interval, 2).trim_start_matches('+').to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_says_when_curves_take_off_and_that_some_never_do() {
+        let jump = |step: usize| (0..300).map(|at| if at < step { 0.0 } else { 0.24 }).collect();
+        let curves = Curves::of(
+            15,
+            &[(NONE, vec![jump(100), jump(300)]), (FULL, vec![jump(300); 2]), (CLAMPED, vec![jump(80); 2])],
+        );
+        let table = take_offs(&curves);
+        assert_eq!(table.head, ["optimal actions", NONE, FULL, CLAMPED]);
+        assert_eq!(table.rows, [["15", "100, and never on 1 of 2 seeds", "never", "80 ± 0"]]);
+    }
+
+    #[test]
+    fn final_rewards_stand_beside_the_published_ones() {
+        let curves =
+            Curves::of(15, &[(NONE, vec![vec![0.1, 0.25]]), (super::super::AENT, vec![vec![0.1, 0.5]])]);
+        assert_eq!(finals(&curves).rows, [["15", "0.25 (published 0.24)", "0.50"]]);
+        let bars = gains(&curves).unwrap();
+        assert_eq!(bars.groups.len(), 1);
+        assert!((bars.groups[0].values[0] - 0.25).abs() < 1e-12 && bars.groups[0].reference.is_none());
+    }
+
+    #[test]
+    fn gains_are_given_on_the_way_too() {
+        let curves =
+            Curves::of(1, &[(NONE, vec![vec![0.1, 0.2, 0.2, 0.2]]), (FULL, vec![vec![0.0, 0.1, 0.2, 0.5]])]);
+        let table = gains_on_the_way(&curves).unwrap();
+        assert_eq!(table.head, ["optimal actions", "after steps", FULL]);
+        assert_eq!(table.rows, [["1", "1", "-0.10"], ["1", "2", "-0.10"], ["1", "4", "+0.30"]]);
+    }
+
+    #[test]
+    fn without_a_spec_that_has_no_term_there_are_no_gains() {
+        assert!(gains(&Curves::of(15, &[(FULL, vec![vec![0.1]])])).is_none());
+    }
 }

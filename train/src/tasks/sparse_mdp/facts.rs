@@ -52,7 +52,7 @@ pub(super) fn judge(curves: &Curves, contexts: i64) -> Vec<Fact> {
 }
 
 /// The first step at which a curve has reached the height of one context in 25.
-fn take_off(rewards: &[f64]) -> Option<usize> {
+pub(super) fn take_off(rewards: &[f64]) -> Option<usize> {
     rewards.iter().position(|reward| *reward >= CONTEXT)
 }
 
@@ -108,7 +108,7 @@ fn delay(curves: &Curves, spec: &str, claim: &'static str, holds: impl Fn(f64) -
             None => format!("n = {n}: no pair of curves took off"),
         };
         if never > 0 {
-            said += &format!(" where both took off, and {never} of {} seeds never did", spec.len());
+            said = format!("{said} where both took off, and {never} of {} seeds never did", spec.len());
         }
         evidence.push(said);
     }

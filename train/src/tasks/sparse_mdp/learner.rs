@@ -14,13 +14,16 @@ use crate::runner::Objective;
 use crate::runner::random::Random;
 use crate::tasks::{Learner, Metrics, Probe, Start};
 
+/// How many numbers of a parameter, with its gradient and moments, a core's cache holds.
+const CACHED: i64 = 100_000;
+
 /// The policies of all contexts of a seed.
 pub(super) struct Table {
     settings: Settings,
     seed: u64,
     probe: Probe,
     problem: Problem,
-    /// The logits of each context. One tensor a context fits a core's cache, which the optimizer gains by.
+    /// The logits of some contexts each, `[contexts, actions]`: parameters that fit a core's cache are updated faster.
     logits: Vec<Tensor>,
     adam: Adam,
 }
@@ -28,8 +31,9 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(settings: &Settings, start: &Start<'_>, n: i64) -> Result<Self, TrainError> {
         let problem = Problem::new(settings, start.seed, n, start.device)?;
-        let logits: Vec<Tensor> =
-            problem.logits.unbind(0).iter().map(|row| row.copy().set_requires_grad(true)).collect();
+        let contexts = (CACHED / settings.actions).clamp(1, settings.contexts);
+        let parts = problem.logits.split(contexts, 0);
+        let logits: Vec<Tensor> = parts.iter().map(|part| part.copy().set_requires_grad(true)).collect();
         let adam = Adam::new(&named(&logits), settings.learning_rate, None);
         Ok(Table { settings: settings.clone(), seed: start.seed, probe: start.probe, problem, logits, adam })
     }
@@ -58,7 +62,7 @@ impl Table {
 impl Learner for Table {
     fn step(&mut self, step: u64, objective: &mut Objective) -> Result<Metrics, TrainError> {
         let (rows, mut metrics) = no_grad(|| {
-            let logits = Tensor::stack(&self.logits, 0);
+            let logits = Tensor::cat(&self.logits, 0);
             let probability = logits.softmax(-1, Kind::Float);
             let shape = [self.settings.contexts, self.settings.samples];
             let uniform = Random::at(self.seed, step, "actions").uniform(&shape, logits.device());
@@ -68,7 +72,8 @@ impl Learner for Table {
             Ok::<_, TrainError>((rows, metrics))
         })?;
         metrics.insert("coefficient".to_string(), objective.coefficient());
-        let fields = rows.fields(&self.logits);
+        let contexts: Vec<Tensor> = self.logits.iter().flat_map(|part| part.unbind(0)).collect();
+        let fields = rows.fields(&contexts);
         let measured = objective.step(&[
             ("logits", &fields.logits),
             ("actions", &fields.actions),
@@ -98,5 +103,5 @@ impl Learner for Table {
 
 fn named(logits: &[Tensor]) -> Vec<(String, Tensor)> {
     let tensors = logits.iter().map(Tensor::shallow_clone);
-    tensors.enumerate().map(|(context, tensor)| (format!("logits.{context}"), tensor)).collect()
+    tensors.enumerate().map(|(part, tensor)| (format!("logits.{part}"), tensor)).collect()
 }

@@ -1,0 +1,64 @@
+//! Where tensors live, as named on the command line.
+
+use aent::kernels::load_cuda;
+use tch::{Cuda, Device};
+
+/// `cpu`, `cuda` or `cuda:N`, as it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The host.
+    Cpu,
+    /// A GPU by its number.
+    Cuda(usize),
+}
+
+impl std::str::FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse = || format!("expected `cpu`, `cuda` or `cuda:N`, found `{text}`");
+        match text {
+            "cpu" => Ok(Wanted::Cpu),
+            "cuda" => Ok(Wanted::Cuda(0)),
+            _ => text.strip_prefix("cuda:").and_then(|n| n.parse().ok()).map(Wanted::Cuda).ok_or_else(refuse),
+        }
+    }
+}
+
+/// The device, if this machine has it.
+pub(crate) fn find(wanted: Wanted) -> Result<Device, String> {
+    let Wanted::Cuda(index) = wanted else { return Ok(Device::Cpu) };
+    let has_library = load_cuda().map_err(|error| error.to_string())?;
+    if !has_library {
+        return Err(format!("`cuda:{index}` cannot be used: this libtorch was built without CUDA"));
+    }
+    if !Cuda::is_available() {
+        return Err(format!("`cuda:{index}` cannot be used: this machine has no GPU that CUDA can reach"));
+    }
+    let count = Cuda::device_count();
+    if index as i64 >= count {
+        return Err(format!("`cuda:{index}` cannot be used: this machine has {count} GPUs, counted from 0"));
+    }
+    Ok(Device::Cuda(index))
+}
+
+/// Waits for all that was asked of a device, so that a clock can be read.
+pub(crate) fn wait(device: Device) {
+    if let Device::Cuda(index) = device {
+        Cuda::synchronize(index as i64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_named_as_torch_names_them() {
+        assert_eq!("cpu".parse(), Ok(Wanted::Cpu));
+        assert_eq!("cuda".parse(), Ok(Wanted::Cuda(0)));
+        assert_eq!("cuda:1".parse(), Ok(Wanted::Cuda(1)));
+        assert!("cuda:x".parse::<Wanted>().is_err());
+        assert!("tpu".parse::<Wanted>().is_err());
+    }
+}

@@ -1,0 +1,88 @@
+//! `aent eval`: one step of a spec on a batch from a file.
+
+pub(crate) mod device;
+mod memory;
+mod read;
+mod step;
+mod write;
+
+use super::input;
+use crate::arguments::Eval;
+use crate::{Outcome, Status, stream};
+use aent::{Compiler, Options, Session};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use step::{Batches, Seconds};
+
+/// Runs the step and prints its numbers as one JSON object.
+pub(crate) fn run(arguments: &Eval) -> Outcome {
+    let mut compiler = Compiler::new();
+    for (name, value) in &arguments.set {
+        compiler = compiler.set(name, *value);
+    }
+    let program = match input::program(&compiler, &arguments.file)? {
+        Ok(program) => program,
+        Err(status) => return Ok(status),
+    };
+    let device = device::find(arguments.device)?;
+    let options =
+        Options { kernels: arguments.kernels.into(), lets: arguments.out.is_some(), ..Options::default() };
+    let mut session = Session::with(program, options);
+    if let Some(path) = &arguments.state {
+        session.load(path).map_err(|error| error.to_string())?;
+    }
+    let fields = read::batch(&arguments.batch, arguments.dtype.map(Into::into), device)?;
+    let batches = Batches::new(fields, arguments.microbatches);
+    let result = evaluate(arguments, &mut session, &batches).map_err(|error| error.to_string())?;
+    stream::print(&format!("{result:#}\n"));
+    Ok(Status::Done)
+}
+
+fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent::Result<Value> {
+    let repeat = arguments.repeat.unwrap_or(0);
+    let needs_gradient = arguments.out.is_some() || repeat > 0;
+    let mut done = step::run(session, batches, needs_gradient)?;
+    let mut timed = Vec::new();
+    for _ in 0..repeat {
+        // What the step before holds is given back first, as a training loop would.
+        drop(done);
+        done = step::run(session, batches, true)?;
+        timed.push(done.seconds);
+    }
+    let before = session.coefficients();
+    session.observe(&done.output)?;
+    if let Some(path) = &arguments.out {
+        write::results(path, session.program(), &done)?;
+    }
+    if let Some(path) = &arguments.save_state {
+        session.save(path)?;
+    }
+    let mut result = Map::new();
+    let loss = done.output.loss().f_double_value(&[])?;
+    result.insert("loss".to_owned(), json!(loss));
+    result.insert("metrics".to_owned(), json!(done.output.metrics()?));
+    result.insert(
+        "controllers".to_owned(),
+        controllers(&before, &done.output.signals()?, &session.coefficients()),
+    );
+    if repeat > 0 {
+        let median = Seconds::median(&timed);
+        result
+            .insert("seconds".to_owned(), json!({ "forward": median.forward, "backward": median.backward }));
+        result.insert("peak_rss_bytes".to_owned(), json!(memory::peak()));
+    }
+    Ok(Value::Object(result))
+}
+
+/// Every controller's coefficient in this step, what it observed, and the coefficient of the next step.
+fn controllers(
+    before: &BTreeMap<String, f64>,
+    signals: &BTreeMap<String, f64>,
+    after: &BTreeMap<String, f64>,
+) -> Value {
+    let one = |(name, value): (&String, &f64)| {
+        let (signal, next) = (signals.get(name), after.get(name));
+        (name.clone(), json!({ "value": value, "signal": signal, "next": next }))
+    };
+    before.iter().map(one).collect::<Map<_, _>>().into()
+}

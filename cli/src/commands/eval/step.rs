@@ -1,0 +1,161 @@
+//! One step, whole or in micro-batches, with the clock running.
+
+use super::device::wait;
+use super::read::is_float;
+use aent::{Batch, Output, Result, Session};
+use std::collections::BTreeMap;
+use std::time::Instant;
+use tch::{Device, Tensor};
+
+/// Fields whose gradient a user may ask for.
+const TRAINED: [&str; 3] = ["logits", "log_prob", "values"];
+
+/// The fields of a step, and into how many parts it is cut.
+pub(super) struct Batches {
+    fields: Batch,
+    device: Device,
+    parts: Option<usize>,
+}
+
+/// What a step left.
+pub(super) struct Done {
+    /// Loss, metrics, signals and named values of the whole step.
+    pub(super) output: Output,
+    /// The gradients of the trained fields that the batch brought, if they were asked for.
+    pub(super) gradients: BTreeMap<&'static str, Tensor>,
+    /// How long it took.
+    pub(super) seconds: Seconds,
+}
+
+/// How long the two halves of a step took.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Seconds {
+    /// From the batch to the loss.
+    pub(super) forward: f64,
+    /// From the loss to the gradients.
+    pub(super) backward: f64,
+}
+
+impl Seconds {
+    /// The median of each half.
+    pub(super) fn median(of: &[Seconds]) -> Seconds {
+        let median = |half: fn(&Seconds) -> f64| {
+            let mut values: Vec<f64> = of.iter().map(half).collect();
+            values.sort_by(f64::total_cmp);
+            let middle = values.len() / 2;
+            if values.len() % 2 == 1 {
+                values[middle]
+            } else {
+                f64::midpoint(values[middle - 1], values[middle])
+            }
+        };
+        Seconds { forward: median(|of| of.forward), backward: median(|of| of.backward) }
+    }
+}
+
+impl Batches {
+    pub(super) fn new(fields: Vec<(String, Tensor)>, parts: Option<usize>) -> Self {
+        let device = fields.first().map_or(Device::Cpu, |(_, tensor)| tensor.device());
+        let fields = fields.into_iter().fold(Batch::new(), |batch, (name, tensor)| batch.with(name, tensor));
+        Self { fields, device, parts }
+    }
+
+    /// The parts of the step, whose trained fields are leaves of their own.
+    fn leaves(&self) -> Result<Vec<Batch>> {
+        let parts = match self.parts {
+            Some(parts) => self.fields.split(parts)?,
+            None => self.fields.split(1)?,
+        };
+        parts.iter().map(leaf).collect()
+    }
+}
+
+fn leaf(part: &Batch) -> Result<Batch> {
+    let mut batch = Batch::new();
+    for (name, tensor) in part.iter() {
+        let tensor = tensor.f_detach()?;
+        let trained = TRAINED.contains(&name) && is_float(tensor.kind());
+        batch = batch.with(name, if trained { tensor.f_set_requires_grad(true)? } else { tensor });
+    }
+    Ok(batch)
+}
+
+/// Runs the step.
+pub(super) fn run(session: &Session, batches: &Batches, needs_gradient: bool) -> Result<Done> {
+    let leaves = batches.leaves()?;
+    let mut clock = Clock { device: batches.device, at: Instant::now() };
+    let mut seconds = Seconds::default();
+    let output = if batches.parts.is_none() {
+        let output = session.step(&leaves[0])?;
+        seconds.forward = clock.lap();
+        if needs_gradient {
+            output.backward()?;
+            seconds.backward = clock.lap();
+        }
+        output
+    } else {
+        let mut step = session.accumulate();
+        for part in &leaves {
+            step.measure(part)?;
+        }
+        for part in &leaves {
+            let share = step.step(part)?;
+            seconds.forward += clock.lap();
+            if needs_gradient {
+                share.backward()?;
+                seconds.backward += clock.lap();
+            }
+        }
+        let output = step.finish()?;
+        seconds.forward += clock.lap();
+        output
+    };
+    let gradients = if needs_gradient { gradients(&leaves)? } else { BTreeMap::new() };
+    Ok(Done { output, gradients, seconds })
+}
+
+/// The gradients of the parts, put together along B again; zero where the loss does not reach.
+fn gradients(leaves: &[Batch]) -> Result<BTreeMap<&'static str, Tensor>> {
+    let mut result = BTreeMap::new();
+    for name in TRAINED {
+        let mut parts = Vec::new();
+        for leaf in leaves.iter().filter_map(|batch| batch.get(name)).filter(|of| of.requires_grad()) {
+            let gradient = leaf.f_grad()?;
+            parts.push(if gradient.defined() { gradient } else { leaf.f_detach()?.f_zeros_like()? });
+        }
+        match parts.len() {
+            0 => {}
+            1 => drop(result.insert(name, parts.remove(0))),
+            _ => drop(result.insert(name, Tensor::f_cat(&parts, 0)?)),
+        }
+    }
+    Ok(result)
+}
+
+struct Clock {
+    device: Device,
+    at: Instant,
+}
+
+impl Clock {
+    /// The seconds since the last call, when the device is done.
+    fn lap(&mut self) -> f64 {
+        wait(self.device);
+        let now = Instant::now();
+        let seconds = (now - self.at).as_secs_f64();
+        self.at = now;
+        seconds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_each_half_is_taken_by_itself() {
+        let of = |forward, backward| Seconds { forward, backward };
+        assert_eq!(Seconds::median(&[of(3.0, 1.0), of(1.0, 2.0), of(2.0, 9.0)]), of(2.0, 2.0));
+        assert_eq!(Seconds::median(&[of(1.0, 2.0), of(3.0, 4.0)]), of(2.0, 3.0));
+    }
+}

@@ -1,0 +1,51 @@
+//! `aent terms`
+
+use super::fixture::Folder;
+use aent::plugin::registry;
+
+#[test]
+fn everything_registered_is_listed_with_its_crate() {
+    let ran = Folder::new().run(&["terms"]);
+    assert_eq!(ran.code, 0);
+    for entry in registry().iter() {
+        assert!(ran.stdout.contains(&format!(" {}(", entry.info().name)), "{}", entry.info().name);
+    }
+    for name in aent::BUILTINS.iter().map(|of| of.name).chain(aent::fields::FIELDS.iter().map(|of| of.name)) {
+        assert!(ran.stdout.contains(&format!(" {name}")), "{name}");
+    }
+}
+
+#[test]
+fn each_can_be_described() {
+    for (name, parts) in [
+        ("clip_ppo", &["low = 0.2", "[dual]", "`.clipped` (token bool)", "arXiv 1707.06347", "crate `aent`"][..]),
+        ("token_mean", &["token_mean(x: token) -> scalar", "reduction"]),
+        ("band", &["signal: scalar, target, step = 0.001", "controller"]),
+        ("clamp", &["clamp(x, lo, hi)", "function of the language"]),
+        ("max", &["max(a, b, ...)"]),
+        ("advantages", &["advantages: token, no gradient", "batch field"]),
+    ] {
+        let ran = Folder::new().run(&["terms", name]);
+        assert_eq!(ran.code, 0);
+        for part in parts {
+            assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+        }
+    }
+}
+
+#[test]
+fn an_unknown_name_gets_a_near_one() {
+    Folder::new().run(&["terms", "tokn_mean"]).refused("did you mean `token_mean`?");
+    Folder::new().run(&["terms", "acme::bonus"]).refused("use acme as _;");
+    Folder::new().run(&["terms", "xyzzy"]).refused("`aent terms` lists every name");
+}
+
+#[test]
+fn the_documents_are_up_to_date() {
+    for (args, file) in [(&["terms", "--markdown"][..], "terms.md"), (&["explain", "--all", "--markdown"], "diagnostics.md")] {
+        let path = format!("{}/../docs/{file}", env!("CARGO_MANIFEST_DIR"));
+        let found = std::fs::read_to_string(path).unwrap();
+        let wanted = Folder::new().run(args).stdout;
+        assert!(found == wanted, "docs/{file} is not what `aent {}` prints: run `cargo xtask docs`", args.join(" "));
+    }
+}

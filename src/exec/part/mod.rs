@@ -1,0 +1,110 @@
+//! From a batch to checked tensors: names, shapes, kinds, devices and values, each checked once. Masked
+//! positions hold zeros from here on.
+
+mod field;
+mod logits;
+mod wrong;
+
+use super::Batch;
+use super::error::Result;
+use crate::fields;
+use crate::kernels::Kernels;
+use crate::plan::Plan;
+use crate::program::{Op, Program};
+use std::collections::BTreeMap;
+use tch::{Device, Kind as TensorKind, Tensor};
+use wrong::field_error;
+
+/// The tensors of one part of a step.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// `[B, T]` bool.
+    pub mask: Tensor,
+    /// `[B]` bool.
+    pub valid: Tensor,
+    /// Batch fields besides `log_prob`, zero where masked.
+    pub fields: BTreeMap<String, Tensor>,
+    /// `[B, T]`, zero where masked.
+    pub log_prob: Option<Tensor>,
+    /// `[B, T]` each, zero where masked, by the plan's order.
+    pub rows: Vec<Tensor>,
+    /// The kind of numbers computed here.
+    pub kind: TensorKind,
+}
+
+/// What is read of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Depth {
+    /// The mask.
+    Mask,
+    /// All fields but those that come from the model.
+    Fields,
+    /// Everything.
+    Model,
+}
+
+/// How a batch is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    pub depth: Depth,
+    pub kernels: Kernels,
+    pub validate: bool,
+}
+
+impl Part {
+    pub(super) fn device(&self) -> Device {
+        self.mask.device()
+    }
+
+    /// `[B, T]` of it.
+    pub(super) fn size(&self) -> (i64, i64) {
+        let size = self.mask.size();
+        (size[0], size[1])
+    }
+
+    /// Reads a batch for a program.
+    pub(super) fn read(program: &Program, plan: &Plan, batch: &Batch, reading: Reading) -> Result<Self> {
+        let mask = field::mask(batch)?;
+        let valid = mask.f_any_dim(1, false)?;
+        let device = mask.device();
+        let mut part = Part {
+            mask,
+            valid,
+            fields: BTreeMap::new(),
+            log_prob: None,
+            rows: Vec::new(),
+            kind: TensorKind::Float,
+        };
+        if reading.depth == Depth::Mask {
+            return Ok(part);
+        }
+        for (index, node) in program.nodes.iter().enumerate() {
+            let Op::Field(name) = &node.op else { continue };
+            let skipped = plan.from_model[index] && reading.depth < Depth::Model;
+            if plan.needed[index] && !skipped && !part.fields.contains_key(name) {
+                let gradient = fields::find(name).is_some_and(|field| field.gradient);
+                let field = part.read_field(batch, name, node.ty, gradient, reading.validate)?;
+                part.fields.insert(name.clone(), field);
+            }
+        }
+        if reading.depth == Depth::Model {
+            part.read_rows(plan, batch, reading)?;
+        }
+        let wide = |tensor: &Tensor| tensor.kind() == TensorKind::Double;
+        if part.log_prob.iter().chain(&part.rows).any(wide)
+            || (plan.rows.is_empty() && part.log_prob.is_none() && part.fields.values().any(wide))
+        {
+            part.kind = TensorKind::Double;
+        }
+        debug_assert_eq!(part.device(), device);
+        Ok(part)
+    }
+
+    fn check_device(&self, name: &str, tensor: &Tensor) -> Result<()> {
+        let (wanted, found) = (self.device(), tensor.device());
+        if wanted == found {
+            return Ok(());
+        }
+        Err(field_error(name, format!("{wanted:?}, where `response_mask` is"), &format!("{found:?}")))
+    }
+}

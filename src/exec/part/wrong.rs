@@ -1,0 +1,56 @@
+//! What is wrong with a field, in words.
+
+use crate::exec::error::{Error, Result};
+use crate::fields;
+use crate::types::{Shape, Type};
+use tch::{Kind as TensorKind, Tensor};
+
+/// The index of the first true element.
+pub(super) fn first_of(wrong: &Tensor) -> Result<Option<Vec<i64>>> {
+    if wrong.f_any()?.f_int64_value(&[])? == 0 {
+        return Ok(None);
+    }
+    let first = wrong.f_nonzero()?.f_get(0)?;
+    Ok(Some(Vec::<i64>::try_from(&first)?))
+}
+
+pub(super) fn place(at: &[i64]) -> String {
+    format!("[{}]", at.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+}
+
+pub(super) fn describe(name: &str, ty: Type) -> String {
+    let shape = match ty.shape {
+        Shape::Token => "`[B, T]`",
+        Shape::Seq => "`[B]`",
+        Shape::Scalar => "one value",
+    };
+    match fields::find(name) {
+        Some(field) => format!("a `{ty}`, {shape} ({})", field.docs),
+        None => format!("a `{ty}`, {shape}, which the program declares as `input`"),
+    }
+}
+
+pub(super) fn missing(name: &str, expected: String) -> Error {
+    Error::MissingField { name: name.to_owned(), expected }
+}
+
+pub(super) fn field_error(name: &str, expected: impl Into<String>, found: &str) -> Error {
+    Error::Field { name: name.to_owned(), expected: expected.into(), found: found.to_owned() }
+}
+
+pub(super) fn kind_name(kind: TensorKind) -> &'static str {
+    match kind {
+        TensorKind::Uint8 => "u8",
+        TensorKind::Int8 => "i8",
+        TensorKind::Int16 => "i16",
+        TensorKind::Int => "i32",
+        TensorKind::Int64 => "i64",
+        TensorKind::Half => "f16",
+        TensorKind::Float => "f32",
+        TensorKind::Double => "f64",
+        TensorKind::BFloat16 => "bf16",
+        TensorKind::Bool => "bool",
+        TensorKind::ComplexHalf | TensorKind::ComplexFloat | TensorKind::ComplexDouble => "complex numbers",
+        _ => "another kind",
+    }
+}

@@ -1,0 +1,47 @@
+//! The blocks of the language in the documents compile.
+
+use aent::syntax::{MAX_BYTES, MAX_ERRORS, MAX_HEIGHT, MAX_NESTING, MAX_STATEMENT_TOKENS, MAX_TOKENS};
+use std::fs;
+
+fn document(name: &str) -> String {
+    fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+#[test]
+fn every_block_of_the_language_reference_compiles() {
+    let text = document("docs/language.md");
+    let blocks: Vec<_> =
+        text.split("```aent\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    assert!(blocks.len() >= 6);
+    for block in blocks {
+        if let Err(failure) = aent::compile(block) {
+            panic!("{block}\n{failure}");
+        }
+    }
+}
+
+#[test]
+fn the_language_reference_tells_the_limits_in_force() {
+    let text = document("docs/language.md");
+    let limits = text.split_once("## Limits").unwrap().1;
+    for limit in [MAX_BYTES, MAX_TOKENS, MAX_STATEMENT_TOKENS, MAX_NESTING, MAX_HEIGHT, MAX_ERRORS] {
+        assert!(limits.contains(&format!("| {limit} |")), "{limit}");
+    }
+}
+
+#[test]
+fn the_language_reference_names_every_lint_field_function_and_reduction() {
+    let text = document("docs/language.md");
+    for code in aent::diag::codes::CODES.iter().filter(|code| code.is_lint) {
+        assert!(text.contains(&format!("`{}`", code.id)), "{}", code.id);
+    }
+    for field in aent::fields::FIELDS {
+        assert!(text.contains(&format!("| `{}` |", field.name)), "{}", field.name);
+    }
+    for function in aent::BUILTINS {
+        assert!(text.contains(&format!("`{}(", function.name)), "{}", function.name);
+    }
+    for entry in aent::plugin::registry().iter().filter(|entry| entry.kind() == "reduction") {
+        assert!(text.contains(&format!("`{}", entry.info().name)), "{}", entry.info().name);
+    }
+}

@@ -1,0 +1,123 @@
+//! Plugins that do not keep their word: the error names them, and the process goes on.
+
+use crate::{assert_says, batch, logits, numbers, plain, session};
+use aent::Error;
+use aent::plugin::prelude::*;
+use tch::Kind as Float;
+
+aent::term! {
+    /// Does what `how` says.
+    "test::rogue" => Rogue, example = "test::rogue(how = \"keeps\")"
+}
+
+aent::reduction! {
+    /// Gives back what it was given.
+    "test::lazy" => Lazy, example = "test::lazy(log_prob)"
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rogue {
+    how: String,
+}
+
+impl Term for Rogue {
+    fn signature(&self) -> Signature {
+        Signature::new(Type::TOKEN)
+            .input(Input::field("log_prob", Type::TOKEN))
+            .extra(Extra::new("twice", Type::TOKEN))
+    }
+
+    fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
+        let x = ctx.input("log_prob");
+        Ok(match self.how.as_str() {
+            "panics" => panic!("the ground\nopened"),
+            "panics in libtorch" => x.view([1000, 1000]).into(),
+            "asks for more" => ctx.input("advantages").shallow_clone().into(),
+            "refuses" => return Err(EvalError("not on a Sunday".to_owned())),
+            "shrinks" => x.sum_dim_intlist([1i64].as_slice(), false, None::<Float>).into(),
+            "says yes" => x.gt(0.0).into(),
+            "forgets" => x.shallow_clone().into(),
+            "shrinks twice" => TermValue::from(x.shallow_clone()).with("twice", x.sum(None::<Float>)),
+            "poisons" => {
+                let outside = ctx.mask().logical_not();
+                let poison = x.masked_fill(&outside, f64::NAN);
+                TermValue::from(poison.sqrt() * poison).with("twice", x * 2.0)
+            }
+            _ => TermValue::from(x.shallow_clone()).with("twice", x * 2.0),
+        })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lazy {}
+
+impl Reduction for Lazy {
+    fn signature(&self) -> ReductionSignature {
+        ReductionSignature::new(Type::TOKEN, Type::SCALAR)
+    }
+
+    fn reduce(&self, x: &Tensor, _: &TermContext<'_>) -> Result<Tensor, EvalError> {
+        Ok(x.shallow_clone())
+    }
+}
+
+#[track_caller]
+fn refused(text: &str) -> Error {
+    let error = session(text).step(&plain()).expect_err("the plugin misbehaves");
+    assert!(matches!(&error, Error::Object { owner, .. } if owner == "aent"), "{error}");
+    error
+}
+
+#[test]
+fn a_term_that_keeps_its_word_runs() {
+    let text = "let x = test::rogue(how = \"keeps\")\nloss = token_mean(x + x.twice)";
+    session(text).step(&plain()).unwrap();
+}
+
+#[test]
+fn what_a_term_does_wrong_is_told_with_its_name() {
+    for (how, words) in [
+        ("panics", ["panicked", "the ground"]),
+        ("panics in libtorch", ["panicked", "shape"]),
+        ("asks for more", ["declares no input", "`advantages`"]),
+        ("refuses", ["not on a Sunday", ""]),
+        ("shrinks", ["shape [2, 3]", "found [2]"]),
+        ("says yes", ["numbers", "Bool"]),
+    ] {
+        let error = refused(&format!("loss = token_mean(log_prob + test::rogue(how = \"{how}\"))"));
+        assert_says(&error, &["`test::rogue`", "`aent`", words[0], words[1]]);
+    }
+}
+
+#[test]
+fn an_extra_is_held_to_its_word_too() {
+    for (how, words) in
+        [("forgets", ["`twice`", "did not give it"]), ("shrinks twice", ["`twice`", "found []"])]
+    {
+        let error = refused(&format!("let x = test::rogue(how = \"{how}\")\nloss = token_mean(x + x.twice)"));
+        assert_says(&error, &["`test::rogue`", words[0], words[1]]);
+    }
+    // What nobody reads harms nobody.
+    session("loss = token_mean(test::rogue(how = \"forgets\"))").step(&plain()).unwrap();
+}
+
+#[test]
+fn a_reduction_that_does_not_reduce_is_told_with_its_name() {
+    assert_says(&refused("loss = test::lazy(log_prob)"), &["`test::lazy`", "shape []", "found [2, 3]"]);
+}
+
+#[test]
+fn what_a_term_gives_at_masked_positions_reaches_nothing() {
+    let poisoned = logits(0, Float::Double);
+    // Negative log-probabilities have no root: only positions that do not count are made to matter.
+    let text = "loss = token_mean(where(response_mask, log_prob, test::rogue(how = \"poisons\")))";
+    let output = session(text).step(&batch(&poisoned)).unwrap();
+    output.backward().unwrap();
+    let clean = logits(0, Float::Double);
+    session("loss = token_mean(log_prob)").step(&batch(&clean)).unwrap().backward().unwrap();
+    assert!(output.loss().double_value(&[]).is_finite());
+    assert_eq!(numbers(&clean.grad())[16..], [0.0; 8]);
+    assert_eq!(numbers(&poisoned.grad())[16..], [0.0; 8]);
+}

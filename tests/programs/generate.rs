@@ -1,0 +1,437 @@
+//! Well-typed programs from a row of numbers: the first choice everywhere is the simplest one, so that a shorter
+//! row is a simpler program.
+
+use proptest::prelude::*;
+
+/// Which formulas are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Whatever the types allow: infinite values, kinks, ties.
+    Wild,
+    /// Formulas that do not blow rounding up: bounded growth, no singularity, nothing that ties by construction.
+    Tame,
+}
+
+/// Numbers that decide what is generated.
+pub(crate) fn choices() -> impl Strategy<Value = Vec<u16>> {
+    proptest::collection::vec(any::<u16>(), 1..220)
+}
+
+/// A program that must check without errors.
+pub(crate) fn program(choices: &[u16], manner: Manner) -> String {
+    let mut writer = Writer {
+        choices,
+        at: 0,
+        manner,
+        statements: Vec::new(),
+        reals: Vec::new(),
+        bools: Vec::new(),
+        extras: Vec::new(),
+        functions: Vec::new(),
+        locals: Vec::new(),
+    };
+    writer.program();
+    writer.statements.join("\n")
+}
+
+/// How many values there are; a value of a smaller shape may stand where a larger one is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Shape {
+    Scalar,
+    Seq,
+    Token,
+}
+
+const SHAPES: [Shape; 3] = [Shape::Scalar, Shape::Seq, Shape::Token];
+
+/// Fields of every batch that the tests make; the last three of each kind are declared by the program.
+const REALS: [(&str, Shape); 12] = [
+    ("log_prob", Shape::Token),
+    ("old_log_prob", Shape::Token),
+    ("ref_log_prob", Shape::Token),
+    ("rollout_log_prob", Shape::Token),
+    ("advantages", Shape::Token),
+    ("values", Shape::Token),
+    ("old_values", Shape::Token),
+    ("returns", Shape::Token),
+    ("rewards", Shape::Seq),
+    ("weight", Shape::Token),
+    ("score", Shape::Seq),
+    ("scale", Shape::Scalar),
+];
+const BOOLS: [(&str, Shape); 4] = [
+    ("response_mask", Shape::Token),
+    ("flag", Shape::Token),
+    ("chosen", Shape::Seq),
+    ("enabled", Shape::Scalar),
+];
+const INPUTS: &str = "input weight: token\ninput score: seq\ninput scale: scalar\n\
+    input flag: token bool\ninput chosen: seq bool\ninput enabled: scalar bool";
+
+const TERMS: [(&str, &[(&str, bool)]); 12] = [
+    ("clip_ppo()", &[("ratio", false), ("clipped", true), ("capped", true)]),
+    ("clip_ppo(low = 10%, high = 0.28, dual = 3)", &[("ratio", false), ("clipped", true), ("capped", true)]),
+    ("clip_ppo(delta = 4, guard = 5)", &[("ratio", false), ("clipped", true)]),
+    ("kl()", &[]),
+    ("kl(estimator = \"k2\")", &[]),
+    ("entropy()", &[]),
+    ("clamped_entropy(drop = 30%)", &[]),
+    ("clamped_entropy(top_k = 3)", &[]),
+    ("clamped_entropy(top_p = 0.9)", &[]),
+    ("clamped_entropy(min_p = 0.05)", &[]),
+    ("clip_value(clip = 0.3)", &[("clipped", true)]),
+    ("template::tail_mass(k = 2)", &[]),
+];
+
+struct Writer<'a> {
+    choices: &'a [u16],
+    at: usize,
+    manner: Manner,
+    statements: Vec<String>,
+    reals: Vec<(String, Shape)>,
+    bools: Vec<(String, Shape)>,
+    /// Extras in reach: `name.extra`, and whether it is a truth value.
+    extras: Vec<(String, bool)>,
+    /// Functions with the shape of their argument and their value.
+    functions: Vec<(String, Shape)>,
+    /// Parameters of the function being written.
+    locals: Vec<(String, Shape)>,
+}
+
+impl Writer<'_> {
+    fn pick(&mut self, options: usize) -> usize {
+        let choice = self.choices.get(self.at).copied().unwrap_or(0);
+        self.at += 1;
+        usize::from(choice) % options
+    }
+
+    fn tame(&self) -> bool {
+        self.manner == Manner::Tame
+    }
+
+    fn program(&mut self) {
+        self.reals = REALS.map(|(name, shape)| (name.to_owned(), shape)).to_vec();
+        self.bools = BOOLS.map(|(name, shape)| (name.to_owned(), shape)).to_vec();
+        self.statements.push(INPUTS.to_owned());
+        match self.pick(4) {
+            1 => self.statements.push("set temperature = 0.7".to_owned()),
+            2 => self.statements.push("param heat = 1.5 in 0.1 .. 10\nset temperature = heat".to_owned()),
+            _ => {}
+        }
+        for number in 0..self.pick(7) {
+            self.statement(number);
+        }
+        let loss = self.loss();
+        self.statements.push(format!("loss = {loss}"));
+        for number in 0..self.pick(4) {
+            let kind = if self.pick(3) == 0 { self.counted() } else { self.real(Shape::Scalar, 3) };
+            self.statements.push(format!("metric m{number} = {kind}"));
+        }
+    }
+
+    fn statement(&mut self, number: usize) {
+        match self.pick(7) {
+            0 | 1 => {
+                let shape = SHAPES[self.pick(3)];
+                let value = self.real(shape, 3);
+                self.statements.push(format!("let x{number} = {value}"));
+                self.reals.push((format!("x{number}"), shape));
+            }
+            2 => {
+                let shape = SHAPES[self.pick(3)];
+                let value = self.truth(shape, 3);
+                self.statements.push(format!("let b{number} = {value}"));
+                self.bools.push((format!("b{number}"), shape));
+            }
+            3 => {
+                let (call, extras) = TERMS[self.pick(TERMS.len())];
+                self.statements.push(format!("let t{number} = {call}"));
+                self.reals.push((format!("t{number}"), Shape::Token));
+                self.extras
+                    .extend(extras.iter().map(|(extra, is_bool)| (format!("t{number}.{extra}"), *is_bool)));
+            }
+            4 => {
+                let value = ["0.25", "-1.5", "30%", "1e-3", "1_0"][self.pick(5)];
+                self.statements.push(format!("param p{number} = {value} in -2 .. 10"));
+                self.reals.push((format!("p{number}"), Shape::Scalar));
+            }
+            5 => {
+                let shape = SHAPES[self.pick(3)];
+                self.locals = vec![("a".to_owned(), shape), ("k".to_owned(), Shape::Scalar)];
+                let body = self.real(shape, 2);
+                let default = ["0.5", "scale", "token_mean(returns)"][self.pick(3)];
+                self.locals.clear();
+                self.statements.push(format!("fn f{number}(a, k = {default}) = {body} + a * k"));
+                self.functions.push((format!("f{number}"), shape));
+            }
+            _ => {
+                let signal = self.real(Shape::Scalar, 3);
+                let call = match self.pick(5) {
+                    0 => "constant(value = 0.05)".to_owned(),
+                    1 => "linear(from = 1e-2, to = 1e-3, steps = 5)".to_owned(),
+                    2 => "cosine(from = 1e-2, to = 1e-3, steps = 5)".to_owned(),
+                    3 => format!("template::step(signal = {signal}, target = 0.2)"),
+                    _ => format!("band(signal = {signal}, target = 0.05 .. 0.2, step = 1e-2)"),
+                };
+                self.statements.push(format!("controller c{number} = {call}"));
+                self.reals.push((format!("c{number}"), Shape::Scalar));
+            }
+        }
+    }
+
+    /// A loss that depends on the policy, of every shape that decides what a first pass has to see.
+    fn loss(&mut self) -> String {
+        let policy = ["log_prob", "entropy()", "clip_ppo()", "kl()"][self.pick(4)];
+        let weight = ["weight", "1", "old_values"][self.pick(3)];
+        let first = self.total(&format!("{policy} * {weight}"));
+        let second = self.real(Shape::Token, 4);
+        let second = self.total(&second);
+        match self.pick(6) {
+            0 | 1 => format!("{first} + {second}"),
+            2 => format!("{first} + 0.5 * {second} - scale * {}", self.total("log_prob")),
+            3 => format!("tanh({first}) * {second} + {first}"),
+            4 => {
+                let spread = ["rewards", "score"][self.pick(2)];
+                let advantage = format!("({spread} - group_mean({spread})) / (group_std({spread}) + 0.1)");
+                format!("{first} - token_mean(log_prob * {advantage}) + {second}")
+            }
+            _ => format!("{first} + {}", self.real(Shape::Scalar, 4)),
+        }
+    }
+
+    /// A sum over the step.
+    fn total(&mut self, token: &str) -> String {
+        match self.pick(7) {
+            0 | 1 => format!("token_mean({token})"),
+            2 => format!("token_sum({token})"),
+            3 => format!("seq_mean_token_sum({token})"),
+            4 => format!("seq_mean_token_mean({token})"),
+            5 => format!("seq_mean_token_sum_norm({token}, length = 6)"),
+            _ => format!("batch_mean(seq_sum({token}))"),
+        }
+    }
+
+    fn counted(&mut self) -> String {
+        if self.pick(2) == 0 {
+            format!("token_mean({})", self.truth(Shape::Token, 3))
+        } else {
+            format!("batch_sum({})", self.truth(Shape::Seq, 3))
+        }
+    }
+
+    /// A value that is no constant.
+    fn anchor(&mut self, shape: Shape) -> &'static str {
+        match shape {
+            Shape::Scalar => "scale",
+            Shape::Seq => ["rewards", "score"][self.pick(2)],
+            Shape::Token => ["returns", "weight"][self.pick(2)],
+        }
+    }
+
+    fn leaf(&mut self, shape: Shape) -> String {
+        if self.pick(4) == 1 {
+            return ["1", "0.3", "2.5", "50%", "(-1)", "1e-2"][self.pick(6)].to_owned();
+        }
+        let fits = |(_, of): &&(String, Shape)| *of <= shape;
+        let names: Vec<String> =
+            self.reals.iter().chain(&self.locals).filter(fits).map(|(name, _)| name.clone()).collect();
+        // Later names first: what was written is to be read.
+        let index = self.pick(names.len());
+        names[names.len() - 1 - index].clone()
+    }
+
+    /// A number of at most that shape.
+    fn real(&mut self, shape: Shape, depth: usize) -> String {
+        if depth == 0 {
+            return self.leaf(shape);
+        }
+        let next = depth - 1;
+        let tame = self.tame();
+        match self.pick(16) {
+            0 | 1 => self.leaf(shape),
+            2 => {
+                let op = ["+", "-"][self.pick(2)];
+                format!("({} {op} {})", self.real(shape, next), self.real(shape, next))
+            }
+            3 => {
+                let (a, b) = (self.real(shape, next), self.real(shape, next));
+                if tame { format!("({a} * tanh({b}))") } else { format!("({a} * {b})") }
+            }
+            4 => {
+                let (a, b, anchor) = (self.real(shape, next), self.real(shape, next), self.anchor(shape));
+                if tame {
+                    format!("({a} / (abs({b} + 0.0371) + 0.5))")
+                } else {
+                    format!("({a} / ({anchor} - {b}))")
+                }
+            }
+            5 => {
+                let (a, b) = (self.real(shape, next), self.real(shape, next));
+                let power = ["2", "0.5", &format!("tanh({b})")][self.pick(3)].to_owned();
+                if tame { format!("(softplus({a}) + 0.1) ^ {power}") } else { format!("({a}) ^ ({b})") }
+            }
+            6 => self.unary(shape, next),
+            7 => {
+                let function = ["min", "max"][self.pick(2)];
+                let (a, b, c) = (self.real(shape, next), self.real(shape, next), self.leaf(shape));
+                if tame {
+                    format!("{function}({a}, {b} + 0.0371)")
+                } else {
+                    format!("{function}({a}, {b}, {c})")
+                }
+            }
+            8 => {
+                let x = self.real(shape, next);
+                let shift = if tame { " + 0.0371" } else { "" };
+                match self.pick(2) {
+                    0 => format!("clamp({x}{shift}, -0.8, 1.2)"),
+                    _ => {
+                        format!("clamp({x}{shift}, {anchor} - 1, {anchor} + 1)", anchor = self.anchor(shape))
+                    }
+                }
+            }
+            9 => {
+                let condition = self.truth(shape, next);
+                format!("where({condition}, {}, {})", self.real(shape, next), self.real(shape, next))
+            }
+            10 => self.function_call(shape, next),
+            11 => {
+                let of = if self.pick(2) == 0 { Shape::Token } else { Shape::Seq };
+                let (x, anchor) = (self.real(of, next), self.anchor(of));
+                format!("quantile({x} + {anchor}, {})", ["0.5", "90%", "0", "1"][self.pick(4)])
+            }
+            12 if shape == Shape::Token => self.term(next),
+            13 if shape == Shape::Token => {
+                let extras: Vec<String> = self
+                    .extras
+                    .iter()
+                    .filter(|(_, is_bool)| !is_bool)
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                if extras.is_empty() {
+                    self.term(next)
+                } else {
+                    let at = self.pick(extras.len());
+                    extras[at].clone()
+                }
+            }
+            _ => self.reduced(shape, next),
+        }
+    }
+
+    fn function_call(&mut self, shape: Shape, depth: usize) -> String {
+        let fits = |(_, of): &&(String, Shape)| *of <= shape;
+        let known: Vec<(String, Shape)> = self.functions.iter().filter(fits).cloned().collect();
+        if known.is_empty() {
+            return format!("detach({})", self.real(shape, depth));
+        }
+        let (name, shape) = known[self.pick(known.len())].clone();
+        let a = self.real(shape, depth);
+        if self.pick(2) == 0 {
+            return format!("{name}({a})");
+        }
+        format!("{name}({a}, k = tanh({}))", self.leaf(Shape::Scalar))
+    }
+
+    fn unary(&mut self, shape: Shape, depth: usize) -> String {
+        let x = self.real(shape, depth);
+        let anchor = self.anchor(shape);
+        match self.pick(10) {
+            0 => format!("-{x}"),
+            1 if self.tame() => format!("exp(tanh({x}))"),
+            1 => format!("exp({x})"),
+            2 if self.tame() => format!("log(softplus({x}) + 0.1)"),
+            2 => format!("log({anchor} * tanh({x}))"),
+            3 if self.tame() => format!("sqrt(softplus({x}) + 0.1)"),
+            3 => format!("sqrt({anchor} * tanh({x}))"),
+            4 if self.tame() => format!("abs({x} + 0.0371)"),
+            4 => format!("abs({x})"),
+            5 => format!("sign({x} + 0.0371)"),
+            6 => format!("sigmoid({x})"),
+            7 => format!("tanh({x})"),
+            8 => format!("softplus({x})"),
+            _ => format!("detach({x})"),
+        }
+    }
+
+    fn term(&mut self, depth: usize) -> String {
+        match self.pick(5) {
+            0 | 1 => TERMS[self.pick(TERMS.len())].0.to_owned(),
+            2 => format!("clip_ppo(advantages = {} + returns)", self.real(Shape::Token, depth)),
+            3 => format!(
+                "kl(log_prob = tanh({}) + log_prob, estimator = \"abs\")",
+                self.real(Shape::Token, depth)
+            ),
+            _ => {
+                format!("clip_value(values = values * tanh({}), clip = 0.4)", self.real(Shape::Token, depth))
+            }
+        }
+    }
+
+    /// A reduction to at most that shape.
+    fn reduced(&mut self, shape: Shape, depth: usize) -> String {
+        if shape == Shape::Scalar {
+            return match self.pick(3) {
+                0 => {
+                    let x = self.real(Shape::Token, depth);
+                    self.total(&x)
+                }
+                1 => format!("batch_mean({})", self.real(Shape::Seq, depth)),
+                _ => format!("batch_sum({})", self.real(Shape::Seq, depth)),
+            };
+        }
+        match self.pick(5) {
+            0 => format!("seq_mean({})", self.real(Shape::Token, depth)),
+            1 => format!("seq_sum({})", self.real(Shape::Token, depth)),
+            2 => format!("group_mean({})", self.real(Shape::Seq, depth)),
+            3 => format!("group_std({} + rewards)", self.real(Shape::Seq, depth)),
+            _ => format!("seq_mean({})", self.truth(Shape::Token, depth)),
+        }
+    }
+
+    /// A truth value of at most that shape.
+    fn truth(&mut self, shape: Shape, depth: usize) -> String {
+        let fits = |(_, of): &&(String, Shape)| *of <= shape;
+        let names: Vec<String> = self.bools.iter().filter(fits).map(|(name, _)| name.clone()).collect();
+        if depth == 0 {
+            return if self.pick(6) == 1 { "true".to_owned() } else { names[self.pick(names.len())].clone() };
+        }
+        let next = depth - 1;
+        match self.pick(9) {
+            0 | 1 => names[self.pick(names.len())].clone(),
+            2 | 3 => {
+                let op = ["<", "<=", ">", ">=", "!=", "=="][self.pick(6)];
+                let shift = if self.tame() { " + 0.0371" } else { "" };
+                format!("({} {op} {}{shift})", self.real(shape, next), self.real(shape, next))
+            }
+            4 => {
+                let op = ["and", "or"][self.pick(2)];
+                format!("({} {op} {})", self.truth(shape, next), self.truth(shape, next))
+            }
+            5 => format!("(not {})", self.truth(shape, next)),
+            6 if shape != Shape::Scalar => {
+                let (x, anchor) = (self.real(shape, next), self.anchor(shape));
+                format!("top_fraction({x} + {anchor}, {})", ["0.5", "20%", "0", "1"][self.pick(4)])
+            }
+            7 if shape == Shape::Token => {
+                let extras: Vec<String> = self
+                    .extras
+                    .iter()
+                    .filter(|(_, is_bool)| *is_bool)
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                if extras.is_empty() {
+                    "clip_ppo().clipped".to_owned()
+                } else {
+                    extras[self.pick(extras.len())].clone()
+                }
+            }
+            _ => format!(
+                "where({}, {}, {})",
+                self.truth(shape, next),
+                self.truth(shape, next),
+                self.truth(shape, next)
+            ),
+        }
+    }
+}

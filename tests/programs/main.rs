@@ -1,0 +1,166 @@
+//! Properties of generated programs: what checks also prints, saves, runs, and can be cut into micro-batches.
+
+mod generate;
+mod hostile;
+mod run;
+
+use aent::plan::FirstPass;
+use aent::program::Program;
+use aent::span::SourceId;
+use aent::testing::{Case, Extent, rough, smooth};
+use aent::{Session, compile};
+use aent_plugin_template as _;
+use generate::{Manner, choices, program};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use run::{cut, leaves, parts, session, whole};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// The same cases on every run; `PROPTEST_CASES` asks for more of them.
+fn runner(cases: u32) -> TestRunner {
+    let asked = std::env::var("PROPTEST_CASES").is_ok();
+    let config = if asked { Config::default() } else { Config::with_cases(cases) };
+    let config = Config { failure_persistence: None, ..config };
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+}
+
+fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value)) {
+    let run = runner(cases).run(&strategy, |value| {
+        test(value);
+        Ok(())
+    });
+    if let Err(failure) = run {
+        panic!("{failure}");
+    }
+}
+
+#[track_caller]
+fn compiled(text: &str) -> Program {
+    compile(text).unwrap_or_else(|failure| panic!("{failure}\nin\n{text}"))
+}
+
+fn extent() -> Extent {
+    Extent { sequences: 1..=5, width: 1..=5, vocabulary: 2..=6 }
+}
+
+#[test]
+fn a_well_typed_program_checks_and_compiles_to_the_same_on_every_run() {
+    check(400, choices(), |choices| {
+        let text = program(&choices, Manner::Wild);
+        let first = compiled(&text).to_string();
+        assert_eq!(first, compiled(&text).to_string(), "{text}");
+    });
+}
+
+#[test]
+fn what_is_printed_is_the_same_program() {
+    check(400, choices(), |choices| {
+        let text = program(&choices, Manner::Wild);
+        let (file, found) = aent::syntax::parse(SourceId(0), &text);
+        assert!(!found.has_errors(), "{text}");
+        let printed = aent::syntax::print(&file, &text);
+        assert_eq!(compiled(&printed).to_string(), compiled(&text).to_string(), "{text}\nprinted\n{printed}");
+    });
+}
+
+#[test]
+fn a_program_runs_on_any_batch_and_a_saved_one_gives_the_same_numbers() {
+    check(300, (choices(), rough(extent())), |(choices, case)| {
+        let text = program(&choices, Manner::Wild);
+        let program = compiled(&text);
+        let saved = serde_json::to_string(&program).unwrap();
+        let restored: Program =
+            serde_json::from_str(&saved).unwrap_or_else(|error| panic!("{error}\nin\n{text}"));
+        assert_eq!(restored.to_string(), program.to_string(), "{text}");
+        let run =
+            |program| whole(&session(program), &case).unwrap_or_else(|error| panic!("{error}\nin\n{text}"));
+        let (found, again) = (run(program), run(restored));
+        assert!(found.same_bits(&again), "{text}\n{found:?}\n{again:?}");
+    });
+}
+
+#[test]
+fn what_is_masked_out_reaches_no_bit_of_any_result() {
+    check(400, (choices(), rough(extent())), |(choices, case)| {
+        let text = program(&choices, Manner::Wild);
+        let session = session(compiled(&text));
+        let clean = whole(&session, &case).unwrap();
+        let poisoned =
+            whole(&session, &case.poisoned()).unwrap_or_else(|error| panic!("{error}\nin\n{text}"));
+        assert!(clean.same_bits(&poisoned), "{text}\n{clean:?}\n{poisoned:?}");
+        let lets = |case: &Case| {
+            let output = session.step(&leaves(case).batch).unwrap();
+            let named = output.lets().map(|(name, tensor)| (name.to_owned(), format!("{tensor:?} {tensor}")));
+            named.collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!(lets(&case), lets(&case.poisoned()), "{text}");
+    });
+}
+
+#[test]
+fn any_cut_into_micro_batches_gives_the_step_of_the_whole() {
+    let seen = RefCell::new(BTreeMap::<FirstPass, u32>::new());
+    let cuts = proptest::collection::vec(any::<bool>(), 4);
+    let full = any::<prop::sample::Index>();
+    check(500, (choices(), smooth(extent()), cuts, full), |(choices, case, cuts, full)| {
+        let text = program(&choices, Manner::Tame);
+        let session = session(compiled(&text));
+        *seen.borrow_mut().entry(session.plan().first_pass).or_default() += 1;
+        let expected = whole(&session, &case).unwrap();
+        let found = parts(&session, &case, &cut_at(&case, &cuts, full));
+        let found = found.unwrap_or_else(|error| panic!("{error}\nin\n{text}"));
+        if let Some(difference) = found.difference(&expected, 1e-7) {
+            panic!("{:?}\n{text}\n{difference}", session.plan().first_pass);
+        }
+    });
+    let seen = seen.into_inner();
+    for kind in [FirstPass::Counts, FirstPass::Fields, FirstPass::Model] {
+        assert!(seen.get(&kind).is_some_and(|count| *count >= 20), "{kind:?}: {seen:?}");
+    }
+}
+
+#[test]
+fn micro_batches_observe_what_the_whole_step_observes() {
+    check(100, (choices(), smooth(extent()), any::<prop::sample::Index>()), |(choices, case, full)| {
+        let text = program(&choices, Manner::Tame);
+        let (mut one, mut many) = (session(compiled(&text)), session(compiled(&text)));
+        for _ in 0..3 {
+            let output = one.step(&leaves(&case).batch).unwrap();
+            one.observe(&output).unwrap();
+            let parts = cut_at(&case, &[true; 4], full);
+            let output = stepped(&many, &parts);
+            many.observe(&output).unwrap();
+            let (one, many) = (one.coefficients(), many.coefficients());
+            for (name, value) in &one {
+                assert!((value - many[name]).abs() < 1e-9, "{name}: {value} and {}\n{text}", many[name]);
+            }
+        }
+    });
+}
+
+fn stepped(session: &Session, parts: &[(usize, Case)]) -> aent::Output {
+    let leaves: Vec<_> = parts.iter().map(|(_, part)| leaves(part)).collect();
+    let mut step = session.accumulate();
+    leaves.iter().for_each(|part| step.measure(&part.batch).unwrap());
+    leaves.iter().for_each(|part| step.step(&part.batch).unwrap().backward().unwrap());
+    step.finish().unwrap()
+}
+
+/// Parts that begin where `cuts` says, without their last columns if nothing in them counts. One part keeps its
+/// width, which is the step's.
+fn cut_at(case: &Case, cuts: &[bool], full: prop::sample::Index) -> Vec<(usize, Case)> {
+    let mut starts = vec![0];
+    starts.extend((1..case.sequences).filter(|start| cuts[start - 1]));
+    let full = full.index(starts.len());
+    let ends = starts.iter().skip(1).copied().chain([case.sequences]);
+    let ranges = starts.iter().copied().zip(ends).enumerate();
+    let parts = ranges.map(|(index, (start, end))| {
+        let part = case.part(start..end);
+        let used =
+            part.mask.chunks(case.width).map(|row| row.iter().rposition(|m| *m).map_or(0, |at| at + 1));
+        let width = if index == full { case.width } else { used.max().unwrap_or(0).max(1) };
+        (start, cut(case, start..end, width))
+    });
+    parts.collect()
+}

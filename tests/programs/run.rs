@@ -1,0 +1,134 @@
+//! Runs a program on a case with the fields that generated programs declare, and gathers every number.
+
+use aent::testing::{Case, Leaves, distance};
+use aent::{Options, Output, Session};
+use std::collections::BTreeMap;
+use tch::{Device, Kind, Tensor};
+
+/// Every number of a step.
+#[derive(Clone, Debug)]
+pub(crate) struct Numbers {
+    pub(crate) loss: f64,
+    /// Metrics, and signals as `signal NAME`.
+    pub(crate) reported: BTreeMap<String, f64>,
+    pub(crate) logits_gradient: Vec<f64>,
+    pub(crate) values_gradient: Vec<f64>,
+}
+
+impl Numbers {
+    /// Whether the two agree bit for bit; one NaN is as good as another.
+    pub(crate) fn same_bits(&self, other: &Self) -> bool {
+        let all = |of: &Self| {
+            let gradients = of.logits_gradient.iter().chain(&of.values_gradient);
+            let numbers = std::iter::once(&of.loss).chain(of.reported.values()).chain(gradients);
+            numbers.map(|x| if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() }).collect::<Vec<_>>()
+        };
+        all(self) == all(other) && self.reported.keys().eq(other.reported.keys())
+    }
+
+    /// What differs by more than a tolerance, relative to the largest number of its kind.
+    pub(crate) fn difference(&self, other: &Self, tolerance: f64) -> Option<String> {
+        let reported = |of: &Self| of.reported.values().copied().collect::<Vec<_>>();
+        let gaps = [
+            ("loss", distance(&[self.loss], &[other.loss])),
+            ("metrics and signals", distance(&reported(self), &reported(other))),
+            ("gradient of the logits", distance(&self.logits_gradient, &other.logits_gradient)),
+            ("gradient of the values", distance(&self.values_gradient, &other.values_gradient)),
+        ];
+        let worst = gaps.into_iter().find(|(_, gap)| *gap > tolerance)?;
+        Some(format!("{} differs by {}\n{self:?}\n{other:?}", worst.0, worst.1))
+    }
+}
+
+/// A session that also computes every `let`.
+pub(crate) fn session(program: aent::Program) -> Session {
+    Session::with(program, Options { lets: true, ..Options::default() })
+}
+
+/// The tensors of a case, with the declared fields made of its own.
+pub(crate) fn leaves(case: &Case) -> Leaves {
+    let mut leaves = case.leaves(Kind::Double, Device::Cpu);
+    let (b, t) = (case.sequences as i64, case.width as i64);
+    let of = |name: &str, f: fn(f64) -> f64| case.token(name).iter().map(|x| f(*x)).collect::<Vec<f64>>();
+    let weight = Tensor::from_slice(&of("old_values", |x| x.sin() + 0.2)).view([b, t]);
+    // Neither 0 nor 1 where masked out, as far as the case is poisoned.
+    let flag = of("returns", |x| if x.is_finite() && x.abs() < 1e20 { f64::from(x > 0.0) } else { 7.0 });
+    let score: Vec<f64> = case.rewards.iter().map(|x| x.cos()).collect();
+    let chosen: Vec<bool> = case.rewards.iter().map(|x| *x > 0.1).collect();
+    leaves.batch = std::mem::take(&mut leaves.batch)
+        .with("weight", weight)
+        .with("flag", Tensor::from_slice(&flag).view([b, t]))
+        .with("score", Tensor::from_slice(&score))
+        .with("chosen", Tensor::from_slice(&chosen))
+        .with("scale", Tensor::from(0.6))
+        .with("enabled", Tensor::from(true));
+    leaves
+}
+
+/// One step on the whole case.
+pub(crate) fn whole(session: &Session, case: &Case) -> Result<Numbers, aent::Error> {
+    let leaves = leaves(case);
+    let output = session.step(&leaves.batch)?;
+    output.backward()?;
+    gather(&output, case, &[(0, &leaves)])
+}
+
+/// One step on parts, each with the row at which it begins.
+pub(crate) fn parts(session: &Session, case: &Case, parts: &[(usize, Case)]) -> Result<Numbers, aent::Error> {
+    let leaves: Vec<(usize, Leaves)> = parts.iter().map(|(start, part)| (*start, leaves(part))).collect();
+    let mut step = session.accumulate();
+    for (_, part) in &leaves {
+        step.measure(&part.batch)?;
+    }
+    let mut sum = 0.0;
+    for (_, part) in &leaves {
+        let share = step.step(&part.batch)?;
+        sum += share.loss().double_value(&[]);
+        share.backward()?;
+    }
+    let output = step.finish()?;
+    let loss = output.loss().double_value(&[]);
+    assert!(distance(&[sum], &[loss]) < 1e-7, "the shares add up to {sum}, the loss is {loss}");
+    gather(&output, case, &leaves.iter().map(|(start, part)| (*start, part)).collect::<Vec<_>>())
+}
+
+/// The sequences of a range without the columns beyond `width`.
+pub(crate) fn cut(case: &Case, sequences: std::ops::Range<usize>, width: usize) -> Case {
+    let part = case.part(sequences);
+    let v = part.vocabulary;
+    let columns = |values: &[f64]| narrow(values, part.width, width, 1);
+    Case {
+        width,
+        logits: narrow(&part.logits, part.width, width, v),
+        actions: narrow(&part.actions, part.width, width, 1),
+        mask: narrow(&part.mask, part.width, width, 1),
+        tokens: part.tokens.iter().map(|(name, values)| (*name, columns(values))).collect(),
+        ..part.clone()
+    }
+}
+
+fn narrow<T: Copy>(values: &[T], from: usize, to: usize, each: usize) -> Vec<T> {
+    values.chunks(from * each).flat_map(|row| row[..to * each].iter().copied()).collect()
+}
+
+fn gather(output: &Output, case: &Case, parts: &[(usize, &Leaves)]) -> Result<Numbers, aent::Error> {
+    let signals = output.signals()?.into_iter().map(|(name, value)| (format!("signal {name}"), value));
+    let placed = |leaf: &dyn Fn(&Leaves) -> Tensor, whole: &[i64]| {
+        let all = Tensor::zeros(whole, (Kind::Double, Device::Cpu));
+        for (start, part) in parts {
+            let gradient = leaf(part).grad();
+            if gradient.defined() {
+                let (b, t) = (gradient.size()[0], gradient.size()[1]);
+                all.narrow(0, *start as i64, b).narrow(1, 0, t).copy_(&gradient);
+            }
+        }
+        Vec::<f64>::try_from(all.flatten(0, -1)).expect("a flat tensor of f64 is a vector")
+    };
+    let (b, t, v) = (case.sequences as i64, case.width as i64, case.vocabulary as i64);
+    Ok(Numbers {
+        loss: output.loss().double_value(&[]),
+        reported: output.metrics()?.into_iter().chain(signals).collect(),
+        logits_gradient: placed(&|part| part.logits.shallow_clone(), &[b, t, v]),
+        values_gradient: placed(&|part| part.values.shallow_clone(), &[b, t]),
+    })
+}
