@@ -29,7 +29,11 @@ pub struct Settings {
     pub warmup_batch: i64,
     /// Adam's rate in the warm-up.
     pub warmup_rate: f64,
-    /// How often the demonstrations of the warm-up forget all carries.
+    /// How often the demonstrations forget all carries in the first part of the warm-up, in which skill is learned.
+    pub forgotten_at_first: f64,
+    /// The first part ends when the average cross-entropy is below this; nats.
+    pub warmup_loss_at_first: f64,
+    /// How often they do in the second part, in which the bad habit is.
     pub forgotten_carries: f64,
     /// Sums asked at each global step.
     pub prompts: i64,
@@ -63,10 +67,12 @@ impl Settings {
             heads: 4,
             longest_answer: 8,
             warmup_steps: 1_500,
-            warmup_loss: 0.06,
+            warmup_loss: 0.025,
             warmup_batch: 64,
             warmup_rate: 3e-3,
-            forgotten_carries: 0.98,
+            forgotten_at_first: 0.5,
+            warmup_loss_at_first: 0.22,
+            forgotten_carries: 0.997,
             prompts: 12,
             group: 8,
             epochs: 2,
@@ -124,6 +130,7 @@ impl Settings {
         need(self.vocabulary >= 13, "a `vocabulary` of at least 13 tokens")?;
         need(self.heads > 0 && self.width % self.heads == 0, "a `width` that `heads` divides")?;
         need(self.longest_answer >= self.digits + 2, "a `longest_answer` of at least `digits` + 2")?;
+        need((0.0..=1.0).contains(&self.forgotten_at_first), "`forgotten_at_first` in 0 .. 1")?;
         need((0.0..=1.0).contains(&self.forgotten_carries), "`forgotten_carries` in 0 .. 1")?;
         need(
             self.group >= 2 && self.prompts >= 1 && self.epochs >= 1,

@@ -24,10 +24,11 @@ pub(super) fn warm_up(settings: &Settings, start: &Start<'_>) -> Result<(), Trai
     let model = Model::new(settings, &mut Random::at(start.seed, 0, "model"), start.device);
     let params = model.params();
     let mut adam = Adam::new(&params, settings.warmup_rate, Some(settings.max_gradient_norm));
-    let mut average = f64::NAN;
+    let (mut average, mut skilled) = (f64::NAN, false);
     for step in 0..settings.warmup_steps {
         let mut random = Random::at(start.seed, step, "demonstrations");
-        let shown = sums.demonstrations(settings.warmup_batch, settings.forgotten_carries, &mut random);
+        let forgotten = if skilled { settings.forgotten_carries } else { settings.forgotten_at_first };
+        let shown = sums.demonstrations(settings.warmup_batch, forgotten, &mut random);
         let loss = model
             .score(&shown.prompts, &shown.answers)
             .flatten(0, 1)
@@ -36,7 +37,8 @@ pub(super) fn warm_up(settings: &Settings, start: &Start<'_>) -> Result<(), Trai
         adam.step();
         let loss = loss.double_value(&[]);
         average = if step == 0 { loss } else { 0.9 * average + 0.1 * loss };
-        let done = average < settings.warmup_loss;
+        let done = skilled && average < settings.warmup_loss;
+        skilled |= average < settings.warmup_loss_at_first;
         if done || step % 100 == 99 {
             (start.say)(&format!("warm-up, step {}: cross-entropy {average:.3}", step + 1));
         }
