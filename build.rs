@@ -1,4 +1,5 @@
-//! Hands libtorch's folder to this package's own tests and programs and to every crate that depends on it.
+//! Compiles the autograd node, and hands libtorch's folder to this package's own tests and programs and to every
+//! crate that depends on it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ fn main() {
     println!("cargo::metadata=LIBTORCH_LIB={libtorch}");
     println!("cargo::rerun-if-changed=build.rs");
     offer_to_cargo(Path::new(&libtorch));
+    compile_autograd_node(Path::new(&libtorch));
 }
 
 /// Makes `cargo run` and `cargo test` find libtorch in every crate that depends on this one.
@@ -21,4 +23,19 @@ fn offer_to_cargo(libtorch: &Path) {
     #[cfg(unix)]
     std::os::unix::fs::symlink(libtorch, &link).expect("the build folder is writable");
     println!("cargo::rustc-link-search=native={}", link.display());
+}
+
+fn compile_autograd_node(libtorch: &Path) {
+    let headers = libtorch.parent().expect("libtorch's libraries are in its `lib`").join("include");
+    let mut node = cc::Build::new();
+    node.cpp(true).std("c++17").file("src/kernels/autograd_node.cpp");
+    node.define("_GLIBCXX_USE_CXX11_ABI", "1");
+    // Loops on libtorch's threads are templates in its headers, and do nothing in parallel without it.
+    node.flag("-fopenmp");
+    for folder in [headers.join("torch/csrc/api/include"), headers] {
+        // As system headers, whose warnings are not ours.
+        node.flag("-isystem").flag(folder);
+    }
+    node.compile("aent_autograd_node");
+    println!("cargo::rerun-if-changed=src/kernels/autograd_node.cpp");
 }

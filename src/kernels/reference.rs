@@ -27,8 +27,11 @@ struct Reader {
 struct Softmax {
     set: TokenSet,
     temperature: f64,
-    /// Logits over temperature, `-inf` outside the set.
+    /// Logits over temperature, less the shift, `-inf` outside the set.
     z: Tensor,
+    /// `[M, 1]`, without a gradient. Far from zero a division rounds away what logits differ by, so the highest of
+    /// the row is taken off before; none at temperature one.
+    shift: Option<Tensor>,
     /// Which tokens are not in the set; none where all are.
     outside: Option<Tensor>,
     /// Where `z` is `-inf`; none where it nowhere is, or nothing has asked yet.
@@ -56,16 +59,21 @@ impl Reader {
         };
         let softmax = self.softmax(set, statistic.temperature)?;
         let value = match statistic.moment {
-            Moment::ActionLogit => self.at_action(&self.softmaxes[softmax].z)?,
+            Moment::ActionLogit => self.at_action(&self.logits)?.f_div_scalar(statistic.temperature)?,
             Moment::LogProb => {
                 let logp = self.softmaxes[softmax].logp()?;
                 self.at_action(&logp)?
             }
-            Moment::LogSumExp => self.softmaxes[softmax].z.f_logsumexp(-1, false)?,
-            Moment::Mean => self.expectation(softmax, |softmax| softmax.unbanned(&softmax.z))?,
-            Moment::SecondMoment => {
-                self.expectation(softmax, |softmax| Ok(softmax.unbanned(&softmax.z)?.f_square()?))?
+            Moment::LogSumExp => {
+                let softmax = &self.softmaxes[softmax];
+                softmax.shifted(&softmax.z.f_logsumexp(-1, true)?)?.f_squeeze_dim(-1)?
             }
+            Moment::Mean => {
+                self.expectation(softmax, |softmax| softmax.shifted(&softmax.unbanned(&softmax.z)?))?
+            }
+            Moment::SecondMoment => self.expectation(softmax, |softmax| {
+                Ok(softmax.shifted(&softmax.unbanned(&softmax.z)?)?.f_square()?)
+            })?,
             Moment::Entropy => {
                 let mean_logp = self.expectation(softmax, |softmax| {
                     let logp = softmax.logp()?;
@@ -127,28 +135,31 @@ impl Reader {
         if let Some(index) = self.softmaxes.iter().position(known) {
             return Ok(index);
         }
-        let (z, outside) = if set == TokenSet::All {
-            // Dividing by one would cost a pass and a copy of the logits.
-            let z = if is_same(temperature, 1.0) {
-                self.logits.shallow_clone()
-            } else {
-                self.logits.f_div_scalar(temperature)?
-            };
-            (z, None)
-        } else {
-            let whole = self.softmax(TokenSet::All, temperature)?;
-            let outside = sets::members(&self.logits.detach(), set, temperature)?.f_logical_not()?;
-            (self.softmaxes[whole].z.f_masked_fill(&outside, f64::NEG_INFINITY)?, Some(outside))
-        };
-        self.softmaxes.push(Softmax {
+        let mut softmax = Softmax {
             set,
             temperature,
-            z,
-            outside,
+            z: Tensor::new(),
+            shift: None,
+            outside: None,
             banned: None,
             logp: None,
             probability: None,
-        });
+        };
+        if set != TokenSet::All {
+            let whole = self.softmax(TokenSet::All, temperature)?;
+            let outside = sets::members(&self.logits.detach(), set, temperature)?.f_logical_not()?;
+            softmax.z = self.softmaxes[whole].z.f_masked_fill(&outside, f64::NEG_INFINITY)?;
+            softmax.shift = self.softmaxes[whole].shift.as_ref().map(Tensor::shallow_clone);
+            softmax.outside = Some(outside);
+        } else if is_same(temperature, 1.0) {
+            // Dividing by one would cost a pass and a copy of the logits.
+            softmax.z = self.logits.shallow_clone();
+        } else {
+            let highest = self.logits.detach().f_amax(-1, true)?;
+            softmax.z = self.logits.f_sub(&highest)?.f_div_scalar(temperature)?;
+            softmax.shift = Some(highest.f_div_scalar(temperature)?);
+        }
+        self.softmaxes.push(softmax);
         Ok(self.softmaxes.len() - 1)
     }
 
@@ -182,6 +193,14 @@ impl Softmax {
     fn probability(&mut self) -> Result<Tensor, KernelError> {
         let logp = self.logp()?;
         once(&mut self.probability, || Ok(logp.f_exp()?))
+    }
+
+    /// Values of `z` with the shift put back.
+    fn shifted(&self, z: &Tensor) -> Result<Tensor, KernelError> {
+        Ok(match &self.shift {
+            Some(shift) => z.f_add(shift)?,
+            None => z.shallow_clone(),
+        })
     }
 
     /// Values to multiply with a probability: `0 · -inf` would be NaN, so what is banned counts as zero.

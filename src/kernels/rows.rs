@@ -6,14 +6,14 @@ use super::KernelError;
 
 /// The rows of a batch that count.
 pub(super) struct Rows {
-    /// `[N, V]` as they came, `N = B·T`; a view where the layout allows it.
+    /// `[B, T, V]` as they came.
     pub(super) logits: Tensor,
     /// `[M]` token ids in `0..V`, one for each valid row.
     pub(super) actions: Tensor,
     /// `[M]` positions of the valid rows; none where all are valid and nothing needs to be picked.
     pub(super) positions: Option<Tensor>,
     /// B and T.
-    shape: [i64; 2],
+    pub(super) shape: [i64; 2],
 }
 
 impl Rows {
@@ -48,9 +48,11 @@ impl Rows {
 
     /// The logits of the valid rows in the kind that sums are kept in: `[M, V]`, f32 or wider.
     pub(super) fn valid_logits(&self) -> Result<Tensor, KernelError> {
+        let [batch, time] = self.shape;
+        let rows = self.logits.f_reshape([batch * time, self.logits.size()[2]])?;
         let valid = match &self.positions {
-            Some(positions) => self.logits.f_index_select(0, positions)?,
-            None => self.logits.shallow_clone(),
+            Some(positions) => rows.f_index_select(0, positions)?,
+            None => rows,
         };
         Ok(valid.f_to_kind(self.kind())?)
     }
@@ -63,8 +65,10 @@ impl Rows {
     /// Values of the valid rows, `[M]`, at their places in `[B, T]`, with zero elsewhere.
     pub(super) fn placed(&self, values: &Tensor) -> Result<Tensor, KernelError> {
         let all = match &self.positions {
-            Some(positions) => Tensor::f_zeros(self.logits.size()[0], (self.kind(), values.device()))?
-                .f_index_copy(0, positions, values)?,
+            Some(positions) => {
+                Tensor::f_zeros(self.shape[0] * self.shape[1], (self.kind(), values.device()))?
+                    .f_index_copy(0, positions, values)?
+            }
             None => values.shallow_clone(),
         };
         Ok(all.f_view(self.shape)?)
@@ -77,7 +81,7 @@ impl Rows {
         shape: [i64; 2],
     ) -> Result<Self, KernelError> {
         let count = shape[0] * shape[1];
-        let logits = logits.f_reshape([count, logits.size()[2]])?;
+        let logits = logits.shallow_clone();
         let actions = actions.f_reshape([count])?;
         let positions = mask.f_reshape([count])?.f_nonzero()?.f_squeeze_dim(1)?;
         if positions.size()[0] == count {

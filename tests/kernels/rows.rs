@@ -2,7 +2,7 @@
 
 use aent::kernels::{Kernels, Moment, RowStatistic, TokenSet, row_statistics};
 use proptest::prelude::*;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Every moment, in the order of their definition.
 pub(crate) const MOMENTS: [Moment; 8] = [
@@ -15,6 +15,13 @@ pub(crate) const MOMENTS: [Moment; 8] = [
     Moment::Size,
     Moment::Mass,
 ];
+
+/// Every implementation.
+pub(crate) const KERNELS: [Kernels; 2] = [Kernels::Auto, Kernels::Reference];
+
+/// A set of each sort.
+pub(crate) const SETS: [TokenSet; 5] =
+    [TokenSet::All, TokenSet::Drop(0.3), TokenSet::TopK(3), TokenSet::TopP(0.8), TokenSet::MinP(0.05)];
 
 /// All moments over one set at one temperature.
 pub(crate) fn all_moments(set: TokenSet, temperature: f64) -> Vec<RowStatistic> {
@@ -29,7 +36,7 @@ pub(crate) fn statistics(
     kind: Kind,
     kernels: Kernels,
 ) -> Vec<Vec<f64>> {
-    let mask = Tensor::ones([1, rows.len() as i64], (Kind::Bool, tch::Device::Cpu));
+    let mask = Tensor::ones([1, rows.len() as i64], (Kind::Bool, Device::Cpu));
     let actions = Tensor::from_slice(actions).view([1, -1]);
     row_statistics(&tensor(rows, kind), &actions, &mask, request, kernels)
         .unwrap()
@@ -86,4 +93,27 @@ pub(crate) fn set(length: usize) -> impl Strategy<Value = TokenSet> {
         prop_oneof![Just(1.0), Just(1e-9), 0.01..1.0f64].prop_map(TokenSet::TopP),
         prop_oneof![Just(1.0), Just(1e-30), 1e-4..1.0f64].prop_map(TokenSet::MinP),
     ]
+}
+
+/// The gradient of `Σ weight · statistic` with respect to the logits.
+pub(crate) fn gradient(
+    rows: &[Vec<f64>],
+    actions: &[i64],
+    weights: &[f64],
+    request: &[RowStatistic],
+    kind: Kind,
+    kernels: Kernels,
+) -> Vec<f64> {
+    let logits = tensor(rows, kind).set_requires_grad(true);
+    let mask = Tensor::ones([1, rows.len() as i64], (Kind::Bool, Device::Cpu));
+    let actions = Tensor::from_slice(actions).view([1, -1]);
+    let found = row_statistics(&logits, &actions, &mask, request, kernels).unwrap();
+    let terms = found.iter().zip(weights).map(|(statistic, weight)| statistic.sum(None) * *weight);
+    terms.reduce(|a, b| a + b).unwrap().backward();
+    numbers(&logits.grad())
+}
+
+/// Rows without two equal logits, far enough apart that a small step changes no set.
+pub(crate) fn spread_rows() -> Vec<Vec<f64>> {
+    (0..3).map(|row| (0..11).map(|id| f64::from((id * 7 + row) % 11) * 0.37 - 1.9).collect()).collect()
 }

@@ -1,0 +1,182 @@
+//! The safe side of `autograd_node.cpp`: an autograd node with its halves in Rust, and libtorch's threads.
+//!
+//! Work runs on libtorch's own pool, so that there is one pool, `torch.set_num_threads` holds for it, and its
+//! threads never wait for those of another.
+
+use std::ffi::{CStr, c_char, c_void};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tch::{TchError, Tensor};
+
+use super::KernelError;
+
+/// What a node does when its gradient is asked for.
+pub(super) trait Backward: Send + Sync + 'static {
+    /// Fills `gradient`, contiguous and of the shape and kind of the logits, from the cotangents of the values.
+    fn backward(
+        &self,
+        logits: &Tensor,
+        cotangents: &Tensor,
+        gradient: &mut Tensor,
+    ) -> Result<(), KernelError>;
+}
+
+/// The values as a result of the logits, whose gradient `backward` computes.
+pub(super) fn attach<B: Backward>(
+    logits: &Tensor,
+    values: &Tensor,
+    backward: B,
+) -> Result<Tensor, KernelError> {
+    let node = Node {
+        state: Box::into_raw(Box::new(backward)).cast(),
+        backward: call_backward::<B>,
+        drop: drop_state::<B>,
+    };
+    let mut message = [0; ROOM];
+    // SAFETY: both tensors are alive and a `C_tensor` is an `at::Tensor`; the node owns its state, which C++ hands
+    // to `call_backward` and at last to `drop_state`, both of the same `B`; `ROOM` is the room of the message.
+    let attached = unsafe {
+        aent_attach(logits.as_ptr().cast(), values.as_ptr().cast(), node, message.as_mut_ptr(), ROOM)
+    };
+    if attached.is_null() {
+        // SAFETY: C++ ends the message with a zero inside its room.
+        let text = unsafe { CStr::from_ptr(message.as_ptr()) };
+        return Err(TchError::Torch(text.to_string_lossy().into_owned()).into());
+    }
+    // SAFETY: the pointer is to a new `at::Tensor` that nobody else owns.
+    Ok(unsafe { Tensor::from_ptr(attached.cast()) })
+}
+
+/// `work` of each index, in order, on as many threads as libtorch has and `workers` allows. Each worker makes one
+/// `scratch`; which worker takes which index is not fixed, so `work` must not depend on what a scratch holds.
+pub(super) fn parallel<S, T: Send>(
+    count: usize,
+    workers: usize,
+    scratch: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, usize) -> T + Sync,
+) -> Vec<T> {
+    let mut results: Vec<T> = Vec::with_capacity(count);
+    let slots = Slots(results.as_mut_ptr());
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut scratch = scratch();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= count {
+                break;
+            }
+            // SAFETY: `index` is below the capacity, and the counter gives it to nobody else.
+            unsafe { slots.at(index).write(work(&mut scratch, index)) };
+        }
+    };
+    let workers = workers.min(count);
+    if workers <= 1 {
+        worker();
+    } else {
+        run_workers(workers, &worker);
+    }
+    // SAFETY: every index below `count` was given out and written before the workers returned; a panic among them
+    // would have ended the process or left this function.
+    unsafe { results.set_len(count) };
+    results
+}
+
+/// Asks for large pages under memory that is about to be written for the first time: with small ones, the kernel's
+/// work on a page fault costs more than the gradient itself.
+pub(super) fn prefer_large_pages(tensor: &Tensor, bytes: usize) {
+    #[cfg(target_os = "linux")]
+    if bytes >= 1 << 22 {
+        const PAGE: usize = 4096;
+        let start = tensor.data_ptr() as usize;
+        let aligned = start.next_multiple_of(PAGE);
+        let length = bytes - (aligned - start);
+        // SAFETY: the range lies inside the tensor's storage, and the advice changes nothing that can be read. Where
+        // the kernel does not take it, memory is as it was.
+        let _ =
+            unsafe { rustix::mm::madvise(aligned as *mut c_void, length, rustix::mm::Advice::LinuxHugepage) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (tensor, bytes);
+}
+
+const ROOM: usize = 512;
+
+/// As `aent_node` in C++.
+#[repr(C)]
+struct Node {
+    state: *mut c_void,
+    backward: BackwardFn,
+    drop: extern "C" fn(*mut c_void),
+}
+
+type BackwardFn =
+    extern "C" fn(*const c_void, *const c_void, *const c_void, *mut c_void, *mut c_char, usize) -> bool;
+
+unsafe extern "C" {
+    fn aent_attach(
+        logits: *const c_void,
+        values: *const c_void,
+        node: Node,
+        message: *mut c_char,
+        room: usize,
+    ) -> *mut c_void;
+    fn aent_parallel(workers: i64, job: *const c_void, work: extern "C" fn(*const c_void, i64));
+}
+
+extern "C" fn call_backward<B: Backward>(
+    state: *const c_void,
+    logits: *const c_void,
+    cotangents: *const c_void,
+    gradient: *mut c_void,
+    message: *mut c_char,
+    room: usize,
+) -> bool {
+    // SAFETY: C++ passes the state it was given in `attach` of the same `B`, and tensors that outlive the call; the
+    // copies share their storage.
+    let (state, logits, cotangents, mut gradient) = unsafe {
+        (
+            &*state.cast::<B>(),
+            Tensor::clone_from_ptr(logits.cast_mut().cast()),
+            Tensor::clone_from_ptr(cotangents.cast_mut().cast()),
+            Tensor::clone_from_ptr(gradient.cast()),
+        )
+    };
+    let Err(error) = state.backward(&logits, &cotangents, &mut gradient) else { return true };
+    let text = error.to_string();
+    let length = text.len().min(room - 1);
+    // SAFETY: the message has `room` bytes, and the text and the zero that ends it take at most that.
+    unsafe {
+        std::ptr::copy_nonoverlapping(text.as_ptr().cast(), message, length);
+        message.add(length).write(0);
+    }
+    false
+}
+
+extern "C" fn drop_state<B: Backward>(state: *mut c_void) {
+    // SAFETY: C++ drops a node once, with the box that `attach` of the same `B` gave it.
+    drop(unsafe { Box::from_raw(state.cast::<B>()) });
+}
+
+fn run_workers<W: Fn() + Sync>(workers: usize, worker: &W) {
+    extern "C" fn work<W: Fn() + Sync>(job: *const c_void, _worker: i64) {
+        // SAFETY: `run_workers` passes a `W` that outlives the call, and `W` may be shared between threads.
+        unsafe { (*job.cast::<W>())() }
+    }
+    // SAFETY: `aent_parallel` returns only when all workers have.
+    unsafe { aent_parallel(workers as i64, std::ptr::from_ref(worker).cast(), work::<W>) };
+}
+
+/// Room for results that workers write, each to places of its own.
+struct Slots<T>(*mut T);
+
+impl<T> Slots<T> {
+    /// # Safety
+    /// The index must be below the capacity behind the pointer.
+    unsafe fn at(&self, index: usize) -> *mut T {
+        // SAFETY: as the caller promises.
+        unsafe { self.0.add(index) }
+    }
+}
+
+// SAFETY: a slot is only ever written, by the one worker that took its index.
+unsafe impl<T: Send> Sync for Slots<T> {}

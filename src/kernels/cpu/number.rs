@@ -1,0 +1,202 @@
+//! The numbers that rows are made of, and those that they are computed in.
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
+use super::exp;
+
+/// How many elements are worked on at once: 4 KB of f32, so that a block stays in the first cache.
+pub(crate) const BLOCK: usize = 1024;
+
+/// A kind that logits may have.
+pub(crate) trait Element: Copy + Send + Sync + 'static {
+    /// What it is computed in: wide enough to hold it exactly.
+    type Real: Real;
+
+    fn real(self) -> Self::Real;
+
+    /// A block of at most [`BLOCK`] elements, in the buffer unless it can be read where it is.
+    fn widened<'a>(block: &'a [Self], buffer: &'a mut [Self::Real; BLOCK]) -> &'a [Self::Real];
+
+    /// The block rounded to the kind.
+    fn narrow(block: &[Self::Real], to: &mut [Self]);
+}
+
+/// f32 or f64: what sums inside a block are kept in.
+pub(crate) trait Real: Copy + PartialOrd + Default + Send + Sync + 'static {
+    const NEG_INFINITY: Self;
+    const INFINITY: Self;
+
+    fn of(x: f64) -> Self;
+    fn wide(self) -> f64;
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    /// `self * a + b`, rounded once where the processor can.
+    fn mul_add<const LEVEL: u8>(self, a: Self, b: Self) -> Self;
+    /// `e^u` for `u <= 0`, and zero where that is below the least normal number; also for `-inf`.
+    fn exp<const LEVEL: u8>(u: Self) -> Self;
+    /// The least `u` whose `exp` is not zero.
+    const LEAST: Self;
+    /// An integer in the same order. NaN has one too, in no useful place.
+    fn key(self) -> u64;
+    fn of_key(key: u64) -> Self;
+    /// The next number up: `x > a` is the same as `x >= a.next_up()`.
+    fn next_up(self) -> Self;
+}
+
+impl Element for f32 {
+    type Real = f32;
+
+    #[inline(always)]
+    fn real(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn widened<'a>(block: &'a [f32], _: &'a mut [f32; BLOCK]) -> &'a [f32] {
+        block
+    }
+
+    #[inline(always)]
+    fn narrow(block: &[f32], to: &mut [f32]) {
+        to.copy_from_slice(block);
+    }
+}
+
+impl Element for f64 {
+    type Real = f64;
+
+    #[inline(always)]
+    fn real(self) -> f64 {
+        self
+    }
+
+    #[inline(always)]
+    fn widened<'a>(block: &'a [f64], _: &'a mut [f64; BLOCK]) -> &'a [f64] {
+        block
+    }
+
+    #[inline(always)]
+    fn narrow(block: &[f64], to: &mut [f64]) {
+        to.copy_from_slice(block);
+    }
+}
+
+impl Element for bf16 {
+    type Real = f32;
+
+    #[inline(always)]
+    fn real(self) -> f32 {
+        f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+
+    #[inline(always)]
+    fn widened<'a>(block: &'a [bf16], buffer: &'a mut [f32; BLOCK]) -> &'a [f32] {
+        let buffer = &mut buffer[..block.len()];
+        for (wide, x) in buffer.iter_mut().zip(block) {
+            *wide = x.real();
+        }
+        buffer
+    }
+
+    /// Rounds to nearest even, as `bf16::from_f32` does, without its branch.
+    #[inline(always)]
+    fn narrow(block: &[f32], to: &mut [bf16]) {
+        for (to, x) in to.iter_mut().zip(block) {
+            let bits = x.to_bits();
+            let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+            let nan = (bits >> 16) | 0x40;
+            *to = bf16::from_bits(if x.is_nan() { nan as u16 } else { rounded as u16 });
+        }
+    }
+}
+
+impl Element for f16 {
+    type Real = f32;
+
+    #[inline(always)]
+    fn real(self) -> f32 {
+        self.to_f32()
+    }
+
+    #[inline(always)]
+    fn widened<'a>(block: &'a [f16], buffer: &'a mut [f32; BLOCK]) -> &'a [f32] {
+        let buffer = &mut buffer[..block.len()];
+        block.convert_to_f32_slice(buffer);
+        buffer
+    }
+
+    #[inline(always)]
+    fn narrow(block: &[f32], to: &mut [f16]) {
+        to.convert_from_f32_slice(block);
+    }
+}
+
+macro_rules! real {
+    ($real:ident, $bits:ident, $signed:ident, $exp:path, $least:expr) => {
+        impl Real for $real {
+            const NEG_INFINITY: Self = Self::NEG_INFINITY;
+            const INFINITY: Self = Self::INFINITY;
+            const LEAST: Self = $least;
+
+            #[inline(always)]
+            fn of(x: f64) -> Self {
+                x as Self
+            }
+
+            #[inline(always)]
+            fn wide(self) -> f64 {
+                f64::from(self)
+            }
+
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                self + other
+            }
+
+            #[inline(always)]
+            fn sub(self, other: Self) -> Self {
+                self - other
+            }
+
+            #[inline(always)]
+            fn mul(self, other: Self) -> Self {
+                self * other
+            }
+
+            #[inline(always)]
+            fn mul_add<const LEVEL: u8>(self, a: Self, b: Self) -> Self {
+                // Without the instruction, `mul_add` is a call for each number.
+                if LEVEL > 0 { Self::mul_add(self, a, b) } else { self * a + b }
+            }
+
+            #[inline(always)]
+            fn exp<const LEVEL: u8>(u: Self) -> Self {
+                $exp(u, |x, a, b| <Self as Real>::mul_add::<LEVEL>(x, a, b))
+            }
+
+            #[inline(always)]
+            fn key(self) -> u64 {
+                // Adding zero makes one of the two zeros, which are equal.
+                let bits = (self + 0.0).to_bits();
+                let flip = (bits as $signed >> ($bits::BITS - 1)) as $bits | (1 << ($bits::BITS - 1));
+                u64::from(bits ^ flip)
+            }
+
+            #[inline(always)]
+            fn of_key(key: u64) -> Self {
+                let key = key as $bits;
+                let sign = 1 << ($bits::BITS - 1);
+                Self::from_bits(if key & sign == 0 { !key } else { key ^ sign })
+            }
+
+            fn next_up(self) -> Self {
+                self.next_up()
+            }
+        }
+    };
+}
+
+real!(f32, u32, i32, exp::exp_f32, exp::LEAST_F32);
+real!(f64, u64, i64, exp::exp_f64, exp::LEAST_F64);

@@ -1,0 +1,219 @@
+//! One pass over a row for its highest logit, whether it has a softmax, and what lies around a wanted rank.
+
+use super::dispatch::{AVX512, Job};
+use super::number::{BLOCK, Element, Real};
+
+const LANES: usize = 16;
+
+/// What a row is like as a whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub(crate) highest: f64,
+    /// False where the row has NaN or `+inf`, or nothing but `-inf`.
+    pub(crate) is_usable: bool,
+}
+
+/// How many logits lie where, around two of them: `high > low`, or both the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) above_high: usize,
+    pub(crate) at_high: usize,
+    pub(crate) at_low: usize,
+}
+
+/// Finds the extent of a row.
+pub(crate) struct Highest<'a, E>(pub(crate) &'a [E]);
+
+impl<E: Element> Job for Highest<'_, E> {
+    type Output = Extent;
+
+    #[inline(always)]
+    fn run<const LEVEL: u8>(self) -> Extent {
+        let mut buffer = [E::Real::default(); BLOCK];
+        let mut seen = Seen::new();
+        for block in self.0.chunks(BLOCK) {
+            seen.block(E::widened(block, &mut buffer));
+        }
+        seen.extent()
+    }
+}
+
+/// Finds the extent of a row, counts around `low` and `high`, and copies what lies between them, in order.
+pub(crate) struct Bracket<'a, E: Element> {
+    pub(crate) row: &'a [E],
+    pub(crate) low: E::Real,
+    pub(crate) high: E::Real,
+    /// Room for the whole row and a block more; what comes after the copied ones is of no meaning.
+    pub(crate) between: &'a mut [E::Real],
+}
+
+impl<E: Element> Job for Bracket<'_, E> {
+    /// The extent, the counts, and how many logits were copied.
+    type Output = (Extent, Counts, usize);
+
+    #[inline(always)]
+    fn run<const LEVEL: u8>(self) -> (Extent, Counts, usize) {
+        let mut buffer = [E::Real::default(); BLOCK];
+        let mut seen = Seen::new();
+        let mut counts = Counts::default();
+        let mut copied = 0;
+        for block in self.row.chunks(BLOCK) {
+            let block = E::widened(block, &mut buffer);
+            seen.block(block);
+            let in_block = count(block, self.low, self.high);
+            counts.above_high += in_block.above_high;
+            counts.at_high += in_block.at_high;
+            counts.at_low += in_block.at_low;
+            copied += copy_between::<E::Real, LEVEL>(block, self.low, self.high, &mut self.between[copied..]);
+        }
+        (seen.extent(), counts, copied)
+    }
+}
+
+/// Counts the logits that equal one.
+pub(crate) struct Equal<'a, E: Element> {
+    pub(crate) row: &'a [E],
+    pub(crate) to: E::Real,
+}
+
+impl<E: Element> Job for Equal<'_, E> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<const LEVEL: u8>(self) -> usize {
+        let mut buffer = [E::Real::default(); BLOCK];
+        self.row
+            .chunks(BLOCK)
+            .map(|block| count(E::widened(block, &mut buffer), self.to, self.to).at_high)
+            .sum()
+    }
+}
+
+/// Counts the logits that are at least so high.
+pub(crate) struct AtLeast<'a, E: Element> {
+    pub(crate) row: &'a [E],
+    pub(crate) from: E::Real,
+}
+
+impl<E: Element> Job for AtLeast<'_, E> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<const LEVEL: u8>(self) -> usize {
+        let mut buffer = [E::Real::default(); BLOCK];
+        let mut total = 0;
+        for block in self.row.chunks(BLOCK) {
+            let mut count = 0u32;
+            for x in E::widened(block, &mut buffer) {
+                count += u32::from(*x >= self.from);
+            }
+            total += count as usize;
+        }
+        total
+    }
+}
+
+struct Seen<R> {
+    highest: [R; LANES],
+    has_nan: [bool; LANES],
+}
+
+impl<R: Real> Seen<R> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self { highest: [R::NEG_INFINITY; LANES], has_nan: [false; LANES] }
+    }
+
+    #[inline(always)]
+    fn block(&mut self, block: &[R]) {
+        let (mut highest, mut has_nan) = (self.highest, self.has_nan);
+        let (whole, rest) = block.as_chunks::<LANES>();
+        for chunk in whole {
+            for lane in 0..LANES {
+                let x = chunk[lane];
+                highest[lane] = if x > highest[lane] { x } else { highest[lane] };
+                has_nan[lane] |= is_nan(x);
+            }
+        }
+        for x in rest {
+            highest[0] = if *x > highest[0] { *x } else { highest[0] };
+            has_nan[0] |= is_nan(*x);
+        }
+        (self.highest, self.has_nan) = (highest, has_nan);
+    }
+
+    #[inline(always)]
+    fn extent(&self) -> Extent {
+        let highest = self.highest.iter().fold(f64::NEG_INFINITY, |highest, lane| highest.max(lane.wide()));
+        Extent { highest, is_usable: highest.is_finite() && !self.has_nan.contains(&true) }
+    }
+}
+
+#[inline(always)]
+#[expect(clippy::eq_op, reason = "only NaN differs from itself, and a generic number has no `is_nan`")]
+fn is_nan<R: Real>(x: R) -> bool {
+    x != x
+}
+
+#[inline(always)]
+fn count<R: Real>(block: &[R], low: R, high: R) -> Counts {
+    // A block has fewer than 2^32 elements, and narrow counters fit the lanes of the compared numbers.
+    let (mut above_high, mut at_high, mut at_low) = (0u32, 0u32, 0u32);
+    for x in block {
+        above_high += u32::from(*x > high);
+        at_high += u32::from(*x == high);
+        at_low += u32::from(*x == low);
+    }
+    Counts { above_high: above_high as usize, at_high: at_high as usize, at_low: at_low as usize }
+}
+
+/// Copies the logits of the block that lie strictly between and says how many there were.
+#[inline(always)]
+fn copy_between<R: Real, const LEVEL: u8>(block: &[R], low: R, high: R, to: &mut [R]) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if LEVEL == AVX512 && size_of::<R>() == size_of::<f32>() && block.len().is_multiple_of(LANES) {
+        assert!(to.len() >= block.len());
+        // SAFETY: AVX-512 is there at this level, `R` of this size is `f32`, and `to` has room for the block.
+        return unsafe {
+            compress_avx512(
+                std::slice::from_raw_parts(block.as_ptr().cast(), block.len()),
+                low.wide() as f32,
+                high.wide() as f32,
+                to.as_mut_ptr().cast(),
+            )
+        };
+    }
+    let to = &mut to[..block.len()];
+    let mut copied = 0;
+    for x in block {
+        // Always written and kept by moving on: random branches would cost more than the copies.
+        to[copied.min(block.len() - 1)] = *x;
+        copied += usize::from(*x > low && *x < high);
+    }
+    copied
+}
+
+/// # Safety
+/// `to` must have room for the block, whose length is a multiple of 16.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,popcnt")]
+unsafe fn compress_avx512(block: &[f32], low: f32, high: f32, to: *mut f32) -> usize {
+    use std::arch::x86_64::{
+        _CMP_GT_OQ, _CMP_LT_OQ, _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_mask_cmp_ps_mask,
+        _mm512_maskz_compress_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    };
+    let (low, high) = (_mm512_set1_ps(low), _mm512_set1_ps(high));
+    let mut copied = 0;
+    for chunk in block.chunks_exact(LANES) {
+        // SAFETY: a chunk is 16 numbers; no more than 16 are stored past the ones copied so far, of which there
+        // are at most as many as chunks went before, and the caller gives room for all of them.
+        unsafe {
+            let x = _mm512_loadu_ps(chunk.as_ptr());
+            let is_above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, low);
+            let is_between = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(is_above, x, high);
+            _mm512_storeu_ps(to.add(copied), _mm512_maskz_compress_ps(is_between, x));
+            copied += is_between.count_ones() as usize;
+        }
+    }
+    copied
+}

@@ -1,0 +1,242 @@
+//! The border of a token set in a row, exactly and without sorting the row.
+
+use super::dispatch::run;
+use super::number::{BLOCK, Element, Real};
+use super::scan::{AtLeast, Bracket, Counts, Equal, Extent};
+use super::sums::{Border, Weights};
+
+/// How many logits are drawn to guess where a rank lies.
+const SAMPLE: usize = 2048;
+
+/// Below this many the guess costs more than it saves.
+const WORTH_SAMPLING: usize = 4 * SAMPLE;
+
+/// Buckets of one refinement.
+const BUCKETS: usize = 1024;
+
+/// Numbers to work in, kept from row to row.
+pub(crate) struct Scratch<R> {
+    /// As long as a row and a block more.
+    pub(crate) between: Vec<R>,
+    sample: Vec<u64>,
+}
+
+impl<R: Real> Scratch<R> {
+    pub(crate) fn new(vocabulary: usize) -> Self {
+        let room = vocabulary + BLOCK;
+        Self { between: vec![R::default(); room], sample: Vec::with_capacity(SAMPLE) }
+    }
+}
+
+/// The extent of the row, and the border below its `rank` highest logits; `1 <= rank <= V`.
+pub(crate) fn ranked<E: Element>(row: &[E], rank: usize, scratch: &mut Scratch<E::Real>) -> (Extent, Border) {
+    let (low, high) = guess(row, rank, &mut scratch.sample);
+    let (extent, counts, copied) = run(Bracket { row, low, high, between: &mut scratch.between });
+    if !extent.is_usable {
+        return (extent, EVERYTHING);
+    }
+    let found = inside_bracket(rank, low, high, counts, &mut scratch.between[..copied]);
+    let place = found.unwrap_or_else(|| {
+        // The sample misled: look at the whole row. Some tens of rows in a million come here.
+        let (low, high) = (E::Real::NEG_INFINITY, E::Real::INFINITY);
+        let (_, counts, copied) = run(Bracket { row, low, high, between: &mut scratch.between });
+        inside_bracket(rank, low, high, counts, &mut scratch.between[..copied]).unwrap_or(Place {
+            value: low,
+            above: 0,
+            equal: row.len(),
+        })
+    });
+    (extent, place.border(row, rank))
+}
+
+/// The border of the smallest set of highest logits that has at least the mass `wanted` of `Σ e^u`, where no logit
+/// that is not above `least` should be in it.
+pub(crate) fn massed<E: Element>(
+    row: &[E],
+    highest: f64,
+    temperature: f64,
+    wanted: f64,
+    least: f64,
+    scratch: &mut Scratch<E::Real>,
+) -> Border {
+    let (low, high) = (E::Real::of(least), E::Real::INFINITY);
+    let (_, _, copied) = run(Bracket { row, low, high, between: &mut scratch.between });
+    let weigh = |values: &[E::Real], to: &mut [f64]| run(Weights { values, highest, temperature, to });
+    if copied > 0 {
+        let reached = reach(&mut scratch.between[..copied], wanted, weigh);
+        if reached.is_enough || least == f64::NEG_INFINITY {
+            return reached.place.border(row, reached.kept);
+        }
+    }
+    // Logits so large that the bound was rounded past one of the set.
+    massed(row, highest, temperature, wanted, f64::NEG_INFINITY, scratch)
+}
+
+/// The border of the logits that are at least `from`.
+pub(crate) fn above<E: Element>(row: &[E], from: f64) -> Border {
+    let rounded = E::Real::of(from);
+    let from = if rounded.wide() < from { rounded.next_up() } else { rounded };
+    let size = run(AtLeast { row, from });
+    Border { from: from.wide(), from_after: from.wide(), cut: row.len(), size }
+}
+
+/// A border that leaves nothing out.
+pub(crate) const EVERYTHING: Border =
+    Border { from: f64::NEG_INFINITY, from_after: f64::NEG_INFINITY, cut: 0, size: 0 };
+
+/// A logit on the border, with how many of the row are higher and how many the same.
+#[derive(Clone, Copy)]
+struct Place<R> {
+    value: R,
+    above: usize,
+    equal: usize,
+}
+
+impl<R: Real> Place<R> {
+    /// Of the logits on the border the first ones are in.
+    fn border<E: Element<Real = R>>(self, row: &[E], kept: usize) -> Border {
+        let [from, next] = [self.value.wide(), self.value.next_up().wide()];
+        if self.above + self.equal <= kept {
+            return Border { from, from_after: from, cut: row.len(), size: kept };
+        }
+        Border { from, from_after: next, cut: after_equal(row, self.value, kept - self.above), size: kept }
+    }
+}
+
+/// Two logits between which the rank probably lies.
+fn guess<E: Element>(row: &[E], rank: usize, sample: &mut Vec<u64>) -> (E::Real, E::Real) {
+    let everything = (E::Real::NEG_INFINITY, E::Real::INFINITY);
+    if row.len() < WORTH_SAMPLING {
+        return everything;
+    }
+    let stride = row.len() / SAMPLE;
+    sample.clear();
+    // A place of its own inside each stride keeps the sample clear of any period that the row has.
+    sample.extend(
+        (0..SAMPLE).map(|i| row[i * stride + (i.wrapping_mul(0x9e37_79b1) >> 7) % stride].real().key()),
+    );
+    let share = rank as f64 / row.len() as f64;
+    let expected = share * SAMPLE as f64;
+    // Four standard deviations of how many of the sample are above the rank.
+    let margin = 4.0 * (expected * (1.0 - share)).sqrt() + 4.0;
+    let (from, to) = ((expected - margin).floor(), (expected + margin).ceil());
+    let mut rest = sample.as_mut_slice();
+    let mut high = everything.1;
+    if from >= 0.0 {
+        let (_, found, lower) = rest.select_nth_unstable_by(from as usize, |a, b| b.cmp(a));
+        high = E::Real::of_key(*found);
+        rest = lower;
+    }
+    let skipped = if from >= 0.0 { from as usize + 1 } else { 0 };
+    let mut low = everything.0;
+    if to < SAMPLE as f64 {
+        let (_, found, _) = rest.select_nth_unstable_by(to as usize - skipped, |a, b| b.cmp(a));
+        low = E::Real::of_key(*found);
+    }
+    (low, high)
+}
+
+/// Where the rank is, if the bracket has it.
+fn inside_bracket<R: Real>(
+    rank: usize,
+    low: R,
+    high: R,
+    counts: Counts,
+    between: &mut [R],
+) -> Option<Place<R>> {
+    let mut above = counts.above_high;
+    if rank <= above {
+        return None;
+    }
+    if rank <= above + counts.at_high {
+        return Some(Place { value: high, above, equal: counts.at_high });
+    }
+    above += counts.at_high;
+    let copied = between.len();
+    if rank <= above + copied {
+        let inner = reach(between, (rank - above) as f64, |_, to| to.fill(1.0)).place;
+        return Some(Place { above: above + inner.above, ..inner });
+    }
+    above += copied;
+    (low < high && rank <= above + counts.at_low).then_some(Place { value: low, above, equal: counts.at_low })
+}
+
+/// The smallest set of highest values that weighs as much as wanted.
+struct Reached<R> {
+    /// Its lowest value.
+    place: Place<R>,
+    kept: usize,
+    /// False where even all of them weigh less.
+    is_enough: bool,
+}
+
+/// Spreads the values over buckets, and goes on in the one where the weight of the higher ones reaches `wanted`. The
+/// values are moved about; there must be one.
+fn reach<R: Real>(mut values: &mut [R], wanted: f64, weigh: impl Fn(&[R], &mut [f64])) -> Reached<R> {
+    let mut weights = [0.0; BLOCK];
+    let (mut above, mut weight_above) = (0, 0.0);
+    let mut is_enough = None;
+    loop {
+        let (mut least, mut most) = (u64::MAX, 0);
+        for x in values.iter() {
+            let key = x.key();
+            least = least.min(key);
+            most = most.max(key);
+        }
+        let equal = values.len();
+        if least == most {
+            weigh(&values[..1], &mut weights[..1]);
+            let needed = ((wanted - weight_above) / weights[0]).ceil();
+            let place = Place { value: R::of_key(least), above, equal };
+            let kept = above + (needed as usize).clamp(1, equal);
+            return Reached { place, kept, is_enough: is_enough.unwrap_or(needed <= equal as f64) };
+        }
+        let shift = (u64::BITS - (most - least).leading_zeros()).saturating_sub(BUCKETS.ilog2());
+        let bucket_of = |x: R| ((x.key() - least) >> shift) as usize % BUCKETS;
+        let mut buckets = [(0u32, 0.0); BUCKETS];
+        for block in values.chunks(BLOCK) {
+            let weights = &mut weights[..block.len()];
+            weigh(block, weights);
+            for (x, weight) in block.iter().zip(weights.iter()) {
+                let bucket = &mut buckets[bucket_of(*x)];
+                bucket.0 += 1;
+                bucket.1 += weight;
+            }
+        }
+        let mut chosen = BUCKETS - 1;
+        while weight_above + buckets[chosen].1 < wanted && chosen > 0 {
+            above += buckets[chosen].0 as usize;
+            weight_above += buckets[chosen].1;
+            chosen -= 1;
+        }
+        // The lowest value is in the lowest bucket, so that it is never empty.
+        let reaches = weight_above + buckets[chosen].1 >= wanted;
+        // Only the first round sees all values; later ones may miss it by a rounding.
+        is_enough.get_or_insert(reaches);
+        let mut kept = 0;
+        for i in 0..values.len() {
+            let x = values[i];
+            values[kept] = x;
+            kept += usize::from(bucket_of(x) == chosen);
+        }
+        values = &mut values[..kept];
+    }
+}
+
+/// The position after the `count`-th logit that equals the value.
+fn after_equal<E: Element>(row: &[E], value: E::Real, mut count: usize) -> usize {
+    for (index, block) in row.chunks(BLOCK).enumerate() {
+        let equal = run(Equal { row: block, to: value });
+        if equal < count {
+            count -= equal;
+            continue;
+        }
+        for (at, x) in block.iter().enumerate() {
+            count -= usize::from(x.real() == value);
+            if count == 0 {
+                return index * BLOCK + at + 1;
+            }
+        }
+    }
+    row.len()
+}
