@@ -187,7 +187,7 @@ impl<'a> Checker<'a> {
             && !self.builder.node(id).gradient
         {
             self.report(
-                Diagnostic::error("no-gradient", value.span, "expected a loss that depends on the policy, found a constant for its gradient")
+                Diagnostic::error("no-gradient", value.span, "expected a loss that training can change, found one without gradient")
                     .help("a loss needs `log_prob` or another row statistic, not detached; to report a number, use `metric`"),
             );
         }
