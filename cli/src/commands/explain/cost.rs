@@ -58,11 +58,14 @@ impl Cost {
             ),
         };
         let mut out = format!("forward   {forward}\nbackward  {backward}\n");
+        if !self.statistics.is_empty() {
+            out.push_str("\n`--kernels reference` reads them several times instead.\n");
+        }
         if self.log_prob {
             let only = self.statistics.len() == 1;
             let rest = if only { "the logits are not read at all" } else { "that statistic is not computed" };
             // Writing into a string cannot fail.
-            let _ = writeln!(out, "\nIf the batch brings `log_prob`, {rest}.");
+            let _ = writeln!(out, "If the batch brings `log_prob`, {rest}.");
         }
         out
     }
