@@ -1,5 +1,7 @@
 //! `aent eval`
 
+#![expect(clippy::float_cmp, reason = "what is zero or unchanged is so exactly")]
+
 use super::fixture::{Folder, Ran, SPEC, batch};
 use serde_json::Value;
 use std::fs;

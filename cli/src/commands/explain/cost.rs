@@ -6,7 +6,8 @@ use aent::types::{Kind, Shape};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// The parts of a program that cost something. Sizes are in values, so that the kind of the logits can be chosen later.
+/// The parts of a program that cost something. Sizes are in values, so that the kind of the logits can be chosen
+/// later.
 #[derive(Debug)]
 pub(super) struct Cost {
     /// The row statistics, in words.
@@ -100,7 +101,8 @@ fn grouped(number: u64) -> String {
     groups.join(",")
 }
 
-/// The nodes that the roots are computed from, in the order of evaluation; `gradient` follows only those that carry it.
+/// The nodes that the roots are computed from, in the order of evaluation; `gradient` follows only those that
+/// carry it.
 fn needed(program: &Program, roots: impl IntoIterator<Item = NodeId>, gradient: bool) -> BTreeSet<NodeId> {
     let mut open: Vec<NodeId> = roots.into_iter().collect();
     let mut seen = BTreeSet::new();
