@@ -26,7 +26,7 @@ type Outcome = Result<Status, String>;
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Check(arguments) => commands::check::run(&arguments),
-        Command::Fmt(arguments) => commands::fmt::run(&arguments),
+        Command::Fmt(arguments) => Ok(commands::fmt::run(&arguments)),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Terms(arguments) => commands::terms::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),

@@ -184,14 +184,12 @@ impl<'a> Checker<'a> {
             || function == UnaryFn::Log && unit == Unit::LogProb
         {
             let name = function.as_str();
-            self.report(
-                Diagnostic::error(
-                    "outside-domain",
-                    span,
-                    format!("`{name}` of a value that is never positive"),
-                )
-                .help("a log-probability is a logarithm already"),
-            );
+            let message = format!("`{name}` of a value that is never positive");
+            let mut diagnostic = Diagnostic::error("outside-domain", span, message);
+            if unit == Unit::LogProb {
+                diagnostic = diagnostic.help("a log-probability is a logarithm already");
+            }
+            self.report(diagnostic);
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 /// Looks for everything that is suspicious about a loss.
 pub(super) fn run(program: &Program, loss: Span, found: &mut Diagnostics) {
-    let mut walk = Walk { program, found, seen: HashSet::new() };
+    let mut walk = Walk { program, loss, found, seen: HashSet::new() };
     walk.addends(program.loss, Interval::point(1.0));
     walk.weights();
     gradient_misses_policy(program, loss, found);
@@ -17,6 +17,8 @@ pub(super) fn run(program: &Program, loss: Span, found: &mut Diagnostics) {
 
 struct Walk<'a> {
     program: &'a Program,
+    /// The statement of the loss.
+    loss: Span,
     found: &'a mut Diagnostics,
     seen: HashSet<(NodeId, u64, u64)>,
 }
@@ -24,8 +26,8 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Visits what a loss adds up, with the interval of the coefficient in front of each.
     fn addends(&mut self, root: NodeId, coefficient: Interval) {
-        let mut open = vec![(root, coefficient)];
-        while let Some((id, coefficient)) = open.pop() {
+        let mut open = vec![(root, coefficient, None)];
+        while let Some((id, coefficient, place)) = open.pop() {
             if !self.seen.insert((id, coefficient.lo.to_bits(), coefficient.hi.to_bits())) {
                 continue;
             }
@@ -33,29 +35,39 @@ impl Walk<'_> {
             if !node.gradient {
                 continue;
             }
-            self.entropy_sign(id, coefficient);
+            // A value that is named or shared was written elsewhere first; its sign is decided in the loss.
+            let place = if self.in_loss(node.span) { Some(node.span) } else { place };
+            self.entropy_sign(id, coefficient, place.unwrap_or(node.span));
             match &node.op {
-                Op::Unary(UnaryFn::Neg, x) => open.push((*x, -coefficient)),
-                Op::Binary(BinaryFn::Add, a, b) => open.extend([(*a, coefficient), (*b, coefficient)]),
-                Op::Binary(BinaryFn::Sub, a, b) => open.extend([(*a, coefficient), (*b, -coefficient)]),
+                Op::Unary(UnaryFn::Neg, x) => open.push((*x, -coefficient, place)),
+                Op::Binary(BinaryFn::Add, a, b) => {
+                    open.extend([(*a, coefficient, place), (*b, coefficient, place)]);
+                }
+                Op::Binary(BinaryFn::Sub, a, b) => {
+                    open.extend([(*a, coefficient, place), (*b, -coefficient, place)]);
+                }
                 Op::Binary(BinaryFn::Mul, a, b) => {
                     for (factor, value) in [(*a, *b), (*b, *a)] {
                         let factor = self.program.node(factor);
                         if !factor.gradient {
-                            open.push((value, coefficient * factor.interval));
+                            open.push((value, coefficient * factor.interval, place));
                         }
                     }
                 }
                 Op::Binary(BinaryFn::Div, a, b) if self.fixed_in_a_step(*b) => {
-                    open.push((*a, coefficient * self.program.node(*b).interval.recip()));
+                    open.push((*a, coefficient * self.program.node(*b).interval.recip(), place));
                 }
                 Op::Reduce { object, operand, .. } => {
-                    self.extensive(id, *object);
-                    open.push((*operand, coefficient));
+                    self.extensive(*object, place.unwrap_or(node.span));
+                    open.push((*operand, coefficient, place));
                 }
                 _ => {}
             }
         }
+    }
+
+    fn in_loss(&self, span: Span) -> bool {
+        span.source == self.loss.source && self.loss.start <= span.start && span.end <= self.loss.end
     }
 
     /// Whether a divisor is the same however large the batch is.
@@ -68,28 +80,30 @@ impl Walk<'_> {
         }
     }
 
-    fn entropy_sign(&mut self, id: NodeId, coefficient: Interval) {
+    fn entropy_sign(&mut self, id: NodeId, coefficient: Interval, place: Span) {
         let node = self.program.node(id);
         let is_entropy = matches!(node.op, Op::Term { .. } | Op::Row(_)) && node.unit == Unit::Entropy;
         if is_entropy && coefficient.lo >= 0.0 && coefficient.hi > 0.0 {
-            self.found.push(
-                Diagnostic::warning(
-                    "entropy-sign",
-                    node.span,
-                    "this loss falls as the entropy falls: the bonus is a penalty",
-                )
-                .help("a loss is minimised, so a bonus is subtracted: `- beta * token_mean(entropy)`"),
-            );
+            let mut diagnostic = Diagnostic::warning(
+                "entropy-sign",
+                place,
+                "this loss falls as the entropy falls: the bonus is a penalty",
+            )
+            .help("a loss is minimised, so a bonus is subtracted: `- beta * token_mean(entropy)`");
+            if !self.in_loss(node.span) {
+                diagnostic = diagnostic.label(node.span, "the entropy is this");
+            }
+            self.found.push(diagnostic);
         }
     }
 
-    fn extensive(&mut self, id: NodeId, object: usize) {
+    fn extensive(&mut self, object: usize, place: Span) {
         let reduction = &self.program.reductions[object];
         if reduction.value.signature().extensive {
             self.found.push(
                 Diagnostic::warning(
                     "sum-grows-with-batch",
-                    self.program.node(id).span,
+                    place,
                     format!("`{}` grows with the batch, and so does the step", reduction.name),
                 )
                 .help("use `token_mean`, or divide by a constant and silence this with `# aent: allow(sum-grows-with-batch)`"),

@@ -10,6 +10,9 @@ use crate::syntax::ast::{Expr, Name, Statement, StatementKind};
 use crate::types::{Kind, Shape, Type};
 use std::collections::HashSet;
 
+/// The keyword of names that a statement with a syntax error would have defined.
+const BROKEN: &str = "broken";
+
 impl<'a> Checker<'a> {
     /// Checks everything, the root file first.
     pub(super) fn run(&mut self) {
@@ -93,7 +96,7 @@ impl<'a> Checker<'a> {
         for file in &self.bundle.files {
             for name in file.broken.iter().filter_map(|broken| broken.name.as_ref()) {
                 let poisoned =
-                    Binding { meaning: Meaning::Poisoned, keyword: "let", span: name.span, used: true };
+                    Binding { meaning: Meaning::Poisoned, keyword: BROKEN, span: name.span, used: true };
                 self.scope.names.entry(&name.node).or_insert(poisoned);
             }
         }
@@ -184,7 +187,7 @@ impl<'a> Checker<'a> {
             && !self.builder.node(id).gradient
         {
             self.report(
-                Diagnostic::error("no-gradient", value.span, "expected a loss that depends on the policy, found a constant for its gradient")
+                Diagnostic::error("no-gradient", value.span, "expected a loss that training can change, found one without gradient")
                     .help("a loss needs `log_prob` or another row statistic, not detached; to report a number, use `metric`"),
             );
         }
@@ -221,7 +224,9 @@ impl<'a> Checker<'a> {
 
     pub(super) fn define(&mut self, name: &'a Name, keyword: &'static str, meaning: Meaning) {
         self.scope.later.remove(name.node.as_str());
-        if let Some(first) = self.scope.names.get(name.node.as_str()) {
+        // A statement with a syntax error has been told of already.
+        let defined = self.scope.names.get(name.node.as_str()).filter(|first| first.keyword != BROKEN);
+        if let Some(first) = defined {
             let diagnostic = duplicate(name, first.span);
             self.report(diagnostic);
             return;

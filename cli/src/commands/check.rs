@@ -7,7 +7,8 @@ use crate::{Outcome, Status, render, stream};
 use aent::Compiler;
 use serde_json::{Value, json};
 
-/// Checks every file and tells all that was found: for people on standard error, for machines on standard output.
+/// Checks every file and tells all that was found: for people on standard error, for machines on standard
+/// output.
 pub(crate) fn run(arguments: &Check) -> Outcome {
     let compiler = Compiler::new();
     let mut counts = Counts::default();

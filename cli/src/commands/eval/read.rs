@@ -1,4 +1,5 @@
-//! Batches from safetensors files. Each tensor is read in small pieces into its place, so that a batch is held once.
+//! Batches from safetensors files. Each tensor is read in small pieces into its place, so that a batch is held
+//! once.
 
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};

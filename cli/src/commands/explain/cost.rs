@@ -6,7 +6,8 @@ use aent::types::{Kind, Shape};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// The parts of a program that cost something. Sizes are in values, so that the kind of the logits can be chosen later.
+/// The parts of a program that cost something. Sizes are in values, so that the kind of the logits can be chosen
+/// later.
 #[derive(Debug)]
 pub(super) struct Cost {
     /// The row statistics, in words.
@@ -58,11 +59,14 @@ impl Cost {
             ),
         };
         let mut out = format!("forward   {forward}\nbackward  {backward}\n");
+        if !self.statistics.is_empty() {
+            out.push_str("\n`--kernels reference` reads them several times instead.\n");
+        }
         if self.log_prob {
             let only = self.statistics.len() == 1;
             let rest = if only { "the logits are not read at all" } else { "that statistic is not computed" };
             // Writing into a string cannot fail.
-            let _ = writeln!(out, "\nIf the batch brings `log_prob`, {rest}.");
+            let _ = writeln!(out, "If the batch brings `log_prob`, {rest}.");
         }
         out
     }
@@ -83,7 +87,8 @@ impl Cost {
                 grouped(algebra),
             );
         }
-        let _ = writeln!(out, "\nwith a vocabulary of {} (`--vocabulary V` for another)", grouped(vocabulary));
+        let _ =
+            writeln!(out, "\nwith a vocabulary of {} (`--vocabulary V` for another)", grouped(vocabulary));
         out
     }
 }
@@ -91,11 +96,13 @@ impl Cost {
 /// A number with its digits in groups of three.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
     groups.join(",")
 }
 
-/// The nodes that the roots are computed from, in the order of evaluation; `gradient` follows only those that carry it.
+/// The nodes that the roots are computed from, in the order of evaluation; `gradient` follows only those that
+/// carry it.
 fn needed(program: &Program, roots: impl IntoIterator<Item = NodeId>, gradient: bool) -> BTreeSet<NodeId> {
     let mut open: Vec<NodeId> = roots.into_iter().collect();
     let mut seen = BTreeSet::new();
@@ -136,7 +143,10 @@ mod tests {
 
     #[test]
     fn digits_are_grouped() {
-        assert_eq!((grouped(0), grouped(999), grouped(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
+        assert_eq!(
+            (grouped(0), grouped(999), grouped(1_234_567)),
+            ("0".into(), "999".into(), "1,234,567".into())
+        );
     }
 
     #[test]
