@@ -102,6 +102,25 @@ fn what_is_masked_out_reaches_no_bit_of_any_result() {
 }
 
 #[test]
+fn a_column_of_padding_makes_no_number_nan() {
+    check(400, (choices(), smooth(extent())), |(choices, mut case)| {
+        let text = program(&choices, Manner::Wild);
+        let session = session(compiled(&text));
+        case.mask.fill(true);
+        let (narrow, padded) = (whole(&session, &case).unwrap(), whole(&session, &padded(&case)).unwrap());
+        let (width, v) = (case.width, case.vocabulary);
+        let kept = |gradient: &[f64], each: usize| -> Vec<bool> {
+            let rows = gradient.chunks((width + 1) * each);
+            rows.flat_map(|row| row[..width * each].iter().map(|x| x.is_nan())).collect()
+        };
+        let nan = |numbers: &[f64]| numbers.iter().map(|x| x.is_nan()).collect::<Vec<_>>();
+        assert_eq!(kept(&padded.logits_gradient, v), nan(&narrow.logits_gradient), "{text}");
+        assert_eq!(kept(&padded.values_gradient, 1), nan(&narrow.values_gradient), "{text}");
+        assert_eq!(padded.loss.is_nan(), narrow.loss.is_nan(), "{text}");
+    });
+}
+
+#[test]
 fn any_cut_into_micro_batches_gives_the_step_of_the_whole() {
     let seen = RefCell::new(BTreeMap::<FirstPass, u32>::new());
     let cuts = proptest::collection::vec(any::<bool>(), 4);
@@ -170,4 +189,20 @@ fn cut_at(case: &Case, cuts: &[bool], full: prop::sample::Index) -> Vec<(usize, 
         (start, cut(case, start..end, width))
     });
     parts.collect()
+}
+
+/// The case with one more column that does not count: zeros, where logarithms and quotients have no value.
+fn padded(case: &Case) -> Case {
+    fn pad<T: Copy>(values: &[T], row: usize, more: usize, with: T) -> Vec<T> {
+        values.chunks(row).flat_map(|row| row.iter().copied().chain(vec![with; more])).collect()
+    }
+    let (width, v) = (case.width, case.vocabulary);
+    Case {
+        width: width + 1,
+        logits: pad(&case.logits, width * v, v, 0.0),
+        actions: pad(&case.actions, width, 1, 0),
+        mask: pad(&case.mask, width, 1, false),
+        tokens: case.tokens.iter().map(|(name, values)| (*name, pad(values, width, 1, 0.0))).collect(),
+        ..case.clone()
+    }
 }
