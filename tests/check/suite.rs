@@ -48,7 +48,7 @@ fn read(markdown: &str) -> Vec<Block> {
     let mut lines = markdown.lines().enumerate();
     while let Some((number, line)) = lines.next() {
         if let Some(heading) = line.strip_prefix('#') {
-            section = heading.trim_start_matches('#').trim().to_owned();
+            heading.trim_start_matches('#').trim().clone_into(&mut section);
             neighbours = Memory::default();
         }
         if let Some(file) = line.strip_prefix('`').and_then(|rest| rest.strip_suffix("`:")) {
