@@ -38,16 +38,28 @@ fn cases() -> Vec<(&'static str, Vec<u8>)> {
         ("open parentheses", "(".repeat(400_000).into_bytes()),
         ("negations 200,000 deep", deep("-", "")),
         ("powers 200,000 deep", deep("2^", "")),
-        ("a sum of 20,000 terms", format!("loss = token_mean({})\n", vec!["log_prob"; 20_000].join(" + ")).into_bytes()),
-        ("a shorter line of parentheses", format!("loss = {}1{}\n", "(".repeat(4_000), ")".repeat(4_000)).into_bytes()),
+        (
+            "a sum of 20,000 terms",
+            format!("loss = token_mean({})\n", vec!["log_prob"; 20_000].join(" + ")).into_bytes(),
+        ),
+        (
+            "a shorter line of parentheses",
+            format!("loss = {}1{}\n", "(".repeat(4_000), ")".repeat(4_000)).into_bytes(),
+        ),
         ("5 MB of garbage", garbage(5_000_000)),
         ("500 kB of garbage on one line", garbage(500_000)),
         ("500 kB of garbage in lines", lines),
-        ("bytes that are not UTF-8", [b"let a = 1\n".as_slice(), &[0xff, 0xfe, 0x80], LOSS.as_bytes()].concat()),
+        (
+            "bytes that are not UTF-8",
+            [b"let a = 1\n".as_slice(), &[0xff, 0xfe, 0x80], LOSS.as_bytes()].concat(),
+        ),
         ("zeros", vec![0; 300_000]),
         ("an import cycle", b"import \"case.aent\"\nloss = -token_mean(log_prob)\n".to_vec()),
         ("a string without an end", format!("import \"{}\n", "x".repeat(400_000)).into_bytes()),
-        ("a name of 400,000 letters", format!("let {} = 1\n{LOSS}loss = {}", "x".repeat(400_000), "y".repeat(9)).into_bytes()),
+        (
+            "a name of 400,000 letters",
+            format!("let {} = 1\n{LOSS}loss = {}", "x".repeat(400_000), "y".repeat(9)).into_bytes(),
+        ),
         ("a number of 400,000 digits", format!("let a = {}\n{LOSS}", "9".repeat(400_000)).into_bytes()),
     ]
 }
@@ -58,8 +70,11 @@ fn hostile_files_are_answered_within_seconds_and_256_mebibytes() {
     for (name, bytes) in cases() {
         fs::write(folder.path().join("case.aent"), bytes).unwrap();
         let start = Instant::now();
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_aent")).args(["check", "case.aent"]).current_dir(&folder).output().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_aent"))
+            .args(["check", "case.aent"])
+            .current_dir(&folder)
+            .output()
+            .unwrap();
         let took = start.elapsed();
         let stderr = String::from_utf8_lossy(&output.stderr);
         let shown: String = stderr.chars().take(2_000).collect();

@@ -45,7 +45,8 @@ fn json_has_the_keys_that_other_programs_read() {
     }
     let again = diagnostics.iter().find(|item| item["id"] == "duplicate-name").unwrap();
     assert_eq!(again["severity"], "error");
-    let (start, end) = (again["span"]["start"].as_u64().unwrap() as usize, again["span"]["end"].as_u64().unwrap() as usize);
+    let (start, end) =
+        (again["span"]["start"].as_u64().unwrap() as usize, again["span"]["end"].as_u64().unwrap() as usize);
     assert_eq!(&text[start..end], "a");
     assert_eq!((again["span"]["line"].as_u64(), again["span"]["column"].as_u64()), (Some(5), Some(5)));
     let label = &again["labels"][0];

@@ -122,13 +122,15 @@ fn micro_batches_give_the_result_of_the_whole() {
     let folder = folder();
     let whole = eval(&folder, &["--dtype", "f64", "--out", "whole.safetensors"]).json();
     for parts in ["1", "2", "3", "7"] {
-        let cut = eval(&folder, &["--dtype", "f64", "--microbatches", parts, "--out", "cut.safetensors"]).json();
+        let cut =
+            eval(&folder, &["--dtype", "f64", "--microbatches", parts, "--out", "cut.safetensors"]).json();
         let near = |a: &Value, b: &Value| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-12;
         assert!(near(&whole["loss"], &cut["loss"]));
         assert!(near(&whole["metrics"]["clip_fraction"], &cut["metrics"]["clip_fraction"]));
         assert!(near(&whole["controllers"]["beta"]["signal"], &cut["controllers"]["beta"]["signal"]));
         for name in ["grad.logits", "let.policy", "let.entropy"] {
-            let difference = folder.tensor("whole.safetensors", name) - folder.tensor("cut.safetensors", name);
+            let difference =
+                folder.tensor("whole.safetensors", name) - folder.tensor("cut.safetensors", name);
             assert!(difference.abs().max().double_value(&[]) < 1e-12, "{name} in {parts} parts");
         }
     }
@@ -169,11 +171,14 @@ fn kinds_are_converted_and_read_as_they_come() {
     let actions = folder.tensor("batch.safetensors", "actions");
     let logits = folder.tensor("batch.safetensors", "logits");
     for kind in [Kind::Half, Kind::BFloat16] {
-        batch(&folder, &[
-            ("response_mask", mask.to_kind(Kind::Uint8)),
-            ("actions", actions.to_kind(Kind::Int)),
-            ("logits", logits.to_kind(kind)),
-        ]);
+        batch(
+            &folder,
+            &[
+                ("response_mask", mask.to_kind(Kind::Uint8)),
+                ("actions", actions.to_kind(Kind::Int)),
+                ("logits", logits.to_kind(kind)),
+            ],
+        );
         assert!((loss(&eval(&folder, &[])) - exact).abs() < 0.05);
     }
 }

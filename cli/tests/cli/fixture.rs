@@ -30,7 +30,8 @@ pub(crate) struct Ran {
 impl Ran {
     /// Standard output as JSON.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
     }
 
     /// Asserts that the program refused, in one sentence without a panic.
@@ -114,11 +115,16 @@ impl Folder {
 
 /// A batch of 3 sequences of 4 tokens over 11 token ids, with fields added or replaced.
 pub(crate) fn batch(folder: &Folder, changes: &[(&str, Tensor)]) {
-    let numbers = |count: i64, scale: f64| (Tensor::arange(count, (Kind::Double, tch::Device::Cpu)) * 0.7).sin() * scale;
+    let numbers = |count: i64, scale: f64| {
+        (Tensor::arange(count, (Kind::Double, tch::Device::Cpu)) * 0.7).sin() * scale
+    };
     let mut fields = vec![
         ("logits", numbers(3 * 4 * 11, 2.0).view([3, 4, 11]).to_kind(Kind::Float)),
         ("actions", (Tensor::arange(12, (Kind::Int64, tch::Device::Cpu)) % 11).view([3, 4])),
-        ("response_mask", Tensor::from_slice(&[1i64, 1, 1, 1, 1, 1, 1, 0, 1, 0, 0, 0]).view([3, 4]).to_kind(Kind::Bool)),
+        (
+            "response_mask",
+            Tensor::from_slice(&[1i64, 1, 1, 1, 1, 1, 1, 0, 1, 0, 0, 0]).view([3, 4]).to_kind(Kind::Bool),
+        ),
         ("old_log_prob", (numbers(12, 0.3) - 2.4).view([3, 4]).to_kind(Kind::Float)),
         ("advantages", Tensor::from_slice(&[1f32, -1.0, 0.5])),
     ];

@@ -39,7 +39,9 @@ fn help_and_version_go_to_standard_output() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let folder = Folder::with("a.aent", SPEC);
-    for args in [&["terms"][..], &["terms", "--markdown"], &["explain", "--all"], &["explain", "a.aent"], &["help"]] {
+    for args in
+        [&["terms"][..], &["terms", "--markdown"], &["explain", "--all"], &["explain", "a.aent"], &["help"]]
+    {
         let mut child = folder.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();

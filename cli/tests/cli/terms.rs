@@ -18,7 +18,10 @@ fn everything_registered_is_listed_with_its_crate() {
 #[test]
 fn each_can_be_described() {
     for (name, parts) in [
-        ("clip_ppo", &["low = 0.2", "[dual]", "`.clipped` (token bool)", "arXiv 1707.06347", "crate `aent`"][..]),
+        (
+            "clip_ppo",
+            &["low = 0.2", "[dual]", "`.clipped` (token bool)", "arXiv 1707.06347", "crate `aent`"][..],
+        ),
         ("token_mean", &["token_mean(x: token) -> scalar", "reduction"]),
         ("band", &["signal: scalar, target, step = 0.001", "controller"]),
         ("clamp", &["clamp(x, lo, hi)", "function of the language"]),
@@ -42,10 +45,16 @@ fn an_unknown_name_gets_a_near_one() {
 
 #[test]
 fn the_documents_are_up_to_date() {
-    for (args, file) in [(&["terms", "--markdown"][..], "terms.md"), (&["explain", "--all", "--markdown"], "diagnostics.md")] {
+    for (args, file) in
+        [(&["terms", "--markdown"][..], "terms.md"), (&["explain", "--all", "--markdown"], "diagnostics.md")]
+    {
         let path = format!("{}/../docs/{file}", env!("CARGO_MANIFEST_DIR"));
         let found = std::fs::read_to_string(path).unwrap();
         let wanted = Folder::new().run(args).stdout;
-        assert!(found == wanted, "docs/{file} is not what `aent {}` prints: run `cargo xtask docs`", args.join(" "));
+        assert!(
+            found == wanted,
+            "docs/{file} is not what `aent {}` prints: run `cargo xtask docs`",
+            args.join(" ")
+        );
     }
 }

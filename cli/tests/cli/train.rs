@@ -5,7 +5,9 @@ use super::fixture::{Folder, SPEC};
 #[test]
 fn a_file_that_is_wrong_is_refused_before_anything_is_written() {
     let folder = Folder::with("a.aent", "loss = nothing\n");
-    folder.run(&["train", "a.aent", "--task", "arithmetic", "--out", "runs", "--quiet"]).refused("there is no `nothing`");
+    folder
+        .run(&["train", "a.aent", "--task", "arithmetic", "--out", "runs", "--quiet"])
+        .refused("there is no `nothing`");
     assert!(!folder.path("runs/report.html").exists());
 }
 

@@ -83,7 +83,8 @@ impl Cost {
                 grouped(algebra),
             );
         }
-        let _ = writeln!(out, "\nwith a vocabulary of {} (`--vocabulary V` for another)", grouped(vocabulary));
+        let _ =
+            writeln!(out, "\nwith a vocabulary of {} (`--vocabulary V` for another)", grouped(vocabulary));
         out
     }
 }
@@ -91,7 +92,8 @@ impl Cost {
 /// A number with its digits in groups of three.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
     groups.join(",")
 }
 
@@ -136,7 +138,10 @@ mod tests {
 
     #[test]
     fn digits_are_grouped() {
-        assert_eq!((grouped(0), grouped(999), grouped(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
+        assert_eq!(
+            (grouped(0), grouped(999), grouped(1_234_567)),
+            ("0".into(), "999".into(), "1,234,567".into())
+        );
     }
 
     #[test]
