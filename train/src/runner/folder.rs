@@ -95,13 +95,12 @@ fn lock(path: &Path) -> Result<File, TrainError> {
     let file = path.join(".lock");
     let lock = File::create(&file).map_err(TrainError::file("create", &file))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
         Err(fs::TryLockError::WouldBlock) => Err(TrainError::refused(format!(
             "another `aent train` is writing `{}`; wait for it or choose another folder with `--out`",
             path.display()
         ))),
         // Some network file systems have no locks; then the user sees to it.
-        Err(fs::TryLockError::Error(_)) => Ok(lock),
+        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(lock),
     }
 }
 

@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::tasks::Probe;
 
 /// The probe that suits the specs of a run.
-pub(super) fn probe<'a>(programs: impl Iterator<Item = &'a Program> + Clone) -> Probe {
-    let kept = programs.clone().find_map(kept).unwrap_or(TokenSet::All);
-    Probe { kept, band: programs.clone().find_map(band) }
+pub(super) fn probe(programs: &[Program]) -> Probe {
+    let kept = programs.iter().find_map(kept).unwrap_or(TokenSet::All);
+    Probe { kept, band: programs.iter().find_map(band) }
 }
 
 /// The token set of the spec's first `clamped_entropy`.

@@ -72,7 +72,7 @@ impl Plan {
         }
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let mut plan = Plan {
-            probe: probe(programs.iter()),
+            probe: probe(&programs),
             specs,
             seeds,
             cases: task.cases(),

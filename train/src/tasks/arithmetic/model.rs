@@ -142,6 +142,7 @@ impl Model {
 
     /// Answers each prompt `group` times, neighbours together, until all have ended or `longest` tokens are there.
     /// What is drawn for an answer does not depend on how long the others are.
+    #[expect(clippy::assign_op_pattern, reason = "`*=` multiplies in place, and the masks share the tensor")]
     pub(super) fn answer(
         &self,
         prompts: &Tensor,
@@ -196,6 +197,7 @@ impl Model {
     }
 
     /// The last hidden states of `tokens`, `[N, length, width]`, which follow those in the cache.
+    #[expect(clippy::assign_op_pattern, reason = "`+=` adds in place, to a tensor that backward still needs")]
     fn hidden(&self, tokens: &Tensor, cache: &mut Cache) -> Tensor {
         let seen = cache.0.first().map_or(0, |(key, _)| key.size()[2]);
         let position = self.position.narrow(0, seen, tokens.size()[1]);

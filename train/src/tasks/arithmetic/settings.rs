@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_setting_is_replaced_by_its_name() {
-        assert_eq!(with("rate", "1e-3").unwrap().rate, 1e-3);
+        assert_eq!(with("prompts", "5").unwrap().prompts, 5);
         assert_eq!(with("steps", "7").unwrap().steps, 7);
     }
 
