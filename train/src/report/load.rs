@@ -21,7 +21,7 @@ pub(super) struct Folder {
 pub(super) struct Trained {
     /// The seed.
     pub(super) seed: u64,
-    /// The last step written.
+    /// How many steps were written; they are numbered from 0.
     pub(super) steps: u64,
     /// Values by key, each with its step, ascending.
     values: BTreeMap<String, BTreeMap<u64, f64>>,
@@ -67,7 +67,7 @@ impl Folder {
                 match trained.iter().find(|one| one.seed == *seed) {
                     None => sentences.push(format!("{}, seed {seed}: not begun", spec.name)),
                     Some(one) if one.steps < self.run.steps => sentences.push(format!(
-                        "{}, seed {seed}: stopped at step {} of {}",
+                        "{}, seed {seed}: stopped after {} of {} steps",
                         spec.name, one.steps, self.run.steps
                     )),
                     Some(_) => {}
@@ -107,7 +107,7 @@ impl Trained {
                 return Err(fault("no `step`".into()));
             };
             let step = step as u64;
-            trained.steps = trained.steps.max(step);
+            trained.steps = trained.steps.max(step + 1);
             for (key, value) in values {
                 let Some(value) = value.filter(|_| key != "step") else { continue };
                 trained.values.entry(key).or_default().insert(step, value);
@@ -127,9 +127,9 @@ mod tests {
 
     #[test]
     fn a_half_written_last_line_is_ignored() {
-        let trained = parse("{\"step\": 1, \"reward\": 0.5}\n{\"step\": 2, \"rew").unwrap();
+        let trained = parse("{\"step\": 0, \"reward\": 0.5}\n{\"step\": 1, \"rew").unwrap();
         assert_eq!(trained.steps, 1);
-        assert_eq!(trained.series("reward"), [(1, 0.5)]);
+        assert_eq!(trained.series("reward"), [(0, 0.5)]);
     }
 
     #[test]

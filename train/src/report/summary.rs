@@ -157,13 +157,16 @@ mod tests {
     #[test]
     fn a_missing_seed_is_named_and_left_out_of_the_means() {
         let folder = RunFolder::new(&[0, 1], 2, BAND);
-        folder.metrics("aent", 0, &[(1, 5.0), (2, 7.0)]);
-        folder.metrics("none", 0, &[(1, 5.0), (2, 7.0)]);
-        folder.metrics("none", 1, &[(1, 5.0)]);
+        folder.metrics("aent", 0, &[(0, 5.0), (1, 7.0)]);
+        folder.metrics("none", 0, &[(0, 5.0), (1, 7.0)]);
+        folder.metrics("none", 1, &[(0, 5.0)]);
         let summary = folder.summary();
         assert_eq!(summary.specs[0].seeds, 1);
         assert_eq!(summary.specs[0].series[0].last, Some(Interval { mean: 7.0, half: None, count: 1 }));
-        assert_eq!(summary.unfinished, ["aent, seed 1: not begun", "none, seed 1: stopped at step 1 of 2"]);
+        assert_eq!(
+            summary.unfinished,
+            ["aent, seed 1: not begun", "none, seed 1: stopped after 1 of 2 steps"]
+        );
     }
 
     #[test]
