@@ -76,3 +76,8 @@ pub use program::Program;
 
 #[doc(hidden)]
 pub extern crate self as aent;
+
+/// The read-me's program is compiled with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;
