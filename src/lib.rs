@@ -55,7 +55,7 @@ pub mod fields;
 pub mod interval;
 pub mod kernels;
 pub mod load;
-mod near;
+pub mod near;
 pub mod plan;
 pub mod plugin;
 pub mod program;

@@ -1,7 +1,7 @@
 //! Names that were probably meant.
 
 /// The candidate that is spelled most like `name`, if one is near enough to be a slip of the finger.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > 64 {
         return None;
     }
@@ -25,5 +25,8 @@ mod tests {
         assert_eq!(nearest("tokn_mean", names), Some("token_mean"));
         assert_eq!(nearest("entropy", names), None);
         assert_eq!(nearest("x", ["y"]), None);
+        let ids = ["unknown-name", "unused-let"];
+        assert_eq!(nearest("unknow-name", ids), Some("unknown-name"));
+        assert_eq!(nearest("temperature", ids), None);
     }
 }

@@ -2,7 +2,6 @@
 
 mod arguments;
 mod commands;
-mod near;
 mod plugins;
 mod render;
 mod stream;

@@ -6,6 +6,7 @@ use super::evaluate::frame;
 use super::output::{Output, backward};
 use super::part::{Depth, Part};
 use super::session::Session;
+use super::value::zero_unless;
 use super::whole::Tally;
 use crate::plan::FirstPass;
 use std::collections::HashMap;
@@ -253,10 +254,8 @@ impl<'a> Accumulation<'a> {
     fn contracted(&self, part: &Part, cotangents: &Cotangents, offset: i64) -> Result<Tensor> {
         let mut sum = Tensor::f_zeros([0i64; 0], (part.kind, part.device()))?;
         let mut add = |value: &Tensor, cotangent: &Tensor| -> Result<()> {
-            let cotangent = part.slice_of(cotangent, offset)?;
             // What flows to masked positions counts for nothing, even when it is NaN.
-            let zero = cotangent.f_new_zeros([0i64; 0], (cotangent.kind(), cotangent.device()))?;
-            let cotangent = cotangent.f_where_self(&part.mask, &zero)?;
+            let cotangent = zero_unless(&part.mask, &part.slice_of(cotangent, offset)?)?;
             sum = sum.f_add(&value.f_mul(&cotangent)?.f_sum(None::<tch::Kind>)?)?;
             Ok(())
         };

@@ -149,8 +149,7 @@ impl Evaluation<'_> {
                     frame: self.frame,
                 };
                 let x = self.full(values, *operand, signature.from)?;
-                let zero = x.f_new_zeros([0i64; 0], (x.kind(), x.device()))?;
-                let x = x.f_where_self(self.counted(signature.from.shape), &zero)?;
+                let x = value::zero_unless(self.counted(signature.from.shape), &x)?;
                 let value = guarded(&reduction.name, &reduction.owner, || reduction.value.reduce(&x, &ctx))?;
                 self.check_result(&reduction.name, &reduction.owner, "a result", &value, signature.to)?;
                 Value::Tensor(value)
@@ -218,8 +217,7 @@ impl Evaluation<'_> {
         if !tensor.requires_grad() {
             return Ok(tensor);
         }
-        let zero = tensor.f_new_zeros([0i64; 0], (tensor.kind(), tensor.device()))?;
-        Ok(tensor.f_where_self(self.counted(shape), &zero)?)
+        value::zero_unless(self.counted(shape), &tensor)
     }
 
     /// An operand as a tensor of exactly the shape of `ty`, truth values as numbers where numbers are asked for.

@@ -6,6 +6,7 @@ use super::error::Result;
 use super::evaluate::{Evaluation, Values, frame};
 use super::output::Output;
 use super::part::{Depth, Part, Reading};
+use super::value::zero_unless;
 use super::whole::Tally;
 use crate::kernels::Kernels;
 use crate::plan::Plan;
@@ -154,8 +155,7 @@ impl Session {
                 Shape::Seq => &part.valid,
                 Shape::Scalar => return Ok((name.clone(), tensor)),
             };
-            let zero = tensor.f_new_zeros([0i64; 0], (tensor.kind(), tensor.device()))?;
-            Ok((name.clone(), tensor.f_where_self(counted, &zero)?))
+            Ok((name.clone(), zero_unless(counted, &tensor)?))
         });
         Ok(Output {
             loss: scalar(self.program.loss)?,

@@ -130,6 +130,12 @@ pub(super) fn clamp(x: &Value, lo: &Value, hi: &Value, like: (Kind, tch::Device)
     })
 }
 
+/// `x` where `counted`, zero elsewhere, whatever stood there; nothing flows back from elsewhere either.
+pub(super) fn zero_unless(counted: &Tensor, x: &Tensor) -> Result<Tensor> {
+    let zero = x.f_new_zeros([0i64; 0], (x.kind(), x.device()))?;
+    Ok(x.f_where_self(counted, &zero)?)
+}
+
 /// The `q` quantile of the values where `valid`, linearly interpolated; zero without any.
 pub(super) fn quantile(x: &Tensor, valid: &Tensor, q: f64) -> Result<Tensor> {
     let chosen = x.f_masked_select(valid)?;

@@ -4,6 +4,7 @@ use super::Part;
 use super::wrong::{describe, field_error, first_of, kind_name, missing, place};
 use crate::exec::Batch;
 use crate::exec::error::{Error, Result};
+use crate::exec::value::zero_unless;
 use crate::types::{Kind, Shape, Type};
 use tch::{Kind as TensorKind, Tensor};
 
@@ -66,24 +67,11 @@ impl Part {
         };
         let is_real = matches!(tensor.kind(), TensorKind::Float | TensorKind::Double);
         if validate && is_real {
-            let mut wrong = tensor.f_isfinite()?.f_logical_not()?;
-            if let Some(counted) = counted {
-                wrong = wrong.f_logical_and(counted)?;
-            }
-            if let Some(at) = first_of(&wrong)? {
-                return Err(Error::Value {
-                    name: name.to_owned(),
-                    place: place(&at),
-                    expected: "a finite number where `response_mask` is 1".to_owned(),
-                    found: tensor.f_double_value(&at)?.to_string(),
-                });
-            }
+            let wrong = tensor.f_isfinite()?.f_logical_not()?;
+            refuse_values(name, &tensor, wrong, counted, "a finite number where `response_mask` is 1")?;
         }
         match counted {
-            Some(counted) => {
-                let zero = tensor.f_new_zeros([0i64; 0], (tensor.kind(), tensor.device()))?;
-                Ok(tensor.f_where_self(counted, &zero)?)
-            }
+            Some(counted) => zero_unless(counted, &tensor),
             None => Ok(tensor.f_reshape([0i64; 0])?),
         }
     }
@@ -106,17 +94,28 @@ fn to_bool(name: &str, tensor: &Tensor, counted: Option<&Tensor>) -> Result<Tens
         return Ok(tensor.f_detach()?);
     }
     let ones = tensor.f_eq(1.0)?;
-    let mut wrong = ones.f_logical_or(&tensor.f_eq(0.0)?)?.f_logical_not()?;
-    if let Some(counted) = counted {
-        wrong = wrong.f_logical_and(counted)?;
-    }
-    if let Some(at) = first_of(&wrong)? {
-        return Err(Error::Value {
-            name: name.to_owned(),
-            place: place(&at),
-            expected: "bool, or 0 or 1".to_owned(),
-            found: tensor.f_double_value(&at)?.to_string(),
-        });
-    }
+    let wrong = ones.f_logical_or(&tensor.f_eq(0.0)?)?.f_logical_not()?;
+    refuse_values(name, tensor, wrong, counted, "bool, or 0 or 1")?;
     Ok(ones)
+}
+
+/// Refuses a field by its first wrong value among those that count.
+fn refuse_values(
+    name: &str,
+    tensor: &Tensor,
+    wrong: Tensor,
+    counted: Option<&Tensor>,
+    expected: &str,
+) -> Result<()> {
+    let wrong = match counted {
+        Some(counted) => wrong.f_logical_and(counted)?,
+        None => wrong,
+    };
+    let Some(at) = first_of(&wrong)? else { return Ok(()) };
+    Err(Error::Value {
+        name: name.to_owned(),
+        place: place(&at),
+        expected: expected.to_owned(),
+        found: tensor.f_double_value(&at)?.to_string(),
+    })
 }

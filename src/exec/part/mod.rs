@@ -66,7 +66,6 @@ impl Part {
     pub(super) fn read(program: &Program, plan: &Plan, batch: &Batch, reading: Reading) -> Result<Self> {
         let mask = field::mask(batch)?;
         let valid = mask.f_any_dim(1, false)?;
-        let device = mask.device();
         let mut part = Part {
             mask,
             valid,
@@ -96,7 +95,6 @@ impl Part {
         {
             part.kind = TensorKind::Double;
         }
-        debug_assert_eq!(part.device(), device);
         Ok(part)
     }
 

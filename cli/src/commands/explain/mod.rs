@@ -5,9 +5,9 @@ mod pages;
 
 use super::input;
 use crate::arguments::Explain;
-use crate::near::nearest;
 use crate::{Outcome, Status, stream};
 use aent::diag::codes;
+use aent::near::nearest;
 use aent::plan::{FirstPass, Plan};
 use aent::{Compiler, Program};
 use cost::Cost;

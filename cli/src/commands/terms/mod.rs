@@ -5,8 +5,8 @@ mod markdown;
 mod signature;
 
 use crate::arguments::Terms;
-use crate::near::nearest;
 use crate::{Outcome, Status, stream};
+use aent::near::nearest;
 use aent::plugin::{AnyEntry, Lookup, registry};
 use aent::{BUILTINS, fields};
 use comfy_table::{ContentArrangement, Table, presets};
