@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use aent::kernels::{Kernels, Moment, RowStatistic, TokenSet, row_statistics};
+use aent::kernels::{Kernels, Moment, RowInputs, RowStatistic, TokenSet, row_statistics};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tch::{Device, Kind, Tensor};
 
@@ -32,8 +32,12 @@ impl Batch {
     fn step(&mut self, set: TokenSet, kernels: Kernels) {
         let of = |set, moment| RowStatistic { set, temperature: 1.0, moment };
         let request = [of(TokenSet::All, Moment::LogProb), of(set, Moment::Entropy)];
-        let found = row_statistics(&self.logits, &self.actions, &self.mask, &request, kernels)
-            .expect("the batch fits the request");
+        let found = row_statistics(
+            &RowInputs::new(&self.logits, &self.actions, &self.mask),
+            &request,
+            &kernels.into(),
+        )
+        .expect("the batch fits the request");
         let loss: Tensor = &found[0] + &found[1] * 0.01;
         loss.sum(None).backward();
         // A step of training drops the gradient, and the next one is written to memory of its own.

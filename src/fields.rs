@@ -24,7 +24,8 @@ const fn field(name: &'static str, ty: Type, unit: Unit, interval: Interval, doc
     Field { name, ty, gradient: false, unit, interval, docs }
 }
 
-/// All of them, in the order of the documentation. `logits` and `actions` are not values and not here.
+/// All of them, in the order of the documentation. What is read through row
+/// statistics is not a value and not here; see [`is_of_vocabulary`].
 pub const FIELDS: &[Field] = &[
     Field {
         gradient: true,
@@ -86,6 +87,42 @@ pub const FIELDS: &[Field] = &[
         "bool or 0/1: which tokens count",
     ),
 ];
+
+/// The fields that logits come in: as they are, or as hidden states with the output layer.
+#[derive(Clone, Copy, Debug)]
+pub struct LogitFields {
+    /// `[B, T, V]`.
+    pub logits: &'static str,
+    /// `[B, T, D]`, instead of the logits.
+    pub hidden: &'static str,
+    /// `[V, D]`.
+    pub weight: &'static str,
+    /// `[V]`; may be left out.
+    pub bias: &'static str,
+}
+
+/// The logits of the policy.
+pub const POLICY: LogitFields =
+    LogitFields { logits: "logits", hidden: "hidden", weight: "lm_head", bias: "lm_head_bias" };
+
+/// The logits of the frozen reference policy, for the divergences from it over the whole vocabulary.
+pub const REFERENCE: LogitFields = LogitFields {
+    logits: "ref_logits",
+    hidden: "ref_hidden",
+    weight: "ref_lm_head",
+    bias: "ref_lm_head_bias",
+};
+
+/// Whether a field belongs to the model, not to the batch, so that no cut of the batch goes through it.
+pub fn is_shared(name: &str) -> bool {
+    [POLICY, REFERENCE].iter().any(|fields| name == fields.weight || name == fields.bias)
+}
+
+/// Whether a formula cannot name the field, because it is only read through row statistics.
+pub fn is_of_vocabulary(name: &str) -> bool {
+    let logits = |of: &LogitFields| [of.logits, of.hidden, of.weight, of.bias].contains(&name);
+    name == "actions" || [POLICY, REFERENCE].iter().any(logits)
+}
 
 /// The field of that name.
 pub fn find(name: &str) -> Option<&'static Field> {

@@ -143,7 +143,7 @@ impl<'a> Checker<'a> {
         if let Some(field) = fields::find(name) {
             return Ok(Value::Node(self.builder.field(field, self.temperature, span)));
         }
-        if matches!(name, "logits" | "actions" | "hidden" | "lm_head") {
+        if fields::is_of_vocabulary(name) {
             let help = "a formula reads the logits through a row statistic: `log_prob`, `entropy()`, `clamped_entropy(...)`";
             return Err(self.report(
                 Diagnostic::error("not-a-value", span, format!("`{name}` is not a value of the language"))

@@ -156,7 +156,7 @@ impl<'a> Checker<'a> {
     }
 
     fn input(&mut self, name: &'a Name, ty: Type) {
-        if fields::find(&name.node).is_some() || matches!(name.node.as_str(), "logits" | "actions") {
+        if fields::find(&name.node).is_some() || fields::is_of_vocabulary(&name.node) {
             self.report(
                 Diagnostic::error(
                     "duplicate-name",

@@ -1,5 +1,6 @@
 //! The named tensors of one batch.
 
+use crate::fields;
 use std::collections::BTreeMap;
 use tch::Tensor;
 
@@ -32,7 +33,8 @@ impl Batch {
         self.fields.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// Cuts every field along B into `parts` nearly equal parts. Fields without a dimension go into each.
+    /// Cuts every field along B into `parts` nearly equal parts. Fields without a dimension, and what
+    /// belongs to the model as `lm_head` does, go into each.
     pub fn split(&self, parts: usize) -> Result<Vec<Batch>, tch::TchError> {
         let rows = self
             .fields
@@ -44,7 +46,7 @@ impl Batch {
             .map(|part| {
                 let (start, end) = (part * rows / parts, (part + 1) * rows / parts);
                 let fields = self.fields.iter().map(|(name, tensor)| {
-                    let whole = tensor.size().first() != Some(&rows);
+                    let whole = fields::is_shared(name) || tensor.size().first() != Some(&rows);
                     let field = if whole {
                         tensor.shallow_clone()
                     } else {

@@ -55,10 +55,22 @@ pub enum Error {
     State(String),
     /// The row statistics could not be computed.
     #[error(transparent)]
-    Kernel(#[from] KernelError),
+    Kernel(KernelError),
     /// libtorch refused an operation.
     #[error("libtorch: {}", first_line(.0))]
     Torch(#[from] TchError),
+}
+
+impl From<KernelError> for Error {
+    fn from(error: KernelError) -> Self {
+        match error {
+            // Below the language too, a tensor goes by the name of its field.
+            KernelError::Tensor { name, expected, found } => {
+                Self::Field { name: name.to_owned(), expected, found }
+            }
+            other => Self::Kernel(other),
+        }
+    }
 }
 
 /// libtorch appends a trace of its own stack, which helps nobody here.

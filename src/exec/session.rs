@@ -8,7 +8,7 @@ use super::output::Output;
 use super::part::{Depth, Part, Reading};
 use super::value::zero_unless;
 use super::whole::Tally;
-use crate::kernels::Kernels;
+use crate::kernels::{CHUNK_BYTES, KernelOptions, Kernels};
 use crate::plan::Plan;
 use crate::plugin::{ControllerState, Frame};
 use crate::program::{NodeId, Program};
@@ -21,6 +21,12 @@ use tch::{Kind, Tensor};
 pub struct Options {
     /// Which implementation computes row statistics.
     pub kernels: Kernels,
+    /// Whether the batch gives its logits up, so that their gradient may be written over them; see
+    /// [`KernelOptions::overwrite_logits`].
+    pub overwrite_logits: bool,
+    /// How many bytes of logits are made at once where the batch brings hidden states; see
+    /// [`KernelOptions::chunk_bytes`].
+    pub chunk_bytes: usize,
     /// Whether values are checked too, besides names, shapes, kinds and devices: action ids in range, numbers
     /// finite where they count. On a GPU this waits for the device.
     pub validate: bool,
@@ -30,7 +36,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { kernels: Kernels::Auto, validate: true, lets: false }
+        Self {
+            kernels: Kernels::Auto,
+            overwrite_logits: false,
+            chunk_bytes: CHUNK_BYTES,
+            validate: true,
+            lets: false,
+        }
     }
 }
 
@@ -112,7 +124,9 @@ impl Session {
     }
 
     pub(super) fn read(&self, batch: &Batch, depth: Depth) -> Result<Part> {
-        let reading = Reading { depth, kernels: self.options.kernels, validate: self.options.validate };
+        let Options { kernels, overwrite_logits, chunk_bytes, validate, .. } = self.options;
+        let kernels = KernelOptions { kernels, overwrite_logits, chunk_bytes };
+        let reading = Reading { depth, kernels, validate };
         Part::read(&self.program, &self.plan, batch, reading)
     }
 

@@ -4,6 +4,7 @@
 //! threads never wait for those of another.
 
 use std::ffi::{CStr, c_char, c_void};
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tch::{TchError, Tensor};
@@ -12,31 +13,49 @@ use super::KernelError;
 
 /// What a node does when its gradient is asked for.
 pub(super) trait Backward: Send + Sync + 'static {
-    /// Fills `gradient`, contiguous and of the shape and kind of the logits, from the cotangents of the values.
+    /// The gradients of the inputs, where they are wanted, from the cotangents of the values. A gradient may lie in the
+    /// storage of its input.
     fn backward(
         &self,
-        logits: &Tensor,
+        inputs: &[Tensor],
+        saved: &[Tensor],
+        values: &Tensor,
         cotangents: &Tensor,
-        gradient: &mut Tensor,
-    ) -> Result<(), KernelError>;
+        wanted: &[bool],
+    ) -> Result<Vec<Option<Tensor>>, KernelError>;
 }
 
-/// The values as a result of the logits, whose gradient `backward` computes.
+/// The values as a result of the inputs, whose gradients `backward` computes from them and what else is saved. Torch
+/// refuses to compute them once any of these has been changed in place.
 pub(super) fn attach<B: Backward>(
-    logits: &Tensor,
+    inputs: &[&Tensor],
+    saved: &[&Tensor],
     values: &Tensor,
     backward: B,
 ) -> Result<Tensor, KernelError> {
+    let half = Half { backward, inputs: inputs.len() };
     let node = Node {
-        state: Box::into_raw(Box::new(backward)).cast(),
+        state: Box::into_raw(Box::new(half)).cast(),
         backward: call_backward::<B>,
         drop: drop_state::<B>,
     };
+    let pointers = |tensors: &[&Tensor]| -> Vec<*const c_void> {
+        tensors.iter().map(|tensor| tensor.as_ptr().cast()).collect()
+    };
+    let (inputs, saved) = (pointers(inputs), pointers(saved));
     let mut message = [0; ROOM];
-    // SAFETY: both tensors are alive and a `C_tensor` is an `at::Tensor`; the node owns its state, which C++ hands
-    // to `call_backward` and at last to `drop_state`, both of the same `B`; `ROOM` is the room of the message.
+    // SAFETY: all tensors are alive and a `C_tensor` is an `at::Tensor`; the lists are as long as they say; the node
+    // owns its state, which C++ hands to `call_backward` and at last to `drop_state`, both of the same `B`; `ROOM` is
+    // the room of the message.
     let attached = unsafe {
-        aent_attach(logits.as_ptr().cast(), values.as_ptr().cast(), node, message.as_mut_ptr(), ROOM)
+        aent_attach(
+            Tensors { first: inputs.as_ptr(), count: inputs.len() },
+            Tensors { first: saved.as_ptr(), count: saved.len() },
+            values.as_ptr().cast(),
+            node,
+            message.as_mut_ptr(),
+            ROOM,
+        )
     };
     if attached.is_null() {
         // SAFETY: C++ ends the message with a zero inside its room.
@@ -83,9 +102,11 @@ pub(super) fn parallel<S, T: Send>(
 
 /// Asks for large pages under memory that is about to be written for the first time: with small ones, the kernel's
 /// work on a page fault costs more than the gradient itself.
-pub(super) fn prefer_large_pages(tensor: &Tensor, bytes: usize) {
+pub(super) fn prefer_large_pages(tensor: &Tensor) {
     #[cfg(target_os = "linux")]
-    if bytes >= 1 << 22 {
+    let bytes = tensor.numel() * tensor.kind().elt_size_in_bytes();
+    #[cfg(target_os = "linux")]
+    if tensor.device() == tch::Device::Cpu && bytes >= 1 << 22 {
         const PAGE: usize = 4096;
         let start = tensor.data_ptr() as usize;
         let aligned = start.next_multiple_of(PAGE);
@@ -96,10 +117,16 @@ pub(super) fn prefer_large_pages(tensor: &Tensor, bytes: usize) {
             unsafe { rustix::mm::madvise(aligned as *mut c_void, length, rustix::mm::Advice::LinuxHugepage) };
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = (tensor, bytes);
+    let _ = tensor;
 }
 
 const ROOM: usize = 512;
+
+/// A node's state: what the caller gave, and how many of the tensors that come back are inputs.
+struct Half<B> {
+    backward: B,
+    inputs: usize,
+}
 
 /// As `aent_node` in C++.
 #[repr(C)]
@@ -109,12 +136,33 @@ struct Node {
     drop: extern "C" fn(*mut c_void),
 }
 
-type BackwardFn =
-    extern "C" fn(*const c_void, *const c_void, *const c_void, *mut c_void, *mut c_char, usize) -> bool;
+/// As `aent_tensors` in C++.
+#[repr(C)]
+struct Tensors {
+    first: *const *const c_void,
+    count: usize,
+}
+
+/// As `aent_backward` in C++.
+#[repr(C)]
+struct Backwards {
+    /// The inputs, what else was saved, and the values.
+    saved: Tensors,
+    cotangents: *const c_void,
+    /// For each input whether its gradient is wanted.
+    wanted: *const bool,
+    /// For each input a place for its gradient, null.
+    gradients: *mut *mut c_void,
+    message: *mut c_char,
+    room: usize,
+}
+
+type BackwardFn = extern "C" fn(*const c_void, *const Backwards) -> bool;
 
 unsafe extern "C" {
     fn aent_attach(
-        logits: *const c_void,
+        inputs: Tensors,
+        saved: Tensors,
         values: *const c_void,
         node: Node,
         message: *mut c_char,
@@ -123,38 +171,41 @@ unsafe extern "C" {
     fn aent_parallel(workers: i64, job: *const c_void, work: extern "C" fn(*const c_void, i64));
 }
 
-extern "C" fn call_backward<B: Backward>(
-    state: *const c_void,
-    logits: *const c_void,
-    cotangents: *const c_void,
-    gradient: *mut c_void,
-    message: *mut c_char,
-    room: usize,
-) -> bool {
-    // SAFETY: C++ passes the state it was given in `attach` of the same `B`, and tensors that outlive the call; the
-    // copies share their storage.
-    let (state, logits, cotangents, mut gradient) = unsafe {
-        (
-            &*state.cast::<B>(),
-            Tensor::clone_from_ptr(logits.cast_mut().cast()),
-            Tensor::clone_from_ptr(cotangents.cast_mut().cast()),
-            Tensor::clone_from_ptr(gradient.cast()),
-        )
+extern "C" fn call_backward<B: Backward>(state: *const c_void, call: *const Backwards) -> bool {
+    // SAFETY: C++ passes the state it was given in `attach` of the same `B`, and a call that outlives this function.
+    let (half, call) = unsafe { (&*state.cast::<Half<B>>(), &*call) };
+    // SAFETY: the lists are as long as they say, and the tensors outlive the call; the copies share their storage.
+    let (saved, cotangents, wanted) = unsafe {
+        let saved = std::slice::from_raw_parts(call.saved.first, call.saved.count);
+        let copy = |tensor: &*const c_void| Tensor::clone_from_ptr(tensor.cast_mut().cast());
+        let wanted = std::slice::from_raw_parts(call.wanted, half.inputs);
+        (saved.iter().map(copy).collect::<Vec<_>>(), copy(&call.cotangents), wanted)
     };
-    let Err(error) = state.backward(&logits, &cotangents, &mut gradient) else { return true };
-    let text = error.to_string();
-    let length = text.len().min(room - 1);
+    let (inputs, saved) = saved.split_at(half.inputs);
+    let (values, saved) = saved.split_last().expect("C++ saves the values last");
+    let text = match half.backward.backward(inputs, saved, values, &cotangents, wanted) {
+        Ok(gradients) => {
+            for (index, gradient) in gradients.into_iter().enumerate().take(half.inputs) {
+                let Some(gradient) = gradient else { continue };
+                // SAFETY: there is a place for each input, and C++ takes over the tensor that is put there.
+                unsafe { call.gradients.add(index).write(ManuallyDrop::new(gradient).as_mut_ptr().cast()) };
+            }
+            return true;
+        }
+        Err(error) => error.to_string(),
+    };
+    let length = text.len().min(call.room - 1);
     // SAFETY: the message has `room` bytes, and the text and the zero that ends it take at most that.
     unsafe {
-        std::ptr::copy_nonoverlapping(text.as_ptr().cast(), message, length);
-        message.add(length).write(0);
+        std::ptr::copy_nonoverlapping(text.as_ptr().cast(), call.message, length);
+        call.message.add(length).write(0);
     }
     false
 }
 
 extern "C" fn drop_state<B: Backward>(state: *mut c_void) {
     // SAFETY: C++ drops a node once, with the box that `attach` of the same `B` gave it.
-    drop(unsafe { Box::from_raw(state.cast::<B>()) });
+    drop(unsafe { Box::from_raw(state.cast::<Half<B>>()) });
 }
 
 fn run_workers<W: Fn() + Sync>(workers: usize, worker: &W) {

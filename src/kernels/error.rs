@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tch::TchError;
+use tch::{Kind, TchError};
 use thiserror::Error;
 
 /// Why row statistics could not be computed, or a device not be used.
@@ -39,4 +39,22 @@ pub enum KernelError {
     /// libtorch refused an operation, for want of memory for instance.
     #[error("libtorch: {0}")]
     Torch(#[from] TchError),
+}
+
+/// A kind of tensor as users write it.
+pub(crate) fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Uint8 => "u8",
+        Kind::Int8 => "i8",
+        Kind::Int16 => "i16",
+        Kind::Int => "i32",
+        Kind::Int64 => "i64",
+        Kind::Half => "f16",
+        Kind::Float => "f32",
+        Kind::Double => "f64",
+        Kind::BFloat16 => "bf16",
+        Kind::Bool => "bool",
+        Kind::ComplexHalf | Kind::ComplexFloat | Kind::ComplexDouble => "complex numbers",
+        _ => "another kind",
+    }
 }

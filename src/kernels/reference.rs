@@ -1,21 +1,49 @@
 //! Row statistics in plain torch operations under torch's own autograd: any device, any float kind.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::rows::Rows;
 use super::sets;
+use super::source::Source;
 use super::{KernelError, Moment, RowStatistic, TokenSet};
 
 /// Each statistic of the request, at its place in `[B, T]`.
-pub(super) fn row_statistics(rows: &Rows, request: &[RowStatistic]) -> Result<Vec<Tensor>, KernelError> {
-    let mut reader = Reader::new(rows)?;
-    request.iter().map(|statistic| rows.placed(&reader.read(statistic)?)).collect()
+pub(super) fn row_statistics(rows: &Rows<'_>, request: &[RowStatistic]) -> Result<Vec<Tensor>, KernelError> {
+    let valid = Valid::of(rows)?;
+    let mut reader = Reader::new(rows, &valid)?;
+    request.iter().map(|statistic| rows.placed(&reader.read(statistic)?, &valid.positions)).collect()
+}
+
+/// Which rows count.
+struct Valid {
+    /// `[M]` among `B·T`.
+    positions: Tensor,
+    /// Whether that is all of them, so that nothing needs to be picked.
+    is_all: bool,
+}
+
+impl Valid {
+    fn of(rows: &Rows<'_>) -> Result<Self, KernelError> {
+        let positions = rows.mask.f_nonzero()?.f_squeeze_dim(1)?;
+        Ok(Self { is_all: positions.size()[0] == rows.count(), positions })
+    }
+
+    fn pick(&self, lines: &Tensor) -> Result<Tensor, KernelError> {
+        Ok(if self.is_all { lines.shallow_clone() } else { lines.f_index_select(0, &self.positions)? })
+    }
+
+    /// The logits of these rows in the kind that sums are kept in: `[M, V]`, f32 or wider.
+    fn logits(&self, source: &Source<'_>, kind: Kind) -> Result<Tensor, KernelError> {
+        Ok(source.all(|lines| self.pick(lines))?.f_to_kind(kind)?)
+    }
 }
 
 /// The valid rows with every softmax taken of them so far, so that statistics share them.
 struct Reader {
     /// `[M, V]`, f32 or wider.
     logits: Tensor,
+    /// The reference's, without a gradient.
+    reference: Option<Tensor>,
     /// `[M, 1]`.
     actions: Tensor,
     softmaxes: Vec<Softmax>,
@@ -41,10 +69,14 @@ struct Softmax {
 }
 
 impl Reader {
-    fn new(rows: &Rows) -> Result<Self, KernelError> {
-        let logits = rows.valid_logits()?;
-        let actions = rows.actions.f_unsqueeze(1)?;
-        Ok(Self { logits, actions, softmaxes: Vec::new(), unusable: None, has_banned: None })
+    fn new(rows: &Rows<'_>, valid: &Valid) -> Result<Self, KernelError> {
+        let logits = valid.logits(&rows.policy, rows.kind())?;
+        let reference = rows.reference.map(|source| -> Result<Tensor, KernelError> {
+            Ok(valid.logits(&source, rows.kind())?.f_detach()?)
+        });
+        let reference = reference.transpose()?;
+        let actions = valid.pick(&rows.actions)?.f_unsqueeze(1)?;
+        Ok(Self { logits, reference, actions, softmaxes: Vec::new(), unusable: None, has_banned: None })
     }
 
     /// One statistic of each valid row, `[M]`.
@@ -53,10 +85,7 @@ impl Reader {
             // Nothing is valid; the empty sum still ties the result to the logits' graph.
             return sum(&self.logits);
         }
-        let set = match statistic.moment {
-            Moment::ActionLogit | Moment::LogProb => TokenSet::All,
-            _ => statistic.set.simplified(self.logits.size()[1]),
-        };
+        let set = statistic.effective_set(self.logits.size()[1]);
         let softmax = self.softmax(set, statistic.temperature)?;
         let value = match statistic.moment {
             Moment::ActionLogit => self.at_action(&self.logits)?.f_div_scalar(statistic.temperature)?,
@@ -83,6 +112,9 @@ impl Reader {
             }
             Moment::Size => self.size(softmax)?,
             Moment::Mass => self.mass(softmax)?,
+            Moment::ReverseKl | Moment::ForwardKl | Moment::JensenShannon(_) => {
+                self.divergence(softmax, statistic.moment)?
+            }
         };
         let shows_unusable = set == TokenSet::All
             && matches!(
@@ -124,6 +156,34 @@ impl Reader {
             // One, but on the graph of the logits as the others are.
             None => sum(&probability),
         }
+    }
+
+    /// How far the policy and the reference are apart, by their log-probabilities.
+    fn divergence(&mut self, softmax: usize, moment: Moment) -> Result<Tensor, KernelError> {
+        let softmax = &mut self.softmaxes[softmax];
+        let reference = self.reference.as_ref().expect("rows that are compared have a reference");
+        let highest = reference.f_amax(-1, true)?;
+        let unusable = highest.f_sub(&highest)?.f_squeeze_dim(-1)?;
+        let z = reference.f_sub(&highest)?.f_div_scalar(softmax.temperature)?;
+        let (policy, reference) = (softmax.logp()?, z.f_log_softmax(-1, None)?);
+        // `Σ p (a - b)`, where a token of probability zero adds nothing.
+        let from = |logp: &Tensor, a: &Tensor, b: &Tensor| -> Result<Tensor, KernelError> {
+            let p = logp.f_exp()?;
+            let impossible = p.detach().f_eq(0.0)?;
+            sum(&p.f_mul(&a.f_sub(b)?.f_masked_fill(&impossible, 0.0)?)?)
+        };
+        let value = match moment {
+            Moment::JensenShannon(beta) => {
+                let weighed = [policy.f_add_scalar((1.0 - beta).ln())?, reference.f_add_scalar(beta.ln())?];
+                let mixture = weighed[0].f_logaddexp(&weighed[1])?;
+                from(&reference, &reference, &mixture)?
+                    .f_mul_scalar(beta)?
+                    .f_add(&from(&policy, &policy, &mixture)?.f_mul_scalar(1.0 - beta)?)?
+            }
+            Moment::ReverseKl => from(&policy, &policy, &reference)?,
+            _ => from(&reference, &reference, &policy)?,
+        };
+        Ok(value.f_add(&unusable)?)
     }
 
     fn at_action(&self, values: &Tensor) -> Result<Tensor, KernelError> {

@@ -1,104 +1,104 @@
-//! The logits as rows that were checked once: their shape, kind and device, and the actions of the valid ones.
+//! The rows of a batch, checked once: their shape, kind and device, and the actions of those that count.
 
 use tch::{Kind, Tensor};
 
-use super::KernelError;
+use super::error::{KernelError, kind_name};
+use super::source::{Source, refuse};
+use crate::fields::{POLICY, REFERENCE};
 
-/// The rows of a batch that count.
-pub(super) struct Rows {
-    /// `[B, T, V]` as they came.
-    pub(super) logits: Tensor,
-    /// `[M]` token ids in `0..V`, one for each valid row.
-    pub(super) actions: Tensor,
-    /// `[M]` positions of the valid rows; none where all are valid and nothing needs to be picked.
-    pub(super) positions: Option<Tensor>,
-    /// B and T.
-    pub(super) shape: [i64; 2],
+/// What row statistics are computed from.
+#[derive(Clone, Copy, Debug)]
+pub struct RowInputs<'a> {
+    /// The logits of the policy.
+    pub policy: Source<'a>,
+    /// Logits to compare with, of the same shape and kind. No gradient flows into them, and statistics that do not
+    /// compare do not read them.
+    pub reference: Option<Source<'a>>,
+    /// `[B, T]` int64: token ids in `0..V` where the mask is true.
+    pub actions: &'a Tensor,
+    /// `[B, T]` bool: which rows count.
+    pub mask: &'a Tensor,
 }
 
-impl Rows {
-    pub(super) fn checked(logits: &Tensor, actions: &Tensor, mask: &Tensor) -> Result<Self, KernelError> {
-        let size = logits.size();
-        let &[batch, time, vocabulary] = size.as_slice() else {
-            return refuse("logits", "shape [B, T, V]", &format!("shape {size:?}"));
-        };
-        if vocabulary == 0 {
-            return refuse("logits", "at least one token in the vocabulary", &format!("shape {size:?}"));
-        }
-        if !matches!(logits.kind(), Kind::Float | Kind::Double | Kind::BFloat16 | Kind::Half) {
-            return refuse("logits", "kind f32, f64, bf16 or f16", &format!("{:?}", logits.kind()));
-        }
+impl<'a> RowInputs<'a> {
+    /// Rows of logits with nothing to compare with.
+    pub fn new(logits: &'a Tensor, actions: &'a Tensor, mask: &'a Tensor) -> Self {
+        Self { policy: Source::Logits(logits), reference: None, actions, mask }
+    }
+}
+
+/// Inputs that fit together.
+pub(super) struct Rows<'a> {
+    pub(super) policy: Source<'a>,
+    pub(super) reference: Option<Source<'a>>,
+    /// `[B·T]`.
+    pub(super) actions: Tensor,
+    /// `[B·T]`.
+    pub(super) mask: Tensor,
+    /// B and T.
+    pub(super) shape: [i64; 2],
+    pub(super) vocabulary: i64,
+}
+
+impl<'a> Rows<'a> {
+    /// `compares` says whether the reference is needed; where it is not, it is left out.
+    pub(super) fn checked(inputs: &RowInputs<'a>, compares: bool) -> Result<Self, KernelError> {
+        let RowInputs { policy, actions, mask, .. } = *inputs;
+        let [batch, time, vocabulary] = policy.shape(&POLICY)?;
         for (name, tensor, kind) in [("actions", actions, Kind::Int64), ("response_mask", mask, Kind::Bool)] {
             if tensor.size() != [batch, time] {
-                let expected = format!("shape [{batch}, {time}] as the logits have");
-                return refuse(name, &expected, &format!("shape {:?}", tensor.size()));
+                let expected = format!("[{batch}, {time}], as the logits");
+                return refuse(name, &expected, &format!("{:?}", tensor.size()));
             }
             if tensor.kind() != kind {
-                return refuse(name, &format!("kind {kind:?}"), &format!("{:?}", tensor.kind()));
+                return refuse(name, kind_name(kind), kind_name(tensor.kind()));
             }
-            if tensor.device() != logits.device() {
-                let expected = format!("device {:?} as the logits have", logits.device());
+            if tensor.device() != policy.device() {
+                let expected = format!("device {:?}, as the logits", policy.device());
                 return refuse(name, &expected, &format!("{:?}", tensor.device()));
             }
         }
-        let rows = Self::of_valid(logits, actions, mask, [batch, time])?;
-        rows.check_actions(vocabulary)?;
+        let reference = if compares { Some(reference(inputs, [batch, time, vocabulary])?) } else { None };
+        let flat = |tensor: &Tensor| tensor.f_contiguous()?.f_view([batch * time]);
+        let rows = Self {
+            policy,
+            reference,
+            actions: flat(actions)?,
+            mask: flat(mask)?,
+            shape: [batch, time],
+            vocabulary,
+        };
+        rows.check_actions()?;
         Ok(rows)
     }
 
-    /// The logits of the valid rows in the kind that sums are kept in: `[M, V]`, f32 or wider.
-    pub(super) fn valid_logits(&self) -> Result<Tensor, KernelError> {
-        let [batch, time] = self.shape;
-        let rows = self.logits.f_reshape([batch * time, self.logits.size()[2]])?;
-        let valid = match &self.positions {
-            Some(positions) => rows.f_index_select(0, positions)?,
-            None => rows,
-        };
-        Ok(valid.f_to_kind(self.kind())?)
+    /// How many there are, those that do not count among them.
+    pub(super) fn count(&self) -> i64 {
+        self.shape[0] * self.shape[1]
     }
 
     /// What statistics are computed and returned in.
     pub(super) fn kind(&self) -> Kind {
-        if self.logits.kind() == Kind::Double { Kind::Double } else { Kind::Float }
+        if self.policy.kind() == Kind::Double { Kind::Double } else { Kind::Float }
     }
 
-    /// Values of the valid rows, `[M]`, at their places in `[B, T]`, with zero elsewhere.
-    pub(super) fn placed(&self, values: &Tensor) -> Result<Tensor, KernelError> {
-        let all = match &self.positions {
-            Some(positions) => {
-                Tensor::f_zeros(self.shape[0] * self.shape[1], (self.kind(), values.device()))?
-                    .f_index_copy(0, positions, values)?
-            }
-            None => values.shallow_clone(),
-        };
-        Ok(all.f_view(self.shape)?)
+    /// Values at `[M]` positions, at their places in `[B, T]` with zero elsewhere.
+    pub(super) fn placed(&self, values: &Tensor, positions: &Tensor) -> Result<Tensor, KernelError> {
+        let zeros = Tensor::f_zeros(self.count(), (values.kind(), values.device()))?;
+        Ok(zeros.f_index_copy(0, positions, values)?.f_view(self.shape)?)
     }
 
-    fn of_valid(
-        logits: &Tensor,
-        actions: &Tensor,
-        mask: &Tensor,
-        shape: [i64; 2],
-    ) -> Result<Self, KernelError> {
-        let count = shape[0] * shape[1];
-        let logits = logits.shallow_clone();
-        let actions = actions.f_reshape([count])?;
-        let positions = mask.f_reshape([count])?.f_nonzero()?.f_squeeze_dim(1)?;
-        if positions.size()[0] == count {
-            return Ok(Self { logits, actions, positions: None, shape });
-        }
-        let actions = actions.f_index_select(0, &positions)?;
-        Ok(Self { logits, actions, positions: Some(positions), shape })
-    }
-
-    fn check_actions(&self, vocabulary: i64) -> Result<(), KernelError> {
+    fn check_actions(&self) -> Result<(), KernelError> {
         if self.actions.numel() == 0 {
             return Ok(());
         }
-        let (lowest, highest) = self.actions.f_aminmax(None::<i64>, false)?;
-        for found in [lowest.f_int64_value(&[])?, highest.f_int64_value(&[])?] {
-            if !(0..vocabulary).contains(&found) {
-                let expected = format!("token ids from 0 to {} where the mask is true", vocabulary - 1);
+        let counted = self.actions.f_where_self(&self.mask, &self.actions.f_zeros_like()?)?;
+        let (lowest, highest) = counted.f_aminmax(None::<i64>, false)?;
+        // Both at once: each question waits for the device.
+        for found in Vec::<i64>::try_from(Tensor::f_stack(&[lowest, highest], 0)?)? {
+            if !(0..self.vocabulary).contains(&found) {
+                let highest = self.vocabulary - 1;
+                let expected = format!("token ids from 0 to {highest} where the mask is true");
                 return refuse("actions", &expected, &found.to_string());
             }
         }
@@ -106,6 +106,22 @@ impl Rows {
     }
 }
 
-fn refuse<T>(name: &'static str, expected: &str, found: &str) -> Result<T, KernelError> {
-    Err(KernelError::Tensor { name, expected: expected.to_owned(), found: found.to_owned() })
+fn reference<'a>(inputs: &RowInputs<'a>, shape: [i64; 3]) -> Result<Source<'a>, KernelError> {
+    let Some(reference) = inputs.reference else {
+        return refuse("ref_logits", "logits to compare with, `[B, T, V]`", "none");
+    };
+    let found = reference.shape(&REFERENCE)?;
+    if found != shape {
+        let expected = format!("{shape:?}, as the policy's logits");
+        return refuse("ref_logits", &expected, &format!("{found:?}"));
+    }
+    if reference.kind() != inputs.policy.kind() {
+        let expected = format!("{}, as the policy's logits", kind_name(inputs.policy.kind()));
+        return refuse("ref_logits", &expected, kind_name(reference.kind()));
+    }
+    if reference.device() != inputs.policy.device() {
+        let expected = format!("device {:?}, as the policy's logits", inputs.policy.device());
+        return refuse("ref_logits", &expected, &format!("{:?}", reference.device()));
+    }
+    Ok(reference)
 }

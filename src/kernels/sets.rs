@@ -26,18 +26,6 @@ pub(super) fn members(logits: &Tensor, set: TokenSet, temperature: f64) -> Resul
     }
 }
 
-impl TokenSet {
-    /// The same set of a row of `vocabulary` tokens as `All`, `TopK`, `TopP` or `MinP`.
-    pub(super) fn simplified(self, vocabulary: i64) -> Self {
-        let top = |k| if k >= vocabulary { Self::All } else { Self::TopK(k) };
-        match self {
-            Self::Drop(p) => top(vocabulary - (p * vocabulary as f64).floor() as i64),
-            Self::TopK(k) => top(k),
-            other => other,
-        }
-    }
-}
-
 /// The `k`-th highest logit of each row, `[M, 1]`.
 fn rank(logits: &Tensor, k: i64) -> Result<Tensor, KernelError> {
     let vocabulary = logits.size()[1];

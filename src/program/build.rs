@@ -71,6 +71,8 @@ impl Builder {
         let (interval, unit) = match row.moment {
             Moment::Entropy => (Interval::NON_NEGATIVE, Unit::Entropy),
             Moment::Mass => (Interval::UNIT, Unit::Probability),
+            Moment::JensenShannon(_) => (Interval::new(0.0, std::f64::consts::LN_2), Unit::Divergence),
+            Moment::ReverseKl | Moment::ForwardKl => (Interval::NON_NEGATIVE, Unit::Divergence),
             Moment::Size | Moment::SecondMoment => (Interval::NON_NEGATIVE, Unit::Unknown),
             _ => (Interval::ALL, Unit::Unknown),
         };

@@ -97,6 +97,15 @@ impl fmt::Display for RowStatistic {
             Moment::Entropy => "entropy",
             Moment::Size => "size",
             Moment::Mass => "mass",
+            Moment::ReverseKl => "reverse_kl",
+            Moment::ForwardKl => "forward_kl",
+            Moment::JensenShannon(beta) => {
+                return write!(
+                    f,
+                    "jensen_shannon({beta}) to the reference at temperature {}",
+                    self.temperature
+                );
+            }
         };
         write!(f, "{moment} over {} at temperature {}", self.set, self.temperature)
     }

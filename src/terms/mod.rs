@@ -4,5 +4,8 @@ mod clamped_entropy;
 mod clip_ppo;
 mod clip_value;
 mod entropy;
+mod forward_kl;
+mod jensen_shannon;
 mod kl;
 mod log_prob;
+mod reverse_kl;

@@ -15,6 +15,8 @@ pub struct Case {
     pub vocabulary: usize,
     /// `[B, T, V]`
     pub logits: Vec<f64>,
+    /// `[B, T, V]` of the reference, which bans what the policy bans.
+    pub ref_logits: Vec<f64>,
     /// `[B, T]`
     pub actions: Vec<i64>,
     /// `[B, T]`
@@ -65,6 +67,10 @@ impl Case {
         let mut values = Tensor::zeros([b, t], (wide, device));
         let mut batch = Batch::new()
             .with("logits", logits.shallow_clone())
+            .with(
+                "ref_logits",
+                Tensor::from_slice(&self.ref_logits).to_kind(kind).view([b, t, v]).to_device(device),
+            )
             .with("actions", Tensor::from_slice(&self.actions).view([b, t]).to_device(device))
             .with("response_mask", Tensor::from_slice(&self.mask).view([b, t]).to_device(device))
             .with("rewards", Tensor::from_slice(&self.rewards).to_kind(wide).to_device(device))
@@ -89,7 +95,8 @@ impl Case {
             sequences: sequences.len(),
             width: self.width,
             vocabulary: self.vocabulary,
-            logits: self.logits[logits].to_vec(),
+            logits: self.logits[logits.clone()].to_vec(),
+            ref_logits: self.ref_logits[logits].to_vec(),
             actions: self.actions[tokens.clone()].to_vec(),
             mask: self.mask[tokens.clone()].to_vec(),
             tokens: self
@@ -110,6 +117,7 @@ impl Case {
         Case {
             width,
             logits: columns(&self.logits, self.width * self.vocabulary, width * self.vocabulary),
+            ref_logits: columns(&self.ref_logits, self.width * self.vocabulary, width * self.vocabulary),
             actions: columns(&self.actions, self.width, width),
             mask: columns(&self.mask, self.width, width),
             tokens: self.tokens.iter().map(|(name, x)| (*name, columns(x, self.width, width))).collect(),
@@ -127,10 +135,11 @@ impl Case {
             for (offset, (_, values)) in case.tokens.iter_mut().enumerate() {
                 values[at] = POISON[(at + offset) % POISON.len()];
             }
-            for (token, logit) in
-                case.logits[at * self.vocabulary..][..self.vocabulary].iter_mut().enumerate()
-            {
-                *logit = POISON[(at + token / 2) % POISON.len()];
+            for logits in [&mut case.logits, &mut case.ref_logits] {
+                for (token, logit) in logits[at * self.vocabulary..][..self.vocabulary].iter_mut().enumerate()
+                {
+                    *logit = POISON[(at + token / 2) % POISON.len()];
+                }
             }
         }
         for sequence in (0..self.sequences).filter(|sequence| !self.is_valid(*sequence)) {
@@ -151,6 +160,7 @@ impl Case {
         let round = |values: &[f64]| numbers(&Tensor::from_slice(values).to_kind(kind));
         let mut case = self.clone();
         case.logits = round(&self.logits);
+        case.ref_logits = round(&self.ref_logits);
         case
     }
 }

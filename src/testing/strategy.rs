@@ -94,34 +94,49 @@ fn case(
     let policies = (noise(0.6), noise(0.6), noise(0.6), noise(2.0));
     let critic = (noise(2.0), noise(1.2), noise(2.0));
     let rest = (vec(number(-2.0..2.0), b), vec(0i64..3, b), vec(0..v as i64, b * t));
-    (logits, mask, policies, critic, rest).prop_map(move |(mut logits, mask, policies, critic, rest)| {
-        let (rewards, group, actions) = rest;
-        for (row, action) in logits.chunks_mut(v).zip(&actions) {
-            // The sampled token was not banned.
-            let sampled = &mut row[*action as usize];
-            if *sampled == f64::NEG_INFINITY {
-                *sampled = 0.0;
+    let moved = vec(number(-1.0..1.0), b * t * v);
+    (logits, moved, mask, policies, critic, rest).prop_map(
+        move |(mut logits, moved, mask, policies, critic, rest)| {
+            let (rewards, group, actions) = rest;
+            for (row, action) in logits.chunks_mut(v).zip(&actions) {
+                // The sampled token was not banned.
+                let sampled = &mut row[*action as usize];
+                if *sampled == f64::NEG_INFINITY {
+                    *sampled = 0.0;
+                }
             }
-        }
-        let logp: Vec<f64> =
-            logits.chunks(v).zip(&actions).map(|(row, action)| log_prob(row, *action as usize)).collect();
-        let near = |noise: &[f64]| {
-            logp.iter().zip(noise).map(|(logp, noise)| single((logp + noise).min(0.0))).collect()
-        };
-        let (old, reference, rollout, advantages) = policies;
-        let (values, moved, returns) = critic;
-        let old_values = values.iter().zip(&moved).map(|(value, moved)| single(value + moved)).collect();
-        let tokens = vec![
-            ("old_log_prob", near(&old)),
-            ("ref_log_prob", near(&reference)),
-            ("rollout_log_prob", near(&rollout)),
-            ("advantages", advantages),
-            ("values", values),
-            ("old_values", old_values),
-            ("returns", returns),
-        ];
-        Case { sequences: b, width: t, vocabulary: v, logits, actions, mask, tokens, rewards, group }
-    })
+            let ref_logits = logits.iter().zip(&moved).map(|(logit, moved)| single(logit + moved)).collect();
+            let logp: Vec<f64> =
+                logits.chunks(v).zip(&actions).map(|(row, action)| log_prob(row, *action as usize)).collect();
+            let near = |noise: &[f64]| {
+                logp.iter().zip(noise).map(|(logp, noise)| single((logp + noise).min(0.0))).collect()
+            };
+            let (old, reference, rollout, advantages) = policies;
+            let (values, moved, returns) = critic;
+            let old_values = values.iter().zip(&moved).map(|(value, moved)| single(value + moved)).collect();
+            let tokens = vec![
+                ("old_log_prob", near(&old)),
+                ("ref_log_prob", near(&reference)),
+                ("rollout_log_prob", near(&rollout)),
+                ("advantages", advantages),
+                ("values", values),
+                ("old_values", old_values),
+                ("returns", returns),
+            ];
+            Case {
+                sequences: b,
+                width: t,
+                vocabulary: v,
+                logits,
+                ref_logits,
+                actions,
+                mask,
+                tokens,
+                rewards,
+                group,
+            }
+        },
+    )
 }
 
 /// Numbers that an f32 holds, so that computations in f32 and f64 start from the same.

@@ -3,11 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "what is unwrapped here is under test")]
 #![expect(clippy::float_cmp, reason = "zeros and infinities are exact")]
 
+mod compare;
 mod fused;
+mod hidden;
 mod naive;
+mod overwrite;
 mod rows;
 
-use aent::kernels::{KernelError, Kernels, Moment, RowStatistic, TokenSet, row_statistics};
+use aent::kernels::{
+    KernelError, KernelOptions, Kernels, Moment, RowInputs, RowStatistic, TokenSet, row_statistics,
+};
 use proptest::prelude::*;
 use rows::{
     KERNELS, MOMENTS, SETS, all_moments, gradient, numbers, rounded, spread_rows, statistics, tensor,
@@ -163,7 +168,8 @@ fn masked_rows_reach_neither_a_value_nor_a_gradient() {
         let mask = Tensor::from_slice(&[true, false, true]).view([1, 3]);
         let actions = Tensor::from_slice(&[3, -77, 4i64]).view([1, 3]);
         let logits = tensor(&rows, Kind::Float).set_requires_grad(true);
-        let found = row_statistics(&logits, &actions, &mask, &request, kernels).unwrap();
+        let found =
+            row_statistics(&RowInputs::new(&logits, &actions, &mask), &request, &kernels.into()).unwrap();
         for (statistic, found) in request.iter().zip(&found) {
             let found = numbers(found);
             assert_eq!(found[1], 0.0, "{statistic:?}");
@@ -186,7 +192,8 @@ fn a_batch_without_valid_rows_gives_zeros_with_a_zero_gradient() {
         let actions = Tensor::full([2, 3], 9, (Kind::Int64, Device::Cpu));
         let mask = Tensor::zeros([2, 3], (Kind::Bool, Device::Cpu));
         let request: Vec<_> = SETS.into_iter().flat_map(|set| all_moments(set, 1.0)).collect();
-        let found = row_statistics(&logits, &actions, &mask, &request, kernels).unwrap();
+        let found =
+            row_statistics(&RowInputs::new(&logits, &actions, &mask), &request, &kernels.into()).unwrap();
         assert_eq!(found.len(), request.len());
         for statistic in &found {
             assert_eq!(statistic.size(), [2, 3]);
@@ -259,7 +266,9 @@ fn results_have_a_graph_only_where_the_logits_have_one() {
         for wants in [true, false] {
             for (kind, expected) in [(Kind::BFloat16, Kind::Float), (Kind::Double, Kind::Double)] {
                 let logits = tensor(&spread_rows(), kind).set_requires_grad(wants);
-                let found = row_statistics(&logits, &actions, &mask, &request, kernels).unwrap();
+                let found =
+                    row_statistics(&RowInputs::new(&logits, &actions, &mask), &request, &kernels.into())
+                        .unwrap();
                 for (statistic, found) in request.iter().zip(&found) {
                     assert_eq!(
                         found.requires_grad(),
@@ -281,20 +290,22 @@ fn tensors_that_do_not_fit_are_refused_by_name() {
     let mask = Tensor::ones([2, 3], options(Kind::Bool));
     let request = [RowStatistic { set: TokenSet::All, temperature: 1.0, moment: Moment::Entropy }];
     let message = |logits: &Tensor, actions: &Tensor, mask: &Tensor, request: &[RowStatistic]| {
-        row_statistics(logits, actions, mask, request, Kernels::Auto).unwrap_err().to_string()
+        row_statistics(&RowInputs::new(logits, actions, mask), request, &KernelOptions::default())
+            .unwrap_err()
+            .to_string()
     };
     let cases = [
         (
             message(&logits.flatten(0, 1), &actions, &mask, &request),
-            "`logits`: expected shape [B, T, V], found shape [6, 5]",
+            "`logits`: expected [B, T, V], found [6, 5]",
         ),
         (
             message(&logits, &actions.transpose(0, 1), &mask, &request),
-            "`actions`: expected shape [2, 3] as the logits have, found shape [3, 2]",
+            "`actions`: expected [2, 3], as the logits, found [3, 2]",
         ),
         (
             message(&logits, &actions, &mask.to_kind(Kind::Float), &request),
-            "`response_mask`: expected kind Bool, found Float",
+            "`response_mask`: expected bool, found f32",
         ),
         (
             message(&logits, &(actions.shallow_clone() + 5), &mask, &request),

@@ -28,7 +28,40 @@ pub(crate) fn value(logits: &[f64], action: usize, statistic: &RowStatistic) -> 
         Moment::Entropy => expectation(&|u| log_sum - u),
         Moment::Size => members.iter().filter(|member| **member).count() as f64,
         Moment::Mass => (log_sum - log_sum_of_all).exp(),
+        Moment::ReverseKl | Moment::ForwardKl | Moment::JensenShannon(_) => {
+            panic!("{statistic:?} needs a reference: see `divergence`")
+        }
     }
+}
+
+/// How far the softmax of a row is from that of a reference, at a temperature.
+pub(crate) fn divergence(logits: &[f64], reference: &[f64], temperature: f64, moment: Moment) -> f64 {
+    let (policy, reference) = (log_softmax(logits, temperature), log_softmax(reference, temperature));
+    match moment {
+        Moment::ReverseKl => kl(&policy, &reference),
+        Moment::ForwardKl => kl(&reference, &policy),
+        Moment::JensenShannon(beta) => {
+            let mixture: Vec<f64> = policy
+                .iter()
+                .zip(&reference)
+                .map(|(policy, reference)| (beta * reference.exp() + (1.0 - beta) * policy.exp()).ln())
+                .collect();
+            beta * kl(&reference, &mixture) + (1.0 - beta) * kl(&policy, &mixture)
+        }
+        other => panic!("{other:?} needs no reference: see `value`"),
+    }
+}
+
+/// `Σ exp(a) (a - b)`, where a token of probability zero adds nothing.
+fn kl(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).filter(|(a, _)| a.exp() > 0.0).map(|(a, b)| a.exp() * (a - b)).sum()
+}
+
+fn log_softmax(logits: &[f64], temperature: f64) -> Vec<f64> {
+    let highest = logits.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b));
+    let relative: Vec<f64> = logits.iter().map(|x| (x - highest) / temperature).collect();
+    let log_sum = log_sum_exp(&relative, &vec![true; logits.len()]);
+    relative.iter().map(|u| u - log_sum).collect()
 }
 
 /// Which tokens are in the set: by sorting, from the definition.

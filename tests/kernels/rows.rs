@@ -1,6 +1,6 @@
 //! Rows for the tests: proptest strategies, and tensors made of plain vectors.
 
-use aent::kernels::{Kernels, Moment, RowStatistic, TokenSet, row_statistics};
+use aent::kernels::{Kernels, Moment, RowInputs, RowStatistic, TokenSet, row_statistics};
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
@@ -38,7 +38,7 @@ pub(crate) fn statistics(
 ) -> Vec<Vec<f64>> {
     let mask = Tensor::ones([1, rows.len() as i64], (Kind::Bool, Device::Cpu));
     let actions = Tensor::from_slice(actions).view([1, -1]);
-    row_statistics(&tensor(rows, kind), &actions, &mask, request, kernels)
+    row_statistics(&RowInputs::new(&tensor(rows, kind), &actions, &mask), request, &kernels.into())
         .unwrap()
         .iter()
         .map(numbers)
@@ -107,7 +107,7 @@ pub(crate) fn gradient(
     let logits = tensor(rows, kind).set_requires_grad(true);
     let mask = Tensor::ones([1, rows.len() as i64], (Kind::Bool, Device::Cpu));
     let actions = Tensor::from_slice(actions).view([1, -1]);
-    let found = row_statistics(&logits, &actions, &mask, request, kernels).unwrap();
+    let found = row_statistics(&RowInputs::new(&logits, &actions, &mask), request, &kernels.into()).unwrap();
     let terms = found.iter().zip(weights).map(|(statistic, weight)| statistic.sum(None) * *weight);
     terms.reduce(|a, b| a + b).unwrap().backward();
     numbers(&logits.grad())

@@ -200,6 +200,7 @@ fn padded(case: &Case) -> Case {
     Case {
         width: width + 1,
         logits: pad(&case.logits, width * v, v, 0.0),
+        ref_logits: pad(&case.ref_logits, width * v, v, 0.0),
         actions: pad(&case.actions, width, 1, 0),
         mask: pad(&case.mask, width, 1, false),
         tokens: case.tokens.iter().map(|(name, values)| (*name, pad(values, width, 1, 0.0))).collect(),

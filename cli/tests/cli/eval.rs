@@ -104,6 +104,28 @@ fn gradients_agree_with_differences_of_the_loss() {
 }
 
 #[test]
+fn hidden_states_and_the_output_layer_stand_in_for_logits_and_get_gradients() {
+    let folder = folder();
+    let (float, cpu) = (Kind::Double, tch::Device::Cpu);
+    let hidden = (Tensor::arange(60, (float, cpu)) * 1.3).sin().view([3, 4, 5]);
+    let weight = (Tensor::arange(55, (float, cpu)) * 0.7).cos().view([11, 5]);
+    batch(&folder, &[("logits", hidden.matmul(&weight.tr()))]);
+    let expected = eval(&folder, &["--out", "logits.safetensors"]);
+    let of_logits = folder.tensor("logits.safetensors", "grad.logits").view([12, 11]);
+    batch(&folder, &[("hidden", hidden.shallow_clone()), ("lm_head", weight.shallow_clone())]);
+    folder.without("batch.safetensors", "logits");
+    for parts in [&["--microbatches", "3"][..], &[]] {
+        let found = eval(&folder, &[&["--out", "hidden.safetensors"], parts].concat());
+        assert!((loss(&found) - loss(&expected)).abs() < 1e-12);
+        let of = |name: &str| folder.tensor("hidden.safetensors", name);
+        let by_hidden = of_logits.matmul(&weight).view([3, 4, 5]);
+        let by_weight = of_logits.tr().matmul(&hidden.view([12, 5]));
+        assert!(of("grad.hidden").allclose(&by_hidden, 0.0, 1e-12, false));
+        assert!(of("grad.lm_head").allclose(&by_weight, 0.0, 1e-12, false));
+    }
+}
+
+#[test]
 fn gradients_of_values_and_log_probs_are_written_where_used() {
     let text = "loss = -token_mean(advantages * log_prob) + token_mean((values - returns) ^ 2)\n";
     let folder = Folder::with("spec.aent", text);

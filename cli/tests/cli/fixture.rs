@@ -82,6 +82,13 @@ impl Folder {
         found.unwrap_or_else(|| panic!("`{name}` is not among {names:?}")).1
     }
 
+    /// Takes a tensor out of a file.
+    pub(crate) fn without(&self, file: &str, name: &str) {
+        let mut tensors = self.tensors(file);
+        tensors.retain(|(of, _)| of != name);
+        Tensor::write_safetensors(&tensors, self.path(file)).unwrap();
+    }
+
     /// Runs the program in this folder.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         self.run_with(args, b"")

@@ -1,10 +1,11 @@
 //! One batch field: its shape, kind, device and values.
 
 use super::Part;
-use super::wrong::{describe, field_error, first_of, kind_name, missing, place};
+use super::wrong::{describe, field_error, first_of, missing, place};
 use crate::exec::Batch;
 use crate::exec::error::{Error, Result};
 use crate::exec::value::zero_unless;
+use crate::kernels::kind_name;
 use crate::types::{Kind, Shape, Type};
 use tch::{Kind as TensorKind, Tensor};
 

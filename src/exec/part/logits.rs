@@ -1,10 +1,11 @@
 //! What is read of the logits: the row statistics, and the log-probability of the actions.
 
-use super::wrong::{field_error, first_of, kind_name, missing, place};
+use super::wrong::{field_error, first_of, missing, place};
 use super::{Part, Reading};
 use crate::exec::Batch;
 use crate::exec::error::{Error, Result};
-use crate::kernels::{Moment, RowStatistic, row_statistics};
+use crate::fields::{POLICY, REFERENCE};
+use crate::kernels::{RowInputs, RowStatistic, kind_name, row_statistics};
 use crate::plan::Plan;
 use crate::types::Type;
 use tch::{Kind as TensorKind, Tensor};
@@ -16,19 +17,27 @@ impl Part {
             self.log_prob = Some(self.read_field(batch, "log_prob", Type::TOKEN, true, reading.validate)?);
         }
         let derived = plan.log_prob.filter(|_| !own_log_prob);
-        if plan.rows.is_empty() && derived.is_none() {
-            return Ok(());
-        }
-        let needs = || match (plan.rows.first(), &derived) {
-            (Some(row), _) => format!("float logits `[B, T, V]` for the {row}"),
-            _ => "float logits `[B, T, V]` for `log_prob` (or `log_prob` itself)".to_owned(),
-        };
-        let logits = batch.get("logits").ok_or_else(|| missing("logits", needs()))?;
-        let of_actions = |row: &RowStatistic| matches!(row.moment, Moment::ActionLogit | Moment::LogProb);
-        let acts = derived.is_some() || plan.rows.iter().any(of_actions);
-        let actions = self.read_actions(batch, logits, acts, reading.validate)?;
         let request: Vec<RowStatistic> = derived.iter().chain(&plan.rows).copied().collect();
-        let mut results = row_statistics(logits, &actions, &self.mask, &request, reading.kernels)?;
+        let Some(first) = plan.rows.first().or(derived.as_ref()) else { return Ok(()) };
+        let (policy, vocabulary) = self.source(batch, &POLICY, || {
+            let or = "or `hidden` with `lm_head`";
+            if plan.rows.is_empty() {
+                format!("float logits `[B, T, V]` for `log_prob` (or `log_prob` itself), {or}")
+            } else {
+                format!("float logits `[B, T, V]` for the {first}, {or}")
+            }
+        })?;
+        let compared = request.iter().find(|row| row.moment.needs_reference());
+        let reference = compared.map(|row| {
+            let needs =
+                || format!("float logits `[B, T, V]` for the {row}, or `ref_hidden` with `ref_lm_head`");
+            Ok::<_, Error>(self.source(batch, &REFERENCE, needs)?.0)
+        });
+        let acts = request.iter().any(|row| row.moment.needs_action());
+        let actions = self.read_actions(batch, vocabulary, acts, reading.validate)?;
+        let inputs =
+            RowInputs { policy, reference: reference.transpose()?, actions: &actions, mask: &self.mask };
+        let mut results = row_statistics(&inputs, &request, &reading.kernels)?;
         if reading.validate {
             self.check_rows(&request, &results)?;
         }
@@ -39,18 +48,8 @@ impl Part {
         Ok(())
     }
 
-    fn read_actions(&self, batch: &Batch, logits: &Tensor, used: bool, validate: bool) -> Result<Tensor> {
+    fn read_actions(&self, batch: &Batch, vocabulary: i64, used: bool, validate: bool) -> Result<Tensor> {
         let (sequences, width) = self.size();
-        let shape = logits.size();
-        let kinds = [TensorKind::Float, TensorKind::Double, TensorKind::BFloat16, TensorKind::Half];
-        if shape.len() != 3 || shape[0] != sequences || shape[1] != width || shape[2] < 1 {
-            let expected = format!("[{sequences}, {width}, V], as `response_mask` is [{sequences}, {width}]");
-            return Err(field_error("logits", expected, &format!("{shape:?}")));
-        }
-        if !kinds.contains(&logits.kind()) {
-            return Err(field_error("logits", "f32, f64, bf16 or f16", kind_name(logits.kind())));
-        }
-        self.check_device("logits", logits)?;
         let Some(actions) = batch.get("actions") else {
             if used {
                 return Err(missing("actions", "int64 `[B, T]`: the sampled token ids".to_owned()));
@@ -69,13 +68,13 @@ impl Part {
         self.check_device("actions", actions)?;
         let actions = actions.f_to_kind(TensorKind::Int64)?;
         if validate && used {
-            let outside = actions.f_lt(0i64)?.f_logical_or(&actions.f_ge(shape[2])?)?;
+            let outside = actions.f_lt(0i64)?.f_logical_or(&actions.f_ge(vocabulary)?)?;
             let outside = outside.f_logical_and(&self.mask)?;
             if let Some(at) = first_of(&outside)? {
                 return Err(Error::Value {
                     name: "actions".to_owned(),
                     place: place(&at),
-                    expected: format!("a token id in 0 .. {}", shape[2] - 1),
+                    expected: format!("a token id in 0 .. {}", vocabulary - 1),
                     found: actions.f_int64_value(&at)?.to_string(),
                 });
             }

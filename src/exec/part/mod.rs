@@ -3,12 +3,13 @@
 
 mod field;
 mod logits;
+mod source;
 mod wrong;
 
 use super::Batch;
 use super::error::Result;
 use crate::fields;
-use crate::kernels::Kernels;
+use crate::kernels::KernelOptions;
 use crate::plan::Plan;
 use crate::program::{Op, Program};
 use std::collections::BTreeMap;
@@ -47,7 +48,7 @@ pub(super) enum Depth {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     pub depth: Depth,
-    pub kernels: Kernels,
+    pub kernels: KernelOptions,
     pub validate: bool,
 }
 

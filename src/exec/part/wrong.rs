@@ -3,7 +3,7 @@
 use crate::exec::error::{Error, Result};
 use crate::fields;
 use crate::types::{Shape, Type};
-use tch::{Kind as TensorKind, Tensor};
+use tch::Tensor;
 
 /// The index of the first true element.
 pub(super) fn first_of(wrong: &Tensor) -> Result<Option<Vec<i64>>> {
@@ -36,21 +36,4 @@ pub(super) fn missing(name: &str, expected: String) -> Error {
 
 pub(super) fn field_error(name: &str, expected: impl Into<String>, found: &str) -> Error {
     Error::Field { name: name.to_owned(), expected: expected.into(), found: found.to_owned() }
-}
-
-pub(super) fn kind_name(kind: TensorKind) -> &'static str {
-    match kind {
-        TensorKind::Uint8 => "u8",
-        TensorKind::Int8 => "i8",
-        TensorKind::Int16 => "i16",
-        TensorKind::Int => "i32",
-        TensorKind::Int64 => "i64",
-        TensorKind::Half => "f16",
-        TensorKind::Float => "f32",
-        TensorKind::Double => "f64",
-        TensorKind::BFloat16 => "bf16",
-        TensorKind::Bool => "bool",
-        TensorKind::ComplexHalf | TensorKind::ComplexFloat | TensorKind::ComplexDouble => "complex numbers",
-        _ => "another kind",
-    }
 }

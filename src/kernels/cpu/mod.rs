@@ -2,63 +2,31 @@
 
 #![expect(clippy::inline_always, reason = "what is not inlined is not compiled for the level that runs it")]
 
+mod compare;
 mod dispatch;
 mod exp;
+mod ln;
 mod number;
-mod plan;
 mod row;
 mod scan;
 mod select;
 mod sums;
 
 use half::{bf16, f16};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use self::number::Element;
-use self::plan::{Plan, Row};
-use super::autograd::{self, Backward};
-use super::rows::Rows;
-use super::{KernelError, Moment, RowStatistic};
+use self::row::{Known, Pair, Place};
+use super::KernelError;
+use super::autograd;
+use super::engine::{Chunk, Engine, Found};
+use super::plan::Plan;
 
 /// Fewer logits than this for each thread are not worth waking it.
 const WORTH_A_THREAD: usize = 1 << 15;
 
-/// Whether the logits can be read here.
-pub(super) fn supports(logits: &Tensor) -> bool {
-    logits.device() == Device::Cpu
-}
-
-/// Each statistic of the request, at its place in `[B, T]`.
-pub(super) fn row_statistics(rows: &Rows, request: &[RowStatistic]) -> Result<Vec<Tensor>, KernelError> {
-    // A row must lie in one piece; how the rows lie is free.
-    let logits = match rows.logits.stride().last() {
-        Some(1) => rows.logits.shallow_clone(),
-        _ => rows.logits.f_contiguous()?,
-    };
-    let statistics = Statistics::read(&logits, rows, request)?;
-    let values = Tensor::f_from_slice(&statistics.values())?.f_to_kind(rows.kind())?;
-    let values = values.f_view([request.len() as i64, rows.shape[0], rows.shape[1]])?;
-    let plain = values.f_detach()?.f_unbind(0)?;
-    if !logits.requires_grad() {
-        return Ok(plain);
-    }
-    let attached = autograd::attach(&logits, &values, statistics)?.f_unbind(0)?;
-    let both = plain.into_iter().zip(attached).zip(request);
-    Ok(both
-        .map(|((plain, attached), asked)| if asked.moment == Moment::Size { plain } else { attached })
-        .collect())
-}
-
-/// What the forward pass leaves for the backward pass: a few numbers for each row.
-struct Statistics {
-    plan: Plan,
-    /// Of the valid rows.
-    rows: Vec<Row>,
-    /// Of the valid rows.
-    actions: Vec<usize>,
-    /// For each row of the batch its index among the valid ones, where it is one.
-    valid: Vec<Option<usize>>,
-}
+/// The engine of the CPU.
+pub(super) struct Cpu;
 
 /// Calls a function of the element kind of a tensor.
 macro_rules! by_kind {
@@ -72,91 +40,127 @@ macro_rules! by_kind {
     };
 }
 
-impl Statistics {
-    fn read(logits: &Tensor, rows: &Rows, request: &[RowStatistic]) -> Result<Self, KernelError> {
-        let count = (rows.shape[0] * rows.shape[1]) as usize;
-        let actions = Vec::<i64>::try_from(rows.actions.shallow_clone())?;
-        let actions: Vec<usize> = actions.into_iter().map(|id| id as usize).collect();
-        let positions: Vec<usize> = match &rows.positions {
-            Some(positions) => {
-                Vec::<i64>::try_from(positions.shallow_clone())?.into_iter().map(|at| at as usize).collect()
-            }
-            None => (0..count).collect(),
-        };
-        let mut valid = vec![None; count];
-        for (index, position) in positions.iter().enumerate() {
-            valid[*position] = Some(index);
-        }
-        let plan = Plan::new(request, logits.size()[2]);
-        let rows = by_kind!(logits, read_rows(logits, &positions, &actions, &plan));
-        Ok(Self { plan, rows, actions, valid })
+impl Engine for Cpu {
+    fn reads_in_place(&self) -> bool {
+        true
     }
 
-    /// `[statistic, row of the batch]`, zero where a row is not valid.
-    fn values(&self) -> Vec<f64> {
-        let value =
-            |index, row: &Option<usize>| row.map_or(0.0, |row| self.plan.value(index, &self.rows[row]));
-        let of_rows = |index| self.valid.iter().map(move |row| value(index, row));
-        (0..self.plan.statistics.len()).flat_map(of_rows).collect()
+    fn read(&self, plan: &Plan, chunk: &Chunk) -> Result<Found, KernelError> {
+        let rows = Rows::of(chunk)?;
+        let lines = by_kind!(chunk.logits, read_rows(&rows, plan));
+        let count = rows.mask.len() as i64;
+        let all =
+            Tensor::f_from_slice(&lines.concat())?.f_view([count, (plan.sums() + plan.facts()) as i64])?;
+        let part = |from: usize, columns: usize| all.f_narrow(1, from as i64, columns as i64)?.f_contiguous();
+        Ok(Found { sums: part(0, plan.sums())?, facts: part(plan.sums(), plan.facts())? })
     }
-}
 
-impl Backward for Statistics {
-    fn backward(
+    fn write_gradient(
         &self,
-        logits: &Tensor,
+        plan: &Plan,
+        chunk: &Chunk,
+        found: &Found,
         cotangents: &Tensor,
         gradient: &mut Tensor,
     ) -> Result<(), KernelError> {
-        let cotangents = cotangents.f_to_kind(Kind::Double)?.f_contiguous()?.f_view(-1)?;
-        let cotangents = Vec::<f64>::try_from(cotangents)?;
-        by_kind!(logits, write_gradient(self, logits, &cotangents, gradient));
+        let rows = Rows::of(chunk)?;
+        let numbers = |lines: &Tensor| Vec::<f64>::try_from(lines.f_contiguous()?.f_view(-1)?);
+        let lines = Lines {
+            sums: numbers(&found.sums)?,
+            facts: numbers(&found.facts)?,
+            cotangents: numbers(cotangents)?,
+        };
+        by_kind!(chunk.logits, write_rows(&rows, plan, &lines, gradient));
         Ok(())
     }
 }
 
-fn read_rows<E: Element>(logits: &Tensor, positions: &[usize], actions: &[usize], plan: &Plan) -> Vec<Row> {
-    let layout = Layout::of(logits);
+/// The rows of a chunk, for any thread.
+struct Rows {
+    logits: Layout,
+    reference: Option<Layout>,
+    actions: Vec<i64>,
+    mask: Vec<bool>,
+}
+
+/// What is known of each row when its gradient is written, one line for each.
+struct Lines {
+    sums: Vec<f64>,
+    facts: Vec<f64>,
+    cotangents: Vec<f64>,
+}
+
+impl Rows {
+    fn of(chunk: &Chunk) -> Result<Self, KernelError> {
+        Ok(Self {
+            logits: Layout::of(&chunk.logits),
+            reference: chunk.reference.as_ref().map(Layout::of),
+            actions: Vec::try_from(&chunk.actions)?,
+            mask: Vec::try_from(&chunk.mask)?,
+        })
+    }
+
+    /// # Safety
+    /// The chunk must be alive, on the CPU and of kind `E`, with a last stride of one, and have that many rows.
+    unsafe fn pair<E>(&self, index: usize) -> Pair<'_, E> {
+        // SAFETY: as the caller promises, of the logits and of the reference, which is of the same shape and kind.
+        unsafe {
+            Pair {
+                row: self.logits.row(index),
+                reference: self.reference.as_ref().map(|layout| layout.row(index)),
+            }
+        }
+    }
+}
+
+fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Vec<Vec<f64>> {
+    let vocabulary = rows.logits.vocabulary;
     autograd::parallel(
-        positions.len(),
-        workers(positions.len() * layout.vocabulary),
-        || select::Scratch::new(if plan.needs_scratch() { layout.vocabulary } else { 0 }),
+        rows.mask.len(),
+        workers(rows.mask.len() * vocabulary),
+        || select::Scratch::new(if plan.ranks() { vocabulary } else { 0 }),
         |scratch, index| {
-            // SAFETY: the tensor is of kind `E` and on the CPU, its last stride is one, the position is one of its
-            // rows, and it is borrowed while workers run.
-            let row = unsafe { layout.row::<E>(positions[index]) };
-            row::read(row, actions[index], plan, scratch)
+            if !rows.mask[index] {
+                return row::skipped(plan);
+            }
+            // SAFETY: the tensors are of kind `E` and on the CPU, their last stride is one, and they are borrowed while
+            // workers run.
+            let pair = unsafe { rows.pair::<E>(index) };
+            row::read(&pair, rows.actions[index] as usize, plan, scratch)
         },
     )
 }
 
-fn write_gradient<E: Element>(
-    statistics: &Statistics,
-    logits: &Tensor,
-    cotangents: &[f64],
-    gradient: &Tensor,
-) {
-    let (from, to) = (Layout::of(logits), Layout::of(gradient));
-    let count = statistics.valid.len();
-    autograd::prefer_large_pages(gradient, count * from.vocabulary * size_of::<E>());
-    autograd::parallel(count, workers(count * from.vocabulary), Vec::new, |slopes, position| {
-        // SAFETY: as in `read_rows`; the gradient has the shape and kind of the logits, nobody else holds it yet, and
-        // each of its rows is written by the one worker that took the position.
-        let (row, gradient) = unsafe { (from.row::<E>(position), to.row_mut::<E>(position)) };
-        let Some(index) = statistics.valid[position] else {
-            return row::write_all(0.0, gradient);
-        };
-        let cotangent = |statistic: usize| cotangents[statistic * count + position];
-        row::write_gradient(
-            row,
-            &statistics.rows[index],
-            statistics.actions[index],
-            &statistics.plan,
-            cotangent,
-            slopes,
-            gradient,
-        );
-    });
+fn write_rows<E: Element>(rows: &Rows, plan: &Plan, lines: &Lines, gradient: &Tensor) {
+    let to = Layout::of(gradient);
+    let count = rows.mask.len();
+    autograd::parallel(
+        count,
+        workers(count * rows.logits.vocabulary),
+        || (),
+        |(), index| {
+            let place = Place {
+                row: rows.logits.start::<E>(index),
+                reference: rows.reference.as_ref().map(|layout| layout.start::<E>(index).cast_const()),
+                gradient: to.start::<E>(index),
+                vocabulary: rows.logits.vocabulary,
+            };
+            let of = |lines: &'_ [f64], columns: usize| -> std::ops::Range<usize> {
+                debug_assert_eq!(lines.len(), count * columns);
+                index * columns..(index + 1) * columns
+            };
+            let known = rows.mask[index].then(|| Known {
+                action: rows.actions[index] as usize,
+                sums: &lines.sums[of(&lines.sums, plan.sums())],
+                facts: &lines.facts[of(&lines.facts, plan.facts())],
+                cotangents: &lines.cotangents[of(&lines.cotangents, plan.sums())],
+            });
+            // SAFETY: the tensors are of kind `E` and on the CPU, their last stride is one, and they are borrowed while
+            // workers run; the gradient has the shape and kind of the logits, and each of its rows is written by the one
+            // worker that took the index. Where it lies over the logits, that worker is also the one that reads the row.
+            unsafe { row::write_gradient(&place, known.as_ref(), plan) };
+        },
+    );
 }
 
 fn workers(elements: usize) -> usize {
@@ -182,26 +186,16 @@ impl Layout {
         }
     }
 
-    fn start<E>(&self, position: usize) -> *mut E {
-        let offset = position / self.time * self.strides[0] + position % self.time * self.strides[1];
+    fn start<E>(&self, index: usize) -> *mut E {
+        let offset = index / self.time * self.strides[0] + index % self.time * self.strides[1];
         (self.address as *mut E).wrapping_add(offset)
     }
 
     /// # Safety
-    /// The tensor must be alive, on the CPU, of kind `E` and with a last stride of one, and have that many rows.
-    unsafe fn row<E>(&self, position: usize) -> &[E] {
+    /// The tensor must be alive, on the CPU, of kind `E` and with a last stride of one, and have that many rows; nobody
+    /// may write it.
+    unsafe fn row<E>(&self, index: usize) -> &[E] {
         // SAFETY: as the caller promises.
-        unsafe { std::slice::from_raw_parts(self.start(position), self.vocabulary) }
-    }
-
-    /// # Safety
-    /// As for `row`, and nobody else may have the row.
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "the layout does not own the rows; the caller promises that one does"
-    )]
-    unsafe fn row_mut<E>(&self, position: usize) -> &mut [E] {
-        // SAFETY: as the caller promises.
-        unsafe { std::slice::from_raw_parts_mut(self.start(position), self.vocabulary) }
+        unsafe { std::slice::from_raw_parts(self.start(index), self.vocabulary) }
     }
 }

@@ -3,7 +3,7 @@
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-use super::exp;
+use super::{exp, ln};
 
 /// How many elements are worked on at once: 4 KB of f32, so that a block stays in the first cache.
 pub(crate) const BLOCK: usize = 1024;
@@ -36,6 +36,8 @@ pub(crate) trait Real: Copy + PartialOrd + Default + Send + Sync + 'static {
     fn mul_add<const LEVEL: u8>(self, a: Self, b: Self) -> Self;
     /// `e^u` for `u <= 0`, and zero where that is below the least normal number; also for `-inf`.
     fn exp<const LEVEL: u8>(u: Self) -> Self;
+    /// `ln x` of a normal positive number.
+    fn ln(self) -> Self;
     /// The least `u` whose `exp` is not zero.
     const LEAST: Self;
     /// An integer in the same order. NaN has one too, in no useful place.
@@ -134,7 +136,7 @@ impl Element for f16 {
 }
 
 macro_rules! real {
-    ($real:ident, $bits:ident, $signed:ident, $exp:path, $least:expr) => {
+    ($real:ident, $bits:ident, $signed:ident, $exp:path, $ln:path, $least:expr) => {
         impl Real for $real {
             const NEG_INFINITY: Self = Self::NEG_INFINITY;
             const INFINITY: Self = Self::INFINITY;
@@ -177,6 +179,11 @@ macro_rules! real {
             }
 
             #[inline(always)]
+            fn ln(self) -> Self {
+                $ln(self)
+            }
+
+            #[inline(always)]
             fn key(self) -> u64 {
                 // Adding zero makes one of the two zeros, which are equal.
                 let bits = (self + 0.0).to_bits();
@@ -198,5 +205,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, u32, i32, exp::exp_f32, exp::LEAST_F32);
-real!(f64, u64, i64, exp::exp_f64, exp::LEAST_F64);
+real!(f32, u32, i32, exp::exp_f32, ln::ln_f32, exp::LEAST_F32);
+real!(f64, u64, i64, exp::exp_f64, f64::ln, exp::LEAST_F64);

@@ -1,15 +1,29 @@
 //! One row: what the forward pass finds in it, and the gradient that the backward pass writes.
 
+use super::compare::{self, Comparison};
 use super::dispatch::{Job, run};
 use super::number::{BLOCK, Element, Real};
-use super::plan::{Found, Plan, Row, Slopes};
 use super::scan::Highest;
 use super::select::{self, Scratch};
 use super::sums::{Backward, Border, Forward, TotalInF64};
 use crate::kernels::TokenSet;
+use crate::kernels::plan::{Pass, Plan, facts, sums};
 
-/// Reads a row.
-pub(crate) fn read<E: Element>(row: &[E], action: usize, plan: &Plan, scratch: &mut Scratch<E::Real>) -> Row {
+/// A row, and the reference's beside it where they are compared.
+pub(crate) struct Pair<'a, E> {
+    pub(crate) row: &'a [E],
+    pub(crate) reference: Option<&'a [E]>,
+}
+
+/// Reads a row: the line of its sums and then of its facts.
+pub(crate) fn read<E: Element>(
+    pair: &Pair<'_, E>,
+    action: usize,
+    plan: &Plan,
+    scratch: &mut Scratch<E::Real>,
+) -> Vec<f64> {
+    let mut line = vec![0.0; plan.sums() + plan.facts()];
+    let row = pair.row;
     let mut borders: Vec<Option<Border>> = vec![None; plan.passes.len()];
     let mut extent = None;
     // A ranked set finds the row's extent on its way; the other sets need it to begin with.
@@ -21,12 +35,19 @@ pub(crate) fn read<E: Element>(row: &[E], action: usize, plan: &Plan, scratch: &
         }
     }
     let extent = extent.unwrap_or_else(|| run(Highest(row)));
-    let (chosen, vocabulary) = (row[action].real().wide(), row.len());
-    if !extent.is_usable {
-        return Row { highest: f64::NAN, chosen, vocabulary, passes: Box::default() };
+    let reference = pair.reference.map(|reference| (reference, run(Highest(reference))));
+    if !extent.is_usable || reference.is_some_and(|(_, extent)| !extent.is_usable) {
+        line.fill(f64::NAN);
+        return line;
     }
     let highest = extent.highest;
-    let passes = plan.passes.iter().zip(borders).map(|(pass, ranked)| {
+    let (sums, facts) = line.split_at_mut(plan.sums());
+    sums[sums::CHOSEN] = row[action].real().wide();
+    facts[facts::HIGHEST] = highest;
+    if let Some((_, extent)) = reference {
+        facts[facts::REFERENCE_HIGHEST] = extent.highest;
+    }
+    for (index, (pass, ranked)) in plan.passes.iter().zip(borders).enumerate() {
         let temperature = pass.temperature;
         let border = match pass.set {
             Some(TokenSet::TopP(share)) => Some(massed(row, highest, temperature, share, scratch)),
@@ -34,33 +55,86 @@ pub(crate) fn read<E: Element>(row: &[E], action: usize, plan: &Plan, scratch: &
             _ => ranked,
         };
         let [whole, inside] = run(Forward { row, highest, temperature, border, second: plan.second });
-        Found { whole, inside, border }
-    });
-    Row { highest, chosen, vocabulary, passes: passes.collect() }
-}
-
-/// Writes the gradient of a row.
-pub(crate) fn write_gradient<E: Element>(
-    row: &[E],
-    found: &Row,
-    action: usize,
-    plan: &Plan,
-    cotangents: impl Fn(usize) -> f64,
-    slopes: &mut Vec<Slopes>,
-    gradient: &mut [E],
-) {
-    if found.highest.is_nan() {
-        return write_all(f64::NAN, gradient);
+        let sums = &mut sums[sums::of(index)..][..sums::PER_PASS];
+        let facts = &mut facts[facts::of(index)..][..facts::PER_PASS];
+        sums[sums::WHOLE..][..3].copy_from_slice(&whole);
+        sums[sums::INSIDE..][..3].copy_from_slice(&inside);
+        if let Some(border) = border {
+            facts[facts::FROM] = border.from;
+            facts[facts::FROM_AFTER] = border.from_after;
+            facts[facts::CUT] = border.cut as f64;
+            facts[facts::SIZE] = border.size as f64;
+        }
+        if let (true, Some((reference, extent))) = (pass.compares, reference) {
+            let pair = compare::Pair { row, reference, highest: [highest, extent.highest], temperature };
+            let [norm, reverse, forward] = run(compare::Meeting(pair));
+            sums[sums::REFERENCE] = norm;
+            sums[sums::REVERSE] = reverse;
+            sums[sums::FORWARD] = forward;
+            if let Some(beta) = pass.beta {
+                let norms = [whole[0], norm];
+                [sums[sums::JENSEN_SHANNON], facts[facts::TO_MIXTURE]] =
+                    run(compare::Divergence { pair, norms, beta });
+            }
+        }
     }
-    let at_action = plan.slopes(found, cotangents, slopes);
-    run(Gradient { row, found, action, at_action, plan, slopes, to: gradient });
+    line
 }
 
-/// Fills a row.
-pub(crate) fn write_all<E: Element>(value: f64, gradient: &mut [E]) {
-    let values = [E::Real::of(value); BLOCK];
-    for block in gradient.chunks_mut(BLOCK) {
-        E::narrow(&values[..block.len()], block);
+/// The line of a row that does not count.
+pub(crate) fn skipped(plan: &Plan) -> Vec<f64> {
+    let mut line = vec![0.0; plan.sums() + plan.facts()];
+    for pass in 0..plan.passes.len() {
+        for column in [sums::WHOLE, sums::INSIDE, sums::REFERENCE] {
+            // The logarithm of one is harmless.
+            line[sums::of(pass) + column] = 1.0;
+        }
+    }
+    line
+}
+
+/// Where a row is read and its gradient written. The gradient may lie over the row.
+pub(crate) struct Place<E> {
+    pub(crate) row: *const E,
+    pub(crate) reference: Option<*const E>,
+    pub(crate) gradient: *mut E,
+    pub(crate) vocabulary: usize,
+}
+
+/// What is known of a row that counts.
+pub(crate) struct Known<'a> {
+    pub(crate) action: usize,
+    pub(crate) sums: &'a [f64],
+    pub(crate) facts: &'a [f64],
+    pub(crate) cotangents: &'a [f64],
+}
+
+/// Writes the gradient of a row; without anything known of it, zeros.
+///
+/// # Safety
+/// Each pointer must lead to as many elements as the vocabulary has. Nobody else may read or write the gradient's
+/// meanwhile, nor write the others.
+pub(crate) unsafe fn write_gradient<E: Element>(place: &Place<E>, known: Option<&Known<'_>>, plan: &Plan) {
+    let fill = match known {
+        None => Some(0.0),
+        Some(known) if known.facts[facts::HIGHEST].is_nan() => Some(f64::NAN),
+        Some(_) => None,
+    };
+    if let Some(value) = fill {
+        // SAFETY: as the caller promises.
+        let gradient = unsafe { std::slice::from_raw_parts_mut(place.gradient, place.vocabulary) };
+        let values = [E::Real::of(value); BLOCK];
+        for block in gradient.chunks_mut(BLOCK) {
+            E::narrow(&values[..block.len()], block);
+        }
+    } else if let Some(known) = known {
+        let passes: Vec<Slopes> = plan
+            .passes
+            .iter()
+            .enumerate()
+            .filter_map(|(index, pass)| Slopes::of(index, pass, known))
+            .collect();
+        run(Gradient { place, known, passes: &passes });
     }
 }
 
@@ -81,14 +155,59 @@ fn massed<E: Element>(
     select::massed(row, highest, temperature, share * total, least, scratch)
 }
 
+/// The gradient of a row in one pass: polynomials in `u` that multiply `e^u`, and what the reference adds.
+struct Slopes {
+    temperature: f64,
+    outside: [f64; 3],
+    inside: Option<([f64; 3], Border)>,
+    comparison: Option<Comparison>,
+}
+
+impl Slopes {
+    /// None where nothing flows back.
+    fn of(index: usize, pass: &Pass, known: &Known<'_>) -> Option<Self> {
+        let cotangents = &known.cotangents[sums::of(index)..][..sums::PER_PASS];
+        if cotangents.iter().all(|cotangent| *cotangent == 0.0) {
+            return None;
+        }
+        let sums = &known.sums[sums::of(index)..][..sums::PER_PASS];
+        let facts = &known.facts[facts::of(index)..][..facts::PER_PASS];
+        // The derivative of `u^k e^u` is `(k u^(k-1) + u^k) e^u`.
+        let slope = |from: usize| {
+            let c = &cotangents[from..from + 3];
+            [c[0] + c[1], c[1] + 2.0 * c[2], c[2]].map(|c| c / pass.temperature)
+        };
+        let outside = slope(sums::WHOLE);
+        let inside = pass.set.map(|_| {
+            let mut both = slope(sums::INSIDE);
+            for (both, outside) in both.iter_mut().zip(outside) {
+                *both += outside;
+            }
+            let border = Border {
+                from: facts[facts::FROM],
+                from_after: facts[facts::FROM_AFTER],
+                cut: facts[facts::CUT] as usize,
+                size: facts[facts::SIZE] as usize,
+            };
+            (both, border)
+        });
+        let comparison = pass.compares.then(|| Comparison {
+            reverse: cotangents[sums::REVERSE] / pass.temperature,
+            forward: cotangents[sums::FORWARD] / pass.temperature,
+            mixture: cotangents[sums::JENSEN_SHANNON] / pass.temperature,
+            beta: pass.beta,
+            norms: [sums[sums::WHOLE], sums[sums::REFERENCE]],
+            to_mixture: facts[facts::TO_MIXTURE],
+            highest: known.facts[facts::REFERENCE_HIGHEST],
+        });
+        Some(Self { temperature: pass.temperature, outside, inside, comparison })
+    }
+}
+
 struct Gradient<'a, E> {
-    row: &'a [E],
-    found: &'a Row,
-    action: usize,
-    at_action: f64,
-    plan: &'a Plan,
-    slopes: &'a [Slopes],
-    to: &'a mut [E],
+    place: &'a Place<E>,
+    known: &'a Known<'a>,
+    passes: &'a [Slopes],
 }
 
 impl<E: Element> Job for Gradient<'_, E> {
@@ -97,37 +216,48 @@ impl<E: Element> Job for Gradient<'_, E> {
     #[inline(always)]
     fn run<const LEVEL: u8>(self) {
         let mut wide = [E::Real::default(); BLOCK];
+        let mut wide_reference = [E::Real::default(); BLOCK];
         let mut sum = [E::Real::default(); BLOCK];
-        for (index, (block, gradient)) in self.row.chunks(BLOCK).zip(self.to.chunks_mut(BLOCK)).enumerate() {
-            let start = index * BLOCK;
+        let highest = self.known.facts[facts::HIGHEST];
+        let mut start = 0;
+        while start < self.place.vocabulary {
+            let length = BLOCK.min(self.place.vocabulary - start);
+            // SAFETY: as the caller of `write_gradient` promises; the block is read into `sum` before any of the
+            // gradient's is written, and not used after.
+            let block = unsafe { std::slice::from_raw_parts(self.place.row.add(start), length) };
             let block = E::widened(block, &mut wide);
-            let sum = &mut sum[..block.len()];
-            let mut adds = false;
-            let passes = self.plan.passes.iter().zip(&self.found.passes).zip(self.slopes);
-            for ((pass, found), slopes) in passes {
-                if *slopes == Slopes::default() {
-                    continue;
-                }
+            // SAFETY: as above.
+            let reference = self
+                .place
+                .reference
+                .map(|row| unsafe { std::slice::from_raw_parts(row.add(start), length) })
+                .map(|block| E::widened(block, &mut wide_reference));
+            let sum = &mut sum[..length];
+            for (index, pass) in self.passes.iter().enumerate() {
                 Backward {
-                    highest: self.found.highest,
+                    highest,
                     temperature: pass.temperature,
-                    outside: slopes.outside,
-                    inside: found.border.map(|border| (slopes.inside, border)),
+                    outside: pass.outside,
+                    inside: pass.inside,
                     start,
                     block,
                     gradient: sum,
-                    adds,
+                    adds: index > 0,
                 }
                 .write::<LEVEL>();
-                adds = true;
+                if let (Some(comparison), Some(reference)) = (&pass.comparison, reference) {
+                    comparison.add::<E::Real, LEVEL>(highest, pass.temperature, block, reference, sum);
+                }
             }
-            if !adds {
+            if self.passes.is_empty() {
                 sum.fill(E::Real::default());
             }
-            if let Some(at) = self.action.checked_sub(start).filter(|at| *at < sum.len()) {
-                sum[at] = E::Real::of(sum[at].wide() + self.at_action);
+            if let Some(at) = self.known.action.checked_sub(start).filter(|at| *at < length) {
+                sum[at] = E::Real::of(sum[at].wide() + self.known.cotangents[sums::CHOSEN]);
             }
-            E::narrow(sum, gradient);
+            // SAFETY: as above.
+            E::narrow(sum, unsafe { std::slice::from_raw_parts_mut(self.place.gradient.add(start), length) });
+            start += length;
         }
     }
 }

@@ -6,7 +6,7 @@ pub mod sparse_mdp;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use aent::kernels::{Kernels, Moment, RowStatistic, TokenSet, row_statistics};
+use aent::kernels::{KernelOptions, Moment, RowInputs, RowStatistic, TokenSet, row_statistics};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::TrainError;
@@ -147,8 +147,13 @@ impl Probe {
         let request = [entropy(TokenSet::All), entropy(self.kept)];
         let mask = mask.to_kind(Kind::Bool);
         let actions = mask.zeros_like().to_kind(Kind::Int64);
-        let mut found =
-            no_grad(|| row_statistics(&logits.detach(), &actions, &mask, &request, Kernels::Auto))?;
+        let mut found = no_grad(|| {
+            row_statistics(
+                &RowInputs::new(&logits.detach(), &actions, &mask),
+                &request,
+                &KernelOptions::default(),
+            )
+        })?;
         let clamped = found.pop().unwrap_or_default();
         Ok((found.pop().unwrap_or_default(), clamped))
     }

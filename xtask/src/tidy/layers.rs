@@ -24,8 +24,8 @@ const LAYERS: &[Layer] = &[
     Layer { module: "diag", may_use: &["span", "source"], torch: false },
     Layer { module: "syntax", may_use: &["span", "source", "diag", "types", "near"], torch: false },
     Layer { module: "load", may_use: &["span", "source", "diag", "syntax"], torch: false },
-    // Numbers: no words of the language.
-    Layer { module: "kernels", may_use: &[], torch: true },
+    // Numbers: of the language they know only what the fields are called.
+    Layer { module: "kernels", may_use: &["fields"], torch: true },
     // The contract between the language and everything that can be called in it.
     Layer {
         module: "plugin",

@@ -2,13 +2,13 @@
 
 use super::device::wait;
 use super::read::is_float;
-use aent::{Batch, Output, Result, Session};
+use aent::{Batch, Output, Result, Session, fields};
 use std::collections::BTreeMap;
 use std::time::Instant;
 use tch::{Device, Tensor};
 
 /// Fields whose gradient a user may ask for.
-const TRAINED: [&str; 3] = ["logits", "log_prob", "values"];
+const TRAINED: [&str; 6] = ["logits", "hidden", "lm_head", "lm_head_bias", "log_prob", "values"];
 
 /// The fields of a step, and into how many parts it is cut.
 pub(super) struct Batches {
@@ -66,16 +66,27 @@ impl Batches {
             Some(parts) => self.fields.split(parts)?,
             None => self.fields.split(1)?,
         };
-        parts.iter().map(leaf).collect()
+        let mut leaves: Vec<Batch> = Vec::new();
+        for part in &parts {
+            let next = leaf(part, leaves.first())?;
+            leaves.push(next);
+        }
+        Ok(leaves)
     }
 }
 
-fn leaf(part: &Batch) -> Result<Batch> {
+/// A part with leaves of its own; what belongs to the model is the first part's.
+fn leaf(part: &Batch, first: Option<&Batch>) -> Result<Batch> {
     let mut batch = Batch::new();
     for (name, tensor) in part.iter() {
-        let tensor = tensor.f_detach()?;
+        let shared = first.filter(|_| fields::is_shared(name)).and_then(|first| first.get(name));
         let trained = TRAINED.contains(&name) && is_float(tensor.kind());
-        batch = batch.with(name, if trained { tensor.f_set_requires_grad(true)? } else { tensor });
+        let tensor = match shared {
+            Some(shared) => shared.shallow_clone(),
+            None if trained => tensor.f_detach()?.f_set_requires_grad(true)?,
+            None => tensor.f_detach()?,
+        };
+        batch = batch.with(name, tensor);
     }
     Ok(batch)
 }
@@ -119,7 +130,9 @@ fn gradients(leaves: &[Batch]) -> Result<BTreeMap<&'static str, Tensor>> {
     let mut result = BTreeMap::new();
     for name in TRAINED {
         let mut parts = Vec::new();
-        for leaf in leaves.iter().filter_map(|batch| batch.get(name)).filter(|of| of.requires_grad()) {
+        let kept = if fields::is_shared(name) { 1 } else { leaves.len() };
+        let leaves = leaves.iter().take(kept).filter_map(|batch| batch.get(name));
+        for leaf in leaves.filter(|of| of.requires_grad()) {
             let gradient = leaf.f_grad()?;
             parts.push(if gradient.defined() { gradient } else { leaf.f_detach()?.f_zeros_like()? });
         }

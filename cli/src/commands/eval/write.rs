@@ -2,7 +2,7 @@
 
 use super::step::Done;
 use aent::program::Op;
-use aent::{Error, Program, Result};
+use aent::{Error, Program, Result, fields};
 use std::path::Path;
 use tch::{Device, Tensor};
 
@@ -10,7 +10,7 @@ use tch::{Device, Tensor};
 pub(super) fn results(path: &Path, program: &Program, done: &Done) -> Result<()> {
     let mut tensors = vec![("loss".to_owned(), on_host(done.output.loss())?)];
     for (name, gradient) in &done.gradients {
-        if *name == "logits" || reads(program, name) {
+        if fields::is_of_vocabulary(name) || reads(program, name) {
             tensors.push((format!("grad.{name}"), on_host(gradient)?));
         }
     }

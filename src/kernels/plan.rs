@@ -1,0 +1,130 @@
+//! A request as passes over a row: what an engine has to sum up, and where it writes it.
+
+use super::{Moment, RowStatistic, TokenSet};
+
+/// What every row goes through.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) passes: Vec<Pass>,
+    pub(super) statistics: Vec<Statistic>,
+    /// Whether sums of second order are needed.
+    pub(super) second: bool,
+    pub(super) vocabulary: i64,
+}
+
+/// One loop over a row at a temperature: sums over all tokens and, where there is a set, over it.
+#[derive(Clone, Debug)]
+pub(super) struct Pass {
+    pub(super) temperature: f64,
+    /// Never `All` or `Drop`.
+    pub(super) set: Option<TokenSet>,
+    /// Whether the row is compared with the reference.
+    pub(super) compares: bool,
+    /// The weight of a Jensen-Shannon divergence.
+    pub(super) beta: Option<f64>,
+}
+
+/// Where a statistic is read from.
+#[derive(Clone, Debug)]
+pub(super) struct Statistic {
+    pub(super) moment: Moment,
+    pub(super) pass: usize,
+    /// Of the pass's set, not of all tokens.
+    pub(super) of_set: bool,
+}
+
+/// Columns of the sums, which carry gradient. With the row `x`, its highest logit `h` and `u = (x - h) / temperature`,
+/// and with `y`, `g` and `v` alike of the reference, the first is the logit at the action, and each pass has
+/// [`sums::PER_PASS`] more, zero where they are not asked for.
+pub(super) mod sums {
+    /// `x[action]`.
+    pub(in super::super) const CHOSEN: usize = 0;
+    pub(in super::super) const PER_PASS: usize = 10;
+    /// `Σ e^u`, `Σ u e^u` and `Σ u² e^u` over all tokens.
+    pub(in super::super) const WHOLE: usize = 0;
+    /// The same over the set.
+    pub(in super::super) const INSIDE: usize = 3;
+    /// `Σ e^v`.
+    pub(in super::super) const REFERENCE: usize = 6;
+    /// `Σ e^u (u - v)`.
+    pub(in super::super) const REVERSE: usize = 7;
+    /// `Σ e^v (v - u)`.
+    pub(in super::super) const FORWARD: usize = 8;
+    /// `β KL(ρ‖m) + (1-β) KL(π‖m)`.
+    pub(in super::super) const JENSEN_SHANNON: usize = 9;
+
+    /// Where the columns of a pass begin.
+    pub(in super::super) const fn of(pass: usize) -> usize {
+        1 + pass * PER_PASS
+    }
+}
+
+/// Columns of the facts, which carry none: `h`, `g`, and [`facts::PER_PASS`] for each pass.
+pub(super) mod facts {
+    pub(in super::super) const HIGHEST: usize = 0;
+    pub(in super::super) const REFERENCE_HIGHEST: usize = 1;
+    pub(in super::super) const PER_PASS: usize = 5;
+    /// Tokens before `CUT` are in the set from this logit up.
+    pub(in super::super) const FROM: usize = 0;
+    /// The others from this one up.
+    pub(in super::super) const FROM_AFTER: usize = 1;
+    pub(in super::super) const CUT: usize = 2;
+    /// How many tokens the set has.
+    pub(in super::super) const SIZE: usize = 3;
+    /// `KL(π‖m)`.
+    pub(in super::super) const TO_MIXTURE: usize = 4;
+
+    /// Where the columns of a pass begin.
+    pub(in super::super) const fn of(pass: usize) -> usize {
+        2 + pass * PER_PASS
+    }
+}
+
+impl Plan {
+    pub(super) fn new(request: &[RowStatistic], vocabulary: i64) -> Self {
+        let mut plan = Self { passes: Vec::new(), statistics: Vec::new(), second: false, vocabulary };
+        for asked in request {
+            let set = Some(asked.effective_set(vocabulary)).filter(|set| *set != TokenSet::All);
+            let beta = match asked.moment {
+                Moment::JensenShannon(beta) => Some(beta),
+                _ => None,
+            };
+            let pass = plan.pass(asked.temperature, set, beta);
+            plan.passes[pass].compares |= asked.moment.needs_reference();
+            plan.statistics.push(Statistic { moment: asked.moment, pass, of_set: set.is_some() });
+            plan.second |= asked.moment == Moment::SecondMoment;
+        }
+        plan
+    }
+
+    pub(super) fn sums(&self) -> usize {
+        sums::of(self.passes.len())
+    }
+
+    pub(super) fn facts(&self) -> usize {
+        facts::of(self.passes.len())
+    }
+
+    /// Whether finding a set needs room for a row.
+    pub(super) fn ranks(&self) -> bool {
+        self.passes.iter().any(|pass| matches!(pass.set, Some(TokenSet::TopK(_) | TokenSet::TopP(_))))
+    }
+
+    /// The pass that has the sums: the first set and the first weight of a temperature share a loop with all tokens.
+    fn pass(&mut self, temperature: f64, set: Option<TokenSet>, beta: Option<f64>) -> usize {
+        let fits = |pass: &Pass, free: bool| {
+            pass.temperature.to_bits() == temperature.to_bits()
+                && (set.is_none() || pass.set == set || (free && pass.set.is_none()))
+                && (beta.is_none() || pass.beta == beta || (free && pass.beta.is_none()))
+        };
+        let found = self.passes.iter().position(|pass| fits(pass, false));
+        let found = found.or_else(|| self.passes.iter().position(|pass| fits(pass, true)));
+        let Some(index) = found else {
+            self.passes.push(Pass { temperature, set, compares: false, beta });
+            return self.passes.len() - 1;
+        };
+        let pass = &mut self.passes[index];
+        (pass.set, pass.beta) = (pass.set.or(set), pass.beta.or(beta));
+        index
+    }
+}

@@ -1,0 +1,208 @@
+//! Logits made from hidden states a few rows at a time, against logits that were there as a whole.
+
+use aent::kernels::{
+    Hidden, KernelOptions, Kernels, Moment, RowInputs, RowStatistic, Source, TokenSet, row_statistics,
+};
+use tch::{Device, Kind, Tensor};
+
+use crate::assert_close;
+use crate::rows::{KERNELS, numbers};
+
+const VOCABULARY: i64 = 37;
+const WIDTH: i64 = 6;
+
+/// What an output layer takes, all leaves that want a gradient.
+struct Layer {
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Option<Tensor>,
+}
+
+/// Statistics and gradients of a weighted sum of them.
+type Outcome = (Vec<Vec<f64>>, Vec<Vec<f64>>);
+
+impl Layer {
+    fn new(kind: Kind, bias: bool) -> Self {
+        let leaf = |size: &[i64]| spread(size).to_kind(kind).detach().set_requires_grad(true);
+        Self {
+            hidden: leaf(&[3, 5, WIDTH]),
+            weight: leaf(&[VOCABULARY, WIDTH]),
+            bias: bias.then(|| leaf(&[VOCABULARY])),
+        }
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source::Hidden(Hidden { hidden: &self.hidden, weight: &self.weight, bias: self.bias.as_ref() })
+    }
+
+    fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        [&self.hidden, &self.weight].into_iter().chain(&self.bias)
+    }
+
+    fn gradients(&self) -> Vec<Vec<f64>> {
+        self.tensors().map(|tensor| numbers(&tensor.grad())).collect()
+    }
+}
+
+/// Numbers in -2 .. 2, the same in every run: torch's own generator is shared between tests that run at once.
+fn spread(size: &[i64]) -> Tensor {
+    let count: i64 = size.iter().product();
+    let ids = Tensor::arange(count, (Kind::Double, Device::Cpu));
+    ((ids * 12.9898 + count as f64).sin() * 2.0).view(size)
+}
+
+fn actions() -> Tensor {
+    Tensor::arange(15, (Kind::Int64, Device::Cpu)).view([3, 5]) * 2
+}
+
+fn mask() -> Tensor {
+    Tensor::arange(15, (Kind::Int64, Device::Cpu)).remainder(4).ne(2).view([3, 5])
+}
+
+fn request() -> Vec<RowStatistic> {
+    let of = |set, moment| RowStatistic { set, temperature: 0.8, moment };
+    vec![
+        of(TokenSet::All, Moment::LogProb),
+        of(TokenSet::Drop(0.3), Moment::Entropy),
+        of(TokenSet::TopP(0.9), Moment::Mass),
+        of(TokenSet::All, Moment::ReverseKl),
+        of(TokenSet::All, Moment::JensenShannon(0.5)),
+    ]
+}
+
+fn run(layer: &Layer, policy: Source<'_>, reference: Source<'_>, options: &KernelOptions) -> Outcome {
+    let inputs = RowInputs { policy, reference: Some(reference), actions: &actions(), mask: &mask() };
+    let found = row_statistics(&inputs, &request(), options).unwrap();
+    let terms = found.iter().enumerate().map(|(index, statistic)| statistic.sum(None) * (1.0 + index as f64));
+    terms.reduce(|a, b| a + b).unwrap().backward();
+    (found.iter().map(numbers).collect(), layer.gradients())
+}
+
+fn assert_same(found: &Outcome, expected: &Outcome, tolerance: f64, what: &str) {
+    for (part, found, expected) in [("value", &found.0, &expected.0), ("gradient", &found.1, &expected.1)] {
+        assert_eq!(found.len(), expected.len());
+        for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+            assert_eq!(found.len(), expected.len());
+            let largest = expected.iter().fold(1.0, |most: f64, x| most.max(x.abs()));
+            for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+                assert_close(
+                    *found,
+                    *expected,
+                    largest,
+                    tolerance,
+                    &format!("{part} {index} at {at}: {what}"),
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn hidden_states_give_what_their_logits_give() {
+    for bias in [false, true] {
+        for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
+            // The judge: all logits at once, in f64, under torch's own autograd.
+            let layer = Layer::new(kind, bias);
+            let (hidden, weight) = (layer.hidden.to_kind(Kind::Double), layer.weight.to_kind(Kind::Double));
+            let bias_wide = layer.bias.as_ref().map(|bias| bias.to_kind(Kind::Double));
+            let logits = hidden.linear(&weight, bias_wide.as_ref());
+            let reference = logits.detach().flip([2]);
+            let wide = Kernels::Reference.into();
+            let expected = run(&layer, Source::Logits(&logits), Source::Logits(&reference), &wide);
+            let reference = reference.to_kind(kind);
+            for kernels in KERNELS {
+                for chunk_bytes in [1, 3 * VOCABULARY as usize * 8, 1 << 20] {
+                    let layer = Layer::new(kind, bias);
+                    let options = KernelOptions { kernels, chunk_bytes, ..KernelOptions::default() };
+                    let found = run(&layer, layer.source(), Source::Logits(&reference), &options);
+                    let what = format!("{kind:?}, {kernels}, chunks of {chunk_bytes} bytes, bias {bias}");
+                    assert_same(&found, &expected, tolerance, &what);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reference_may_be_made_of_hidden_states_too() {
+    let layer = Layer::new(Kind::Double, true);
+    let (other, head) = (spread(&[3, 5, 4]) * 0.5, spread(&[VOCABULARY, 4]));
+    let whole = other.linear(&head, None::<&Tensor>);
+    let options = KernelOptions { chunk_bytes: 2000, ..KernelOptions::default() };
+    let expected = run(&layer, layer.source(), Source::Logits(&whole), &options);
+    let layer = Layer::new(Kind::Double, true);
+    let reference = Source::Hidden(Hidden { hidden: &other, weight: &head, bias: None });
+    assert_same(&run(&layer, layer.source(), reference, &options), &expected, 1e-12, "reference");
+}
+
+#[test]
+fn only_what_wants_a_gradient_gets_one() {
+    let layer = Layer::new(Kind::Float, true);
+    let frozen = layer.weight.detach();
+    let policy = Source::Hidden(Hidden { hidden: &layer.hidden, weight: &frozen, bias: layer.bias.as_ref() });
+    let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask() };
+    let found = row_statistics(&inputs, &request()[..1], &KernelOptions::default()).unwrap();
+    found[0].sum(None).backward();
+    assert!(layer.hidden.grad().defined() && layer.bias.as_ref().unwrap().grad().defined());
+    assert!(!frozen.grad().defined());
+}
+
+#[test]
+fn masked_hidden_states_reach_nothing() {
+    for kernels in KERNELS {
+        let layer = Layer::new(Kind::Float, false);
+        let poisoned = layer
+            .hidden
+            .detach()
+            .masked_fill(&mask().logical_not().unsqueeze(2), f64::NAN)
+            .set_requires_grad(true);
+        let policy = Source::Hidden(Hidden { hidden: &poisoned, weight: &layer.weight, bias: None });
+        let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask() };
+        let found = row_statistics(&inputs, &request()[..3], &kernels.into()).unwrap();
+        let clean = RowInputs { policy: layer.source(), ..inputs };
+        let expected = row_statistics(&clean, &request()[..3], &kernels.into()).unwrap();
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(numbers(found), numbers(expected));
+        }
+        found.iter().map(|statistic| statistic.sum(None)).reduce(|a, b| a + b).unwrap().backward();
+        let gradients = [numbers(&poisoned.grad()), numbers(&layer.weight.grad())];
+        assert!(gradients.iter().flatten().all(|g| g.is_finite()), "{kernels}");
+        let masked = poisoned.grad().masked_select(&mask().logical_not().unsqueeze(2));
+        assert!(numbers(&masked).iter().all(|g| *g == 0.0), "{kernels}");
+    }
+}
+
+#[test]
+fn a_batch_without_valid_rows_has_zero_gradients() {
+    for kernels in KERNELS {
+        let layer = Layer::new(Kind::Float, true);
+        let none = mask().zeros_like();
+        let inputs = RowInputs { policy: layer.source(), reference: None, actions: &actions(), mask: &none };
+        let found = row_statistics(&inputs, &request()[..2], &kernels.into()).unwrap();
+        (found[0].sum(None) + found[1].sum(None)).backward();
+        assert!(layer.gradients().iter().flatten().all(|g| *g == 0.0), "{kernels}");
+    }
+}
+
+#[test]
+fn layers_that_do_not_fit_are_refused_by_name() {
+    let layer = Layer::new(Kind::Float, true);
+    let message = |weight: &Tensor, bias: &Tensor| {
+        let policy = Source::Hidden(Hidden { hidden: &layer.hidden, weight, bias: Some(bias) });
+        let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask() };
+        row_statistics(&inputs, &request()[..1], &KernelOptions::default()).unwrap_err().to_string()
+    };
+    let (weight, bias) = (&layer.weight, layer.bias.as_ref().unwrap());
+    assert_eq!(
+        message(&weight.transpose(0, 1), bias),
+        "`lm_head`: expected [V, 6], as `hidden` has 6 columns, found [6, 37]"
+    );
+    assert_eq!(
+        message(weight, &bias.narrow(0, 0, 5)),
+        "`lm_head_bias`: expected [37], as `lm_head` has 37 rows, found [5]"
+    );
+    assert_eq!(
+        message(&weight.to_kind(Kind::Double), bias),
+        "`lm_head`: expected f32, as `hidden`, found f64"
+    );
+}
