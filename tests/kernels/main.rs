@@ -6,6 +6,7 @@
 mod compare;
 mod fused;
 mod hidden;
+mod large;
 mod naive;
 mod overwrite;
 mod rows;
