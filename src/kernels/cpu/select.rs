@@ -1,5 +1,7 @@
 //! The border of a token set in a row, exactly and without sorting the row.
 
+use std::cmp::Ordering;
+
 use super::dispatch::run;
 use super::number::{BLOCK, Element, Real};
 use super::scan::{AtLeast, Bracket, Counts, Equal, Extent};
@@ -7,6 +9,9 @@ use super::sums::{Border, Weights};
 
 /// How many logits are drawn to guess where a rank lies.
 const SAMPLE: usize = 2048;
+
+/// How many neighbours are drawn together: a place in memory costs more than what is read there.
+const NEIGHBOURS: usize = 4;
 
 /// Below this many the guess costs more than it saves.
 const WORTH_SAMPLING: usize = 4 * SAMPLE;
@@ -109,12 +114,14 @@ fn guess<E: Element>(row: &[E], rank: usize, sample: &mut Vec<u64>) -> (E::Real,
     if row.len() < WORTH_SAMPLING {
         return everything;
     }
-    let stride = row.len() / SAMPLE;
+    let stride = row.len() / (SAMPLE / NEIGHBOURS);
     sample.clear();
-    // A place of its own inside each stride keeps the sample clear of any period that the row has.
-    sample.extend(
-        (0..SAMPLE).map(|i| row[i * stride + (i.wrapping_mul(0x9e37_79b1) >> 7) % stride].real().key()),
-    );
+    for (index, stretch) in row.chunks_exact(stride).take(SAMPLE / NEIGHBOURS).enumerate() {
+        // A place of its own inside each stretch keeps the sample clear of any period that the row has.
+        let scattered = (index as u32).wrapping_mul(0x9e37_79b1);
+        let place = (u64::from(scattered) * (stride - NEIGHBOURS) as u64 >> 32) as usize;
+        sample.extend(stretch[place..][..NEIGHBOURS].iter().map(|x| x.real().key()));
+    }
     let share = rank as f64 / row.len() as f64;
     let expected = share * SAMPLE as f64;
     // Four standard deviations of how many of the sample are above the rank.
@@ -154,8 +161,11 @@ fn inside_bracket<R: Real>(
     above += counts.at_high;
     let copied = between.len();
     if rank <= above + copied {
-        let inner = reach(between, (rank - above) as f64, |_, to| to.fill(1.0)).place;
-        return Some(Place { above: above + inner.above, ..inner });
+        let order = |a: &R, b: &R| b.partial_cmp(a).unwrap_or(Ordering::Equal);
+        let (higher, &mut value, lower) = between.select_nth_unstable_by(rank - above - 1, order);
+        let equal = |part: &[R]| part.iter().filter(|x| **x == value).count();
+        let tied = equal(higher);
+        return Some(Place { value, above: above + higher.len() - tied, equal: tied + 1 + equal(lower) });
     }
     above += copied;
     (low < high && rank <= above + counts.at_low).then_some(Place { value: low, above, equal: counts.at_low })
