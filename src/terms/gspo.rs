@@ -28,8 +28,8 @@ crate::term! {
     /// Result: token, in the unit of the advantages; reduce it with `seq_mean_token_mean`, which verl, OpenRLHF and
     /// NeMo-RL insist on. Extras: `ratio` (`S`, with gradient) and `clipped` (bool: the clipped branch binds).
     ///
-    /// Gradient: at every token of a sequence of `n` tokens `-A s / n`, summed over the tokens whose loss it is
-    /// (`"sequence"`), or `-A s` at the token itself (`"token"`); 0 where the clipped branch binds and beyond the guard.
+    /// Gradient: the loss of one of a sequence's `n` tokens has `-A s / n` at each of them (`"sequence"`), or `-A s` at the
+    /// token itself (`"token"`); 0 where the clipped branch binds and beyond the guard.
     ///
     /// Errors: a clip range or a guard outside what is said above.
     ///

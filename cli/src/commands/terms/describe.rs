@@ -105,7 +105,10 @@ pub(super) fn first_sentence(text: &str) -> String {
 /// The first sentence of a comment of the library.
 pub(super) fn summary(docs: &str) -> String {
     let text = docs.replace('\n', " ");
-    text.split_once(". ").map_or(text.as_str(), |(first, _)| first).trim_end_matches('.').to_owned()
+    // The dots of a range end no sentence.
+    let ends = |(at, _): &(usize, &str)| !text[..*at].ends_with('.');
+    let end = text.match_indices(". ").find(ends).map_or(text.len(), |(at, _)| at);
+    text[..end].trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn doc_comments_lose_their_leading_blank_and_keep_indented_formulas() {
         assert_eq!(docs(" The mean.\n\n     x / n\n"), "The mean.\n\n    x / n\n");
-        assert_eq!(summary("The mean\nover all. More."), "The mean over all");
+        assert_eq!(summary("The mean\nover 0 .. 1. More."), "The mean over 0 .. 1");
         assert_eq!(first_sentence(" The mean\n over all.\n\n More.\n"), "The mean over all");
     }
 }
