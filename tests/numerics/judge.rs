@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 
 /// What every judged expression may call.
 pub(crate) const LIBRARY: &str = "import \"std/kl.aent\"\nimport \"std/masks.aent\"\nimport \"std/mismatch.aent\"\n\
-                                  import \"std/surrogates.aent\"";
+                                  import \"std/regression.aent\"\nimport \"std/surrogates.aent\"";
 
 /// A batch with the log-probabilities of the policy, twice: where the formula lets gradient through, and where it holds
 /// them constant. That is how a derivative of a plain function becomes that of a formula with stops.

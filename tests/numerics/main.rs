@@ -9,6 +9,7 @@ mod kinds;
 mod mismatch;
 mod reductions;
 mod reference;
+mod regression;
 mod selections;
 mod sequences;
 mod surrogates;

@@ -45,7 +45,7 @@ fn sequence_weights_are_products_and_geometric_means() {
 
 #[test]
 fn weights_can_be_divided_by_their_mean() {
-    judge("normalised(token_tis(cap = 1.2))", |sheet| {
+    judge("batch_normalised(token_tis(cap = 1.2))", |sheet| {
         let weight = |at: usize| gap(sheet, at).exp().min(1.2);
         let mean = mean(&sheet.all(), weight);
         sheet.tokens(|at| weight(at) / mean)
@@ -165,6 +165,9 @@ fn weights_of_three_sequences_are_those_worked_out_by_hand() {
         let drift = seq_mean(exp(old_log_prob - rollout_log_prob) - 1 - (old_log_prob - rollout_log_prob))
         let fresh = m2po_kept(threshold = 0.04)
         metric share = effective_share(cut)
+        metric decoupled = token_mean(cut * clip_ppo(low = 0.2, high = 0.28, dual = 3))
+        metric packaged = token_mean(decoupled_ppo(cap = 2, low = 0.2, high = 0.28))
+        metric undual = token_mean(cut * clip_ppo(low = 0.2, high = 0.28))
         loss = token_mean(log_prob)"
     );
     let output = step(&text, &worked::policies().0);
@@ -178,5 +181,8 @@ fn weights_of_three_sequences_are_those_worked_out_by_hand() {
     near("geometric", &[1.221_403, 0.670_320]);
     near("drift", &[0.108_887, 0.297_907]);
     near("fresh", &[1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0]);
-    assert_near(&[output.metrics().unwrap()["share"]], &[0.822_613], 1e-6, "share");
+    let metrics = output.metrics().unwrap();
+    assert_near(&[metrics["share"]], &[0.822_613], 1e-6, "share");
+    assert_near(&[metrics["decoupled"]], &[-0.356_091_71], 1e-8, "decoupled");
+    assert_near(&[metrics["packaged"]], &[metrics["undual"]], 1e-15, "packaged");
 }

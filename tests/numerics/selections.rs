@@ -14,7 +14,7 @@ fn covariance(sheet: &Sheet<'_>, x: &[f64]) -> Vec<f64> {
 
 #[test]
 fn the_covariance_is_taken_around_the_means_of_the_step() {
-    judge("covariance()", |sheet| covariance(sheet, sheet.held));
+    judge("advantage_covariance()", |sheet| covariance(sheet, sheet.held));
     judge("clip_cov().covariance", |sheet| covariance(sheet, sheet.x));
 }
 

@@ -1,6 +1,6 @@
 //! Surrogates that look at one token at a time.
 
-use crate::judge::{Sheet, judge};
+use crate::judge::{Sheet, judge, mean};
 
 /// The ratio, its logarithm clamped.
 fn ratio(sheet: &Sheet<'_>, at: usize, guard: f64) -> f64 {
@@ -118,6 +118,15 @@ fn the_policy_gradient_is_the_weighted_log_likelihood() {
     judge("reinforce()", |sheet| sheet.tokens(|at| -sheet.advantage(at) * sheet.x[at]));
     judge("reinforce(advantages = returns * log_prob)", |sheet| {
         sheet.tokens(|at| -sheet.get("returns", at) * sheet.held[at] * sheet.x[at])
+    });
+}
+
+#[test]
+fn the_likelihood_of_samples_that_scored_is_averaged_over_their_tokens() {
+    judge("positive_nll()", |sheet| {
+        let scored = |at: &usize| sheet.case.rewards[at / sheet.case.width] > 0.0;
+        let tokens: Vec<usize> = sheet.all().into_iter().filter(scored).collect();
+        vec![mean(&tokens, |at| -sheet.x[at])]
     });
 }
 

@@ -135,4 +135,10 @@ fn divergences_weighted_and_straight_through() {
     assert_loss("token_mean(kl(estimator = \"k1+\"))", 0.014_285_71, of_k2);
     assert_loss("token_mean(kl(estimator = \"k3+\"))", 0.062_838_78, of_k2);
     assert_loss("token_mean(exp(log_prob - detach(log_prob)) * kl())", 0.062_838_78, of_k2);
+    assert_loss_to(
+        1e-6,
+        "token_mean(ratio_corrected(kl()))",
+        0.089_302_74,
+        [[0.042_624, -0.011_696, 0.030_036, -0.034_849], [-0.025_994, 0.031_576, 0.289_657, 0.0]],
+    );
 }
