@@ -68,7 +68,7 @@ mod terms;
 pub mod testing;
 pub mod types;
 
-pub use check::{BUILTINS, Builtin};
+pub use check::{BUILTINS, Builtin, elsewhere};
 pub use compile::{Compiler, Failure, compile, compile_file};
 pub use exec::{Accumulation, Batch, Error, Options, Output, PartOutput, Result, Session, SessionState};
 pub use kernels::Kernels;

@@ -1,5 +1,6 @@
 //! Expressions: names, operators, fields.
 
+use super::elsewhere::elsewhere;
 use super::scope::Meaning;
 use super::statements::kind_words;
 use super::{Checker, Outcome, Value};
@@ -182,7 +183,7 @@ impl<'a> Checker<'a> {
         let fields = fields::FIELDS.iter().map(|field| field.name);
         let entries = registry().iter().map(|entry| entry.info().name);
         let known = locals.chain(self.scope.names.keys().copied()).chain(fields).chain(entries);
-        if let Some(hint) = registry().link_hint(name) {
+        if let Some(hint) = elsewhere(name) {
             diagnostic = diagnostic.help(hint);
         } else if let Some(near) = nearest(name, known) {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));

@@ -2,6 +2,7 @@
 
 mod args;
 mod calls;
+mod elsewhere;
 mod expr;
 mod functions;
 mod inputs;
@@ -13,6 +14,7 @@ mod scope;
 mod silence;
 mod statements;
 
+pub use elsewhere::elsewhere;
 pub use functions::{BUILTINS, Builtin};
 
 use crate::diag::{Diagnostic, Diagnostics};

@@ -1,5 +1,6 @@
 //! Calls of registered objects: terms, reductions, controllers.
 
+use super::elsewhere::elsewhere;
 use super::make::Made;
 use super::{Checker, Outcome, Value};
 use crate::diag::Diagnostic;
@@ -253,7 +254,7 @@ impl<'a> Checker<'a> {
                 );
                 let functions = self.scope.functions.iter().map(|function| function.name);
                 let builtins = super::functions::BUILTINS.iter().map(|builtin| builtin.name);
-                if let Some(hint) = registry().link_hint(name) {
+                if let Some(hint) = elsewhere(name) {
                     diagnostic = diagnostic.help(hint);
                 } else if let Some(near) =
                     nearest(name, functions.chain(builtins)).or_else(|| registry().nearest(name))

@@ -2,7 +2,7 @@
 
 mod library;
 
-pub use library::LIBRARY;
+pub use library::{LIBRARY, LibraryFn, functions};
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::source::{Source, Sources};

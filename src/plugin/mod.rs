@@ -1,6 +1,7 @@
 //! The contract of a plugin: terms, reductions and controllers are objects behind traits, registered
 //! under a name and made from a call's named arguments by serde. Built-ins take the same road.
 
+mod aliases;
 mod args;
 mod bounds;
 mod context;
@@ -10,6 +11,7 @@ mod registry;
 mod signature;
 mod traits;
 
+pub use aliases::{Alias, aliases};
 pub use args::{ArgError, ArgNode, ArgSource, BuildError};
 pub(crate) use args::{build, field_names, quoted, unknown_argument};
 pub use bounds::Bounds;

@@ -109,9 +109,9 @@ impl Printer<'_> {
                 let items = params.iter().map(|param| self.param(param)).collect();
                 let from = name.span.end as usize;
                 let params = self.list(items, from, body.span.start as usize);
-                let mut parts = vec![Doc::text(format!("fn {}", name.node)), params];
-                parts.extend(self.definition("", body));
-                parts
+                // Where one line is too short for all, the formula goes to a line of its own.
+                let body = Doc::indent(vec![Doc::Line, self.expr(body, Precedence::Or)]);
+                vec![Doc::group(vec![Doc::text(format!("fn {}", name.node)), params, Doc::text(" ="), body])]
             }
             StatementKind::Import { path } => vec![Doc::text("import "), Doc::Text(quoted(&path.node))],
         };

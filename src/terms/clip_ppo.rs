@@ -1,5 +1,6 @@
 //! The clipped surrogate of PPO, asymmetric, with dual clip or a two-sided delta.
 
+use super::ratio::{check_cap, check_clip_range, ratio, surrogate};
 use crate::plugin::prelude::*;
 
 crate::term! {
@@ -36,6 +37,8 @@ crate::term! {
     /// `compute_policy_loss_vanilla` (`clip_ratio_low`, `clip_ratio_high`, `clip_ratio_c`), TRL (`epsilon`,
     /// `epsilon_high`, `delta`), OpenRLHF `PolicyLoss`, AReaL `ppo_actor_loss_fn`, NeMo-RL `ClippedPGLossFn`, rlax
     /// `clipped_surrogate_pg_loss`.
+    ///
+    /// Aliases: `vanilla` (verl), `regular`, `dual_clip` (SkyRL), `ppo` (OpenRLHF).
     "clip_ppo" => ClipPpo, example = "clip_ppo(low = 0.2, high = 0.28)"
 }
 
@@ -57,36 +60,22 @@ impl Default for ClipPpo {
 
 impl Term for ClipPpo {
     fn signature(&self) -> Signature {
-        Signature::new(Type::TOKEN)
-            .input(Input::field("log_prob", Type::TOKEN))
-            .input(Input::field("old_log_prob", Type::TOKEN))
-            .input(Input::field("advantages", Type::TOKEN))
+        surrogate(Type::TOKEN)
             .extra(Extra::new("ratio", Type::TOKEN).unit(Unit::Ratio))
             .extra(Extra::new("clipped", Type::TOKEN.to_bool()))
             .extra(Extra::new("capped", Type::TOKEN.to_bool()))
     }
 
     fn check(&self) -> Result<(), ArgError> {
-        ArgError::in_range("low", self.low, 0.0, 1.0).map_err(|error| {
-            error.help("the ratio is clipped to `1 - low .. 1 + high`; `low = 1` takes off the lower side")
-        })?;
-        ArgError::non_negative("high", self.high)
-            .map_err(|error| error.help("the ratio is clipped to `1 - low .. 1 + high`"))?;
-        for (name, value) in [("dual", self.dual), ("delta", self.delta)] {
-            if let Some(value) = value
-                && !(value > 1.0 && value.is_finite())
-            {
-                return Err(ArgError::new(name, format!("expected `{name}` above 1, found {value}"))
-                    .help("it bounds the ratio, which is 1 where the policies agree; 3 is usual"));
-            }
-        }
+        check_clip_range(self.low, self.high)?;
+        check_cap("dual", self.dual)?;
+        check_cap("delta", self.delta)?;
         ArgError::positive("guard", self.guard)
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
         let advantages = ctx.input("advantages").detach();
-        let log_ratio = ctx.input("log_prob") - ctx.input("old_log_prob").detach();
-        let ratio = log_ratio.clamp(-self.guard, self.guard).exp();
+        let ratio = ratio(ctx, self.guard);
         let gain = -advantages;
         let unclipped = match self.delta {
             Some(delta) => &gain * ratio.clamp_max(delta),

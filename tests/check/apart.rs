@@ -3,7 +3,9 @@
 use super::{Memory, check, ids};
 use aent::Compiler;
 use aent::diag::codes;
+use aent::load::functions;
 use aent::plugin::prelude::*;
+use aent::plugin::{Lookup, aliases, registry};
 use aent::syntax::{MAX_BYTES, MAX_ERRORS, MAX_HEIGHT, MAX_NESTING, MAX_STATEMENT_TOKENS, MAX_TOKENS};
 use std::fmt::Write as _;
 
@@ -47,6 +49,52 @@ fn files_that_import_one_another_are_told_the_circle() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((found[0].id.as_str(), found[0].file.as_str()), ("import-cycle", "b.aent"));
     assert!(found[0].message.ends_with("a.aent imports b.aent imports a.aent"), "{}", found[0].message);
+}
+
+/// The way out of the one finding.
+fn way_out(text: &str) -> String {
+    let failure = Compiler::new().compile("spec.aent", text).unwrap_err();
+    let mut found = failure.diagnostics.iter();
+    let (first, second) = (found.next().unwrap(), found.next());
+    assert!(second.is_none(), "{second:?}");
+    first.help.clone().unwrap_or_default()
+}
+
+#[test]
+fn what_is_in_the_library_is_told_with_its_import() {
+    for (name, file) in
+        [("kl_cov", "surrogates"), ("token_tis", "mismatch"), ("kept_mean", "masks"), ("k3", "kl")]
+    {
+        let expected = format!("it is in the library: `import \"std/{file}.aent\"`");
+        assert_eq!(way_out(&format!("loss = token_mean({name}())\n")), expected);
+    }
+}
+
+#[test]
+fn what_others_call_it_is_told_by_its_name_here() {
+    assert_eq!(way_out("loss = batch_mean(geo_mean())\n"), "what verl calls `geo_mean` is here `gmpo`");
+    assert_eq!(
+        way_out("loss = token_mean(kimi15(0.1))\n"),
+        "what ROLL calls `kimi15` is here `dro` after `import \"std/surrogates.aent\"`"
+    );
+    let both = way_out("loss = token_mean(tis() * log_prob)\n");
+    assert!(both.contains("ROLL calls `tis` is here `cispo`; "), "{both}");
+    assert!(both.ends_with("is here `token_tis` after `import \"std/mismatch.aent\"`"), "{both}");
+}
+
+#[test]
+fn no_alias_is_a_name_of_its_own() {
+    let entries = registry().iter().map(|entry| entry.info().docs.to_owned());
+    let library = functions();
+    let all: Vec<_> =
+        entries.chain(library.iter().map(|of| of.docs.clone())).flat_map(|docs| aliases(&docs)).collect();
+    assert!(all.len() > 20, "{all:?}");
+    for alias in all {
+        let taken = matches!(registry().find(&alias.name), Lookup::Found(_))
+            || library.iter().any(|of| of.name == alias.name)
+            || aent::fields::find(&alias.name).is_some();
+        assert!(!taken, "`{}` of {} is a name of ours", alias.name, alias.of);
+    }
 }
 
 #[test]

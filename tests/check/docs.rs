@@ -1,4 +1,4 @@
-//! The blocks of the language in the documents compile.
+//! What the documents say of the language holds.
 
 use aent::syntax::{MAX_BYTES, MAX_ERRORS, MAX_HEIGHT, MAX_NESTING, MAX_STATEMENT_TOKENS, MAX_TOKENS};
 use std::fs;
@@ -8,14 +8,35 @@ fn document(name: &str) -> String {
 }
 
 #[test]
-fn every_block_of_the_language_reference_compiles() {
-    let text = document("docs/language.md");
+fn every_block_of_the_documents_compiles() {
+    let text = document("docs/language.md") + &document("docs/parity.md");
     let blocks: Vec<_> =
         text.split("```aent\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
-    assert!(blocks.len() >= 6);
+    assert!(blocks.len() >= 12);
     for block in blocks {
         if let Err(failure) = aent::compile(block) {
             panic!("{block}\n{failure}");
+        }
+    }
+}
+
+#[test]
+fn every_call_that_the_page_of_parity_names_checks() {
+    let text = document("docs/parity.md");
+    // The first column of the tables says what to write here.
+    let cells =
+        text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" |")).map(|(cell, _)| cell);
+    let calls: Vec<&str> =
+        cells.filter_map(|cell| cell.split('`').next()).filter(|call| call.contains('(')).collect();
+    assert!(calls.len() > 40, "{calls:?}");
+    let library = aent::load::LIBRARY.iter().map(|(file, _)| format!("import \"std/{file}\"\n"));
+    let imports: String = library.collect();
+    for call in calls {
+        let text = format!(
+            "{imports}param beta = 0.1\nparam value = 0\nparam log_z = 0\nlet called = {call}\nloss = token_mean(log_prob)"
+        );
+        if let Err(failure) = aent::compile(&text) {
+            panic!("{call}\n{failure}");
         }
     }
 }

@@ -1,13 +1,21 @@
 //! Every built-in term, reduction and controller against f64 written from its formula in plain Rust.
 
 mod controllers;
+mod divergences;
 mod edges;
 mod gradients;
+mod judge;
 mod kinds;
+mod mismatch;
 mod reductions;
 mod reference;
+mod regression;
+mod selections;
+mod sequences;
+mod surrogates;
 mod terms;
 mod worked;
+mod worked_surrogates;
 
 use aent::testing::Case;
 use aent::{Batch, Options, Output, Session, compile};
@@ -24,7 +32,7 @@ fn step(text: &str, batch: &Batch) -> Output {
 }
 
 /// An expression as a function from a case to its values in f64: one per token, per sequence, or one alone.
-fn values(expr: &str) -> impl Fn(&Case) -> Vec<f64> {
+fn values(expr: &str) -> impl Fn(&Case) -> Vec<f64> + use<> {
     let session = session(&format!("let value = {expr}\nloss = token_mean(log_prob)"));
     move |case| {
         let output = session.step(&case.leaves(Kind::Double, Device::Cpu).batch).expect("the case is whole");

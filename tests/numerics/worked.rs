@@ -1,5 +1,6 @@
 //! Worked examples, computed once by hand and with verl's functions, to the eight digits they were written with.
 
+use crate::judge::LIBRARY;
 use crate::{assert_near, named, numbers, step};
 use aent::{Batch, Output};
 use tch::{Kind, Tensor};
@@ -7,25 +8,33 @@ use tch::{Kind, Tensor};
 const DIGITS: f64 = 1e-8;
 
 /// Three sequences of four tokens, the third fully masked; `log_prob` is a leaf of the batch.
-fn policies() -> (Batch, Tensor) {
+pub(crate) fn policies() -> (Batch, Tensor) {
     let token = |rows: [[f64; 4]; 3]| Tensor::from_slice(&rows.concat()).view([3, 4]);
     let logp = token([[-0.5, -1.2, -0.3, -2.0], [-0.9, -0.1, -1.5, -0.7], [-1.0; 4]]).set_requires_grad(true);
     let batch = Batch::new()
         .with("log_prob", logp.shallow_clone())
         .with("old_log_prob", token([[-0.9, -1.0, -0.35, -1.1], [-0.4, -0.2, -2.9, -0.7], [-1.0; 4]]))
         .with("ref_log_prob", token([[-0.7, -1.1, -0.5, -1.4], [-0.6, -0.3, -2.0, -0.9], [-1.0; 4]]))
+        .with("rollout_log_prob", token([[-1.0, -0.9, -0.35, -1.9], [-0.4, -0.6, -1.3, -0.7], [-1.0; 4]]))
         .with("advantages", token([[1.0; 4], [-0.5; 4], [2.0; 4]]))
+        .with("rewards", Tensor::from_slice(&[1.0, 0.0, 1.0]))
         .with("response_mask", token([[1.0; 4], [1.0, 1.0, 1.0, 0.0], [0.0; 4]]));
     (batch, logp)
 }
 
 #[track_caller]
-fn assert_loss(expr: &str, loss: f64, gradient: [[f64; 4]; 2]) {
+pub(crate) fn assert_loss(expr: &str, loss: f64, gradient: [[f64; 4]; 2]) {
+    assert_loss_to(DIGITS, expr, loss, gradient);
+}
+
+/// The same for a gradient that was written with fewer digits.
+#[track_caller]
+pub(crate) fn assert_loss_to(digits: f64, expr: &str, loss: f64, gradient: [[f64; 4]; 2]) {
     let (batch, logp) = policies();
-    let output = step(&format!("loss = {expr}"), &batch);
+    let output = step(&format!("{LIBRARY}\nloss = {expr}"), &batch);
     output.backward().expect("the loss reaches the log-probabilities");
     assert_near(&[output.loss().double_value(&[])], &[loss], DIGITS, expr);
-    assert_near(&numbers(&logp.grad()), &[gradient[0], gradient[1], [0.0; 4]].concat(), DIGITS, expr);
+    assert_near(&numbers(&logp.grad()), &[gradient[0], gradient[1], [0.0; 4]].concat(), digits, expr);
 }
 
 #[test]

@@ -100,6 +100,7 @@ pub(crate) fn cut(case: &Case, sequences: std::ops::Range<usize>, width: usize) 
     Case {
         width,
         logits: narrow(&part.logits, part.width, width, v),
+        ref_logits: narrow(&part.ref_logits, part.width, width, v),
         actions: narrow(&part.actions, part.width, width, 1),
         mask: narrow(&part.mask, part.width, width, 1),
         tokens: part.tokens.iter().map(|(name, values)| (*name, columns(values))).collect(),

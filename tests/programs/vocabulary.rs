@@ -34,11 +34,22 @@ pub(crate) const BOOLS: [(&str, Shape); 4] = [
 pub(crate) const INPUTS: &str = "input weight: token\ninput score: seq\ninput scale: scalar\n\
     input flag: token bool\ninput chosen: seq bool\ninput enabled: scalar bool";
 
-pub(crate) const TERMS: [(&str, &[(&str, bool)]); 12] = [
+pub(crate) const TERMS: [(&str, &[(&str, bool)]); 20] = [
     ("clip_ppo()", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(low = 10%, high = 0.28, dual = 3)", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(delta = 4, guard = 5)", &[("ratio", false), ("clipped", true)]),
+    ("gspo(low = 0.1, high = 0.1)", &[("ratio", false), ("clipped", true)]),
+    ("gspo(level = \"token\")", &[("ratio", false), ("clipped", true)]),
+    ("cispo(bounds = 0 .. 5)", &[("ratio", false), ("clipped", true)]),
+    ("gppo(beta_low = 0.25, dual = 3)", &[("ratio", false), ("clipped", true), ("capped", true)]),
+    ("dppo(low = 0.05, high = 0.05)", &[("ratio", false), ("kept", true)]),
+    ("dppo(divergence = \"kl\")", &[("ratio", false), ("kept", true)]),
+    (
+        "clip_cov(share = 20%, bounds = 0.1 .. 5)",
+        &[("covariance", false), ("clipped", true), ("chosen", true)],
+    ),
     ("kl()", &[]),
+    ("kl(estimator = \"k3+\")", &[]),
     ("kl(estimator = \"k2\")", &[]),
     ("entropy()", &[]),
     ("clamped_entropy(drop = 30%)", &[]),

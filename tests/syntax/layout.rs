@@ -70,6 +70,19 @@ fn long_calls_have_one_argument_a_line() {
 }
 
 #[test]
+fn the_formula_of_a_long_function_has_a_line_of_its_own() {
+    let (x, y) = ("x".repeat(42), "y".repeat(43));
+    let z = "z".repeat(20);
+    check(&format!("fn f(a,b=0.1)={x}*{z}"), &format!("fn f(a, b = 0.1) = {x} * {z}\n"));
+    check(&format!("fn f({x},b=0.1)=a*{y}"), &format!("fn f({x}, b = 0.1) =\n    a * {y}\n"));
+    check(&format!("fn f({x},b={y})=a*b"), &format!("fn f({x}, b = {y}) =\n    a * b\n"));
+    check(
+        &format!("fn f({x},{y},{z})=a*b"),
+        &format!("fn f(\n    {x},\n    {y},\n    {z},\n) =\n    a * b\n"),
+    );
+}
+
+#[test]
 fn a_line_of_the_full_width_is_not_broken() {
     let line = format!("let a = f({}, b)", "x".repeat(100 - "let a = f(, b)".len()));
     check(&line, &format!("{line}\n"));
@@ -84,7 +97,7 @@ fn comments_stay_where_they_were() {
         "let a = f(\n    # b\n    c,  # d\n    # e\n    g,  # h\n    # i\n)\n",
     );
     check("let a = f(\n# b\n)", "let a = f(\n    # b\n)\n");
-    check("fn f(a, # b\n c) = a", "fn f(\n    a,  # b\n    c,\n) = a\n");
+    check("fn f(a, # b\n c) = a", "fn f(\n    a,  # b\n    c,\n) =\n    a\n");
     check("loss = a # b\n - c # d\n # e\n + f", "loss = a  # b\n    - c  # d\n    # e\n    + f\n");
 }
 

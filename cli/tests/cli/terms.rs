@@ -10,6 +10,9 @@ fn everything_registered_is_listed_with_its_crate() {
     for entry in registry().iter() {
         assert!(ran.stdout.contains(&format!(" {}(", entry.info().name)), "{}", entry.info().name);
     }
+    for function in aent::load::functions() {
+        assert!(ran.stdout.contains(&format!(" {}(", function.name)), "{}", function.name);
+    }
     for name in aent::BUILTINS.iter().map(|of| of.name).chain(aent::fields::FIELDS.iter().map(|of| of.name)) {
         assert!(ran.stdout.contains(&format!(" {name}")), "{name}");
     }
@@ -26,6 +29,7 @@ fn each_can_be_described() {
         ("band", &["signal: scalar, target, step = 0.001", "controller"]),
         ("clamp", &["clamp(x, lo, hi)", "function of the language"]),
         ("max", &["max(a, b, ...)"]),
+        ("dro", &["dro(beta, ", "Kimi k1.5", "fn dro(", "import \"std/surrogates.aent\""]),
         ("advantages", &["advantages: token, no gradient", "batch field"]),
     ] {
         let ran = Folder::new().run(&["terms", name]);
@@ -40,6 +44,8 @@ fn each_can_be_described() {
 fn an_unknown_name_gets_a_near_one() {
     Folder::new().run(&["terms", "tokn_mean"]).refused("did you mean `token_mean`?");
     Folder::new().run(&["terms", "acme::bonus"]).refused("use acme as _;");
+    Folder::new().run(&["terms", "geo_mean"]).refused("what verl calls `geo_mean` is here `gmpo`");
+    Folder::new().run(&["terms", "tokn_tis"]).refused("did you mean `token_tis`?");
     Folder::new().run(&["terms", "xyzzy"]).refused("`aent terms` lists every name");
 }
 

@@ -3,6 +3,7 @@
 use super::signature::{Known, function as call, input, known, short};
 use aent::Builtin;
 use aent::fields::Field;
+use aent::load::LibraryFn;
 use aent::plugin::{AnyEntry, Input, InputDefault, Reach};
 use std::fmt::Write as _;
 
@@ -28,6 +29,17 @@ pub(super) fn entry(entry: AnyEntry) -> String {
 /// A function of the language.
 pub(super) fn function(of: &Builtin) -> String {
     format!("{}\n\n{}\n\nfunction of the language\n", call(of), of.docs)
+}
+
+/// A function of the library.
+pub(super) fn library(of: &LibraryFn) -> String {
+    format!(
+        "{}\n\n{}\n\n{}\n\nfunction of the library: import \"{}\"\n",
+        of.call(),
+        of.docs,
+        of.text,
+        of.file
+    )
 }
 
 /// A field of the batch.
@@ -90,6 +102,15 @@ pub(super) fn first_sentence(text: &str) -> String {
     paragraph.trim().trim_end_matches('.').to_owned()
 }
 
+/// The first sentence of a comment of the library.
+pub(super) fn summary(docs: &str) -> String {
+    let text = docs.replace('\n', " ");
+    // The dots of a range end no sentence.
+    let ends = |(at, _): &(usize, &str)| !text[..*at].ends_with('.');
+    let end = text.match_indices(". ").find(ends).map_or(text.len(), |(at, _)| at);
+    text[..end].trim_end_matches('.').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +118,7 @@ mod tests {
     #[test]
     fn doc_comments_lose_their_leading_blank_and_keep_indented_formulas() {
         assert_eq!(docs(" The mean.\n\n     x / n\n"), "The mean.\n\n    x / n\n");
+        assert_eq!(summary("The mean\nover 0 .. 1. More."), "The mean over 0 .. 1");
         assert_eq!(first_sentence(" The mean\n over all.\n\n More.\n"), "The mean over all");
     }
 }

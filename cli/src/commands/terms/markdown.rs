@@ -1,6 +1,7 @@
 //! The reference of everything registered, as one Markdown document.
 
 use super::{KINDS, describe, entries, signature};
+use aent::load::LIBRARY;
 use aent::{BUILTINS, fields};
 use std::fmt::Write as _;
 
@@ -23,6 +24,13 @@ pub(super) fn reference() -> String {
             }
             let _ = write!(out, "\nExample: `{}`. Crate: `{}`.\n", info.example, info.owner);
         }
+    }
+    out.push_str(
+        "\n## Library\n\nFunctions in the language itself. A file that imports one of these may call what it defines, and may copy it \
+         and change it.\n",
+    );
+    for (file, text) in LIBRARY {
+        let _ = write!(out, "\n### std/{file}\n\n```aent\n{text}```\n");
     }
     out.push_str("\n## Functions\n\n| function | |\n| --- | --- |\n");
     for function in BUILTINS {

@@ -6,9 +6,10 @@ mod signature;
 
 use crate::arguments::Terms;
 use crate::{Outcome, Status, stream};
+use aent::load::functions;
 use aent::near::nearest;
 use aent::plugin::{AnyEntry, Lookup, registry};
-use aent::{BUILTINS, fields};
+use aent::{BUILTINS, elsewhere, fields};
 use comfy_table::{ContentArrangement, Table, presets};
 
 /// Lists everything, describes one thing, or writes the reference.
@@ -39,9 +40,11 @@ fn list() -> String {
         });
         out.push_str(&section(heading, rows));
     }
-    let functions =
+    let builtins =
         BUILTINS.iter().map(|of| vec![signature::function(of), of.docs.to_owned(), "language".to_owned()]);
-    out.push_str(&section("Functions", functions));
+    out.push_str(&section("Functions of the language", builtins));
+    let rows = functions().into_iter().map(|of| vec![of.call(), describe::summary(&of.docs), of.file]);
+    out.push_str(&section("Library, with `import \"std/...\"`", rows));
     let rows = fields::FIELDS.iter().map(|field| {
         vec![format!("{}: {}", field.name, field.ty), field.docs.to_owned(), "batch".to_owned()]
     });
@@ -64,6 +67,9 @@ fn one(name: &str) -> Result<String, String> {
     if let Some(function) = BUILTINS.iter().find(|of| of.name == name) {
         return Ok(describe::function(function));
     }
+    if let Some(function) = functions().iter().find(|of| of.name == name) {
+        return Ok(describe::library(function));
+    }
     match registry().find(name) {
         Lookup::Found(entry) => Ok(describe::entry(entry)),
         Lookup::Clash(entries) => {
@@ -78,11 +84,13 @@ fn one(name: &str) -> Result<String, String> {
 }
 
 fn unknown(name: &str) -> String {
-    let functions = BUILTINS.iter().map(|of| of.name);
+    let builtins = BUILTINS.iter().map(|of| of.name);
+    let library = functions();
+    let library = library.iter().map(|of| of.name.as_str());
     let fields = fields::FIELDS.iter().map(|field| field.name);
     let entries = registry().iter().map(|entry| entry.info().name);
-    let hint = registry().link_hint(name).or_else(|| {
-        let near = nearest(name, functions.chain(fields).chain(entries))?;
+    let hint = elsewhere(name).or_else(|| {
+        let near = nearest(name, builtins.chain(fields).chain(entries).chain(library))?;
         Some(format!("did you mean `{near}`?"))
     });
     format!("there is no `{name}`; {}", hint.unwrap_or_else(|| "`aent terms` lists every name".to_owned()))

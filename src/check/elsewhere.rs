@@ -1,0 +1,35 @@
+//! What to say to a name that stands for nothing here, but for something elsewhere.
+
+use crate::load::{LibraryFn, functions};
+use crate::plugin::{Alias, aliases, registry};
+
+/// Where a name can be had, or what it is called here: in a crate that is not linked, in the library, in another
+/// framework. None for a name that nobody is known to use.
+pub fn elsewhere(name: &str) -> Option<String> {
+    registry().link_hint(name).or_else(|| in_the_library(name)).or_else(|| by_another_name(name))
+}
+
+fn in_the_library(name: &str) -> Option<String> {
+    let found = functions().into_iter().find(|function| function.name == name)?;
+    Some(format!("it is in the library: `{}`", import(&found)))
+}
+
+fn by_another_name(name: &str) -> Option<String> {
+    let entries = registry().iter().map(|entry| {
+        let info = entry.info();
+        (aliases(info.docs), format!("`{}`", info.name))
+    });
+    let library = functions().into_iter().map(|function| {
+        (aliases(&function.docs), format!("`{}` after `{}`", function.name, import(&function)))
+    });
+    let known = |(aliases, here): (Vec<Alias>, String)| {
+        let alias = aliases.into_iter().find(|alias| alias.name == name)?;
+        Some(format!("what {} calls `{name}` is here {here}", alias.of))
+    };
+    let found: Vec<String> = entries.chain(library).filter_map(known).collect();
+    (!found.is_empty()).then(|| found.join("; "))
+}
+
+fn import(function: &LibraryFn) -> String {
+    format!("import \"{}\"", function.file)
+}

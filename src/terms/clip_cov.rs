@@ -1,0 +1,134 @@
+//! The clipped surrogate without a few tokens whose advantage and log-probability move together.
+
+use super::ratio::{check_clip_range, ratio, surrogate};
+use crate::plugin::prelude::*;
+use tch::Kind as Float;
+
+crate::term! {
+    /// The clipped policy surrogate without a random few of the tokens that lower the entropy most.
+    ///
+    /// Formula, with the advantage `A`, the valid tokens of the step and their number `N`:
+    ///
+    ///     cov = (A - token_mean(A)) (log_prob - token_mean(log_prob))
+    ///     r   = exp(clamp(log_prob - old_log_prob, -guard, guard))
+    ///     L   = max(-A r, -A · clamp(r, 1 - low, 1 + high)), and 0 at chosen tokens
+    ///
+    /// A token may be chosen if `cov` lies strictly inside `bounds` and the clip does not bind. Of those that may,
+    /// `min(max(1, floor(share · N)), how many may)` are chosen, each as likely as the other.
+    ///
+    /// Inputs: `log_prob`, `old_log_prob`, `advantages`, all token (an advantage per sequence is broadcast). The
+    /// last two are constants for the gradient.
+    ///
+    /// - `share = 2e-4`, in `0 .. 1`: how many of the step's tokens are chosen
+    /// - `bounds = 1 .. 5`: the covariances that may be chosen. They are those of advantages near 1: where a framework
+    ///   divides advantages by the number of tokens, as SkyRL does, no token ever reaches them
+    /// - `low = 0.2`, in `0 .. 1`, and `high = 0.2`, at least 0: the clip range of the ratio
+    /// - `seed = 0`, a whole number: another choice. The choice depends on the seed, on `N` and on a token's sequence and
+    ///   position; so it differs from step to step, and a step that is run again or cut in another way chooses alike
+    /// - `guard = 20`, positive: bounds the log-ratio before `exp`; verl has none here
+    ///
+    /// Result: token, in the unit of the advantages. Extras: `ratio` (`r`, with gradient), `clipped` (bool: the clipped
+    /// branch binds), `covariance` (`cov`, with gradient) and `chosen` (bool).
+    ///
+    /// Gradient: that of `clip_ppo`, and 0 at chosen tokens. In gradient accumulation the means and the choice are those
+    /// of the whole step; in verl they are those of each micro-batch.
+    ///
+    /// Errors: a `share` outside `0 .. 1`, crossed bounds, a clip range or guard outside what is said above.
+    ///
+    /// Source: Cui et al., arXiv 2505.22617; verl `compute_policy_loss_clip_cov` (`clip_cov_ratio`, `clip_cov_lb`,
+    /// `clip_cov_ub`), SkyRL `clip_cov`.
+    "clip_cov" => ClipCov, example = "clip_cov(share = 20%, bounds = 0.1 .. 5)"
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ClipCov {
+    share: f64,
+    bounds: Bounds,
+    low: f64,
+    high: f64,
+    seed: i64,
+    guard: f64,
+}
+
+impl Default for ClipCov {
+    fn default() -> Self {
+        Self { share: 2e-4, bounds: Bounds::new(1.0, 5.0), low: 0.2, high: 0.2, seed: 0, guard: 20.0 }
+    }
+}
+
+impl ClipCov {
+    /// Which of the tokens that may be chosen are.
+    fn chosen(&self, ctx: &TermContext<'_>, may: &Tensor) -> Tensor {
+        let tokens = ctx.mask().sum(Float::Int64).int64_value(&[]);
+        let wanted = ((self.share * tokens as f64).floor() as i64).max(1);
+        let number = wanted.min(may.sum(Float::Int64).int64_value(&[]));
+        let keys = self.keys(may, tokens);
+        let last = keys.full_like(i64::MAX);
+        let (_, order) = keys.where_self(may, &last).flatten(0, -1).sort(0, false);
+        let marks = may.zeros_like().flatten(0, -1);
+        marks.index_fill(0, &order.narrow(0, 0, number), 1i64).view_as(may).logical_and(may)
+    }
+
+    /// A number per token that looks random: the finalizer of `splitmix64` over seed, step size and place.
+    fn keys(&self, like: &Tensor, tokens: i64) -> Tensor {
+        let (sequences, width) = like.size2().unwrap_or((0, 0));
+        let count = |n: i64| Tensor::arange(n, (Float::Int64, like.device()));
+        let start =
+            self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ tokens.wrapping_mul(0x5851_f42d_4c95_7f2d);
+        // The place does not depend on the padded width, which a micro-batch may not share.
+        let place = count(sequences).unsqueeze(1) * 0x0001_0000_0001_i64 + count(width);
+        let mixed = |x: Tensor, shift: i64, factor: i64| {
+            (x.bitwise_xor_tensor(&x.bitwise_right_shift_tensor_scalar(shift))) * factor
+        };
+        let keys = (place + start) * 0x1e37_79b9_7f4a_7c15_i64;
+        mixed(mixed(keys, 30, 0x3f58_476d_1ce4_e5b9), 27, 0x14d0_49bb_1331_11eb)
+    }
+}
+
+impl Term for ClipCov {
+    fn signature(&self) -> Signature {
+        surrogate(Type::TOKEN)
+            .extra(Extra::new("ratio", Type::TOKEN).unit(Unit::Ratio))
+            .extra(Extra::new("clipped", Type::TOKEN.to_bool()))
+            .extra(Extra::new("covariance", Type::TOKEN))
+            .extra(Extra::new("chosen", Type::TOKEN.to_bool()))
+            .reach(Reach::Batch)
+    }
+
+    fn check(&self) -> Result<(), ArgError> {
+        ArgError::in_range("share", self.share, 0.0, 1.0)
+            .map_err(|error| error.help("it is a part of the step's tokens, such as `0.02%`"))?;
+        let Bounds { lo, hi } = self.bounds;
+        if lo >= hi {
+            return Err(ArgError::new(
+                "bounds",
+                format!("expected `bounds` of two covariances from low to high, found {lo} .. {hi}"),
+            )
+            .help("write `bounds = 1 .. 5`"));
+        }
+        check_clip_range(self.low, self.high)?;
+        ArgError::positive("guard", self.guard)
+    }
+
+    fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
+        let log_prob = ctx.input("log_prob");
+        let advantages = ctx.input("advantages").detach();
+        let mean = |x: &Tensor| ctx.masked(x).sum(x.kind()) / &ctx.counts().tokens;
+        let covariance = (&advantages - mean(&advantages)) * (log_prob - mean(log_prob));
+        let ratio = ratio(ctx, self.guard);
+        let free = -&advantages * &ratio;
+        let bounded = -advantages * ratio.clamp(1.0 - self.low, 1.0 + self.high);
+        let clipped = bounded.gt_tensor(&free);
+        let inside = covariance.gt(self.bounds.lo).logical_and(&covariance.lt(self.bounds.hi));
+        let may = inside.logical_and(&clipped.logical_not()).logical_and(ctx.mask());
+        let chosen = self.chosen(ctx, &may);
+        let value = free.maximum(&bounded);
+        let value = value.zeros_like().where_self(&chosen, &value);
+        Ok(TermValue::from(value)
+            .with("ratio", ratio)
+            .with("clipped", clipped)
+            .with("covariance", covariance)
+            .with("chosen", chosen))
+    }
+}

@@ -1,0 +1,72 @@
+//! The tokens whose second moment of the log-ratio stays under a threshold.
+
+use crate::plugin::prelude::*;
+use tch::Kind as Float;
+
+crate::term! {
+    /// Whether a token is left when the stalest ones are dropped until the rest is fresh enough.
+    ///
+    /// Formula, over the valid tokens of the step:
+    ///
+    ///     s = (old_log_prob - rollout_log_prob)²
+    ///
+    /// The tokens with the largest `s` are dropped, one by one, until the mean of `s` over the rest is below
+    /// `threshold`; one token always stays. Of tokens with equal `s` the later one goes first.
+    ///
+    /// Inputs: `old_log_prob`, `rollout_log_prob`, both token; both are constants for the gradient.
+    ///
+    /// - `threshold = 0.04`, positive: the paper's second moment
+    ///
+    /// Result: token bool. A loss with it: `token_mean(where(m2po_kept(), clip_ppo(), 0))`.
+    ///
+    /// Gradient: none. In gradient accumulation it is that of the whole step.
+    ///
+    /// Errors: a `threshold` that is not positive.
+    ///
+    /// Source: M2PO, arXiv 2510.01161; AReaL `m2_threshold`.
+    ///
+    /// Aliases: `m2po` (AReaL).
+    "m2po_kept" => M2poKept, example = "m2po_kept(threshold = 0.04)"
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct M2poKept {
+    threshold: f64,
+}
+
+impl Default for M2poKept {
+    fn default() -> Self {
+        Self { threshold: 0.04 }
+    }
+}
+
+impl Term for M2poKept {
+    fn signature(&self) -> Signature {
+        Signature::new(Type::TOKEN.to_bool())
+            .input(Input::field("old_log_prob", Type::TOKEN))
+            .input(Input::field("rollout_log_prob", Type::TOKEN))
+            .reach(Reach::Batch)
+            .interval(Interval::UNIT)
+            .detached()
+    }
+
+    fn check(&self) -> Result<(), ArgError> {
+        ArgError::positive("threshold", self.threshold)
+    }
+
+    fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
+        let squares = (ctx.input("old_log_prob") - ctx.input("rollout_log_prob")).detach().square();
+        // What does not count is sorted behind everything that does.
+        let squares = squares.where_self(ctx.mask(), &squares.full_like(f64::INFINITY)).flatten(0, -1);
+        let (sorted, order) = squares.sort_stable(true, 0, false);
+        // The mean of the `n` least grows with `n`, so those that may stay are a beginning of the row.
+        let counts = sorted.ones_like().cumsum(0, Float::Double);
+        let means = sorted.cumsum(0, Float::Double) / counts;
+        let fresh = means.lt(self.threshold).sum(Float::Int64).int64_value(&[]);
+        let valid = ctx.mask().sum(Float::Int64).int64_value(&[]);
+        let stay = order.narrow(0, 0, fresh.max(1).min(valid));
+        let marks = ctx.mask().zeros_like().flatten(0, -1);
+        Ok(marks.index_fill(0, &stay, 1i64).view_as(ctx.mask()).into())
+    }
+}

@@ -1,0 +1,46 @@
+//! What surrogates share: the ratio of two policies, its clip range, and values per sequence on their tokens.
+
+use crate::plugin::prelude::*;
+
+/// `log_prob - old_log_prob`, with gradient for the first alone.
+pub(super) fn log_ratio(ctx: &TermContext<'_>) -> Tensor {
+    ctx.input("log_prob") - ctx.input("old_log_prob").detach()
+}
+
+/// The ratio of the policies at each token, its logarithm clamped to `±guard`.
+pub(super) fn ratio(ctx: &TermContext<'_>, guard: f64) -> Tensor {
+    log_ratio(ctx).clamp(-guard, guard).exp()
+}
+
+/// A value per sequence at each of its valid tokens, zero elsewhere; nothing flows back from there.
+pub(super) fn on_tokens(ctx: &TermContext<'_>, x: &Tensor) -> Tensor {
+    ctx.masked(&x.unsqueeze(1).expand_as(ctx.mask()))
+}
+
+/// What a surrogate reads: the policy's and the old policy's log-probabilities, and the advantages.
+pub(super) fn surrogate(result: Type) -> Signature {
+    Signature::new(result)
+        .input(Input::field("log_prob", Type::TOKEN))
+        .input(Input::field("old_log_prob", Type::TOKEN))
+        .input(Input::field("advantages", Type::TOKEN))
+}
+
+/// Refuses a clip range `1 - low .. 1 + high` that no ratio can have.
+pub(super) fn check_clip_range(low: f64, high: f64) -> Result<(), ArgError> {
+    ArgError::in_range("low", low, 0.0, 1.0).map_err(|error| {
+        error.help("the ratio is clipped to `1 - low .. 1 + high`; `low = 1` takes off the lower side")
+    })?;
+    ArgError::non_negative("high", high)
+        .map_err(|error| error.help("the ratio is clipped to `1 - low .. 1 + high`"))
+}
+
+/// Refuses a cap of the ratio that would bind where the policies agree.
+pub(super) fn check_cap(name: &'static str, cap: Option<f64>) -> Result<(), ArgError> {
+    match cap {
+        Some(cap) if !(cap > 1.0 && cap.is_finite()) => {
+            Err(ArgError::new(name, format!("expected `{name}` above 1, found {cap}"))
+                .help("it bounds the ratio, which is 1 where the policies agree; 3 is usual"))
+        }
+        _ => Ok(()),
+    }
+}
