@@ -24,7 +24,9 @@ fn by_another_name(name: &str) -> Option<String> {
     });
     let known = |(aliases, here): (Vec<Alias>, String)| {
         let alias = aliases.into_iter().find(|alias| alias.name == name)?;
-        Some(format!("what {} calls `{name}` is here {here}", alias.of))
+        // `TRL, with `level = "token"``: who it is, and what to write besides.
+        let (who, besides) = alias.of.split_at(alias.of.find(',').unwrap_or(alias.of.len()));
+        Some(format!("what {who} calls `{name}` is here {here}{besides}"))
     };
     let found: Vec<String> = entries.chain(library).filter_map(known).collect();
     (!found.is_empty()).then(|| found.join("; "))

@@ -1,6 +1,6 @@
 //! Which tokens or sequences are near enough to the policy that sampled them.
 
-use super::ratio::on_tokens;
+use super::surrogate::on_tokens;
 use crate::plugin::prelude::*;
 
 crate::term! {
@@ -11,25 +11,25 @@ crate::term! {
     ///     statistic   ratio: l     k2: l² / 2     k3: exp(l) - 1 - l
     ///     level       token: of the token     seq_sum, seq_mean, seq_max: over the tokens of its sequence
     ///
-    /// A token is accepted where the statistic lies in `bounds`, both ends included. For `"ratio"` the bounds are those of
-    /// the ratio `exp(l)`: of the token's, with `seq_sum` of the product over the sequence, with `seq_mean` of the geometric
-    /// mean, with `seq_max` of the largest.
+    /// A token is accepted where the statistic lies in `bounds`, both ends included. For `"ratio"` the bounds are
+    /// those of the ratio `exp(l)`: of the token's, with `seq_sum` of the product over the sequence, with
+    /// `seq_mean` of the geometric mean, with `seq_max` of the largest.
     ///
-    /// Inputs: `old_log_prob`, `rollout_log_prob`, both token; both are constants for the gradient. For the distance of the
-    /// policy being trained: `accepted(old_log_prob = log_prob, ...)`.
+    /// Inputs: `old_log_prob`, `rollout_log_prob`, both token; both are constants for the gradient. For the
+    /// distance of the policy being trained: `accepted(old_log_prob = log_prob, ...)`.
     ///
     /// - `bounds = lo .. hi`, with `lo < hi`; there is no default. A limit from above is `0 .. 0.01`
     /// - `statistic = "ratio"`: or `"k2"`, `"k3"`
     /// - `level = "token"`: or `"seq_sum"`, `"seq_mean"`, `"seq_max"`
     /// - `guard = 20`, positive: bounds the log-ratio of a token, and of `seq_sum`
     ///
-    /// In use elsewhere: Geo-RS of verl, `level = "seq_mean", bounds = 0.999 .. 1.001`; TRL's default mode `sequence_mask`,
-    /// `level = "seq_sum", bounds = 0 .. 3`; TorchRL `statistic = "k2"` per token. verl's `k1` is the ratio turned over: its
-    /// bounds `0.5_4.0` hold for rollout over train, and are `bounds = 0.25 .. 2` here.
+    /// In use elsewhere: Geo-RS of verl, `level = "seq_mean", bounds = 0.999 .. 1.001`; TRL's default mode
+    /// `sequence_mask`, `level = "seq_sum", bounds = 0 .. 3`; TorchRL `statistic = "k2"` per token. verl's `k1` is
+    /// the ratio turned over: its bounds `0.5_4.0` hold for rollout over train, and are `bounds = 0.25 .. 2` here.
     ///
     /// Result: token bool. Where rejected tokens still count in the denominator, as in AReaL, write
-    /// `token_mean(where(accepted(...), policy, 0))`; where they do not, as in verl, `kept_mean(policy, accepted(...))` with
-    /// `"std/masks.aent"`.
+    /// `token_mean(where(accepted(...), policy, 0))`; where they do not, as in verl,
+    /// `kept_mean(policy, accepted(...))` with `"std/masks.aent"`.
     ///
     /// Gradient: none.
     ///
@@ -38,7 +38,7 @@ crate::term! {
     /// Source: verl `rollout_corr_helper.py` (`rollout_rs`), AReaL `rejection_sampling`, TRL
     /// `vllm_importance_sampling_mode`, OpenRLHF and NeMo-RL `seq-mask-tis`.
     ///
-    /// Aliases: `rollout_rs` (verl), `rejection_sampling` (AReaL), `sequence_mask` (TRL).
+    /// Aliases: `rollout_rs` (verl), `rejection_sampling` (AReaL), `sequence_mask` (TRL, with `level = "seq_sum"`).
     "accepted" => Accepted, example = "accepted(statistic = \"k3\", level = \"seq_mean\", bounds = 0 .. 0.05)"
 }
 

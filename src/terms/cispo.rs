@@ -1,6 +1,6 @@
 //! The log-likelihood weighted by a clipped ratio that is held constant.
 
-use super::ratio::{ratio, surrogate};
+use super::surrogate::{ratio, surrogate};
 use crate::plugin::prelude::*;
 
 crate::term! {
@@ -40,7 +40,7 @@ crate::term! {
     /// `loss_type="cispo"`, slime, NeMo-RL `use_cispo`, SkyRL. TorchRL's `CISPOLoss` is `clip_ppo` without its maximum:
     /// it lets the gradient through the clipped ratio and has no `log_prob`.
     ///
-    /// Aliases: `tis` (ROLL).
+    /// Aliases: `tis` (ROLL, with `bounds = 0 .. 1`).
     "cispo" => Cispo, example = "cispo(bounds = 0 .. 5)"
 }
 

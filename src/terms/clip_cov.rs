@@ -1,6 +1,6 @@
 //! The clipped surrogate without a few tokens whose advantage and log-probability move together.
 
-use super::ratio::{check_clip_range, ratio, surrogate};
+use super::surrogate::{check_clip_range, ratio, surrogate};
 use crate::plugin::prelude::*;
 use tch::Kind as Float;
 
@@ -23,15 +23,16 @@ crate::term! {
     /// - `bounds = 1 .. 5`: the covariances that may be chosen. They are those of advantages near 1: where a framework
     ///   divides advantages by the number of tokens, as SkyRL does, no token ever reaches them
     /// - `low = 0.2`, in `0 .. 1`, and `high = 0.2`, at least 0: the clip range of the ratio
-    /// - `seed = 0`, a whole number: another choice. The choice depends on the seed, on `N` and on a token's sequence and
-    ///   position; so it differs from step to step, and a step that is run again or cut in another way chooses alike
+    /// - `seed = 0`, a whole number: another choice. The choice depends on the seed, on `N` and on a token's
+    ///   sequence and position; so it differs from step to step, and a step that is run again or cut in another way
+    ///   chooses alike
     /// - `guard = 20`, positive: bounds the log-ratio before `exp`; verl has none here
     ///
     /// Result: token, in the unit of the advantages. Extras: `ratio` (`r`, with gradient), `clipped` (bool: the clipped
     /// branch binds), `covariance` (`cov`, with gradient) and `chosen` (bool).
     ///
-    /// Gradient: that of `clip_ppo`, and 0 at chosen tokens. In gradient accumulation the means and the choice are those
-    /// of the whole step; in verl they are those of each micro-batch.
+    /// Gradient: that of `clip_ppo`, and 0 at chosen tokens. In gradient accumulation the means and the choice are
+    /// those of the whole step; in verl they are those of each micro-batch.
     ///
     /// Errors: a `share` outside `0 .. 1`, crossed bounds, a clip range or guard outside what is said above.
     ///

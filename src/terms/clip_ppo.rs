@@ -1,6 +1,6 @@
 //! The clipped surrogate of PPO, asymmetric, with dual clip or a two-sided delta.
 
-use super::ratio::{check_cap, check_clip_range, ratio, surrogate};
+use super::surrogate::{check_cap, check_clip_range, dual_clip, ratio, surrogate};
 use crate::plugin::prelude::*;
 
 crate::term! {
@@ -38,7 +38,8 @@ crate::term! {
     /// `epsilon_high`, `delta`), OpenRLHF `PolicyLoss`, AReaL `ppo_actor_loss_fn`, NeMo-RL `ClippedPGLossFn`, rlax
     /// `clipped_surrogate_pg_loss`.
     ///
-    /// Aliases: `vanilla` (verl), `regular`, `dual_clip` (SkyRL), `ppo` (OpenRLHF).
+    /// Aliases: `vanilla` (verl, with `dual = 3`), `regular` (SkyRL), `dual_clip` (SkyRL, with `dual`), `ppo`
+    /// (OpenRLHF).
     "clip_ppo" => ClipPpo, example = "clip_ppo(low = 0.2, high = 0.28)"
 }
 
@@ -82,15 +83,7 @@ impl Term for ClipPpo {
             None => &gain * &ratio,
         };
         let clipped = &gain * ratio.clamp(1.0 - self.low, 1.0 + self.high);
-        let larger = unclipped.maximum(&clipped);
-        let (value, capped) = match self.dual {
-            Some(dual) => {
-                let cap = &gain * dual;
-                let capped = gain.gt(0.0).logical_and(&larger.gt_tensor(&cap));
-                (cap.where_self(&capped, &larger), capped)
-            }
-            None => (larger, gain.ones_like().lt(0.0)),
-        };
+        let (value, capped) = dual_clip(unclipped.maximum(&clipped), &gain, self.dual);
         let clips = clipped.gt_tensor(&unclipped);
         Ok(TermValue::from(value).with("ratio", ratio).with("clipped", clips).with("capped", capped))
     }

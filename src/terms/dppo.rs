@@ -1,12 +1,13 @@
 //! The policy gradient inside a trust region of probabilities.
 
-use super::ratio::{check_cap, ratio, surrogate};
+use super::surrogate::{check_cap, ratio, surrogate};
 use crate::plugin::prelude::*;
 
 crate::term! {
     /// The log-likelihood of tokens whose probability has not moved too far, weighted by a capped ratio.
     ///
-    /// Formula, with the advantage `A`, `p = exp(log_prob)`, `q = exp(old_log_prob)` and `sg`, which stops the gradient:
+    /// Formula, with the advantage `A`, `p = exp(log_prob)`, `q = exp(old_log_prob)` and `sg`, which stops the
+    /// gradient:
     ///
     ///     r = exp(clamp(log_prob - old_log_prob, -guard, guard))
     ///     D = q (old_log_prob - log_prob) + (1 - q) log((1 - q + 1e-8) / (1 - p + 1e-8))
@@ -41,7 +42,7 @@ crate::term! {
     /// Source: DPPO, arXiv 2602.04879; verl `dppo_tv` and `dppo_kl` (`clip_ratio_low`, `clip_ratio_high`), SkyRL
     /// `dppo`, prime-rl's default loss.
     ///
-    /// Aliases: `dppo_tv`, `dppo_kl` (verl).
+    /// Aliases: `dppo_tv` (verl), `dppo_kl` (verl, with `divergence = "kl"`).
     "dppo" => Dppo, example = "dppo(divergence = \"tv\", low = 0.2, high = 0.28)"
 }
 

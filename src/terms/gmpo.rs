@@ -1,6 +1,6 @@
 //! The clipped surrogate on the geometric mean of a sequence's ratios.
 
-use super::ratio::{log_ratio, surrogate};
+use super::surrogate::{log_ratio, surrogate};
 use crate::plugin::prelude::*;
 
 crate::term! {

@@ -1,6 +1,6 @@
 //! PPO's clip with a bounded gradient where PPO has none.
 
-use super::ratio::{check_cap, check_clip_range, ratio, surrogate};
+use super::surrogate::{check_cap, check_clip_range, dual_clip, ratio, surrogate};
 use crate::plugin::prelude::*;
 
 crate::term! {
@@ -35,7 +35,7 @@ crate::term! {
     ///
     /// Source: GPPO in Klear-Reasoner, arXiv 2508.07629; CE-GPPO, arXiv 2509.20712, and its repository.
     ///
-    /// Aliases: `ce_gppo` (Kwai-Klear).
+    /// Aliases: `ce_gppo` (Kwai-Klear, with `beta_low = 0.25`).
     "gppo" => Gppo, example = "gppo(low = 0.2, high = 0.28)"
 }
 
@@ -82,14 +82,7 @@ impl Term for Gppo {
         let unit = &gain * (&ratio / ratio.detach());
         let value = (&unit * (self.beta_low * (1.0 - self.low))).where_self(&left, &(&gain * &ratio));
         let value = (unit * (self.beta_high * (1.0 + self.high))).where_self(&right, &value);
-        let (value, capped) = match self.dual {
-            Some(dual) => {
-                let cap = &gain * dual;
-                let capped = gain.gt(0.0).logical_and(&value.gt_tensor(&cap));
-                (cap.where_self(&capped, &value), capped)
-            }
-            None => (value, gain.ones_like().lt(0.0)),
-        };
+        let (value, capped) = dual_clip(value, &gain, self.dual);
         let clipped = left.logical_or(&right);
         Ok(TermValue::from(value).with("ratio", ratio).with("clipped", clipped).with("capped", capped))
     }

@@ -1,6 +1,6 @@
 //! The clipped surrogate on the ratio of whole sequences.
 
-use super::ratio::{check_clip_range, log_ratio, on_tokens, surrogate};
+use super::surrogate::{check_clip_range, log_ratio, on_tokens, surrogate};
 use crate::plugin::prelude::*;
 
 crate::term! {
@@ -28,16 +28,17 @@ crate::term! {
     /// Result: token, in the unit of the advantages; reduce it with `seq_mean_token_mean`, which verl, OpenRLHF and
     /// NeMo-RL insist on. Extras: `ratio` (`S`, with gradient) and `clipped` (bool: the clipped branch binds).
     ///
-    /// Gradient: the loss of one of a sequence's `n` tokens has `-A s / n` at each of them (`"sequence"`), or `-A s` at the
-    /// token itself (`"token"`); 0 where the clipped branch binds and beyond the guard.
+    /// Gradient: the loss of one of a sequence's `n` tokens has `-A s / n` at each of them (`"sequence"`), or
+    /// `-A s` at the token itself (`"token"`); 0 where the clipped branch binds and beyond the guard.
     ///
     /// Errors: a clip range or a guard outside what is said above.
     ///
     /// Source: GSPO and GSPO-token, arXiv 2507.18071; verl `compute_policy_loss_gspo` and SkyRL `gspo` (the token
     /// form), TRL `importance_sampling_level="sequence"` and `"sequence_token"`, OpenRLHF, NeMo-RL, AReaL and slime
-    /// (the sequence form). AReaL also replaces the advantages by their mean: `gspo(advantages = seq_mean(advantages))`.
+    /// (the sequence form). AReaL also replaces the advantages by their mean:
+    /// `gspo(advantages = seq_mean(advantages))`.
     ///
-    /// Aliases: `gspo_token` (TRL).
+    /// Aliases: `gspo_token` (TRL, with `level = "token"`).
     "gspo" => Gspo, example = "gspo(low = 0.2, high = 0.28)"
 }
 

@@ -9,8 +9,8 @@ crate::term! {
     ///
     ///     k1 = -e      k2 = e² / 2      k3 = exp(e) - e - 1      abs = |e|
     ///
-    /// and the result clamped to `±output_clamp`. A straight-through estimator, with a `+` behind its name, has the value of
-    /// its base and the gradient of `k2`:
+    /// and the result clamped to `±output_clamp`. A straight-through estimator, with a `+` behind its name, has the
+    /// value of its base and the gradient of `k2`:
     ///
     ///     k3+ = k2 - sg[k2] + sg[k3]
     ///
@@ -25,24 +25,24 @@ crate::term! {
     /// The defaults of the clamps are verl's; OpenRLHF and AReaL clamp every estimator's result to ±10, TRL none. A
     /// large number such as `1e9` takes one off.
     ///
-    /// In the reward instead of the loss, between the old policy and the reference: `kl(log_prob = old_log_prob)`, which
-    /// has no gradient; see `kl_in_reward` of `"std/kl.aent"`. Weighted by the ratio of the policies, as by DeepSeek-V3.2:
-    /// `ratio_corrected(kl())` of the same file.
+    /// In the reward instead of the loss, between the old policy and the reference: `kl(log_prob = old_log_prob)`,
+    /// which has no gradient; see `kl_in_reward` of `"std/kl.aent"`. Weighted by the ratio of the policies, as by
+    /// DeepSeek-V3.2: `ratio_corrected(kl())` of the same file.
     ///
     /// Result: token; all but `k1` and `k1+` are never negative.
     ///
     /// Gradient with respect to `log_prob`: `k1` 1, `k2` `-e`, `k3` `1 - exp(e)`, `abs` `-sign(e)`; 0 where a clamp
-    /// binds. As a loss `k1` does not depend on the reference at all: its gradient is 0 on average. On tokens of the
-    /// current policy `k2` gives the gradient of the reverse KL, `k3` that of the forward KL. A straight-through estimator
-    /// has the gradient `-e`, also where a clamp of its base binds, as in verl.
+    /// binds. As a loss `k1` does not depend on the reference at all: its gradient is 0 on average. On tokens of
+    /// the current policy `k2` gives the gradient of the reverse KL, `k3` that of the forward KL. A
+    /// straight-through estimator has the gradient `-e`, also where a clamp of its base binds, as in verl.
     ///
     /// Errors: an unknown estimator; a clamp that is not positive.
     ///
     /// Source: Schulman 2020, "Approximating KL divergence"; verl `kl_penalty` (`kl`, `abs`, `mse`, `low_var_kl`),
-    /// OpenRLHF `compute_approx_kl`, TRL's `beta` term, NeMo-RL `calculate_kl`, whose factor `exp(log_prob - sg[log_prob])`
-    /// makes `k3` into `k3+`.
+    /// OpenRLHF `compute_approx_kl`, TRL's `beta` term, NeMo-RL `calculate_kl`, whose factor
+    /// `exp(log_prob - sg[log_prob])` makes `k3` into `k3+`.
     ///
-    /// Aliases: `low_var_kl`, `mse`, `kl_penalty` (verl).
+    /// Aliases: `low_var_kl`, `kl_penalty` (verl), `mse` (verl, with `estimator = "k2"`).
     "kl" => Kl, example = "kl(estimator = \"k3\")"
 }
 

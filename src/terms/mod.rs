@@ -16,5 +16,5 @@ mod jensen_shannon;
 mod kl;
 mod log_prob;
 mod m2po_kept;
-mod ratio;
 mod reverse_kl;
+mod surrogate;

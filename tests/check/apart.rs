@@ -75,10 +75,10 @@ fn what_others_call_it_is_told_by_its_name_here() {
     assert_eq!(way_out("loss = batch_mean(geo_mean())\n"), "what verl calls `geo_mean` is here `gmpo`");
     assert_eq!(
         way_out("loss = token_mean(kimi15(0.1))\n"),
-        "what ROLL calls `kimi15` is here `dro` after `import \"std/surrogates.aent\"`"
+        "what ROLL calls `kimi15` is here `dro` after `import \"std/surrogates.aent\"`, with `beta = 0.1`"
     );
     let both = way_out("loss = token_mean(tis() * log_prob)\n");
-    assert!(both.contains("ROLL calls `tis` is here `cispo`; "), "{both}");
+    assert!(both.contains("ROLL calls `tis` is here `cispo`, with `bounds = 0 .. 1`; "), "{both}");
     assert!(both.ends_with("is here `token_tis` after `import \"std/mismatch.aent\"`"), "{both}");
 }
 

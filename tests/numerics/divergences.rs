@@ -12,6 +12,15 @@ fn k3(e: f64) -> f64 {
 }
 
 #[test]
+fn the_library_has_the_estimators_as_functions() {
+    judge("k1(ref_log_prob)", |sheet| sheet.tokens(|at| -gap(sheet, sheet.x, at)));
+    judge("k2(rollout_log_prob)", |sheet| {
+        sheet.tokens(|at| (sheet.get("rollout_log_prob", at) - sheet.x[at]).powi(2) / 2.0)
+    });
+    judge("k3(ref_log_prob)", |sheet| sheet.tokens(|at| k3(gap(sheet, sheet.x, at))));
+}
+
+#[test]
 fn straight_through_estimators_have_the_value_of_one_and_the_gradient_of_another() {
     for (name, base) in [("k1+", (|e| -e) as fn(f64) -> f64), ("k3+", k3), ("abs+", f64::abs)] {
         judge(&format!("kl(estimator = \"{name}\")"), |sheet| {
@@ -43,6 +52,9 @@ fn clamps_of_a_straight_through_estimator_bind_its_value_alone() {
 fn a_corrected_divergence_is_weighted_by_the_ratio_with_gradient_through_both() {
     judge("ratio_corrected(kl(output_clamp = 1e9))", |sheet| {
         sheet.tokens(|at| sheet.moved(at).exp() * k3(gap(sheet, sheet.x, at)))
+    });
+    judge("ratio_corrected(log_prob, guard = 0.2)", |sheet| {
+        sheet.tokens(|at| sheet.moved(at).clamp(-0.2, 0.2).exp() * sheet.x[at])
     });
     judge("ratio_corrected(kl(estimator = \"k2\"), anchor = rollout_log_prob)", |sheet| {
         sheet.tokens(|at| {

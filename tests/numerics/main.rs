@@ -3,6 +3,7 @@
 mod controllers;
 mod divergences;
 mod edges;
+mod extremes;
 mod gradients;
 mod judge;
 mod kinds;

@@ -21,6 +21,7 @@ fn token_weights_are_truncated_ratios() {
     judge("token_tis(train = log_prob) * log_prob", |sheet| {
         sheet.tokens(|at| (sheet.held[at] - sheet.get("rollout_log_prob", at)).exp().min(2.0) * sheet.x[at])
     });
+    judge("rollout_ratio(guard = 0.1)", |sheet| sheet.tokens(|at| gap(sheet, at).clamp(-0.1, 0.1).exp()));
     judge("icepop(low = 0.8, high = 1.3)", |sheet| {
         sheet.tokens(|at| {
             let ratio = gap(sheet, at).exp();
@@ -33,6 +34,10 @@ fn token_weights_are_truncated_ratios() {
 fn sequence_weights_are_products_and_geometric_means() {
     judge("sequence_tis(cap = 1.1)", |sheet| {
         sheet.sequences(|row| sum(row, |at| gap(sheet, at)).exp().min(1.1))
+    });
+    judge("sequence_tis(cap = 9, guard = 0.3, train = log_prob) * log_prob", |sheet| {
+        let held = |at: usize| sheet.held[at] - sheet.get("rollout_log_prob", at);
+        sheet.tokens(|at| sum(&sheet.row_of(at), held).clamp(-0.3, 0.3).exp() * sheet.x[at])
     });
     judge("geometric_ratio()", |sheet| sheet.sequences(|row| mean(row, |at| gap(sheet, at)).exp()));
     judge("geometric_mask(low = 0.8, high = 1.1)", |sheet| {

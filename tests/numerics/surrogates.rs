@@ -114,6 +114,14 @@ fn whole_gppo_has_the_value_of_the_clipped_surrogate() {
 }
 
 #[test]
+fn the_ratio_to_any_policy_is_guarded() {
+    judge("policy_ratio(guard = 0.2)", |sheet| sheet.tokens(|at| ratio(sheet, at, 0.2)));
+    judge("policy_ratio(rollout_log_prob)", |sheet| {
+        sheet.tokens(|at| (sheet.x[at] - sheet.get("rollout_log_prob", at)).exp())
+    });
+}
+
+#[test]
 fn the_policy_gradient_is_the_weighted_log_likelihood() {
     judge("reinforce()", |sheet| sheet.tokens(|at| -sheet.advantage(at) * sheet.x[at]));
     judge("reinforce(advantages = returns * log_prob)", |sheet| {
@@ -132,7 +140,7 @@ fn the_likelihood_of_samples_that_scored_is_averaged_over_their_tokens() {
 
 #[test]
 fn sapo_gates_the_ratio_softly_by_the_sign_of_the_advantage() {
-    for (args, positive, negative) in [("", 1.0, 1.05), ("tau_pos = 2, tau_neg = 4", 2.0, 4.0)] {
+    for (args, positive, negative) in [("", 1.0, 1.05), ("tau_pos = 2, tau_neg = 4, guard = 30", 2.0, 4.0)] {
         judge(&format!("sapo({args})"), |sheet| {
             sheet.tokens(|at| {
                 let tau = if sheet.advantage(at) > 0.0 { positive } else { negative };

@@ -1,6 +1,14 @@
-//! What surrogates share: the ratio of two policies, its clip range, and values per sequence on their tokens.
+//! What surrogates share: their inputs, the ratio of two policies, its clip range and caps.
 
 use crate::plugin::prelude::*;
+
+/// What a surrogate reads: the policy's and the old policy's log-probabilities, and the advantages.
+pub(super) fn surrogate(result: Type) -> Signature {
+    Signature::new(result)
+        .input(Input::field("log_prob", Type::TOKEN))
+        .input(Input::field("old_log_prob", Type::TOKEN))
+        .input(Input::field("advantages", Type::TOKEN))
+}
 
 /// `log_prob - old_log_prob`, with gradient for the first alone.
 pub(super) fn log_ratio(ctx: &TermContext<'_>) -> Tensor {
@@ -17,12 +25,15 @@ pub(super) fn on_tokens(ctx: &TermContext<'_>, x: &Tensor) -> Tensor {
     ctx.masked(&x.unsqueeze(1).expand_as(ctx.mask()))
 }
 
-/// What a surrogate reads: the policy's and the old policy's log-probabilities, and the advantages.
-pub(super) fn surrogate(result: Type) -> Signature {
-    Signature::new(result)
-        .input(Input::field("log_prob", Type::TOKEN))
-        .input(Input::field("old_log_prob", Type::TOKEN))
-        .input(Input::field("advantages", Type::TOKEN))
+/// A loss that is at most `-dual · A` where `A < 0`, and where that binds; `gain` is `-A`.
+pub(super) fn dual_clip(loss: Tensor, gain: &Tensor, dual: Option<f64>) -> (Tensor, Tensor) {
+    let Some(dual) = dual else {
+        let nowhere = gain.ones_like().lt(0.0);
+        return (loss, nowhere);
+    };
+    let cap = gain * dual;
+    let capped = gain.gt(0.0).logical_and(&loss.gt_tensor(&cap));
+    (cap.where_self(&capped, &loss), capped)
 }
 
 /// Refuses a clip range `1 - low .. 1 + high` that no ratio can have.
