@@ -13,7 +13,7 @@ pub struct Info {
     /// That crate's version; a checkpoint of another one is refused.
     pub version: &'static str,
     /// Markdown from the doc comment: formula, parameters, defaults, source. What others call it stands in a paragraph
-    /// that begins with `Aliases:`; see [`super::aliases`].
+    /// that begins with `Aliases:`; see [`super::aliases()`].
     pub docs: &'static str,
     /// A call as written in a file; documentation, fuzzing and conformance use it.
     pub example: &'static str,

@@ -78,7 +78,7 @@ impl ClipCov {
         let start =
             self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ tokens.wrapping_mul(0x5851_f42d_4c95_7f2d);
         // The place does not depend on the padded width, which a micro-batch may not share.
-        let place = count(sequences).unsqueeze(1) * 0x0001_0000_0001_i64 + count(width);
+        let place = count(sequences).unsqueeze(1) * 0x1_0000_0000_i64 + count(width);
         let mixed = |x: Tensor, shift: i64, factor: i64| {
             (x.bitwise_xor_tensor(&x.bitwise_right_shift_tensor_scalar(shift))) * factor
         };

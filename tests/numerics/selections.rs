@@ -117,34 +117,49 @@ fn clip_cov_chooses_alike_again_and_otherwise_with_another_seed() {
     assert!(differ > 10, "only {differ} choices differ");
 }
 
+/// Sixteen tokens with one and the same covariance, of which one is chosen, and `others` that may not be.
+fn alike(others: usize) -> Case {
+    let mut case = sample(&smooth(Extent::exactly(3, 8, 5)), 1).remove(0);
+    let sign = |at: usize| match at {
+        16.. => 0.0,
+        at if at.is_multiple_of(2) => 1.0,
+        _ => -1.0,
+    };
+    case.mask = (0..24).map(|at| at < 16 + others).collect();
+    case.logits.fill(0.0);
+    for at in 0..24 {
+        case.logits[at * 5 + case.actions[at] as usize] = sign(at);
+    }
+    let old = vec![-(5f64.ln()); 24];
+    case.with_token("advantages", (0..24).map(sign).collect()).with_token("old_log_prob", old)
+}
+
+/// The one token that is chosen.
+fn choice(seed: u64, case: &Case) -> usize {
+    let chosen = values(&format!(
+        "clip_cov(share = 0.01, bounds = 0.1 .. 9, low = 1, high = 99, seed = {seed}).chosen"
+    ));
+    let chosen = chosen(case);
+    let places: Vec<usize> = (0..24).filter(|at| chosen[*at] > 0.5).collect();
+    assert_eq!(places.len(), 1, "{chosen:?}");
+    places[0]
+}
+
 #[test]
 fn clip_cov_chooses_every_place_now_and_then() {
-    let case = sample(&smooth(Extent::exactly(2, 8, 5)), 1).remove(0);
-    let mut case = Case { mask: vec![true; 16], ..case };
-    // Equal numbers everywhere but for the sign of both: every token has the covariance 1.
-    case.logits.fill(0.0);
-    let logp = -(5f64.ln());
-    let sign = |at: usize| if at.is_multiple_of(2) { 1.0 } else { -1.0 };
-    case.logits.iter_mut().enumerate().for_each(|(at, logit)| {
-        let (token, id) = (at / 5, at as i64 % 5);
-        if id == case.actions[token] {
-            *logit = sign(token);
-        }
-    });
-    let case =
-        case.with_token("advantages", (0..16).map(sign).collect()).with_token("old_log_prob", vec![logp; 16]);
+    let case = alike(0);
     let mut seen = [0; 16];
     for seed in 0..40 {
-        let chosen = values(&format!(
-            "clip_cov(share = 10%, bounds = 0.1 .. 9, low = 1, high = 99, seed = {seed}).chosen"
-        ));
-        let chosen = chosen(&case);
-        assert!((chosen.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        let at = chosen.iter().position(|chosen| *chosen > 0.5).unwrap();
-        seen[at] += 1;
+        seen[choice(seed, &case)] += 1;
     }
     assert!(seen.iter().filter(|times| **times > 0).count() >= 10, "{seen:?}");
     assert!(seen.iter().all(|times| *times <= 9), "{seen:?}");
+}
+
+#[test]
+fn clip_cov_chooses_otherwise_in_a_step_of_another_size() {
+    let places: std::collections::BTreeSet<usize> = (0..=8).map(|others| choice(0, &alike(others))).collect();
+    assert!(places.len() >= 4, "{places:?}");
 }
 
 #[test]
