@@ -21,7 +21,7 @@ crate::term! {
     /// - `bounds = lo .. hi`, with `lo < hi`; there is no default. A limit from above is `0 .. 0.01`
     /// - `statistic = "ratio"`: or `"k2"`, `"k3"`
     /// - `level = "token"`: or `"seq_sum"`, `"seq_mean"`, `"seq_max"`
-    /// - `guard = 20`, positive: bounds the log-ratio of a token, and of `seq_sum`
+    /// - `guard = 20`, positive: bounds the log-ratio of a token, as verl does
     ///
     /// In use elsewhere: Geo-RS of verl, `level = "seq_mean", bounds = 0.999 .. 1.001`; TRL's default mode
     /// `sequence_mask`, `level = "seq_sum", bounds = 0 .. 3`; TorchRL `statistic = "k2"` per token. verl's `k1` is
@@ -110,9 +110,6 @@ impl Term for Accepted {
         };
         let statistic = match self.level {
             Level::Token => of_token,
-            Level::SeqSum if self.statistic == Statistic::Ratio => {
-                on_tokens(ctx, &ctx.seq_sum(&of_token).clamp(-self.guard, self.guard))
-            }
             Level::SeqSum => on_tokens(ctx, &ctx.seq_sum(&of_token)),
             Level::SeqMean => on_tokens(ctx, &ctx.seq_mean(&of_token)),
             Level::SeqMax => {

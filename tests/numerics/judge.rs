@@ -4,7 +4,7 @@ use crate::reference::{logp, per_token};
 use crate::{assert_near, named, numbers, session};
 use aent::Session;
 use aent::testing::{Case, Extent, Outcome, rough, sample, smooth};
-use aent::types::Shape;
+use aent::types::{Kind as Values, Shape};
 use tch::{Device, Kind, Tensor};
 
 /// What every judged expression may call.
@@ -123,8 +123,12 @@ impl<'a> Judged<'a> {
             Shape::Seq => "batch_sum(value)",
             Shape::Scalar => "value",
         };
-        // What carries no gradient is judged next to something that does.
-        let loss = if node.gradient { total } else { "token_mean(log_prob)" };
+        // What carries no gradient is judged as the weight of something that does.
+        let weighted = match node.ty.kind {
+            Values::Bool => "token_sum(where(value, log_prob, 0))",
+            Values::Real => "token_sum(value * log_prob)",
+        };
+        let loss = if node.gradient { total } else { weighted };
         let session = session(&format!("{text}\nmetric total = {total}\nloss = {loss}"));
         Self { expr, session, differentiable: node.gradient, shape: node.ty.shape }
     }

@@ -94,6 +94,19 @@ fn a_token_is_accepted_by_its_own_statistic_or_by_its_sequence() {
 }
 
 #[test]
+fn the_statistic_of_a_token_is_guarded() {
+    judge("accepted(statistic = \"k3\", level = \"seq_mean\", bounds = 0 .. 0.01, guard = 0.15)", |sheet| {
+        sheet.tokens(|at| {
+            let k3 = |at: usize| {
+                let l = gap(sheet, at).clamp(-0.15, 0.15);
+                l.exp() - 1.0 - l
+            };
+            f64::from(mean(&sheet.row_of(at), k3) <= 0.01)
+        })
+    });
+}
+
+#[test]
 fn a_sequence_with_a_negative_advantage_leaves_when_the_policy_left_it() {
     judge("off_policy_kept(0.05)", |sheet| {
         sheet.tokens(|at| {

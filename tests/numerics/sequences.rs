@@ -60,6 +60,28 @@ fn with_one_advantage_a_sequence_both_forms_of_gspo_are_the_same() {
     judge(&spec("token"), difference);
 }
 
+/// 1 or -1, and undefined where there is no advantage, as at every masked position.
+const UNDEFINED_WHERE_MASKED: &str = "advantages = advantages / abs(advantages)";
+
+#[test]
+fn an_advantage_that_is_undefined_at_masked_positions_does_no_harm() {
+    let sign = |sheet: &Sheet<'_>, at: usize| sheet.advantage(at).signum();
+    judge(&format!("gspo(low = 0.2, high = 0.28, {UNDEFINED_WHERE_MASKED})"), |sheet| {
+        sheet.tokens(|at| clipped(sign(sheet, at), level(sheet, at, 10.0).exp(), 0.2, 0.28))
+    });
+    judge(&format!("gmpo(low = 9, high = 9, {UNDEFINED_WHERE_MASKED})"), |sheet| {
+        sheet.sequences(|row| -mean(row, |at| sign(sheet, at)) * mean(row, |at| sheet.moved(at)).exp())
+    });
+    judge(&format!("clip_cov({UNDEFINED_WHERE_MASKED}).covariance"), |sheet| {
+        let all = sheet.all();
+        let (advantage, x) = (mean(&all, |at| sign(sheet, at)), mean(&all, |at| sheet.x[at]));
+        sheet.tokens(|at| (sign(sheet, at) - advantage) * (sheet.x[at] - x))
+    });
+    judge(&format!("rloo_clip(low = 1, high = 99, {UNDEFINED_WHERE_MASKED})"), |sheet| {
+        sheet.sequences(|row| -mean(row, |at| sign(sheet, at)) * sum(row, |at| sheet.moved(at)).exp())
+    });
+}
+
 #[test]
 fn gmpo_is_the_mean_advantage_times_the_geometric_mean_of_clipped_ratios() {
     for (args, low, high, guard) in [
