@@ -79,8 +79,14 @@ pub(crate) struct Explain {
     /// Write Markdown
     #[arg(long)]
     pub(crate) markdown: bool,
-    /// The vocabulary size V that memory is computed for
-    #[arg(long, value_name = "V", default_value_t = 151_936, value_parser = clap::value_parser!(u64).range(1..))]
+    /// How many sequences B a step or a micro-batch has, for its memory
+    #[arg(long, value_name = "B", default_value_t = 8, value_parser = size())]
+    pub(crate) sequences: u64,
+    /// How many tokens T a sequence is long, for the memory of a step
+    #[arg(long, value_name = "T", default_value_t = 1024, value_parser = size())]
+    pub(crate) length: u64,
+    /// How many token ids V there are, for memory
+    #[arg(long, value_name = "V", default_value_t = 151_936, value_parser = size())]
     pub(crate) vocabulary: u64,
     /// Set a `param` of the file
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
@@ -238,6 +244,11 @@ const MOST_SEEDS: usize = 10_000;
 
 fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&number| number > 0).ok_or_else(|| "expected a number of at least 1".to_owned())
+}
+
+/// Sizes that still multiply with a few bytes.
+fn size() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=1 << 32)
 }
 
 fn task_setting(text: &str) -> Result<(String, String), String> {

@@ -58,3 +58,12 @@ pub fn row_statistics(
         Kernels::Reference => reference::row_statistics(&rows, request),
     }
 }
+
+/// The bytes of a row that are kept for the backward pass besides its logits, for that request.
+pub fn bytes_kept(request: &[RowStatistic], vocabulary: i64) -> usize {
+    if request.is_empty() {
+        return 0;
+    }
+    let plan = plan::Plan::new(request, vocabulary);
+    (plan.sums() + plan.facts()) * size_of::<f64>()
+}

@@ -1,6 +1,11 @@
 //! `aent explain`
 
 use super::fixture::{Folder, SPEC};
+use serde_json::Value;
+use tch::{Device, Kind, Tensor};
+
+/// Large enough for the tensors to stand out from what a process holds anyway.
+const VOCABULARY: i64 = 1 << 17;
 
 #[test]
 fn a_file_is_explained_with_what_it_costs() {
@@ -12,7 +17,7 @@ fn a_file_is_explained_with_what_it_costs() {
         "entropy over drop = 0.3 at temperature 1",
         "the logits are read once",
         "Their masks are counted first",
-        "with a vocabulary of 151,936",
+        "a vocabulary of 151,936",
     ] {
         assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
     }
@@ -22,8 +27,61 @@ fn a_file_is_explained_with_what_it_costs() {
 fn memory_is_that_of_the_vocabulary_asked_for() {
     let folder = Folder::with("a.aent", SPEC);
     let ran = folder.run(&["explain", "a.aent", "--vocabulary", "1000"]);
-    assert!(ran.stdout.contains("gradient of the logits 4,000"), "{}", ran.stdout);
-    assert_eq!(folder.run(&["explain", "a.aent", "--vocabulary", "0"]).code, 2);
+    let bytes = ran.stdout.lines().find_map(|line| line.strip_prefix("gradient of the logits")).unwrap();
+    let bytes: Vec<_> = bytes.split_whitespace().collect();
+    assert_eq!(bytes, ["2,000", "4,000", "8,000"], "{}", ran.stdout);
+    for option in ["--vocabulary", "--sequences", "--length"] {
+        assert_eq!(folder.run(&["explain", "a.aent", option, "0"]).code, 2, "{option}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_peak_of_a_step_is_the_one_that_is_explained() {
+    let logits =
+        |sequences| vec![("logits", Tensor::randn([sequences, 64, VOCABULARY], (Kind::Float, Device::Cpu)))];
+    // The batch's own hidden states are too small to count.
+    let hidden = |sequences| {
+        let float = (Kind::Float, Device::Cpu);
+        vec![
+            ("hidden", Tensor::randn([sequences, 64, 4], float)),
+            ("lm_head", Tensor::randn([VOCABULARY, 4], float)),
+        ]
+    };
+    grows_as_explained("together", logits);
+    grows_as_explained("adds, from hidden states", hidden);
+}
+
+/// From one sequence to four, so that what the process holds besides cancels in the difference.
+fn grows_as_explained(line: &str, policy: impl Fn(i64) -> Vec<(&'static str, Tensor)>) {
+    let folder = Folder::with("a.aent", SPEC);
+    let peak = |sequences: i64| {
+        let shape = [sequences, 64];
+        let mut fields = policy(sequences);
+        fields.extend([
+            ("actions", Tensor::zeros(shape, (Kind::Int64, Device::Cpu))),
+            ("response_mask", Tensor::ones(shape, (Kind::Bool, Device::Cpu))),
+            ("old_log_prob", Tensor::full(shape, -12.0, (Kind::Float, Device::Cpu))),
+            ("advantages", Tensor::ones(shape, (Kind::Float, Device::Cpu))),
+        ]);
+        Tensor::write_safetensors(&fields, folder.path("batch.safetensors")).unwrap();
+        let mut eval = folder.command(&["eval", "a.aent", "--batch", "batch.safetensors", "--repeat", "1"]);
+        // Else the allocator keeps some of the room in which the file was read, and how much is luck.
+        let ran = eval.env("MALLOC_MMAP_THRESHOLD_", "1000000").output().unwrap();
+        let json: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        json["peak_rss_bytes"].as_u64().unwrap() as f64
+    };
+    let explained = |sequences: &str| {
+        let size = ["--sequences", sequences, "--length", "64", "--vocabulary", &VOCABULARY.to_string()];
+        let ran = folder.run(&[&["explain", "a.aent"], size.as_slice()].concat());
+        let values = ran.stdout.lines().find_map(|found| found.strip_prefix(line)).unwrap();
+        // Numbers with their units, kind by kind; the second kind is f32.
+        let values: Vec<_> = values.split_whitespace().collect();
+        assert_eq!(values[3], "MiB", "{values:?}");
+        values[2].parse::<f64>().unwrap() * 1024.0 * 1024.0
+    };
+    let (measured, expected) = (peak(4) - peak(1), explained("4") - explained("1"));
+    assert!((measured / expected - 1.0).abs() < 0.02, "{line}: measured {measured}, explained {expected}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! What a program costs: how often the logits are read, and what a token takes in memory.
+//! What a program costs: what it asks of the logits, how often it reads them, and how much it computes for a token.
 
 use aent::Program;
+use aent::kernels::{RowStatistic, TokenSet};
 use aent::program::{NodeId, Op};
 use aent::types::{Kind, Shape};
 use std::collections::BTreeSet;
@@ -10,16 +11,16 @@ use std::fmt::Write as _;
 /// later.
 #[derive(Debug)]
 pub(super) struct Cost {
-    /// The row statistics, in words.
-    pub(super) statistics: Vec<String>,
+    /// The row statistics.
+    pub(super) statistics: Vec<RowStatistic>,
     /// Whether the loss sends gradient through a row statistic.
-    gradient: bool,
+    pub(super) gradient: bool,
     /// Whether `log_prob` is among them, which a batch may bring.
     log_prob: bool,
     /// Real values of one per token that the algebra above the statistics makes.
-    reals: u64,
+    pub(super) reals: u64,
     /// Truth values of one per token.
-    truths: u64,
+    pub(super) truths: u64,
 }
 
 impl Cost {
@@ -31,7 +32,7 @@ impl Cost {
             let node = program.node(id);
             match &node.op {
                 Op::Row(row) | Op::LogProb(row) => {
-                    cost.statistics.push(row.to_string());
+                    cost.statistics.push(*row);
                     cost.gradient |= trained.contains(&id);
                     cost.log_prob |= matches!(node.op, Op::LogProb(_));
                     continue;
@@ -48,6 +49,17 @@ impl Cost {
         cost
     }
 
+    /// Whether a set of tokens has to be found by their ranks.
+    pub(super) fn ranks(&self) -> bool {
+        let by_rank = |set| matches!(set, TokenSet::Drop(_) | TokenSet::TopK(_) | TokenSet::TopP(_));
+        self.statistics.iter().any(|row| by_rank(row.set))
+    }
+
+    /// Whether the reference's logits are read too.
+    pub(super) fn compares(&self) -> bool {
+        self.statistics.iter().any(|row| row.moment.needs_reference())
+    }
+
     /// How often the logits are read and their gradient is written, in lines.
     pub(super) fn passes(&self) -> String {
         let (forward, backward) = match (self.statistics.is_empty(), self.gradient) {
@@ -58,9 +70,10 @@ impl Cost {
                 "the logits are read once more and their gradient is written once",
             ),
         };
-        let mut out = format!("forward   {forward}\nbackward  {backward}\n");
+        let reference = if self.compares() { "\nThe reference's logits are read with them.\n" } else { "" };
+        let mut out = format!("forward   {forward}\nbackward  {backward}\n{reference}");
         if !self.statistics.is_empty() {
-            out.push_str("\n`--kernels reference` reads them several times instead.\n");
+            out.push_str("\n`--kernels reference` reads them several times instead, and allocates several tensors of their size.\n");
         }
         if self.log_prob {
             let only = self.statistics.len() == 1;
@@ -70,35 +83,6 @@ impl Cost {
         }
         out
     }
-
-    /// The bytes that one token takes at a vocabulary, in lines: one for each kind of logits.
-    pub(super) fn memory(&self, vocabulary: u64) -> String {
-        let mut out = String::new();
-        for (name, logit, value) in [("bf16, f16", 2, 4), ("f32", 4, 4), ("f64", 8, 8)] {
-            let gradient = if self.gradient { logit * vocabulary } else { 0 };
-            let statistics = value * self.statistics.len() as u64;
-            let algebra = value * self.reals + self.truths;
-            let _ = writeln!(
-                out,
-                "{name:<10} {} bytes: gradient of the logits {}, row statistics {}, formulas at most {}",
-                grouped(gradient + statistics + algebra),
-                grouped(gradient),
-                grouped(statistics),
-                grouped(algebra),
-            );
-        }
-        let _ =
-            writeln!(out, "\nwith a vocabulary of {} (`--vocabulary V` for another)", grouped(vocabulary));
-        out
-    }
-}
-
-/// A number with its digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
-    groups.join(",")
 }
 
 /// The nodes that the roots are computed from, in the order of evaluation; `gradient` follows only those that
@@ -142,18 +126,8 @@ mod tests {
     }
 
     #[test]
-    fn digits_are_grouped() {
-        assert_eq!(
-            (grouped(0), grouped(999), grouped(1_234_567)),
-            ("0".into(), "999".into(), "1,234,567".into())
-        );
-    }
-
-    #[test]
-    fn the_gradient_has_the_size_of_the_logits() {
+    fn a_batch_may_spare_reading_the_logits() {
         let cost = cost("loss = -token_mean(advantages * log_prob)");
-        // One row statistic, its product with the advantages and its negation at most.
-        assert!(cost.memory(1000).starts_with("bf16, f16  2,0"), "{}", cost.memory(1000));
         assert!(cost.passes().contains("the logits are not read at all"));
     }
 }

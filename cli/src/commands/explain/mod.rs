@@ -1,6 +1,7 @@
 //! `aent explain`: what a file compiles to and costs, and what a diagnostic means.
 
 mod cost;
+mod memory;
 mod pages;
 
 use super::input;
@@ -11,6 +12,7 @@ use aent::near::nearest;
 use aent::plan::{FirstPass, Plan};
 use aent::{Compiler, Program};
 use cost::Cost;
+use memory::Size;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -35,7 +37,7 @@ pub(crate) fn run(arguments: &Explain) -> Outcome {
     }
     match input::program(&compiler, Path::new(target))? {
         Ok(program) => {
-            stream::print(&explain(&program, arguments.vocabulary));
+            stream::print(&explain(&program, arguments.into()));
             Ok(Status::Done)
         }
         Err(status) => Ok(status),
@@ -47,7 +49,7 @@ fn looks_like_an_id(target: &str) -> bool {
     target != input::STDIN && !target.contains(['.', '/', '\\']) && !Path::new(target).exists()
 }
 
-fn explain(program: &Program, vocabulary: u64) -> String {
+fn explain(program: &Program, size: Size) -> String {
     let cost = Cost::of(program);
     let mut out = String::new();
     // Writing into a string cannot fail.
@@ -60,7 +62,7 @@ fn explain(program: &Program, vocabulary: u64) -> String {
     }
     let _ = write!(out, "\n# Passes over the logits\n\n{}", cost.passes());
     let _ = write!(out, "\n# Micro-batches\n\n{}\n", first_pass(Plan::new(program, false).first_pass));
-    let _ = write!(out, "\n# Memory per token, beyond the logits\n\n{}", cost.memory(vocabulary));
+    let _ = write!(out, "\n{}", memory::explained(&cost, size));
     out
 }
 
