@@ -3,7 +3,7 @@
 use tch::{Device, Tensor};
 
 use super::plan::Plan;
-use super::{KernelError, cpu, plain};
+use super::{KernelError, cpu, cuda, plain};
 
 /// Rows of logits as an engine reads them.
 pub(super) struct Chunk {
@@ -53,6 +53,16 @@ pub(super) trait Engine: Sync {
 pub(super) fn of(device: Device) -> &'static dyn Engine {
     match device {
         Device::Cpu => &cpu::Cpu,
+        Device::Cuda(ordinal) => cuda::engine(ordinal).unwrap_or(&plain::Plain),
         _ => &plain::Plain,
+    }
+}
+
+/// Why row statistics on this device are computed in plain torch operations, if they are.
+pub fn fallback_reason(device: Device) -> Option<String> {
+    match device {
+        Device::Cpu => None,
+        Device::Cuda(ordinal) => cuda::engine(ordinal).err().map(str::to_owned),
+        _ => Some("there are no kernels for this sort of device".to_owned()),
     }
 }

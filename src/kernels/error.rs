@@ -36,6 +36,9 @@ pub enum KernelError {
         /// What the dynamic linker says.
         reason: String,
     },
+    /// A kernel cannot be compiled, loaded or started on a GPU.
+    #[error("CUDA: {0}")]
+    Cuda(String),
     /// libtorch refused an operation, for want of memory for instance.
     #[error("libtorch: {0}")]
     Torch(#[from] TchError),

@@ -3,7 +3,7 @@
 mod algebra;
 mod autograd;
 mod cpu;
-mod cuda_library;
+mod cuda;
 mod engine;
 mod error;
 mod gradients;
@@ -19,7 +19,8 @@ mod source;
 
 use tch::Tensor;
 
-pub use cuda_library::load_cuda;
+pub use cuda::load_cuda;
+pub use engine::fallback_reason;
 pub use error::KernelError;
 pub(crate) use error::kind_name;
 pub use options::{CHUNK_BYTES, KernelOptions, Kernels};

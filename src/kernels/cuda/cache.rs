@@ -1,0 +1,90 @@
+//! Compiled kernels on disk, so that a program's second start does not compile. A cache that cannot be read or written
+//! is no error: it is only slow.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// What was kept under the key.
+pub(super) fn read(key: &str) -> Option<Vec<u8>> {
+    read_in(&folder()?, key)
+}
+
+/// Keeps bytes under the key.
+pub(super) fn write(key: &str, bytes: &[u8]) {
+    if let Some(folder) = folder() {
+        // Nothing is lost but time.
+        let _ = write_in(&folder, key, bytes);
+    }
+}
+
+fn read_in(folder: &Path, key: &str) -> Option<Vec<u8>> {
+    let file = fs::read(folder.join(name(key))).ok()?;
+    let (length, rest) = file.split_first_chunk::<8>()?;
+    let (kept, bytes) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    // Two keys may have one name.
+    (kept == key.as_bytes()).then(|| bytes.to_vec())
+}
+
+/// Another process that reads or writes the same sees the whole file or none.
+fn write_in(folder: &Path, key: &str, bytes: &[u8]) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(&(key.len() as u64).to_le_bytes())?;
+    file.write_all(key.as_bytes())?;
+    file.write_all(bytes)?;
+    file.persist(folder.join(name(key)))?;
+    Ok(())
+}
+
+/// 64 bits of the key, by the rule of Fowler, Noll and Vo.
+fn name(key: &str) -> String {
+    let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}.kernel")
+}
+
+/// Where the user's programs keep what can be made again.
+fn folder() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let own = set("AENT_CACHE").or_else(|| {
+        let caches = set("XDG_CACHE_HOME").filter(|path| path.is_absolute()).or_else(|| {
+            let within = if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" };
+            set("HOME").map(|home| home.join(within))
+        })?;
+        Some(caches.join("aent"))
+    })?;
+    Some(own.join("kernels"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_is_found_under_its_whole_key_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("not/there/yet");
+        assert_eq!(read_in(&inner, "a"), None);
+        write_in(&inner, "a", b"one").unwrap();
+        write_in(&inner, "a", b"two").unwrap();
+        assert_eq!(read_in(&inner, "a").as_deref(), Some(b"two".as_slice()));
+        assert_eq!(read_in(&inner, "b"), None);
+        // As if another key had the same name.
+        fs::rename(inner.join(name("a")), inner.join(name("b"))).unwrap();
+        assert_eq!(read_in(&inner, "b"), None);
+    }
+
+    #[test]
+    fn a_file_cut_short_is_not_a_kernel() {
+        let folder = tempfile::tempdir().unwrap();
+        write_in(folder.path(), "key", b"bytes").unwrap();
+        let path = folder.path().join(name("key"));
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..10]).unwrap();
+        assert_eq!(read_in(folder.path(), "key"), None);
+        fs::write(&path, &whole[..3]).unwrap();
+        assert_eq!(read_in(folder.path(), "key"), None);
+    }
+}

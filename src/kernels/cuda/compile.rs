@@ -1,0 +1,138 @@
+//! Compiles kernels with NVRTC, once for each of them, device and user.
+
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::sync::LazyLock;
+
+use cudarc::nvrtc::result as nvrtc;
+use cudarc::nvrtc::sys;
+
+use super::source::Source;
+use super::{cache, library};
+use crate::kernels::KernelError;
+
+/// What a device is compiled for, as in `sm_90`: 90.
+pub(super) type Architecture = u32;
+
+/// Why nothing can be compiled here, if so.
+pub(super) fn missing() -> Option<&'static str> {
+    COMPILER.as_ref().err().map(String::as_str)
+}
+
+/// A module with the kernel that a driver can load, from the user's cache or else compiled.
+pub(super) fn module(source: &Source, architecture: Architecture) -> Result<Vec<u8>, KernelError> {
+    let text = source.text();
+    let compiler = COMPILER.as_ref().map_err(|reason| KernelError::Cuda(reason.clone()))?;
+    let target = compiler.target(architecture);
+    let key = format!("NVRTC {:?} {target}\n{text}", compiler.version);
+    if let Some(image) = cache::read(&key) {
+        return Ok(image);
+    }
+    let (image, _) = compile(&text, &target)?;
+    cache::write(&key, &image);
+    Ok(image)
+}
+
+/// Compiles a text for `sm_..`, or to the intermediate language for `compute_..`, and returns what the compiler says,
+/// such as how many registers are used.
+pub(super) fn compile(text: &str, target: &str) -> Result<(Vec<u8>, String), KernelError> {
+    if let Some(reason) = missing() {
+        return Err(KernelError::Cuda(reason.to_owned()));
+    }
+    let program = Program::new(text)?;
+    let architecture = format!("--gpu-architecture={target}");
+    // Not every kernel uses every constant, which is what 177 is about.
+    let options = [&architecture, "-std=c++17", "--ptxas-options=-v", "--diag-suppress=177"];
+    // SAFETY: the program is alive, and was not compiled before.
+    let result = unsafe { nvrtc::compile_program(program.0, &options) };
+    // SAFETY: the program was compiled, with success or without.
+    let log = unsafe { nvrtc::get_program_log(program.0) }.map_err(failed)?;
+    let log = text_of(&log);
+    if let Err(error) = result {
+        return Err(KernelError::Cuda(format!("NVRTC refuses a kernel: {error}\n{log}")));
+    }
+    Ok((program.image(target)?, log))
+}
+
+/// What there is to compile with, or why there is none.
+static COMPILER: LazyLock<Result<Compiler, String>> = LazyLock::new(Compiler::find);
+
+struct Compiler {
+    version: (c_int, c_int),
+    architectures: Vec<c_int>,
+}
+
+impl Compiler {
+    fn find() -> Result<Self, String> {
+        library::load_nvrtc();
+        // SAFETY: loading NVRTC runs nothing but its initialisers.
+        if !unsafe { sys::is_culib_present() } {
+            return Err(
+                "the compiler NVRTC is not found, which torch's own packages for CUDA bring: install \
+                        `nvidia-cuda-nvrtc`, or put `libnvrtc.so` on the library path"
+                    .to_owned(),
+            );
+        }
+        let failed = |error: nvrtc::NvrtcError| format!("NVRTC does not work: {error}");
+        let (mut version, mut count) = ((0, 0), 0);
+        // SAFETY: each pointer is to a number of that type, and the vector has as many as the compiler counts.
+        unsafe {
+            sys::nvrtcVersion(&raw mut version.0, &raw mut version.1).result().map_err(failed)?;
+            sys::nvrtcGetNumSupportedArchs(&raw mut count).result().map_err(failed)?;
+            let mut architectures = vec![0; count as usize];
+            sys::nvrtcGetSupportedArchs(architectures.as_mut_ptr()).result().map_err(failed)?;
+            Ok(Self { version, architectures })
+        }
+    }
+
+    /// A device that is newer than the compiler is left to the driver, which compiles the rest of the way.
+    fn target(&self, architecture: Architecture) -> String {
+        if self.architectures.contains(&(architecture as c_int)) {
+            return format!("sm_{architecture}");
+        }
+        let older = self.architectures.iter().filter(|known| **known <= architecture as c_int).max();
+        format!("compute_{}", older.copied().unwrap_or(80))
+    }
+}
+
+/// A program of NVRTC, with the text that it may refer to.
+struct Program(sys::nvrtcProgram, #[expect(dead_code, reason = "NVRTC may refer to it")] CString);
+
+impl Program {
+    fn new(text: &str) -> Result<Self, KernelError> {
+        let text = CString::new(text).map_err(|error| KernelError::Cuda(error.to_string()))?;
+        let program = nvrtc::create_program(&text, Some(c"aent.cu")).map_err(failed)?;
+        Ok(Self(program, text))
+    }
+
+    fn image(&self, target: &str) -> Result<Vec<u8>, KernelError> {
+        if target.starts_with("compute_") {
+            // SAFETY: the program is compiled.
+            let text = unsafe { nvrtc::get_ptx(self.0) }.map_err(failed)?;
+            return Ok(text.into_iter().map(|byte| byte as u8).collect());
+        }
+        let mut size = 0;
+        // SAFETY: the program is compiled, and the vector has the size that NVRTC names.
+        unsafe {
+            sys::nvrtcGetCUBINSize(self.0, &raw mut size).result().map_err(failed)?;
+            let mut image = vec![0u8; size];
+            sys::nvrtcGetCUBIN(self.0, image.as_mut_ptr().cast()).result().map_err(failed)?;
+            Ok(image)
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: it was made by `create_program` and is not used again.
+        let _ = unsafe { nvrtc::destroy_program(self.0) };
+    }
+}
+
+fn failed(error: nvrtc::NvrtcError) -> KernelError {
+    KernelError::Cuda(format!("NVRTC: {error}"))
+}
+
+fn text_of(text: &[c_char]) -> String {
+    let bytes: Vec<u8> = text.iter().map(|byte| *byte as u8).collect();
+    CStr::from_bytes_until_nul(&bytes).map_or(String::new(), |text| text.to_string_lossy().into_owned())
+}

@@ -1,0 +1,172 @@
+//! An NVIDIA GPU as a place to run kernels: in torch's own context, on torch's current stream.
+
+use std::collections::HashMap;
+use std::ffi::{CString, c_int, c_void};
+use std::sync::{Mutex, PoisonError};
+
+use cudarc::driver::result::{self, DriverError};
+use cudarc::driver::sys::{self, CUdevice_attribute as Attribute};
+
+use super::source::Source;
+use super::{Launcher, compile, library};
+use crate::kernels::KernelError;
+
+/// The oldest architecture with the instructions that the kernels use.
+const OLDEST: u32 = 80;
+
+/// One GPU.
+pub(super) struct Gpu {
+    /// As torch counts them.
+    ordinal: c_int,
+    context: Context,
+    architecture: compile::Architecture,
+    processors: u32,
+    current_stream: StreamFn,
+    functions: Mutex<HashMap<Source, Loaded>>,
+}
+
+/// A kernel on the device.
+#[derive(Clone, Copy)]
+struct Loaded {
+    function: sys::CUfunction,
+    /// How many of its blocks fit the device at once.
+    blocks: u32,
+}
+
+/// The context that all of a process share on a device.
+#[derive(Clone, Copy)]
+struct Context(sys::CUcontext);
+
+// SAFETY: contexts and functions are handles that the driver lets any thread use.
+unsafe impl Send for Context {}
+// SAFETY: as above.
+unsafe impl Sync for Context {}
+// SAFETY: as above.
+unsafe impl Send for Loaded {}
+
+/// `aoti_torch_get_current_cuda_stream`.
+type StreamFn = unsafe extern "C" fn(device: i32, stream: *mut *mut c_void) -> i32;
+
+impl Gpu {
+    /// The device of that number, or why kernels cannot run on it.
+    pub(super) fn new(ordinal: usize) -> Result<Self, String> {
+        // SAFETY: loading the driver runs nothing but its initialisers.
+        if !unsafe { sys::is_culib_present() } {
+            return Err("the driver's library `libcuda.so` is not found".to_owned());
+        }
+        // SAFETY: this is how torch declares it in `torch/csrc/inductor/aoti_torch/c/shim.h`.
+        let stream = unsafe { library::torch_function::<StreamFn>("aoti_torch_get_current_cuda_stream") };
+        let current_stream = stream.ok_or("libtorch's CUDA library is not loaded")?;
+        let ordinal = ordinal as c_int;
+        let gpu =
+            Self::found(ordinal, current_stream).map_err(|error| format!("the driver says `{error:?}`"))?;
+        if gpu.architecture < OLDEST {
+            let [major, minor] = [gpu.architecture / 10, gpu.architecture % 10];
+            return Err(format!("its compute capability is {major}.{minor}, and kernels need 8.0"));
+        }
+        if let Some(reason) = compile::missing() {
+            return Err(reason.to_owned());
+        }
+        Ok(gpu)
+    }
+
+    fn found(ordinal: c_int, current_stream: StreamFn) -> Result<Self, DriverError> {
+        result::init()?;
+        let device = result::device::get(ordinal)?;
+        // SAFETY: the device is one that the driver named. The context is never given back: kernels may run until the
+        // process ends.
+        let (context, number) = unsafe {
+            let number =
+                |attribute| result::device::get_attribute(device, attribute).map(|number| number as u32);
+            (Context(result::primary_ctx::retain(device)?), number)
+        };
+        Ok(Self {
+            ordinal,
+            context,
+            architecture: 10 * number(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?
+                + number(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+            processors: number(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+            current_stream,
+            functions: Mutex::default(),
+        })
+    }
+
+    /// The kernel on this device, compiled and loaded at its first use. The context must be the current one.
+    fn loaded(&self, source: &Source) -> Result<Loaded, KernelError> {
+        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = functions.get(source) {
+            return Ok(*loaded);
+        }
+        let image = compile::module(source, self.architecture)?;
+        let name =
+            CString::new(source.kernel.name()).map_err(|error| KernelError::Cuda(error.to_string()))?;
+        // SAFETY: the image is a module that NVRTC made, whole and, as text, ended by a zero; it has a kernel of that
+        // name, and stays loaded until the process ends.
+        let loaded = unsafe {
+            let module = result::module::load_data(image.as_ptr().cast()).map_err(failed)?;
+            let function = result::module::get_function(module, name).map_err(failed)?;
+            let fitting =
+                result::occupancy::max_active_block_per_multiprocessor(function, source.threads as c_int, 0)
+                    .map_err(failed)?;
+            Loaded { function, blocks: self.processors * (fitting as u32).max(1) }
+        };
+        functions.insert(*source, loaded);
+        Ok(loaded)
+    }
+
+    fn stream(&self) -> Result<sys::CUstream, KernelError> {
+        let mut stream = std::ptr::null_mut();
+        // SAFETY: the device is torch's, and the pointer is to a stream.
+        if unsafe { (self.current_stream)(self.ordinal, &raw mut stream) } == 0 {
+            return Ok(stream.cast());
+        }
+        Err(KernelError::Cuda(format!("torch has no current stream on device {}", self.ordinal)))
+    }
+}
+
+impl Launcher for Gpu {
+    fn launch(&self, source: &Source, rows: i64, task: &[u64]) -> Result<(), KernelError> {
+        let _current = Current::set(self.context).map_err(failed)?;
+        let loaded = self.loaded(source)?;
+        let blocks = u32::try_from(rows).unwrap_or(u32::MAX).min(loaded.blocks);
+        let mut parameters = [task.as_ptr().cast_mut().cast()];
+        // SAFETY: the kernel has one parameter, of the size and layout of the task, which the driver copies. Its tensors
+        // are on the device and were made on, or wait for, the current stream, as torch asks of all that it runs.
+        unsafe {
+            result::launch_kernel(
+                loaded.function,
+                (blocks, 1, 1),
+                (source.threads, 1, 1),
+                0,
+                self.stream()?,
+                &mut parameters,
+            )
+        }
+        .map_err(failed)
+    }
+}
+
+/// A thread's current context, until this is dropped: torch may have another device in use there.
+struct Current {
+    before: Option<sys::CUcontext>,
+}
+
+impl Current {
+    fn set(context: Context) -> Result<Self, DriverError> {
+        let before = result::ctx::get_current()?;
+        // SAFETY: the context is one that was retained for good.
+        unsafe { result::ctx::set_current(context.0) }?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        // SAFETY: it was current before, or there was none.
+        let _ = unsafe { result::ctx::set_current(self.before.unwrap_or(std::ptr::null_mut())) };
+    }
+}
+
+fn failed(error: DriverError) -> KernelError {
+    KernelError::Cuda(format!("the driver says `{error:?}`"))
+}

@@ -1,0 +1,148 @@
+// Writes the gradient of each row of logits from what was read of the row, in one reading and one writing.
+
+// What one pass adds to the gradient of a token: `e^u` times a polynomial in `t`, another one in the set, and what the
+// reference has to do with it.
+template <class Real> struct Slope {
+    typename Numbers<Real>::Scale scale;
+    Real outside[3], inside[3];
+    Real from, from_after;
+    // Of the sums of differences of exponents, and of the divergence of Jensen and Shannon.
+    Real forward, backward, mixed;
+    Real mixed_mean;
+    Pair<Real> pair;
+    int cut;
+};
+
+template <class Real>
+__device__ __forceinline__ Slope<Real> slope(const Pass &pass, const double *sums, const double *facts, const double *cotangents) {
+    const double unit = Numbers<Real>::WIDE_UNIT, inverse = 1.0 / pass.temperature;
+    const bool compared = COMPARES && pass.reference != 0;
+    Slope<Real> slope = {};
+    slope.scale = Numbers<Real>::scale(pass.temperature);
+    double factors[3] = {};
+    for (int of_set = 0; of_set < (pass.set == ALL ? 1 : 2); of_set++) {
+        const double *c = cotangents + 3 * of_set;
+        const double second = SECOND ? c[2] : 0.0;
+        factors[0] += (c[0] + c[1]) * inverse;
+        factors[1] += (c[1] + 2.0 * second) * inverse * unit;
+        factors[2] += second * inverse * unit * unit;
+        for (int n = 0; n < 3; n++) (of_set ? slope.inside : slope.outside)[n] = (Real)factors[n];
+    }
+    slope.from = (Real)facts[0];
+    slope.from_after = (Real)facts[1];
+    slope.cut = (int)facts[2];
+    if (compared) {
+        slope.forward = (Real)(cotangents[7] * inverse);
+        slope.backward = (Real)(cotangents[8] * inverse);
+        if (pass.share >= 0.0) {
+            slope.mixed = (Real)(cotangents[9] * (1.0 - pass.share) * inverse);
+            slope.mixed_mean = (Real)facts[4];
+            slope.pair = Pair<Real>(slope.scale, sums[0], sums[6]);
+        }
+    }
+    return slope;
+}
+
+template <class E>
+__device__ __forceinline__ void write_row(const Task &task, const Shared<Slope<typename E::Real>> *slopes, i64 index,
+                                          const double *facts, double at_action) {
+    typedef typename E::Real Real;
+    typedef Numbers<Real> N;
+    const Row<E> row(task.logits, task, index);
+    const Row<E> to(task.gradient, task, index, row.lead);
+    const Row<E> other(!COMPARES ? task.logits : task.reference, task, index, row.lead);
+    const Real highest = (Real)facts[0], their_highest = (Real)facts[1];
+    const i64 action = ((const i64 *)task.actions)[index];
+    Slope<Real> mine[PASSES];
+#pragma unroll
+    for (int number = 0; number < PASSES; number++) mine[number] = slopes[number];
+    const int chunks = row.chunks(), step = (int)blockDim.x;
+    for (int chunk = (int)threadIdx.x; chunk < chunks; chunk += step) {
+        const int first = row.first(chunk);
+        Real x[8], gradient[8] = {};
+        E::unpack(row.load(chunk).words, x);
+        Real y[8];
+        if (COMPARES) E::unpack(other.load(chunk).words, y);
+#pragma unroll
+        for (int number = 0; number < PASSES; number++) {
+            const Pass &pass = task.passes[number];
+            const Slope<Real> &slope = mine[number];
+            // Below the cut the border is another one; a chunk is seldom on both sides.
+            const int sooner = slope.cut - first;
+#pragma unroll
+            for (int j = 0; j < 8; j++) {
+                const Real t = exponent(x[j] - highest, slope.scale), e = power(t);
+                const bool in_set = SETS != 0 && pass.set != ALL && x[j] >= (j < sooner ? slope.from : slope.from_after);
+                const Real zeroth = in_set ? slope.inside[0] : slope.outside[0];
+                const Real first_order = in_set ? slope.inside[1] : slope.outside[1];
+                Real polynomial = multiply_add(first_order, t, zeroth);
+                if (SECOND) {
+                    const Real second_order = in_set ? slope.inside[2] : slope.outside[2];
+                    polynomial = multiply_add(multiply_add(second_order, t, first_order), t, zeroth);
+                }
+                gradient[j] = multiply_add(e, polynomial, gradient[j]);
+            }
+            if (COMPARES && pass.reference != 0) {
+                if (slope.forward != (Real)0 || slope.backward != (Real)0) {
+#pragma unroll
+                    for (int j = 0; j < 8; j++) {
+                        const Real away = x[j] - highest, their_away = y[j] - their_highest;
+                        const Real e = power(exponent(away, slope.scale)), gap = apart(away - their_away, slope.scale);
+                        const Real known = multiply_add(gap, N::UNIT, (Real)1);
+                        const Real forward = y[j] == -N::INFINITE ? N::INFINITE : known;
+                        if (slope.forward != (Real)0 && e > (Real)0)
+                            gradient[j] = multiply_add(slope.forward * e, forward, gradient[j]);
+                        gradient[j] = multiply_add(-slope.backward, power(exponent(their_away, slope.scale)), gradient[j]);
+                    }
+                }
+                if (slope.mixed != (Real)0) {
+                    const Real share = (Real)pass.share;
+#pragma unroll
+                    for (int j = 0; j < 8; j++) {
+                        const Token<Real> token = slope.pair.token(x[j] - highest, y[j] - their_highest);
+                        if (token.pi > (Real)0)
+                            gradient[j] = multiply_add(slope.mixed * token.pi, token.log_ratio(share) - slope.mixed_mean, gradient[j]);
+                    }
+                }
+            }
+        }
+        if (action >= first && action < first + 8) {
+#pragma unroll
+            for (int j = 0; j < 8; j++)
+                if (action == first + j) gradient[j] += (Real)at_action;
+        }
+        to.store(chunk, gradient);
+    }
+}
+
+// Zero, or NaN, everywhere in the row, which is not read.
+template <class E> __device__ __forceinline__ void write_all(const Row<E> &to, typename E::Real value) {
+    const typename E::Real values[8] = {value, value, value, value, value, value, value, value};
+    for (int chunk = (int)threadIdx.x; chunk < to.chunks(); chunk += (int)blockDim.x) to.store(chunk, values);
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK) aent_gradient(const __grid_constant__ Task task) {
+    typedef Element<KIND> E;
+    typedef E::Real Real;
+    __shared__ Shared<Slope<Real>> slopes[PASSES];
+    for (i64 index = blockIdx.x; index < task.rows; index += gridDim.x) {
+        const double *sums = (const double *)task.sums + index * SUMS_OF_ROW;
+        const double *facts = (const double *)task.facts + index * FACTS_OF_ROW;
+        const double *cotangents = (const double *)task.cotangents + index * SUMS_OF_ROW;
+        if (!counts(task, index)) {
+            write_all(Row<E>(task.gradient, task, index), (Real)0);
+            continue;
+        }
+        if (facts[0] != facts[0]) {
+            write_all(Row<E>(task.gradient, task, index), (Real)facts[0]);
+            continue;
+        }
+        for (int number = (int)threadIdx.x; number < PASSES; number += (int)blockDim.x) {
+            const int sum = 1 + SUMS_OF_PASS * number, fact = 2 + FACTS_OF_PASS * number;
+            slopes[number] = slope<Real>(task.passes[number], sums + sum, facts + fact, cotangents + sum);
+        }
+        __syncthreads();
+        write_row<E>(task, slopes, index, facts, cotangents[0]);
+        __syncthreads();
+    }
+}

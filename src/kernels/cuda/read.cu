@@ -1,0 +1,345 @@
+// Reads each row of logits and writes what losses need to know of it.
+
+// The smallest number of the kind that is not below `exact`.
+template <class E> __device__ __forceinline__ typename E::Real rounded_up(double exact) {
+    typedef Keys<E> K;
+    typename E::Real rounded = (typename E::Real)exact;
+    typename K::Bits key = K::of(rounded);
+    // Both roundings are to the nearest or down; one step up makes good for either.
+    if ((double)K::value(key) < exact) key++;
+    return K::value(key);
+}
+
+// A set's lower end, as `facts` has it.
+struct Border {
+    double from, from_after;
+    double cut, size;
+};
+
+template <class E> struct Reader {
+    typedef typename E::Real Real;
+    typedef Numbers<Real> N;
+    typedef Keys<E> K;
+
+    const Task &task;
+    Meeting &meeting;
+    Selection &selection;
+    Row<E> row;
+    Row<E> other;
+    // Infinite and NaN until the first pass is done.
+    Real highest, their_highest;
+
+    // Joins what the threads have seen, from the highest logits on.
+    template <int WANTED>
+    __device__ __forceinline__ void finish(Seen<Real> &seen, typename N::Scale scale, double (&joined)[10], double (&tops)[4]) {
+        if (!(WANTED & KNOWN)) {
+            const Real mine[4] = {seen.highest, seen.their_highest, seen.unmatched, seen.their_unmatched};
+            if (WANTED & COMPARED) {
+                join<Larger>(meeting, mine, tops);
+            } else {
+                const Real own[1] = {seen.highest};
+                double top[1];
+                join<Larger>(meeting, own, top);
+                tops[0] = top[0];
+            }
+            highest = (Real)tops[0];
+            if (WANTED & COMPARED) their_highest = (Real)tops[1];
+            seen.move(seen.finite(highest), seen.finite(their_highest), scale);
+        }
+        const Real mine[10] = {seen.whole.zeroth, seen.whole.first, seen.whole.second, seen.above.zeroth,
+                               seen.above.first,  seen.above.second, seen.above_count, seen.theirs,
+                               seen.forward,      seen.backward};
+        if (WANTED & COMPARED) {
+            join<Add>(meeting, mine, joined);
+        } else if (WANTED & ABOVE) {
+            const Real some[7] = {mine[0], mine[1], mine[2], mine[3], mine[4], mine[5], mine[6]};
+            double sums[7];
+            join<Add>(meeting, some, sums);
+            for (int n = 0; n < 7; n++) joined[n] = sums[n];
+        } else {
+            const Real some[3] = {mine[0], mine[1], mine[2]};
+            double sums[3];
+            join<Add>(meeting, some, sums);
+            for (int n = 0; n < 3; n++) joined[n] = sums[n];
+        }
+    }
+
+    __device__ __forceinline__ bool is_usable(bool compared) const {
+        const Real ours = highest - highest, theirs = compared ? their_highest - their_highest : (Real)0;
+        return ours == (Real)0 && theirs == (Real)0;
+    }
+
+    // Elements that only fill up chunks are `-inf`, and were counted with those.
+    __device__ __forceinline__ u64 counted(const Range<E> &range, u32 bin) const {
+        const u32 count = selection.counts[bin];
+        const bool has_filling = bin == 0 && range.low <= K::of(-N::INFINITE);
+        return count - (has_filling ? (u32)(row.chunks() * 8 - row.length) : 0u);
+    }
+
+    // The sums over the set from those above the last range and the bins of it; `kept` of the border's bin are in.
+    __device__ __forceinline__ double add_bins(const Range<E> &range, const Crossing &found, u64 kept, typename N::Scale scale,
+                                               const double (&joined)[10], double *inside) {
+        Sums<Real> sums = {};
+        Real size = 0;
+        for (u32 bin = found.bin + threadIdx.x; bin < range.bins(); bin += blockDim.x) {
+            const Real count = (Real)(bin == found.bin ? kept : counted(range, bin));
+            if (count == (Real)0) continue;
+            const Real t = exponent(K::value(range.low + bin) - highest, scale), e = count * power(t);
+            sums.add(t, e);
+            size += count;
+        }
+        const Real mine[4] = {sums.zeroth, sums.first, sums.second, size};
+        double all[4];
+        join<Add>(meeting, mine, all);
+        for (int n = 0; n < 3; n++) inside[n] = joined[3 + n] + all[n];
+        return joined[6] + all[3];
+    }
+
+    __device__ __forceinline__ Border border_at(const Range<E> &range, const Crossing &found, u64 kept, double size) {
+        const typename K::Bits key = range.low + found.bin;
+        const Real value = K::value(key);
+        if (kept >= counted(range, found.bin)) return {(double)value, (double)value, (double)row.length, size};
+        const int cut = after_equal(meeting, selection, row, value, kept);
+        return {(double)value, (double)K::value(key + 1), (double)cut, size};
+    }
+
+    template <int WANTED>
+    __device__ __forceinline__ Border top_k(const Pass &pass, typename N::Scale scale, double (&whole)[10], double (&tops)[4],
+                                            double *inside) {
+        bool is_sampled = row.length >= WORTH_SAMPLING * (i64)blockDim.x;
+        Range<E> range = is_sampled ? sampled(row, pass.count) : Range<E>::everything(COUNT_BINS);
+        double joined[10];
+        bool first = true;
+        Border none = {0.0, 0.0, 0.0, 0.0};
+        for (;;) {
+            clear(selection.counts, range.bins());
+            Seen<Real> seen(highest, their_highest);
+            if (first) {
+                stream<WANTED | ABOVE | COUNTED>(row, other, scale, range, selection, seen);
+                finish<WANTED | ABOVE | COUNTED>(seen, scale, joined, tops);
+                for (int n = 0; n < 10; n++) whole[n] = joined[n];
+                first = false;
+                if (!is_usable(WANTED & COMPARED)) return none;
+            } else {
+                stream<KNOWN | ABOVE | COUNTED>(row, row, scale, range, selection, seen);
+                finish<KNOWN | ABOVE>(seen, scale, joined, tops);
+            }
+            const Crossing found = crossing(meeting, selection, range.bins(), (u64)joined[6], (u64)pass.count, false,
+                                            [&](u32 bin) { return counted(range, bin); });
+            if (!found.inside) {
+                // The sample misled.
+                range = Range<E>::everything(COUNT_BINS);
+                continue;
+            }
+            if (range.shift > 0) {
+                range = range.narrowed(found.bin, COUNT_BINS);
+                // All have read the bins; they are cleared next.
+                __syncthreads();
+                continue;
+            }
+            const u64 kept = (u64)pass.count - found.before;
+            const double size = add_bins(range, found, kept, scale, joined, inside);
+            return border_at(range, found, kept, size);
+        }
+    }
+
+    __device__ __forceinline__ Border top_p(const Pass &pass, typename N::Scale scale, double sum, double *inside) {
+        const u64 wanted = mass_units(pass.number * sum);
+        // All logits below it weigh less than what may be left out.
+        const double least = (double)highest + pass.temperature * log((1.0 - pass.number) * sum / (double)row.length) -
+                             1e-6 * (fabs((double)highest) + pass.temperature);
+        typename K::Bits low = K::of((Real)least) - 1, lowest = K::of(-N::INFINITE) + 1;
+        Range<E> range(low < lowest ? lowest : low, K::of(highest), COUNT_BINS);
+        u64 above = 0;
+        double joined[10], tops[4];
+        for (;;) {
+            const bool is_last = range.shift == 0;
+            Seen<Real> seen(highest, their_highest);
+            if (is_last) {
+                clear(selection.counts, range.bins());
+                stream<KNOWN | ABOVE | COUNTED>(row, row, scale, range, selection, seen);
+                finish<KNOWN | ABOVE>(seen, scale, joined, tops);
+            } else {
+                range = Range<E>(range.low, range.high, MASS_BINS);
+                clear(selection.masses, DIGITS * range.bins());
+                stream<KNOWN | WEIGHED>(row, row, scale, range, selection, seen);
+                __syncthreads();
+            }
+            const Crossing found =
+                crossing(meeting, selection, range.bins(), above, wanted, true, [&](u32 bin) -> u64 {
+                    return is_last ? counted(range, bin) * units_at(range, bin, scale) : mass_of(selection, bin);
+                });
+            if (is_last) {
+                const u64 unit = units_at(range, found.bin, scale), count = counted(range, found.bin);
+                const u64 missing = wanted > found.before ? wanted - found.before : 1;
+                u64 kept = unit > 0 ? (missing + unit - 1) / unit : count;
+                if (kept > count) kept = count;
+                const double size = add_bins(range, found, kept, scale, joined, inside);
+                return border_at(range, found, kept, size);
+            }
+            above = found.before;
+            range = range.narrowed(found.bin, COUNT_BINS);
+            __syncthreads();
+        }
+    }
+
+    __device__ __forceinline__ u64 units_at(const Range<E> &range, u32 bin, typename N::Scale scale) const {
+        return mass_units(power(exponent(K::value(range.low + bin) - highest, scale)));
+    }
+
+    // The tokens that are not below `from`.
+    __device__ __forceinline__ Border not_below(Real from, typename N::Scale scale, double *inside) {
+        const Range<E> range = Range<E>::none_below(from);
+        Seen<Real> seen(highest, their_highest);
+        double joined[10], tops[4];
+        stream<KNOWN | ABOVE>(row, row, scale, range, selection, seen);
+        finish<KNOWN | ABOVE>(seen, scale, joined, tops);
+        for (int n = 0; n < 3; n++) inside[n] = joined[3 + n];
+        return {(double)from, (double)from, (double)row.length, joined[6]};
+    }
+
+    // `share KL(rho || m) + (1 - share) KL(pi || m)`, and the second of the two.
+    __device__ __forceinline__ void mix(const Pass &pass, typename N::Scale scale, double sum, double their_sum, double (&found)[2]) {
+        const Pair<Real> pair(scale, sum, their_sum);
+        const Real share = (Real)pass.share;
+        Real of_pi = 0, of_rho = 0;
+        for (int chunk = (int)threadIdx.x; chunk < row.chunks(); chunk += (int)blockDim.x) {
+            Real x[8];
+            Real y[8];
+            E::unpack(row.load(chunk).words, x);
+            E::unpack(other.load(chunk).words, y);
+            Real some_pi = 0, some_rho = 0;
+#pragma unroll
+            for (int j = 0; j < 8; j++) {
+                const Token<Real> token = pair.token(x[j] - highest, y[j] - their_highest);
+                some_pi += token.part(share);
+                some_rho += token.exchanged().part((Real)1 - share);
+            }
+            of_pi += some_pi;
+            of_rho += some_rho;
+        }
+        const Real mine[2] = {of_pi, of_rho};
+        double all[2];
+        join<Add>(meeting, mine, all);
+        found[0] = pass.share * all[1] + (1.0 - pass.share) * all[0];
+        found[1] = all[0];
+    }
+};
+
+// What the sums of a pass over all tokens are in the units of `sums`.
+__device__ __forceinline__ void write_sums(double *to, const double *sums, double unit) {
+    to[0] = sums[0];
+    to[1] = sums[1] * unit;
+    to[2] = SECOND ? sums[2] * unit * unit : 0.0;
+}
+
+// Fills a row that has nothing to say: NaN where it has no softmax, or what makes a loss of it zero where it is masked.
+__device__ __forceinline__ void fill(double *sums, double *facts, bool is_masked) {
+    const double missing = is_masked ? 0.0 : Numbers<double>::INFINITE - Numbers<double>::INFINITE;
+    for (int n = (int)threadIdx.x; n < SUMS_OF_ROW; n += (int)blockDim.x) {
+        const int column = n == 0 ? -1 : (n - 1) % SUMS_OF_PASS;
+        const bool is_sum = column == 0 || column == 3 || column == 6;
+        sums[n] = is_masked && is_sum ? 1.0 : missing;
+    }
+    for (int n = (int)threadIdx.x; n < FACTS_OF_ROW; n += (int)blockDim.x) facts[n] = missing;
+}
+
+template <class E>
+__device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Selection &selection, i64 index, double *sums, double *facts) {
+    typedef typename E::Real Real;
+    typedef Numbers<Real> N;
+    const double unit = N::WIDE_UNIT;
+    const Row<E> row(task.logits, task, index);
+    const Row<E> other(!COMPARES ? task.logits : task.reference, task, index, row.lead);
+    Reader<E> reader = {task, meeting, selection, row, other, -N::INFINITE, -N::INFINITE};
+    for (int number = 0; number < PASSES; number++) {
+        const Pass &pass = task.passes[number];
+        const bool compared = COMPARES && pass.reference != 0;
+        const typename N::Scale scale = N::scale(pass.temperature);
+        double whole[10] = {}, tops[4] = {}, inside[3] = {}, mixed[2] = {};
+        Border border = {0.0, 0.0, 0.0, 0.0};
+        if (pass.set == TOP_K) {
+            if constexpr ((SETS & 1 << TOP_K) != 0) {
+                if constexpr (COMPARES) {
+                    if (compared) border = reader.template top_k<WHOLE | COMPARED>(pass, scale, whole, tops, inside);
+                }
+                if (!compared) border = reader.template top_k<WHOLE>(pass, scale, whole, tops, inside);
+            }
+        } else {
+            Seen<Real> seen(reader.highest, reader.their_highest);
+            const Range<E> range = Range<E>::everything(COUNT_BINS);
+            if constexpr (COMPARES) {
+                if (compared) {
+                    stream<WHOLE | COMPARED>(row, other, scale, range, selection, seen);
+                    reader.template finish<WHOLE | COMPARED>(seen, scale, whole, tops);
+                }
+            }
+            if (!compared) {
+                stream<WHOLE>(row, row, scale, range, selection, seen);
+                reader.template finish<WHOLE>(seen, scale, whole, tops);
+            }
+        }
+        if (!reader.is_usable(compared)) {
+            // A later pass may be the first to compare: what the former ones wrote is not to be used either.
+            __syncthreads();
+            fill(sums, facts, false);
+            return;
+        }
+        if constexpr ((SETS & 1 << TOP_P) != 0) {
+            if (pass.set == TOP_P && pass.number < 1.0) border = reader.top_p(pass, scale, whole[0], inside);
+            if (pass.set == TOP_P && pass.number >= 1.0)
+                border = reader.not_below(Keys<E>::value(Keys<E>::of(-N::INFINITE) + 1), scale, inside);
+        }
+        if constexpr ((SETS & 1 << MIN_P) != 0) {
+            if (pass.set == MIN_P) {
+                const double from = (double)reader.highest + pass.temperature * log(pass.number);
+                border = reader.not_below(rounded_up<E>(from), scale, inside);
+            }
+        }
+        if constexpr (COMPARES) {
+            if (compared && pass.share >= 0.0) reader.mix(pass, scale, whole[0], whole[7], mixed);
+        }
+        if (threadIdx.x == 0) {
+            double *to = sums + 1 + SUMS_OF_PASS * number;
+            write_sums(to, whole, unit);
+            write_sums(to + 3, inside, unit);
+            if (compared) {
+                const bool forward = power(exponent((Real)tops[2] - reader.highest, scale)) > (Real)0;
+                const bool backward = power(exponent((Real)tops[3] - reader.their_highest, scale)) > (Real)0;
+                to[6] = whole[7];
+                to[7] = forward ? N::INFINITE : whole[8] * unit;
+                to[8] = backward ? N::INFINITE : whole[9] * unit;
+                to[9] = mixed[0];
+            } else {
+                to[6] = to[7] = to[8] = to[9] = 0.0;
+            }
+            double *fact = facts + 2 + FACTS_OF_PASS * number;
+            fact[0] = border.from;
+            fact[1] = border.from_after;
+            fact[2] = border.cut;
+            fact[3] = border.size;
+            fact[4] = mixed[1];
+        }
+    }
+    if (threadIdx.x == 0) {
+        const i64 action = ((const i64 *)task.actions)[index];
+        sums[0] = action >= 0 && action < task.vocabulary ? (double)row.at((int)action) : N::INFINITE - N::INFINITE;
+        facts[0] = (double)reader.highest;
+        facts[1] = !COMPARES || !(reader.their_highest > -N::INFINITE) ? 0.0 : (double)reader.their_highest;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(BLOCK) aent_read(const __grid_constant__ Task task) {
+    __shared__ Meeting meeting;
+    __shared__ Selection selection;
+    for (i64 index = blockIdx.x; index < task.rows; index += gridDim.x) {
+        double *sums = (double *)task.sums + index * SUMS_OF_ROW, *facts = (double *)task.facts + index * FACTS_OF_ROW;
+        if (!counts(task, index)) {
+            fill(sums, facts, true);
+            continue;
+        }
+        read_row<Element<KIND>>(task, meeting, selection, index, sums, facts);
+        // Shared memory is written anew for the next row.
+        __syncthreads();
+    }
+}

@@ -1,0 +1,158 @@
+// How kernels are told what to do, and how a row is read and written: 8 elements at a time, wherever it begins.
+
+// Which tokens a pass selects.
+enum Set { ALL, TOP_K, TOP_P, MIN_P };
+
+// One temperature, and what is wanted at it. All fields have 8 bytes, so that any compiler lays them out alike.
+struct Pass {
+    double temperature;
+    i64 set;
+    // How many tokens of `TOP_K`.
+    i64 count;
+    // The mass of `TOP_P`, or the ratio of `MIN_P`.
+    double number;
+    // Whether the reference is compared with.
+    i64 reference;
+    // The share of the reference in the mixture of Jensen and Shannon; negative where it is not asked for.
+    double share;
+};
+
+// Where the rows of a `[B, T, V]` tensor lie: strides count elements, and the last one is 1.
+struct Place {
+    u64 address;
+    i64 batch_stride, time_stride;
+};
+
+struct Task {
+    Place logits, reference, gradient;
+    u64 actions, mask, cotangents, sums, facts;
+    i64 rows, time, vocabulary;
+    Pass passes[PASSES];
+};
+
+// What there is of each row and, after it, of each pass.
+constexpr int SUMS_OF_PASS = 10, FACTS_OF_PASS = 5;
+constexpr int SUMS_OF_ROW = 1 + SUMS_OF_PASS * PASSES, FACTS_OF_ROW = 2 + FACTS_OF_PASS * PASSES;
+
+__device__ __forceinline__ bool counts(const Task &task, i64 row) {
+    return ((const unsigned char *)task.mask)[row] != 0;
+}
+
+// 8 elements as they lie in memory.
+template <class E> struct Chunk {
+    u32 words[2 * E::SIZE];
+};
+
+// One element.
+template <class E> __device__ __forceinline__ typename E::Real load_one(const char *from) {
+    u32 words[2 * E::SIZE] = {};
+    if (E::SIZE == 2) {
+        words[0] = *(const unsigned short *)from;
+    } else {
+        words[0] = ((const u32 *)from)[0];
+        if (E::SIZE == 8) words[1] = ((const u32 *)from)[1];
+    }
+    typename E::Real values[8];
+    E::unpack(words, values);
+    return values[0];
+}
+
+// A chunk that reaches over an end of its row, or does not begin where 16 bytes do. Not inlined: it is seldom read and
+// long, and there are many places that read.
+template <class E> __device__ __noinline__ Chunk<E> load_edge(const char *start, int length, int id) {
+    typedef typename E::Real Real;
+    Real values[8];
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+        bool inside = id + j >= 0 && id + j < length;
+        values[j] = inside ? load_one<E>(start + (i64)(id + j) * E::SIZE) : -Numbers<Real>::INFINITE;
+    }
+    Chunk<E> loaded;
+    E::pack(values, loaded.words);
+    return loaded;
+}
+
+template <class E> __device__ __noinline__ void store_edge(char *start, int length, int id, Chunk<E> chunk) {
+    char *to = start + (i64)id * E::SIZE;
+#pragma unroll
+    for (int j = 0; j < 8; j++) {
+        if (id + j < 0 || id + j >= length) continue;
+        if (E::SIZE == 2) {
+            ((unsigned short *)to)[j] = (unsigned short)(chunk.words[j / 2] >> 16 * (j & 1));
+        } else if (E::SIZE == 4) {
+            ((u32 *)to)[j] = chunk.words[j];
+        } else {
+            ((u32 *)to)[2 * j] = chunk.words[2 * j];
+            ((u32 *)to)[2 * j + 1] = chunk.words[2 * j + 1];
+        }
+    }
+}
+
+// One row, cut into chunks that begin where 16 bytes begin. The first and the last one may reach over its ends.
+template <class E> struct Row {
+    typedef typename E::Real Real;
+    char *start;
+    int length;
+    // How many elements of the first chunk lie before the row.
+    int lead;
+    // Whether chunks can be read and written 16 bytes at a time.
+    bool aligned;
+
+    // `lead` is that of the row that sets the chunks, negative for the row itself.
+    __device__ __forceinline__ Row(const Place &place, const Task &task, i64 row, int lead = -1) {
+        i64 offset = row / task.time * place.batch_stride + row % task.time * place.time_stride;
+        start = (char *)place.address + offset * E::SIZE;
+        length = (int)task.vocabulary;
+        int past = (int)((u64)start & 15);
+        this->lead = lead < 0 ? past / E::SIZE : lead;
+        aligned = (((u64)start - (u64)this->lead * E::SIZE) & 15) == 0;
+    }
+
+    __device__ __forceinline__ int chunks() const { return (int)(((i64)lead + length + 7) / 8); }
+    // The id of the first element of a chunk; negative where it lies before the row.
+    __device__ __forceinline__ int first(int chunk) const { return 8 * chunk - lead; }
+
+    __device__ __forceinline__ bool is_whole(int first) const {
+        return aligned && first >= 0 && first <= length - 8;
+    }
+
+    // Elements outside the row are `-inf`: they have no mass, and are no maximum.
+    __device__ __forceinline__ Chunk<E> load(int chunk) const {
+        Chunk<E> loaded;
+        int id = first(chunk);
+        if (is_whole(id)) {
+            const uint4 *from = (const uint4 *)(start + (i64)id * E::SIZE);
+#pragma unroll
+            for (int i = 0; i < E::SIZE / 2; i++) {
+                uint4 quad = from[i];
+                loaded.words[4 * i] = quad.x;
+                loaded.words[4 * i + 1] = quad.y;
+                loaded.words[4 * i + 2] = quad.z;
+                loaded.words[4 * i + 3] = quad.w;
+            }
+        } else {
+            loaded = load_edge<E>(start, length, id);
+        }
+        return loaded;
+    }
+
+    // One element by its id.
+    __device__ __forceinline__ Real at(int id) const { return load_one<E>(start + (i64)id * E::SIZE); }
+
+    // Rounds the values to the kind and writes those that lie in the row. They are not read again: the cache is for
+    // others.
+    __device__ __forceinline__ void store(int chunk, const Real *values) const {
+        Chunk<E> rounded;
+        E::pack(values, rounded.words);
+        int id = first(chunk);
+        if (is_whole(id)) {
+            uint4 *to = (uint4 *)(start + (i64)id * E::SIZE);
+            const u32 *words = rounded.words;
+#pragma unroll
+            for (int i = 0; i < E::SIZE / 2; i++)
+                __stcs(to + i, make_uint4(words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3]));
+        } else {
+            store_edge<E>(start, length, id, rounded);
+        }
+    }
+};

@@ -1,0 +1,158 @@
+// One reading of a row: sums of powers, however many are wanted of them at once.
+
+// What a reading is for, as bits.
+enum Wanted {
+    WHOLE = 1,     // sums over all tokens
+    COMPARED = 2,  // sums with the reference
+    ABOVE = 4,     // sums over the tokens above the range
+    COUNTED = 8,   // how many tokens each bin of the range has
+    WEIGHED = 16,  // what mass each bin of the range has
+    KNOWN = 32,    // the highest logits are known
+};
+
+// Sums of `e^u`, `t e^u` and `t^2 e^u`.
+template <class Real> struct Sums {
+    Real zeroth, first, second;
+
+    __device__ __forceinline__ void add(Real t, Real power) {
+        zeroth += power;
+        first = multiply_add(t, power, first);
+        if (SECOND) second = multiply_add(t * power, t, second);
+    }
+    __device__ __forceinline__ void add(const Sums &more) {
+        zeroth += more.zeroth;
+        first += more.first;
+        if (SECOND) second += more.second;
+    }
+    // The sums of exponents that are lower by `lower`, of which `factor` is the power.
+    __device__ __forceinline__ void lower(Real lower, Real factor) {
+        if (SECOND) second = factor * (second - lower * (first + first - lower * zeroth));
+        first = factor * (first - lower * zeroth);
+        zeroth = factor * zeroth;
+    }
+};
+
+// What a thread has seen of a row.
+template <class Real> struct Seen {
+    typedef Numbers<Real> N;
+    // The highest logits, and the finite numbers that exponents are taken from.
+    Real highest, base, their_highest, their_base;
+    Sums<Real> whole, above;
+    Real above_count;
+    // Of the reference: the sum of its powers, and the two sums of differences of exponents, in units of `t`.
+    Real theirs, forward, backward;
+    // The highest logit where the reference bans the token, and the other way round: an infinite divergence.
+    Real unmatched, their_unmatched;
+
+    __device__ __forceinline__ Seen(Real highest, Real their_highest)
+        : highest(highest), base(finite(highest)), their_highest(their_highest), their_base(finite(their_highest)),
+          whole(), above(), above_count(0), theirs(0), forward(0), backward(0), unmatched(-N::INFINITE),
+          their_unmatched(-N::INFINITE) {}
+
+    // NaN stays what it is.
+    static __device__ __forceinline__ Real finite(Real x) { return x < N::LOWEST ? N::LOWEST : x; }
+
+    // Takes exponents from new bases. What both bases do to a difference of exponents is one number: of two, most would
+    // cancel.
+    __device__ __forceinline__ void move(Real to, Real their_to, typename N::Scale scale) {
+        if (to == base && their_to == their_base) return;
+        const Real away = base - to, their_away = their_base - their_to;
+        const Real lower = -exponent(away, scale), their_lower = -exponent(their_away, scale);
+        const bool is_far = !(lower < -N::FLOOR && their_lower < -N::FLOOR);
+        const Real gap = is_far ? their_lower - lower : apart(away - their_away, scale);
+        const Real factor = power(-lower), their_factor = power(-their_lower);
+        forward = factor * multiply_add(gap, whole.zeroth, forward);
+        backward = their_factor * multiply_add(-gap, theirs, backward);
+        theirs = their_factor * theirs;
+        whole.lower(lower, factor);
+        above.lower(lower, factor);
+        base = to;
+        their_base = their_to;
+    }
+};
+
+// How many chunks a thread asks for before it uses the first.
+template <class E, int WANTED> __device__ constexpr int at_once() {
+    return E::SIZE == 8 ? 1 : (E::SIZE == 4 ? 2 : 4) / (WANTED & COMPARED ? 2 : 1);
+}
+
+template <int WANTED, class E>
+__device__ __forceinline__ void stream(const Row<E> &row, const Row<E> &other, typename Numbers<typename E::Real>::Scale scale,
+                                       const Range<E> &range, Selection &selection, Seen<typename E::Real> &seen) {
+    typedef typename E::Real Real;
+    typedef Numbers<Real> N;
+    constexpr int AT_ONCE = at_once<E, WANTED>();
+    const Counters counts(selection.counts), masses(selection.masses);
+    const u32 bins = range.bins();
+    const int chunks = row.chunks(), step = (int)blockDim.x;
+    for (int start = (int)threadIdx.x; start < chunks; start += AT_ONCE * step) {
+        Chunk<E> ours[AT_ONCE];
+        Chunk<E> theirs[WANTED & COMPARED ? AT_ONCE : 1];
+#pragma unroll
+        for (int n = 0; n < AT_ONCE; n++) {
+            // Beyond the end, the last chunk stands in and is not used.
+            const int chunk = min(start + n * step, chunks - 1);
+            ours[n] = row.load(chunk);
+            if (WANTED & COMPARED) theirs[n] = other.load(chunk);
+        }
+        if (!(WANTED & KNOWN)) {
+            // A chunk that is seen twice has the same maximum twice.
+#pragma unroll
+            for (int n = 0; n < AT_ONCE; n++) {
+                seen.highest = larger(seen.highest, E::highest(ours[n].words));
+                if (WANTED & COMPARED) seen.their_highest = larger(seen.their_highest, E::highest(theirs[n].words));
+            }
+            seen.move(seen.finite(seen.highest), seen.finite(seen.their_highest), scale);
+        }
+        // Sums of a few terms are added to those of many, so that rounding grows with neither number.
+        Sums<Real> whole = {}, above = {};
+        Real sum = 0, forward = 0, backward = 0;
+        int count = 0;
+#pragma unroll
+        for (int n = 0; n < AT_ONCE; n++) {
+            if (start + n * step >= chunks) break;
+            Real x[8];
+            E::unpack(ours[n].words, x);
+            Real y[8];
+            if (WANTED & COMPARED) E::unpack(theirs[n].words, y);
+#pragma unroll
+            for (int j = 0; j < 8; j++) {
+                const Real away = x[j] - seen.base;
+                const Real t = exponent(away, scale), e = power(t);
+                if (WANTED & WHOLE) whole.add(t, e);
+                if (WANTED & COMPARED) {
+                    const Real their_away = y[j] - seen.their_base, f = power(exponent(their_away, scale));
+                    const bool banned = x[j] == -N::INFINITE, their_banned = y[j] == -N::INFINITE;
+                    // Taken of logits: of two exponents, the rounding would outlast what they differ by.
+                    const Real gap = banned || their_banned ? (Real)0 : apart(away - their_away, scale);
+                    sum += f;
+                    forward = multiply_add(e, gap, forward);
+                    backward = multiply_add(-f, gap, backward);
+                    if (their_banned) seen.unmatched = larger(seen.unmatched, x[j]);
+                    if (banned) seen.their_unmatched = larger(seen.their_unmatched, y[j]);
+                }
+                // Written so that no branch is needed: some lane of a warp takes it nearly always.
+                if (WANTED & ABOVE) {
+                    const bool is_above = x[j] > range.high_value;
+                    above.add(t, is_above ? e : (Real)0);
+                    count += is_above;
+                }
+                if (WANTED & (COUNTED | WEIGHED)) {
+                    const auto bin = range.bin(x[j]);
+                    if (WANTED & COUNTED) counts.add(bin < bins ? (u32)bin : bins, 1);
+                    if ((WANTED & WEIGHED) && bin < bins) add_mass(masses, (u32)bin, mass_units(e));
+                }
+            }
+        }
+        if (WANTED & WHOLE) seen.whole.add(whole);
+        if (WANTED & ABOVE) {
+            seen.above.add(above);
+            seen.above_count += (Real)count;
+        }
+        if (WANTED & COMPARED) {
+            seen.theirs += sum;
+            seen.forward += forward;
+            seen.backward += backward;
+        }
+    }
+}

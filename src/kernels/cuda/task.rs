@@ -1,0 +1,57 @@
+//! What a kernel is told, in the words that `row.cuh` reads: the rows' places and the passes over them.
+
+use tch::Tensor;
+
+use crate::kernels::TokenSet;
+use crate::kernels::engine::{Chunk, Found};
+use crate::kernels::plan::{Pass, Plan};
+
+/// The struct `Task`, all of whose fields have 8 bytes. A gradient comes with the cotangents that it is of. All tensors
+/// but those of vocabulary size are contiguous.
+pub(super) fn task(
+    plan: &Plan,
+    chunk: &Chunk,
+    found: &Found,
+    gradient: Option<(&Tensor, &Tensor)>,
+) -> Vec<u64> {
+    let (gradient, cotangents) = gradient.unzip();
+    let mut words = Vec::new();
+    for tensor in [Some(&chunk.logits), chunk.reference.as_ref(), gradient] {
+        words.extend(tensor.map_or([0; 3], place));
+    }
+    let small = [&chunk.actions, &chunk.mask].into_iter().map(Some);
+    for tensor in small.chain([cotangents, Some(&found.sums), Some(&found.facts)]) {
+        words.push(tensor.map_or(0, address));
+    }
+    let size = chunk.logits.size();
+    words.extend([size[0] * size[1], size[1], size[2]].map(|number| number as u64));
+    words.extend(plan.passes.iter().flat_map(pass));
+    words
+}
+
+/// The struct `Place`.
+fn place(tensor: &Tensor) -> [u64; 3] {
+    let stride = tensor.stride();
+    [address(tensor), stride[0] as u64, stride[1] as u64]
+}
+
+fn address(tensor: &Tensor) -> u64 {
+    tensor.data_ptr() as u64
+}
+
+/// The struct `Pass`.
+fn pass(pass: &Pass) -> [u64; 6] {
+    let (count, number) = match pass.set {
+        Some(TokenSet::TopK(k)) => (k, 0.0),
+        Some(TokenSet::TopP(number) | TokenSet::MinP(number)) => (0, number),
+        Some(TokenSet::All | TokenSet::Drop(_)) | None => (0, 0.0),
+    };
+    [
+        pass.temperature.to_bits(),
+        u64::from(super::source::set_number(pass.set)),
+        count as u64,
+        f64::to_bits(number),
+        u64::from(pass.compares),
+        pass.beta.unwrap_or(-1.0).to_bits(),
+    ]
+}

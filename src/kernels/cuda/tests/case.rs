@@ -1,0 +1,237 @@
+//! Rows of logits that are read by an emulated device and judged, every number, by the formulas.
+
+#![expect(clippy::float_cmp, reason = "some numbers must be exact")]
+
+use tch::{Kind, Tensor};
+
+use super::naive;
+use crate::kernels::cuda::Kernels;
+use crate::kernels::cuda::emulation::Emulation;
+use crate::kernels::engine::{Chunk, Engine};
+use crate::kernels::plan::{Pass, Plan};
+
+/// Rows of logits to be judged, how they lie, and what is asked of them.
+pub(super) struct Case {
+    pub(super) kind: Kind,
+    /// Each of the same length.
+    pub(super) rows: Vec<Vec<f64>>,
+    pub(super) references: Vec<Vec<f64>>,
+    /// Elements between the end of a row and the start of the next, and before the first.
+    pub(super) gap: usize,
+    pub(super) passes: Vec<Pass>,
+    pub(super) second: bool,
+    pub(super) masked: Vec<usize>,
+    pub(super) threads: u32,
+    pub(super) in_place: bool,
+    /// Whether the kernel is that of the plan's sets alone.
+    pub(super) specialised: bool,
+}
+
+pub(super) const PASS: Pass = Pass { temperature: 1.0, set: None, compares: false, beta: None };
+
+impl Case {
+    pub(super) fn new(rows: Vec<Vec<f64>>, passes: Vec<Pass>) -> Self {
+        Self {
+            kind: Kind::BFloat16,
+            references: Vec::new(),
+            rows,
+            gap: 0,
+            passes,
+            second: false,
+            masked: Vec::new(),
+            threads: 64,
+            in_place: false,
+            specialised: false,
+        }
+    }
+
+    /// Reads the rows and writes their gradient, in both orders of threads, and judges every number.
+    pub(super) fn judge(mut self) {
+        // Formulas are of what the kind can hold.
+        for row in self.rows.iter_mut().chain(&mut self.references) {
+            *row = rounded(row, self.kind);
+        }
+        let [forwards, backwards] = [false, true].map(|backwards| self.run(backwards));
+        for (one, other) in forwards.iter().zip(&backwards) {
+            let same = one.iter().zip(other).all(|(a, b)| a.to_bits() == b.to_bits());
+            assert!(same && one.len() == other.len(), "the order of threads and blocks makes a difference");
+        }
+        let [sums, facts, gradient, cotangents] = forwards;
+        let (columns, facts_of_row) = (1 + 10 * self.passes.len(), 2 + 5 * self.passes.len());
+        for (index, x) in self.rows.iter().enumerate() {
+            let at = |all: &[f64], width: usize| all[index * width..][..width].to_vec();
+            self.judge_row(
+                index,
+                x,
+                &at(&sums, columns),
+                &at(&facts, facts_of_row),
+                &at(&cotangents, columns),
+                &at(&gradient, x.len()),
+            );
+        }
+    }
+
+    fn judge_row(&self, index: usize, x: &[f64], sums: &[f64], facts: &[f64], c: &[f64], gradient: &[f64]) {
+        if self.masked.contains(&index) {
+            for (column, sum) in sums.iter().enumerate() {
+                let is_sum = column > 0 && matches!((column - 1) % 10, 0 | 3 | 6);
+                assert!(*sum == f64::from(u8::from(is_sum)), "row {index}, column {column}: {sum}");
+            }
+            assert!(facts.iter().chain(gradient).all(|number| *number == 0.0), "row {index} is masked");
+            return;
+        }
+        let y = self.references.get(index).map(Vec::as_slice);
+        let reads_reference = self.passes.iter().any(|pass| pass.compares);
+        if !naive::is_usable(x) || y.is_some_and(|y| reads_reference && !naive::is_usable(y)) {
+            let all = sums.iter().chain(facts).chain(gradient);
+            assert!(
+                all.clone().all(|number| number.is_nan()),
+                "row {index} has no softmax: {sums:?} {facts:?}"
+            );
+            return;
+        }
+        assert_eq!(facts[0], naive::highest(x), "row {index}");
+        if let Some(y) = y.filter(|_| reads_reference) {
+            assert_eq!(facts[1], naive::highest(y), "row {index}");
+        }
+        let action = self.action(index);
+        assert_eq!(sums[0].to_bits(), x[action].to_bits(), "row {index}");
+        let mut expected = vec![(0.0, 0.0); x.len()];
+        for (number, pass) in self.passes.iter().enumerate() {
+            let place =
+                format!("row {index}, pass {number}, {:?} of {} in {:?}", pass.set, x.len(), self.kind);
+            let least = if self.kind == Kind::Double { -708.0 } else { -87.33 };
+            let found = naive::find(x, y, pass, self.second, least);
+            let facts = &facts[2 + 5 * number..][..5];
+            if pass.set.is_some() {
+                let border = |id: usize| if (id as f64) < facts[2] { facts[0] } else { facts[1] };
+                let members: Vec<bool> = (0..x.len()).map(|id| x[id] >= border(id)).collect();
+                let differing = members.iter().zip(&found.members).filter(|(a, b)| a != b).count();
+                assert_eq!(differing, 0, "{place}: {facts:?}");
+                assert_eq!(facts[3], members.iter().filter(|is| **is).count() as f64, "{place}");
+            }
+            let tolerance = if self.kind == Kind::Double { 1e-13 } else { 1e-6 };
+            let own = &sums[1 + 10 * number..][..10];
+            for (column, sum) in own[..9].iter().enumerate() {
+                near(
+                    *sum,
+                    found.sums[column],
+                    tolerance * found.sizes[column],
+                    &format!("{place}, {column}"),
+                );
+            }
+            // Terms of both signs cancel, and a relative error of the small sum is asked for all the same.
+            let coarse = if self.kind == Kind::Double { 1e-9 } else { 2e-5 };
+            near(own[9], found.sums[9], coarse * found.sums[9].abs() + 1e-15, &format!("{place}, 9"));
+            near(facts[4], found.mixed, coarse * found.mixed.abs() + 1e-15, &format!("{place}, mixed"));
+            let pass_gradient = found.gradient(pass, self.second, &c[1 + 10 * number..]);
+            for ((sum, size), (more, more_size)) in expected.iter_mut().zip(pass_gradient) {
+                *sum += more;
+                *size += more_size;
+            }
+        }
+        expected[action].0 += c[0];
+        expected[action].1 += c[0].abs();
+        let rounding = match self.kind {
+            Kind::BFloat16 => 2f64.powi(-8),
+            Kind::Half => 2f64.powi(-11),
+            Kind::Double => 1e-15,
+            _ => 2f64.powi(-24),
+        };
+        let least = if self.kind == Kind::Half { 2f64.powi(-25) } else { 1e-38 };
+        for (id, (sum, size)) in expected.iter().enumerate() {
+            let tolerance = if self.kind == Kind::Double { 1e-12 } else { 2e-6 };
+            let place = format!("row {index} of {} in {:?}, gradient {id}", x.len(), self.kind);
+            near(gradient[id], *sum, rounding * sum.abs() + tolerance * size + least, &place);
+        }
+    }
+
+    /// Sums, facts, the gradient and the cotangents it is of.
+    fn run(&self, backwards: bool) -> [Vec<f64>; 4] {
+        let blocks = 2.min(self.rows.len() as u32);
+        let for_all_sets = !self.specialised;
+        let emulation = Emulation { threads: self.threads, blocks, backwards, for_all_sets };
+        let actions: Vec<i64> = (0..self.rows.len()).map(|index| self.action(index) as i64).collect();
+        let mask: Vec<bool> = (0..self.rows.len()).map(|index| !self.masked.contains(&index)).collect();
+        let chunk = Chunk {
+            logits: self.placed(&self.rows),
+            reference: (!self.references.is_empty()).then(|| self.placed(&self.references)),
+            actions: Tensor::from_slice(&actions),
+            mask: Tensor::from_slice(&mask),
+        };
+        let vocabulary = self.rows[0].len() as i64;
+        let plan =
+            Plan { passes: self.passes.clone(), statistics: Vec::new(), second: self.second, vocabulary };
+        let cotangents = self.cotangents(plan.sums() as i64);
+        let engine = Kernels(emulation);
+        let found = engine.read(&plan, &chunk).unwrap();
+        let mut gradient = if self.in_place {
+            chunk.logits.shallow_clone()
+        } else {
+            chunk.logits.full_like(77.0).contiguous()
+        };
+        engine.write_gradient(&plan, &chunk, &found, &cotangents, &mut gradient).unwrap();
+        [&found.sums, &found.facts, &gradient, &cotangents]
+            .map(|tensor| Vec::try_from(tensor.to_kind(Kind::Double).contiguous().view(-1)).unwrap())
+    }
+
+    /// `[B, T, V]`, in memory as the gap says.
+    fn placed(&self, rows: &[Vec<f64>]) -> Tensor {
+        let (count, length) = (rows.len(), rows[0].len());
+        let stride = length + self.gap;
+        let mut memory = vec![f64::NAN; count * stride + self.gap];
+        for (index, row) in rows.iter().enumerate() {
+            memory[self.gap + index * stride..][..length].copy_from_slice(row);
+        }
+        // Two rows of time where that comes out even, so that both strides are in use.
+        let time = if count % 2 == 0 { 2 } else { 1 };
+        Tensor::from_slice(&memory).to_kind(self.kind).as_strided(
+            [count as i64 / time, time, length as i64],
+            [time * stride as i64, stride as i64, 1],
+            self.gap as i64,
+        )
+    }
+
+    fn action(&self, index: usize) -> usize {
+        (index * 31 + 3) % self.rows[0].len()
+    }
+
+    /// A number for each sum; none that is infinite has one, since nothing is left to test of a gradient then.
+    fn cotangents(&self, columns: i64) -> Tensor {
+        let mut numbers = Numbers(99);
+        let all = (0..self.rows.len() as i64 * columns).map(|_| numbers.next() - 0.5).collect::<Vec<_>>();
+        Tensor::from_slice(&all).view([-1, columns])
+    }
+}
+
+fn near(found: f64, expected: f64, tolerance: f64, place: &str) {
+    let is_near = found == expected || (found - expected).abs() <= tolerance;
+    assert!(
+        is_near,
+        "{place}: expected {expected}, found {found}, {:.1} times what is allowed",
+        (found - expected).abs() / tolerance
+    );
+}
+
+fn rounded(row: &[f64], kind: Kind) -> Vec<f64> {
+    Vec::try_from(Tensor::from_slice(row).to_kind(kind).to_kind(Kind::Double)).unwrap()
+}
+
+/// Numbers from 0 to 1, the same on each run.
+pub(super) struct Numbers(pub(super) u64);
+
+impl Numbers {
+    pub(super) fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// About normal.
+    pub(super) fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.next()).sum::<f64>() - 6.0
+    }
+
+    pub(super) fn row(&mut self, length: usize, spread: f64) -> Vec<f64> {
+        (0..length).map(|_| spread * self.normal()).collect()
+    }
+}

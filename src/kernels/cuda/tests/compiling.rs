@@ -1,0 +1,107 @@
+//! Every sort of kernel compiles for every generation of devices, on a machine with none of them.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tch::Kind;
+
+use super::PASS;
+use crate::kernels::TokenSet;
+use crate::kernels::cuda::compile;
+use crate::kernels::cuda::source::{Kernel, Source};
+use crate::kernels::plan::{Pass, Plan};
+
+const TARGETS: [&str; 3] = ["sm_80", "sm_90", "sm_100"];
+
+/// Plans of each set, kind, comparison and number of passes.
+fn family() -> Vec<(Kind, Plan)> {
+    let plan = |passes: &[&Pass], second| Plan {
+        passes: passes.iter().copied().cloned().collect(),
+        statistics: Vec::new(),
+        second,
+        vocabulary: 151_936,
+    };
+    let of = |set| Pass { set: Some(set), ..PASS };
+    let top_k = of(TokenSet::TopK(100_000));
+    let warm = Pass { temperature: 0.7, ..PASS };
+    let compared = Pass { compares: true, beta: Some(0.5), ..PASS };
+    vec![
+        (Kind::BFloat16, plan(&[&PASS], false)),
+        (Kind::BFloat16, plan(&[&warm], true)),
+        (Kind::BFloat16, plan(&[&top_k], false)),
+        (Kind::Half, plan(&[&top_k], false)),
+        (Kind::Float, plan(&[&top_k], false)),
+        (Kind::Double, plan(&[&top_k], false)),
+        (Kind::BFloat16, plan(&[&of(TokenSet::TopP(0.9))], false)),
+        (Kind::BFloat16, plan(&[&of(TokenSet::MinP(0.1))], false)),
+        (Kind::BFloat16, plan(&[&compared], false)),
+        (Kind::Float, plan(&[&compared, &top_k], true)),
+    ]
+}
+
+#[test]
+fn every_sort_of_kernel_compiles_for_every_generation() {
+    if !has_cuda() {
+        return;
+    }
+    assert_eq!(compile::missing(), None, "this libtorch has CUDA, so its compiler should be near it");
+    let sources: Vec<Source> = family()
+        .iter()
+        .flat_map(|(kind, plan)| {
+            [Kernel::Read, Kernel::Gradient].map(|kernel| Source::new(kernel, plan, *kind))
+        })
+        .collect();
+    let jobs: Vec<(&Source, &str)> =
+        sources.iter().flat_map(|source| TARGETS.map(|target| (source, target))).collect();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((source, target)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (image, log) = compile::compile(&source.text(), target).unwrap();
+                    assert!(image.starts_with(b"\x7fELF"), "{source:?} for {target} is no module");
+                    let spilled = spilled(&log);
+                    // What is read often is in registers; double numbers and comparisons take more than there are.
+                    let most = if source.is_lean() { 64 } else { 1024 };
+                    assert!(spilled <= most, "{source:?} for {target} spills {spilled} bytes:\n{log}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_newer_device_gets_a_text_that_its_driver_compiles() {
+    if !has_cuda() {
+        return;
+    }
+    let (kind, plan) = &family()[0];
+    let (text, _) =
+        compile::compile(&Source::new(Kernel::Gradient, plan, *kind).text(), "compute_90").unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains(".target sm_90") && text.contains(".entry aent_gradient") && text.ends_with('\0'));
+}
+
+#[test]
+fn what_does_not_compile_is_explained() {
+    if !has_cuda() {
+        return;
+    }
+    assert_eq!(compile::missing(), None);
+    let error = compile::compile("__global__ void kernel() { nonsense }", "sm_90").unwrap_err();
+    assert!(error.to_string().contains("identifier \"nonsense\" is undefined"), "{error}");
+}
+
+/// Whether the libtorch that is linked has a CUDA half.
+fn has_cuda() -> bool {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let torch = maps.lines().filter_map(|line| line.find('/').map(|at| Path::new(&line[at..])));
+    let torch = torch.into_iter().find(|path| path.ends_with("libtorch_cpu.so"));
+    torch.is_some_and(|path| path.with_file_name("libtorch_cuda.so").exists())
+}
+
+/// How many bytes the compiler keeps in memory for want of registers, in the function that keeps the most.
+fn spilled(log: &str) -> u64 {
+    let lines = log.lines().filter_map(|line| line.split_once(" bytes spill stores"));
+    lines.filter_map(|(before, _)| before.rsplit(' ').next()?.parse().ok()).max().unwrap_or(0)
+}

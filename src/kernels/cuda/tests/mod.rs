@@ -1,0 +1,146 @@
+//! The kernels' own text, run on the processor, finds and writes what the formulas say in f64.
+
+mod case;
+mod compiling;
+mod naive;
+
+use tch::Kind;
+
+use self::case::{Case, Numbers, PASS};
+use crate::kernels::TokenSet;
+use crate::kernels::plan::Pass;
+
+const KINDS: [Kind; 4] = [Kind::BFloat16, Kind::Half, Kind::Float, Kind::Double];
+
+/// Rows of many shapes: ordinary, flat, tied, banned, far from zero, and useless.
+fn rows(length: usize) -> Vec<Vec<f64>> {
+    let mut numbers = Numbers(length as u64);
+    let mut rows = vec![numbers.row(length, 3.0), numbers.row(length, 0.1)];
+    rows.push(numbers.row(length, 2.0).iter().map(|x| x.round()).collect());
+    rows.push(vec![0.25; length]);
+    rows.push(
+        numbers.row(length, 3.0).iter().map(|x| if *x < 1.0 { f64::NEG_INFINITY } else { *x }).collect(),
+    );
+    rows.push(numbers.row(length, 2.0).iter().map(|x| x + 1e4).collect());
+    rows.push(numbers.row(length, 2.0).iter().map(|x| x - 1e4).collect());
+    rows.push(numbers.row(length, 30.0));
+    rows.push(vec![f64::NEG_INFINITY; length]);
+    let mut bad = numbers.row(length, 1.0);
+    bad[length / 2] = f64::NAN;
+    rows.push(bad.clone());
+    bad[length / 2] = f64::INFINITY;
+    rows.push(bad);
+    let mut one = vec![f64::NEG_INFINITY; length];
+    one[length - 1] = -3.0;
+    rows.push(one);
+    // The vocabulary in the order of its logits misleads a sample the most.
+    let mut sorted = numbers.row(length, 3.0);
+    sorted.sort_by(f64::total_cmp);
+    rows.push(sorted);
+    rows.push(numbers.row(length, 1.0).iter().map(|x| if *x < 0.0 { -0.0 } else { x.floor() }).collect());
+    rows
+}
+
+/// Sets of a row; all kinds of them, small and large.
+fn sets(length: usize) -> Vec<TokenSet> {
+    let length = length as i64;
+    let ranks = [1, 2, length / 10, length / 2, length * 7 / 10, length - 1];
+    let mut sets: Vec<TokenSet> =
+        ranks.into_iter().filter(|k| (1..length).contains(k)).map(TokenSet::TopK).collect();
+    sets.extend([0.513, 0.9017, 0.9713, 1.0].map(TokenSet::TopP));
+    sets.extend([0.05, 0.37, 1.0].map(TokenSet::MinP));
+    sets
+}
+
+/// One pass over a set.
+fn of(set: TokenSet) -> Vec<Pass> {
+    vec![Pass { set: Some(set), ..PASS }]
+}
+
+#[test]
+fn sums_over_all_tokens_are_those_of_the_formula() {
+    for kind in KINDS {
+        for length in [1, 2, 7, 8, 9, 63, 640, 1500] {
+            Case { kind, masked: vec![1], ..Case::new(rows(length), vec![PASS]) }.judge();
+        }
+    }
+}
+
+#[test]
+fn sets_are_those_of_a_sort() {
+    for kind in KINDS {
+        for length in [1, 5, 130, 1501] {
+            for set in sets(length) {
+                Case { kind, masked: vec![2], ..Case::new(rows(length), of(set)) }.judge();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_kernel_of_one_set_finds_what_a_kernel_of_all_does() {
+    for set in [None, Some(TokenSet::TopK(40)), Some(TokenSet::TopP(0.813)), Some(TokenSet::MinP(0.1))] {
+        let passes = vec![Pass { set, ..PASS }];
+        Case { specialised: true, ..Case::new(rows(700), passes) }.judge();
+    }
+}
+
+#[test]
+fn rows_may_begin_anywhere_and_blocks_have_any_size() {
+    for kind in KINDS {
+        for (gap, threads) in [(1, 32), (3, 64), (5, 96), (8, 256), (13, 1024)] {
+            let case = Case::new(rows(501), of(TokenSet::TopK(77)));
+            Case { kind, gap, threads, in_place: gap % 2 == 1, ..case }.judge();
+        }
+    }
+}
+
+#[test]
+fn a_large_vocabulary_is_sampled_and_ties_at_the_border_go_to_the_lower_ids() {
+    for kind in KINDS {
+        for set in [TokenSet::TopK(21_000), TokenSet::TopK(50), TokenSet::TopP(0.9)] {
+            let mut numbers = Numbers(5);
+            let mut rows = vec![numbers.row(30_011, 2.0)];
+            // So few values that thousands of tokens are on the border.
+            rows.push(rows[0].iter().map(|x| (x * 2.0).round() / 2.0 - 7.0).collect());
+            Case { kind, threads: 256, gap: 1, ..Case::new(rows, of(set)) }.judge();
+        }
+    }
+}
+
+/// The reference of each row: another row near it or far from it, with bans of its own.
+fn references(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let mut numbers = Numbers(17);
+    let mut near = |row: &[f64], by: f64| row.iter().map(|x| x + by * numbers.normal()).collect::<Vec<f64>>();
+    let mut references: Vec<Vec<f64>> = rows.iter().map(|row| near(row, 0.5)).collect();
+    let length = rows[0].len();
+    references[0] = rows[0].clone();
+    references[1] = rows[1].iter().rev().map(|x| 20.0 * x).collect();
+    references[2][length / 3] = f64::NEG_INFINITY;
+    references[5][length / 2] = f64::NAN;
+    references[6] = vec![f64::NEG_INFINITY; length];
+    references[7] = near(&rows[7], 0.01);
+    references
+}
+
+#[test]
+fn passes_have_their_own_temperature_set_and_comparison_with_a_reference() {
+    let passes = |first, second| {
+        vec![
+            Pass { set: first, compares: true, beta: Some(0.5), ..PASS },
+            Pass { temperature: 1.7, set: Some(second), ..PASS },
+            Pass { temperature: 0.6, compares: true, beta: Some(0.05), ..PASS },
+        ]
+    };
+    let [top_k, min_p, top_p] = [TokenSet::TopK(64), TokenSet::MinP(0.1), TokenSet::TopP(0.8137)];
+    for kind in KINDS {
+        for (length, gap, first, second) in
+            [(9, 0, None, min_p), (640, 3, Some(top_k), top_p), (1203, 8, Some(min_p), top_k)]
+        {
+            let rows = rows(length);
+            let references = references(&rows);
+            let case = Case::new(rows, passes(first, second));
+            Case { kind, references, gap, second: true, masked: vec![3], ..case }.judge();
+        }
+    }
+}
