@@ -37,13 +37,12 @@ impl Long {
         let noise = |id: u64| (id ^ self.seed << 20).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
         let spread = |id: u64| noise(id) as f64 / (1u64 << 44) as f64 * 16.0 - 8.0;
         let logit = |id: u64| match self.shape {
-            Shape::Spread => spread(id),
             Shape::Tied(values) => (noise(id) % values) as f64 * 0.25 - 4.0,
             Shape::Constant => 0.5,
             Shape::Far => [-1e4, 0.0, 1e4][(noise(id) % 3) as usize],
             Shape::Banned(every) if id > 0 && noise(id).is_multiple_of(every) => f64::NEG_INFINITY,
             Shape::Peaked if id == self.length as u64 / 2 => 40.0,
-            Shape::Banned(_) | Shape::Peaked => spread(id),
+            Shape::Spread | Shape::Banned(_) | Shape::Peaked => spread(id),
         };
         (0..self.length as u64).map(logit).collect()
     }
@@ -90,7 +89,8 @@ proptest! {
         let of = |moment| RowStatistic { set, temperature: 1.0, moment };
         let request = [of(Moment::Size), of(Moment::Entropy), of(Moment::Mass), of(Moment::LogProb), of(Moment::Mean)];
         let exact = rows::rounded(&row, kind);
-        let tolerance = if kind == Kind::Double { 1e-12 } else { 1e-5 };
+        // Summing so many numbers one by one, as the judge does, is itself off by some 1e-11.
+        let tolerance = if kind == Kind::Double { 1e-10 } else { 1e-5 };
         let found = statistics(&row, &[0], &request, kind, Kernels::Auto);
         for (asked, found) in request.iter().zip(&found) {
             let scale = match (asked.moment, long.shape) {

@@ -119,7 +119,7 @@ fn guess<E: Element>(row: &[E], rank: usize, sample: &mut Vec<u64>) -> (E::Real,
     for (index, stretch) in row.chunks_exact(stride).take(SAMPLE / NEIGHBOURS).enumerate() {
         // A place of its own inside each stretch keeps the sample clear of any period that the row has.
         let scattered = (index as u32).wrapping_mul(0x9e37_79b1);
-        let place = (u64::from(scattered) * (stride - NEIGHBOURS) as u64 >> 32) as usize;
+        let place = ((u64::from(scattered) * (stride - NEIGHBOURS) as u64) >> 32) as usize;
         sample.extend(stretch[place..][..NEIGHBOURS].iter().map(|x| x.real().key()));
     }
     let share = rank as f64 / row.len() as f64;
