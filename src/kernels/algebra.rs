@@ -25,7 +25,9 @@ struct Softmax<'a> {
 
 impl Columns {
     pub(super) fn of(found: &Found) -> Result<Self, KernelError> {
-        Ok(Self { sums: found.sums.f_unbind(1)?, facts: found.facts.f_unbind(1)? })
+        // One column after the other: each is worked on by itself.
+        let columns = |lines: &Tensor| lines.f_tr()?.f_contiguous()?.f_unbind(0);
+        Ok(Self { sums: columns(&found.sums)?, facts: columns(&found.facts)? })
     }
 
     /// A statistic of every row, `[N]`. The highest logit is a constant: what is added to all logits of a row changes

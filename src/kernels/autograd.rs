@@ -66,16 +66,18 @@ pub(super) fn attach<B: Backward>(
     Ok(unsafe { Tensor::from_ptr(attached.cast()) })
 }
 
-/// `work` of each index, in order, on as many threads as libtorch has and `workers` allows. Each worker makes one
-/// `scratch`; which worker takes which index is not fixed, so `work` must not depend on what a scratch holds.
-pub(super) fn parallel<S, T: Send>(
+/// `count` lines of `width` numbers, zero until `work` fills the line of an index, on as many threads as libtorch has and
+/// `workers` allows. Each worker makes one `scratch`; which worker takes which index is not fixed, so `work` must not
+/// depend on what a scratch holds.
+pub(super) fn parallel<S>(
     count: usize,
+    width: usize,
     workers: usize,
     scratch: impl Fn() -> S + Sync,
-    work: impl Fn(&mut S, usize) -> T + Sync,
-) -> Vec<T> {
-    let mut results: Vec<T> = Vec::with_capacity(count);
-    let slots = Slots(results.as_mut_ptr());
+    work: impl Fn(&mut S, usize, &mut [f64]) + Sync,
+) -> Vec<f64> {
+    let mut lines = vec![0.0; count * width];
+    let slots = Slots(lines.as_mut_ptr());
     let next = AtomicUsize::new(0);
     let worker = || {
         let mut scratch = scratch();
@@ -84,8 +86,8 @@ pub(super) fn parallel<S, T: Send>(
             if index >= count {
                 break;
             }
-            // SAFETY: `index` is below the capacity, and the counter gives it to nobody else.
-            unsafe { slots.at(index).write(work(&mut scratch, index)) };
+            // SAFETY: `index` is below `count`, and the counter gives it to nobody else.
+            work(&mut scratch, index, unsafe { slots.line(index, width) });
         }
     };
     let workers = workers.min(count);
@@ -94,10 +96,7 @@ pub(super) fn parallel<S, T: Send>(
     } else {
         run_workers(workers, &worker);
     }
-    // SAFETY: every index below `count` was given out and written before the workers returned; a panic among them
-    // would have ended the process or left this function.
-    unsafe { results.set_len(count) };
-    results
+    lines
 }
 
 /// Asks for large pages under memory that is about to be written for the first time: with small ones, the kernel's
@@ -217,17 +216,18 @@ fn run_workers<W: Fn() + Sync>(workers: usize, worker: &W) {
     unsafe { aent_parallel(workers as i64, std::ptr::from_ref(worker).cast(), work::<W>) };
 }
 
-/// Room for results that workers write, each to places of its own.
-struct Slots<T>(*mut T);
+/// Lines that workers write, each those of its own.
+struct Slots(*mut f64);
 
-impl<T> Slots<T> {
+impl Slots {
     /// # Safety
-    /// The index must be below the capacity behind the pointer.
-    unsafe fn at(&self, index: usize) -> *mut T {
+    /// The line must lie inside what the pointer leads to, and nobody else may have it.
+    #[expect(clippy::mut_from_ref, reason = "the caller promises that nobody else has the line")]
+    unsafe fn line(&self, index: usize, width: usize) -> &mut [f64] {
         // SAFETY: as the caller promises.
-        unsafe { self.0.add(index) }
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(index * width), width) }
     }
 }
 
-// SAFETY: a slot is only ever written, by the one worker that took its index.
-unsafe impl<T: Send> Sync for Slots<T> {}
+// SAFETY: a line is only ever written, by the one worker that took its index.
+unsafe impl Sync for Slots {}

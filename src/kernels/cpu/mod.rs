@@ -49,8 +49,7 @@ impl Engine for Cpu {
         let rows = Rows::of(chunk)?;
         let lines = by_kind!(chunk.logits, read_rows(&rows, plan));
         let count = rows.mask.len() as i64;
-        let all =
-            Tensor::f_from_slice(&lines.concat())?.f_view([count, (plan.sums() + plan.facts()) as i64])?;
+        let all = Tensor::f_from_slice(&lines)?.f_view([count, (plan.sums() + plan.facts()) as i64])?;
         let part = |from: usize, columns: usize| all.f_narrow(1, from as i64, columns as i64)?.f_contiguous();
         Ok(Found { sums: part(0, plan.sums())?, facts: part(plan.sums(), plan.facts())? })
     }
@@ -113,20 +112,24 @@ impl Rows {
     }
 }
 
-fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Vec<Vec<f64>> {
-    let vocabulary = rows.logits.vocabulary;
+fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Vec<f64> {
+    let (count, vocabulary) = (rows.mask.len(), rows.logits.vocabulary);
     autograd::parallel(
-        rows.mask.len(),
-        workers(rows.mask.len() * vocabulary),
-        || select::Scratch::new(if plan.ranks() { vocabulary } else { 0 }),
-        |scratch, index| {
-            if !rows.mask[index] {
-                return row::skipped(plan);
+        count,
+        plan.sums() + plan.facts(),
+        workers(count * vocabulary),
+        || row::Scratch::new(if plan.ranks() { vocabulary } else { 0 }),
+        |scratch, index, line| {
+            let (sums, facts) = line.split_at_mut(plan.sums());
+            let mut line = row::Line { sums, facts };
+            if rows.mask[index] {
+                // SAFETY: the tensors are of kind `E` and on the CPU, their last stride is one, and they are borrowed
+                // while workers run.
+                let pair = unsafe { rows.pair::<E>(index) };
+                row::read(&pair, rows.actions[index] as usize, plan, scratch, &mut line);
+            } else {
+                line.skip(plan);
             }
-            // SAFETY: the tensors are of kind `E` and on the CPU, their last stride is one, and they are borrowed while
-            // workers run.
-            let pair = unsafe { rows.pair::<E>(index) };
-            row::read(&pair, rows.actions[index] as usize, plan, scratch)
         },
     )
 }
@@ -134,33 +137,28 @@ fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Vec<Vec<f64>> {
 fn write_rows<E: Element>(rows: &Rows, plan: &Plan, lines: &Lines, gradient: &Tensor) {
     let to = Layout::of(gradient);
     let count = rows.mask.len();
-    autograd::parallel(
-        count,
-        workers(count * rows.logits.vocabulary),
-        || (),
-        |(), index| {
-            let place = Place {
-                row: rows.logits.start::<E>(index),
-                reference: rows.reference.as_ref().map(|layout| layout.start::<E>(index).cast_const()),
-                gradient: to.start::<E>(index),
-                vocabulary: rows.logits.vocabulary,
-            };
-            let of = |lines: &'_ [f64], columns: usize| -> std::ops::Range<usize> {
-                debug_assert_eq!(lines.len(), count * columns);
-                index * columns..(index + 1) * columns
-            };
-            let known = rows.mask[index].then(|| Known {
-                action: rows.actions[index] as usize,
-                sums: &lines.sums[of(&lines.sums, plan.sums())],
-                facts: &lines.facts[of(&lines.facts, plan.facts())],
-                cotangents: &lines.cotangents[of(&lines.cotangents, plan.sums())],
-            });
-            // SAFETY: the tensors are of kind `E` and on the CPU, their last stride is one, and they are borrowed while
-            // workers run; the gradient has the shape and kind of the logits, and each of its rows is written by the one
-            // worker that took the index. Where it lies over the logits, that worker is also the one that reads the row.
-            unsafe { row::write_gradient(&place, known.as_ref(), plan) };
-        },
-    );
+    autograd::parallel(count, 0, workers(count * rows.logits.vocabulary), Vec::new, |slopes, index, _| {
+        let place = Place {
+            row: rows.logits.start::<E>(index),
+            reference: rows.reference.as_ref().map(|layout| layout.start::<E>(index).cast_const()),
+            gradient: to.start::<E>(index),
+            vocabulary: rows.logits.vocabulary,
+        };
+        let of = |lines: &'_ [f64], columns: usize| -> std::ops::Range<usize> {
+            debug_assert_eq!(lines.len(), count * columns);
+            index * columns..(index + 1) * columns
+        };
+        let known = rows.mask[index].then(|| Known {
+            action: rows.actions[index] as usize,
+            sums: &lines.sums[of(&lines.sums, plan.sums())],
+            facts: &lines.facts[of(&lines.facts, plan.facts())],
+            cotangents: &lines.cotangents[of(&lines.cotangents, plan.sums())],
+        });
+        // SAFETY: the tensors are of kind `E` and on the CPU, their last stride is one, and they are borrowed while
+        // workers run; the gradient has the shape and kind of the logits, and each of its rows is written by the one
+        // worker that took the index. Where it lies over the logits, that worker is also the one that reads the row.
+        unsafe { row::write_gradient(&place, known.as_ref(), plan, slopes) };
+    });
 }
 
 fn workers(elements: usize) -> usize {

@@ -4,7 +4,7 @@ use super::compare::{self, Comparison};
 use super::dispatch::{Job, run};
 use super::number::{BLOCK, Element, Real};
 use super::scan::Highest;
-use super::select::{self, Scratch};
+use super::select;
 use super::sums::{Backward, Border, Forward, TotalInF64};
 use crate::kernels::TokenSet;
 use crate::kernels::plan::{Pass, Plan, facts, sums};
@@ -15,19 +15,52 @@ pub(crate) struct Pair<'a, E> {
     pub(crate) reference: Option<&'a [E]>,
 }
 
-/// Reads a row: the line of its sums and then of its facts.
+/// What is found in a row.
+pub(crate) struct Line<'a> {
+    pub(crate) sums: &'a mut [f64],
+    pub(crate) facts: &'a mut [f64],
+}
+
+impl Line<'_> {
+    /// That of a row that does not count.
+    pub(crate) fn skip(&mut self, plan: &Plan) {
+        for pass in 0..plan.passes.len() {
+            for column in [sums::WHOLE, sums::INSIDE, sums::REFERENCE] {
+                // The logarithm of one is harmless.
+                self.sums[sums::of(pass) + column] = 1.0;
+            }
+        }
+    }
+}
+
+/// What a worker keeps from row to row.
+pub(crate) struct Scratch<R> {
+    select: select::Scratch<R>,
+    borders: Vec<Option<Border>>,
+}
+
+impl<R: Real> Scratch<R> {
+    /// With room to rank rows of that length.
+    pub(crate) fn new(vocabulary: usize) -> Self {
+        Self { select: select::Scratch::new(vocabulary), borders: Vec::new() }
+    }
+}
+
+/// Reads a row.
 pub(crate) fn read<E: Element>(
     pair: &Pair<'_, E>,
     action: usize,
     plan: &Plan,
     scratch: &mut Scratch<E::Real>,
-) -> Vec<f64> {
-    let mut line = vec![0.0; plan.sums() + plan.facts()];
+    line: &mut Line<'_>,
+) {
     let row = pair.row;
-    let mut borders: Vec<Option<Border>> = vec![None; plan.passes.len()];
+    let Scratch { select: scratch, borders } = scratch;
+    borders.clear();
+    borders.resize(plan.passes.len(), None);
     let mut extent = None;
     // A ranked set finds the row's extent on its way; the other sets need it to begin with.
-    for (pass, border) in plan.passes.iter().zip(&mut borders) {
+    for (pass, border) in plan.passes.iter().zip(borders.iter_mut()) {
         if let Some(TokenSet::TopK(count)) = pass.set {
             let (seen, found) = select::ranked(row, count as usize, scratch);
             extent = Some(seen);
@@ -37,22 +70,23 @@ pub(crate) fn read<E: Element>(
     let extent = extent.unwrap_or_else(|| run(Highest(row)));
     let reference = pair.reference.map(|reference| (reference, run(Highest(reference))));
     if !extent.is_usable || reference.is_some_and(|(_, extent)| !extent.is_usable) {
-        line.fill(f64::NAN);
-        return line;
+        line.sums.fill(f64::NAN);
+        line.facts.fill(f64::NAN);
+        return;
     }
     let highest = extent.highest;
-    let (sums, facts) = line.split_at_mut(plan.sums());
+    let Line { sums, facts } = line;
     sums[sums::CHOSEN] = row[action].real().wide();
     facts[facts::HIGHEST] = highest;
     if let Some((_, extent)) = reference {
         facts[facts::REFERENCE_HIGHEST] = extent.highest;
     }
-    for (index, (pass, ranked)) in plan.passes.iter().zip(borders).enumerate() {
+    for (index, (pass, ranked)) in plan.passes.iter().zip(borders.iter()).enumerate() {
         let temperature = pass.temperature;
         let border = match pass.set {
             Some(TokenSet::TopP(share)) => Some(massed(row, highest, temperature, share, scratch)),
             Some(TokenSet::MinP(ratio)) => Some(select::above(row, highest + temperature * ratio.ln())),
-            _ => ranked,
+            _ => *ranked,
         };
         let [whole, inside] = run(Forward { row, highest, temperature, border, second: plan.second });
         let sums = &mut sums[sums::of(index)..][..sums::PER_PASS];
@@ -78,19 +112,6 @@ pub(crate) fn read<E: Element>(
             }
         }
     }
-    line
-}
-
-/// The line of a row that does not count.
-pub(crate) fn skipped(plan: &Plan) -> Vec<f64> {
-    let mut line = vec![0.0; plan.sums() + plan.facts()];
-    for pass in 0..plan.passes.len() {
-        for column in [sums::WHOLE, sums::INSIDE, sums::REFERENCE] {
-            // The logarithm of one is harmless.
-            line[sums::of(pass) + column] = 1.0;
-        }
-    }
-    line
 }
 
 /// Where a row is read and its gradient written. The gradient may lie over the row.
@@ -114,7 +135,12 @@ pub(crate) struct Known<'a> {
 /// # Safety
 /// Each pointer must lead to as many elements as the vocabulary has. Nobody else may read or write the gradient's
 /// meanwhile, nor write the others.
-pub(crate) unsafe fn write_gradient<E: Element>(place: &Place<E>, known: Option<&Known<'_>>, plan: &Plan) {
+pub(crate) unsafe fn write_gradient<E: Element>(
+    place: &Place<E>,
+    known: Option<&Known<'_>>,
+    plan: &Plan,
+    slopes: &mut Vec<Slopes>,
+) {
     let fill = match known {
         None => Some(0.0),
         Some(known) if known.facts[facts::HIGHEST].is_nan() => Some(f64::NAN),
@@ -128,13 +154,10 @@ pub(crate) unsafe fn write_gradient<E: Element>(place: &Place<E>, known: Option<
             E::narrow(&values[..block.len()], block);
         }
     } else if let Some(known) = known {
-        let passes: Vec<Slopes> = plan
-            .passes
-            .iter()
-            .enumerate()
-            .filter_map(|(index, pass)| Slopes::of(index, pass, known))
-            .collect();
-        run(Gradient { place, known, passes: &passes });
+        slopes.clear();
+        let passes = plan.passes.iter().enumerate();
+        slopes.extend(passes.filter_map(|(index, pass)| Slopes::of(index, pass, known)));
+        run(Gradient { place, known, passes: slopes });
     }
 }
 
@@ -143,7 +166,7 @@ fn massed<E: Element>(
     highest: f64,
     temperature: f64,
     share: f64,
-    scratch: &mut Scratch<E::Real>,
+    scratch: &mut select::Scratch<E::Real>,
 ) -> Border {
     if share >= 1.0 {
         // Rounded sums reach one too early: the whole mass is every token that is not banned.
@@ -156,7 +179,7 @@ fn massed<E: Element>(
 }
 
 /// The gradient of a row in one pass: polynomials in `u` that multiply `e^u`, and what the reference adds.
-struct Slopes {
+pub(crate) struct Slopes {
     temperature: f64,
     outside: [f64; 3],
     inside: Option<([f64; 3], Border)>,

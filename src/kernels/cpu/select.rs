@@ -7,14 +7,15 @@ use super::number::{BLOCK, Element, Real};
 use super::scan::{AtLeast, Bracket, Counts, Equal, Extent};
 use super::sums::{Border, Weights};
 
-/// How many logits are drawn to guess where a rank lies.
+/// How many logits are drawn at most to guess where a rank lies, and of how many there is one.
 const SAMPLE: usize = 2048;
+const ONE_OF: usize = 8;
 
 /// How many neighbours are drawn together: a place in memory costs more than what is read there.
 const NEIGHBOURS: usize = 4;
 
 /// Below this many the guess costs more than it saves.
-const WORTH_SAMPLING: usize = 4 * SAMPLE;
+const WORTH_SAMPLING: usize = 512;
 
 /// Buckets of one refinement.
 const BUCKETS: usize = 1024;
@@ -114,16 +115,18 @@ fn guess<E: Element>(row: &[E], rank: usize, sample: &mut Vec<u64>) -> (E::Real,
     if row.len() < WORTH_SAMPLING {
         return everything;
     }
-    let stride = row.len() / (SAMPLE / NEIGHBOURS);
+    let places = (row.len() / ONE_OF).min(SAMPLE) / NEIGHBOURS;
+    let stride = row.len() / places;
     sample.clear();
-    for (index, stretch) in row.chunks_exact(stride).take(SAMPLE / NEIGHBOURS).enumerate() {
+    for (index, stretch) in row.chunks_exact(stride).take(places).enumerate() {
         // A place of its own inside each stretch keeps the sample clear of any period that the row has.
         let scattered = (index as u32).wrapping_mul(0x9e37_79b1);
         let place = ((u64::from(scattered) * (stride - NEIGHBOURS) as u64) >> 32) as usize;
         sample.extend(stretch[place..][..NEIGHBOURS].iter().map(|x| x.real().key()));
     }
     let share = rank as f64 / row.len() as f64;
-    let expected = share * SAMPLE as f64;
+    let drawn = sample.len();
+    let expected = share * drawn as f64;
     // Four standard deviations of how many of the sample are above the rank.
     let margin = 4.0 * (expected * (1.0 - share)).sqrt() + 4.0;
     let (from, to) = ((expected - margin).floor(), (expected + margin).ceil());
@@ -136,7 +139,7 @@ fn guess<E: Element>(row: &[E], rank: usize, sample: &mut Vec<u64>) -> (E::Real,
     }
     let skipped = if from >= 0.0 { from as usize + 1 } else { 0 };
     let mut low = everything.0;
-    if to < SAMPLE as f64 {
+    if to < drawn as f64 {
         let (_, found, _) = rest.select_nth_unstable_by(to as usize - skipped, |a, b| b.cmp(a));
         low = E::Real::of_key(*found);
     }
