@@ -174,8 +174,11 @@ impl Reader {
         };
         let value = match moment {
             Moment::JensenShannon(beta) => {
-                let weighed = [policy.f_add_scalar((1.0 - beta).ln())?, reference.f_add_scalar(beta.ln())?];
-                let mixture = weighed[0].f_logaddexp(&weighed[1])?;
+                // Where both ban a token, the derivative of this logarithm would be NaN.
+                let banned = policy.detach().f_maximum(&reference)?.f_eq(f64::NEG_INFINITY)?;
+                let weighed =
+                    |logp: &Tensor, weight: f64| logp.f_add_scalar(weight.ln())?.f_masked_fill(&banned, 0.0);
+                let mixture = weighed(&policy, 1.0 - beta)?.f_logaddexp(&weighed(&reference, beta)?)?;
                 from(&reference, &reference, &mixture)?
                     .f_mul_scalar(beta)?
                     .f_add(&from(&policy, &policy, &mixture)?.f_mul_scalar(1.0 - beta)?)?

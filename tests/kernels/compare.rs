@@ -129,6 +129,26 @@ fn what_one_of_both_bans_is_infinitely_far_or_counts_for_nothing() {
 }
 
 #[test]
+fn a_token_that_both_ban_has_no_part_in_a_gradient() {
+    let banned = |row: &[f64]| [row, &[f64::NEG_INFINITY]].concat();
+    let (row, reference) = ([0.5, -0.25, 1.5], [0.0, 1.0, 0.25]);
+    let request = MOMENTS.map(|moment| of(moment, 0.8));
+    let weights = [1.0, 0.5, -0.7, 0.3];
+    for kernels in KERNELS {
+        let gradient = |row: Vec<f64>, reference: Vec<f64>| {
+            let (rows, reference) = ([row], [reference]);
+            let beside = Beside { rows: &rows, reference: &reference, mask: &[true] };
+            beside.run(&request, &weights, Kind::Double, kernels).1
+        };
+        let without = gradient(row.to_vec(), reference.to_vec());
+        let with = gradient(banned(&row), banned(&reference));
+        for (id, (found, expected)) in with.iter().zip(without.iter().chain(&[0.0])).enumerate() {
+            assert_close(*found, *expected, 1.0, 1e-12, &format!("{kernels}, token {id}"));
+        }
+    }
+}
+
+#[test]
 fn a_reference_without_a_softmax_makes_nan_and_a_masked_one_nothing() {
     let rows = spread_rows();
     let mut reference = references();
