@@ -297,6 +297,19 @@ inline unsigned emulated_f16(float x) {
     return sign | ((unsigned)(exponent + 13) << 10) + (unsigned)nearbyintf(ldexpf(size, 11 - exponent));
 }
 
+template <class E> unsigned emulated_larger_pair(unsigned a, unsigned b) {
+    const unsigned words[4] = {a, b, a, b};
+    float values[8];
+    E::unpack(words, values);
+    for (int half = 0; half < 2; half++) {
+        const float x = values[half], y = values[2 + half];
+        values[half] = x != x ? x : y != y ? y : x > y ? x : y;
+    }
+    unsigned packed[4];
+    E::pack(values, packed);
+    return packed[0];
+}
+
 // Runs a grid on one kernel, and says what went wrong, or nothing.
 extern "C" const char *aent_emulate(void (*kernel)(const void *), unsigned blocks, unsigned threads, const void *task,
                                     int backwards) {

@@ -19,14 +19,15 @@ __device__ __forceinline__ Slope<Real> slope(const Pass &pass, const double *sum
     const bool compared = COMPARES && pass.reference != 0;
     Slope<Real> slope = {};
     slope.scale = Numbers<Real>::scale(pass.temperature);
-    double factors[3] = {};
-    for (int of_set = 0; of_set < (pass.set == ALL ? 1 : 2); of_set++) {
-        const double *c = cotangents + 3 * of_set;
-        const double second = SECOND ? c[2] : 0.0;
-        factors[0] += (c[0] + c[1]) * inverse;
-        factors[1] += (c[1] + 2.0 * second) * inverse * unit;
-        factors[2] += second * inverse * unit * unit;
-        for (int n = 0; n < 3; n++) (of_set ? slope.inside : slope.outside)[n] = (Real)factors[n];
+    const double second = SECOND ? cotangents[2] : 0.0, second_inside = SECOND ? cotangents[5] : 0.0;
+    const double whole[3] = {cotangents[0] + cotangents[1], cotangents[1] + 2.0 * second, second};
+    // What the set adds to the others.
+    const double inside[3] = {cotangents[3] + cotangents[4], cotangents[4] + 2.0 * second_inside, second_inside};
+    double factor = inverse;
+#pragma unroll
+    for (int n = 0; n < 3; n++, factor *= unit) {
+        slope.outside[n] = (Real)(whole[n] * factor);
+        slope.inside[n] = (Real)((pass.set == ALL ? whole[n] : whole[n] + inside[n]) * factor);
     }
     slope.from = (Real)facts[0];
     slope.from_after = (Real)facts[1];

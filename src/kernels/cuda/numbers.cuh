@@ -135,18 +135,14 @@ template <class E> __device__ __forceinline__ typename E::Real highest_of(const 
     return highest;
 }
 
-// The highest of 8 elements of a 16-bit kind, two at a time.
-#define HIGHEST_OF_PAIRS(instruction)                                                                                  \
-    static __device__ __forceinline__ float highest(const u32 *words) {                                                \
-        u32 pairs[4] = {words[0], words[2], words[0], words[0]};                                                       \
-        asm(instruction " %0, %1, %2;" : "=r"(pairs[0]) : "r"(words[0]), "r"(words[1]));                               \
-        asm(instruction " %0, %1, %2;" : "=r"(pairs[1]) : "r"(words[2]), "r"(words[3]));                               \
-        asm(instruction " %0, %1, %2;" : "=r"(pairs[0]) : "r"(pairs[0]), "r"(pairs[1]));                               \
-        float both[8];                                                                                                 \
-        pairs[1] = pairs[2] = pairs[3] = pairs[0];                                                                     \
-        unpack(pairs, both);                                                                                           \
-        return larger(both[0], both[1]);                                                                               \
-    }
+// The same of a 16-bit kind, two at a time.
+template <class E> __device__ __forceinline__ float highest_of_pairs(const u32 *words) {
+    const u32 pair = E::larger_pair(E::larger_pair(words[0], words[1]), E::larger_pair(words[2], words[3]));
+    const u32 pairs[4] = {pair, pair, pair, pair};
+    float values[8];
+    E::unpack(pairs, values);
+    return larger(values[0], values[1]);
+}
 
 template <> struct Element<F32> {
     typedef float Real;
@@ -195,11 +191,16 @@ template <> struct Element<BF16> {
 #endif
         }
     }
+    static __device__ __forceinline__ u32 larger_pair(u32 a, u32 b) {
 #ifdef AENT_EMULATION
-    static __device__ __forceinline__ float highest(const u32 *words) { return highest_of<Element>(words); }
+        return emulated_larger_pair<Element>(a, b);
 #else
-    HIGHEST_OF_PAIRS("max.NaN.bf16x2")
+        u32 pair;
+        asm("max.NaN.bf16x2 %0, %1, %2;" : "=r"(pair) : "r"(a), "r"(b));
+        return pair;
 #endif
+    }
+    static __device__ __forceinline__ float highest(const u32 *words) { return highest_of_pairs<Element>(words); }
 };
 
 template <> struct Element<F16> {
@@ -227,11 +228,16 @@ template <> struct Element<F16> {
 #endif
         }
     }
+    static __device__ __forceinline__ u32 larger_pair(u32 a, u32 b) {
 #ifdef AENT_EMULATION
-    static __device__ __forceinline__ float highest(const u32 *words) { return highest_of<Element>(words); }
+        return emulated_larger_pair<Element>(a, b);
 #else
-    HIGHEST_OF_PAIRS("max.NaN.f16x2")
+        u32 pair;
+        asm("max.NaN.f16x2 %0, %1, %2;" : "=r"(pair) : "r"(a), "r"(b));
+        return pair;
 #endif
+    }
+    static __device__ __forceinline__ float highest(const u32 *words) { return highest_of_pairs<Element>(words); }
 };
 
 // An integer in the order of the values of a kind, with no gaps that matter: all bits that the kind has.

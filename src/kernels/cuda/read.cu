@@ -103,43 +103,43 @@ template <class E> struct Reader {
         return {(double)value, (double)K::value(key + 1), (double)cut, size};
     }
 
+    // Sums over all tokens, and whatever else is found in the same reading.
     template <int WANTED>
-    __device__ __forceinline__ Border top_k(const Pass &pass, typename N::Scale scale, double (&whole)[10], double (&tops)[4],
+    __device__ __forceinline__ void first(typename N::Scale scale, const Range<E> &range, double (&joined)[10], double (&tops)[4]) {
+        Seen<Real> seen(highest, their_highest);
+        stream<WANTED>(row, other, scale, range, selection, seen);
+        finish<WANTED>(seen, scale, joined, tops);
+    }
+
+    // What the first reading counts in.
+    __device__ __forceinline__ Range<E> first_range(const Pass &pass) {
+        const bool is_long = row.length >= WORTH_SAMPLING * (i64)blockDim.x;
+        const Range<E> range = is_long ? sampled(row, pass.count) : Range<E>::everything(COUNT_BINS);
+        clear(selection.counts, range.bins());
+        return range;
+    }
+
+    // From the range that the first reading counted in, and what that joined.
+    __device__ __forceinline__ Border top_k(const Pass &pass, typename N::Scale scale, Range<E> range, const double (&first)[10],
                                             double *inside) {
-        bool is_sampled = row.length >= WORTH_SAMPLING * (i64)blockDim.x;
-        Range<E> range = is_sampled ? sampled(row, pass.count) : Range<E>::everything(COUNT_BINS);
-        double joined[10];
-        bool first = true;
-        Border none = {0.0, 0.0, 0.0, 0.0};
+        double joined[10], tops[4];
+        for (int n = 0; n < 10; n++) joined[n] = first[n];
         for (;;) {
-            clear(selection.counts, range.bins());
-            Seen<Real> seen(highest, their_highest);
-            if (first) {
-                stream<WANTED | ABOVE | COUNTED>(row, other, scale, range, selection, seen);
-                finish<WANTED | ABOVE | COUNTED>(seen, scale, joined, tops);
-                for (int n = 0; n < 10; n++) whole[n] = joined[n];
-                first = false;
-                if (!is_usable(WANTED & COMPARED)) return none;
-            } else {
-                stream<KNOWN | ABOVE | COUNTED>(row, row, scale, range, selection, seen);
-                finish<KNOWN | ABOVE>(seen, scale, joined, tops);
-            }
             const Crossing found = crossing(meeting, selection, range.bins(), (u64)joined[6], (u64)pass.count, false,
                                             [&](u32 bin) { return counted(range, bin); });
-            if (!found.inside) {
-                // The sample misled.
-                range = Range<E>::everything(COUNT_BINS);
-                continue;
+            if (found.inside && range.shift == 0) {
+                const u64 kept = (u64)pass.count - found.before;
+                const double size = add_bins(range, found, kept, scale, joined, inside);
+                return border_at(range, found, kept, size);
             }
-            if (range.shift > 0) {
-                range = range.narrowed(found.bin, COUNT_BINS);
-                // All have read the bins; they are cleared next.
-                __syncthreads();
-                continue;
-            }
-            const u64 kept = (u64)pass.count - found.before;
-            const double size = add_bins(range, found, kept, scale, joined, inside);
-            return border_at(range, found, kept, size);
+            // Where the rank is not inside, the sample misled.
+            range = found.inside ? range.narrowed(found.bin, COUNT_BINS) : Range<E>::everything(COUNT_BINS);
+            // All have read the bins.
+            __syncthreads();
+            clear(selection.counts, range.bins());
+            Seen<Real> seen(highest, their_highest);
+            stream<KNOWN | ABOVE | COUNTED>(row, row, scale, range, selection, seen);
+            finish<KNOWN | ABOVE>(seen, scale, joined, tops);
         }
     }
 
@@ -258,32 +258,23 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
         const typename N::Scale scale = N::scale(pass.temperature);
         double whole[10] = {}, tops[4] = {}, inside[3] = {}, mixed[2] = {};
         Border border = {0.0, 0.0, 0.0, 0.0};
-        if (pass.set == TOP_K) {
-            if constexpr ((SETS & 1 << TOP_K) != 0) {
-                if constexpr (COMPARES) {
-                    if (compared) border = reader.template top_k<WHOLE | COMPARED>(pass, scale, whole, tops, inside);
-                }
-                if (!compared) border = reader.template top_k<WHOLE>(pass, scale, whole, tops, inside);
-            }
-        } else {
-            Seen<Real> seen(reader.highest, reader.their_highest);
-            const Range<E> range = Range<E>::everything(COUNT_BINS);
-            if constexpr (COMPARES) {
-                if (compared) {
-                    stream<WHOLE | COMPARED>(row, other, scale, range, selection, seen);
-                    reader.template finish<WHOLE | COMPARED>(seen, scale, whole, tops);
-                }
-            }
-            if (!compared) {
-                stream<WHOLE>(row, row, scale, range, selection, seen);
-                reader.template finish<WHOLE>(seen, scale, whole, tops);
-            }
+        // Where the highest tokens are wanted, the first reading looks for them already.
+        const bool is_top_k = (SETS & 1 << TOP_K) != 0 && pass.set == TOP_K;
+        const Range<E> range = is_top_k ? reader.first_range(pass) : Range<E>::everything(COUNT_BINS);
+        if constexpr (COMPARES) {
+            if (compared && is_top_k) reader.template first<WHOLE | COMPARED | ABOVE | COUNTED>(scale, range, whole, tops);
+            if (compared && !is_top_k) reader.template first<WHOLE | COMPARED>(scale, range, whole, tops);
         }
+        if (!compared && is_top_k) reader.template first<WHOLE | ABOVE | COUNTED>(scale, range, whole, tops);
+        if (!compared && !is_top_k) reader.template first<WHOLE>(scale, range, whole, tops);
         if (!reader.is_usable(compared)) {
             // A later pass may be the first to compare: what the former ones wrote is not to be used either.
             __syncthreads();
             fill(sums, facts, false);
             return;
+        }
+        if constexpr ((SETS & 1 << TOP_K) != 0) {
+            if (is_top_k) border = reader.top_k(pass, scale, range, whole, inside);
         }
         if constexpr ((SETS & 1 << TOP_P) != 0) {
             if (pass.set == TOP_P && pass.number < 1.0) border = reader.top_p(pass, scale, whole[0], inside);
