@@ -139,7 +139,8 @@ impl<'a> Checker<'a> {
         let rows = rows
             .iter()
             .map(|row| {
-                let row = RowStatistic { set: row.set, temperature: self.temperature, moment: row.moment };
+                let temperature = self.temperature / row.power;
+                let row = RowStatistic { set: row.set, temperature, moment: row.moment };
                 self.builder.row(row, span)
             })
             .collect();

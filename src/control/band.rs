@@ -1,5 +1,6 @@
 //! A coefficient that steers its signal into a band.
 
+use super::limits::{check_ends, check_room};
 use crate::plugin::prelude::*;
 
 crate::controller! {
@@ -67,36 +68,8 @@ impl Controller for Band {
     }
 
     fn check(&self) -> Result<(), ArgError> {
-        for (name, Bounds { lo, hi }) in [("target", self.target), ("bounds", self.bounds)] {
-            if !(lo.is_finite() && hi.is_finite()) {
-                return Err(ArgError::new(
-                    name,
-                    format!("expected finite ends of `{name}`, found {lo} .. {hi}"),
-                ));
-            }
-            if lo > hi {
-                return Err(ArgError::new(
-                    name,
-                    format!("expected `{name}` from low to high, found {lo} .. {hi}"),
-                )
-                .help(format!("write `{name} = {hi} .. {lo}`")));
-            }
-        }
-        let Bounds { lo, hi } = self.bounds;
-        if hi <= lo {
-            return Err(ArgError::new(
-                "bounds",
-                format!("expected `bounds` that leave room to move, found {lo} .. {hi}"),
-            )
-            .help(format!("write `constant(value = {lo})` for a coefficient that never moves")));
-        }
-        if !(lo <= self.init && self.init <= hi) {
-            return Err(ArgError::new(
-                "init",
-                format!("expected `init` within `bounds`, {lo} .. {hi}, found {}", self.init),
-            )
-            .help("widen `bounds`, or start inside them"));
-        }
+        check_ends("target", self.target)?;
+        check_room(self.bounds, self.init)?;
         ArgError::positive("step", self.step)?;
         ArgError::non_negative("reg", self.reg)?;
         if self.step * self.reg > 1.0 {

@@ -1,9 +1,19 @@
 //! The built-in controllers: pure state machines. Nothing here is public: they come in through the registry.
 
+mod adaptive_kl;
+mod anchored;
+mod average;
 mod band;
 mod constant;
 mod cosine;
+mod doubling;
+mod dual_ascent;
+mod limits;
 mod linear;
+mod pid;
+mod piecewise;
+mod side;
+mod step;
 
 use crate::plugin::ArgError;
 

@@ -6,11 +6,15 @@ use crate::syntax::parse;
 
 /// Each file's name behind `std/` and its text.
 pub const LIBRARY: &[(&str, &str)] = &[
+    ("advantages.aent", include_str!("std/advantages.aent")),
+    ("averages.aent", include_str!("std/averages.aent")),
+    ("entropy.aent", include_str!("std/entropy.aent")),
     ("kl.aent", include_str!("std/kl.aent")),
     ("masks.aent", include_str!("std/masks.aent")),
     ("mismatch.aent", include_str!("std/mismatch.aent")),
     ("regression.aent", include_str!("std/regression.aent")),
     ("surrogates.aent", include_str!("std/surrogates.aent")),
+    ("values.aent", include_str!("std/values.aent")),
 ];
 
 /// A function of the library.

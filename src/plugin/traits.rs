@@ -15,12 +15,21 @@ pub struct Row {
     pub set: TokenSet,
     /// What is computed.
     pub moment: Moment,
+    /// What tempered logits are multiplied with first, that is, to which power probabilities are raised: 1 as a rule.
+    pub power: f64,
 }
 
 impl Row {
     /// A moment over a set.
     pub const fn new(set: TokenSet, moment: Moment) -> Self {
-        Self { set, moment }
+        Self { set, moment, power: 1.0 }
+    }
+
+    /// The same of probabilities raised to a power above zero, which is one more pass over the row.
+    #[must_use]
+    pub const fn power(mut self, power: f64) -> Self {
+        self.power = power;
+        self
     }
 }
 

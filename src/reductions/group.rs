@@ -1,4 +1,4 @@
-//! Sums over samples of one group, on any device and with gradient.
+//! Sums and maxima over samples of one group, on any device and with gradient.
 
 use crate::plugin::prelude::*;
 use tch::Kind as Float;
@@ -30,6 +30,15 @@ impl Groups {
     /// Per sequence: the mean of `x` over its group.
     pub(super) fn mean(&self, x: &Tensor) -> Tensor {
         self.sum(x) / self.sizes().clamp_min(1.0)
+    }
+
+    /// Per sequence: the greatest `x` of its group among sequences with a valid token.
+    pub(super) fn max(&self, x: &Tensor) -> Tensor {
+        // A row for each group: torch's own maximum by index calls itself a beta on every user's screen.
+        let group = Tensor::arange(self.number, (Float::Int64, x.device())).unsqueeze(1);
+        let counted = self.index.eq_tensor(&group).logical_and(&self.valid.gt(0.0));
+        let members = x.unsqueeze(0).where_self(&counted, &x.full_like(f64::NEG_INFINITY));
+        members.amax([1i64].as_slice(), false).index_select(0, &self.index)
     }
 
     /// Per sequence: how many sequences of its group have a valid token.

@@ -3,8 +3,10 @@
 mod batch_mean;
 mod batch_sum;
 mod group;
+mod group_max;
 mod group_mean;
 mod group_std;
+mod group_sum;
 mod seq_mean;
 mod seq_mean_token_mean;
 mod seq_mean_token_sum;

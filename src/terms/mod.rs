@@ -1,6 +1,7 @@
 //! The built-in terms. Nothing here is public: they come in through the registry, as a plugin's do.
 
 mod accepted;
+mod backward;
 mod cispo;
 mod clamped_entropy;
 mod clip_cov;
@@ -9,6 +10,7 @@ mod clip_value;
 mod dppo;
 mod entropy;
 mod forward_kl;
+mod gae;
 mod gmpo;
 mod gppo;
 mod gspo;
@@ -16,5 +18,12 @@ mod jensen_shannon;
 mod kl;
 mod log_prob;
 mod m2po_kept;
+mod mass_entropy;
+mod pass_at_k;
+mod renyi_entropy;
 mod reverse_kl;
 mod surrogate;
+mod token_set;
+mod tsallis_entropy;
+mod varentropy;
+mod z_loss;

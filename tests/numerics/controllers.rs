@@ -11,7 +11,7 @@ fn program(controller: &str) -> Program {
 }
 
 /// The value before the first and after each observation.
-fn trajectory(controller: &str, signals: &[f64]) -> Vec<f64> {
+pub(crate) fn trajectory(controller: &str, signals: &[f64]) -> Vec<f64> {
     let program = program(controller);
     let rule: &dyn Controller = program.controllers[0].object.value.as_ref();
     let mut states: Vec<ControllerState> = vec![rule.start()];
@@ -23,7 +23,7 @@ fn trajectory(controller: &str, signals: &[f64]) -> Vec<f64> {
 }
 
 #[track_caller]
-fn assert_trajectory(controller: &str, signals: &[f64], expected: &[f64]) {
+pub(crate) fn assert_trajectory(controller: &str, signals: &[f64], expected: &[f64]) {
     crate::assert_near(&trajectory(controller, signals), expected, 1e-15, controller);
 }
 

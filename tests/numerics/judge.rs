@@ -8,8 +8,11 @@ use aent::types::{Kind as Values, Shape};
 use tch::{Device, Kind, Tensor};
 
 /// What every judged expression may call.
-pub(crate) const LIBRARY: &str = "import \"std/kl.aent\"\nimport \"std/masks.aent\"\nimport \"std/mismatch.aent\"\n\
-                                  import \"std/regression.aent\"\nimport \"std/surrogates.aent\"";
+pub(crate) const LIBRARY: &str = "import \"std/advantages.aent\"\nimport \"std/averages.aent\"\n\
+                                  import \"std/entropy.aent\"\nimport \"std/kl.aent\"\n\
+                                  import \"std/masks.aent\"\nimport \"std/mismatch.aent\"\n\
+                                  import \"std/regression.aent\"\nimport \"std/surrogates.aent\"\n\
+                                  import \"std/values.aent\"";
 
 /// A batch with the log-probabilities of the policy, twice: where the formula lets gradient through, and where it holds
 /// them constant. That is how a derivative of a plain function becomes that of a formula with stops.

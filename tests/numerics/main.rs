@@ -1,8 +1,11 @@
 //! Every built-in term, reduction and controller against f64 written from its formula in plain Rust.
 
+mod advantages;
+mod averages;
 mod controllers;
 mod divergences;
 mod edges;
+mod entropies;
 mod extremes;
 mod gradients;
 mod judge;
@@ -11,11 +14,14 @@ mod mismatch;
 mod reductions;
 mod reference;
 mod regression;
+mod rules;
 mod selections;
 mod sequences;
 mod surrogates;
 mod terms;
+mod values;
 mod worked;
+mod worked_advantages;
 mod worked_surrogates;
 
 use aent::testing::Case;

@@ -332,11 +332,13 @@ impl Writer<'_> {
                 _ => format!("batch_sum({})", self.real(Shape::Seq, depth)),
             };
         }
-        match self.pick(5) {
+        match self.pick(7) {
             0 => format!("seq_mean({})", self.real(Shape::Token, depth)),
             1 => format!("seq_sum({})", self.real(Shape::Token, depth)),
             2 => format!("group_mean({})", self.real(Shape::Seq, depth)),
             3 => format!("group_std({} + rewards)", self.real(Shape::Seq, depth)),
+            4 => format!("group_sum({})", self.real(Shape::Seq, depth)),
+            5 => format!("group_max({} + rewards)", self.real(Shape::Seq, depth)),
             _ => format!("seq_mean({})", self.truth(Shape::Token, depth)),
         }
     }

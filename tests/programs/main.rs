@@ -1,9 +1,10 @@
-//! Properties of generated programs: what checks also prints, saves, runs, and can be cut into micro-batches.
+//! Properties of generated programs and of the recipes: what checks also prints, saves, runs, and can be cut into micro-batches.
 
 #![expect(clippy::unwrap_used, reason = "what is unwrapped here is under test")]
 
 mod generate;
 mod hostile;
+mod recipes;
 mod run;
 mod vocabulary;
 

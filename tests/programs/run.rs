@@ -45,7 +45,7 @@ pub(crate) fn session(program: aent::Program) -> Session {
     Session::with(program, Options { lets: true, ..Options::default() })
 }
 
-/// The tensors of a case, with the declared fields made of its own.
+/// The tensors of a case, with the fields that programs and recipes declare made of its own.
 pub(crate) fn leaves(case: &Case) -> Leaves {
     let mut leaves = case.leaves(Kind::Double, Device::Cpu);
     let (b, t) = (case.sequences as i64, case.width as i64);
@@ -58,6 +58,10 @@ pub(crate) fn leaves(case: &Case) -> Leaves {
     leaves.batch = std::mem::take(&mut leaves.batch)
         .with("weight", weight)
         .with("flag", Tensor::from_slice(&flag).view([b, t]))
+        .with("greedy", Tensor::from_slice(&score))
+        .with("correct", Tensor::from_slice(&score))
+        .with("well_formed", Tensor::from_slice(&case.rewards))
+        .with("old_entropy", Tensor::from_slice(&of("returns", f64::abs)).view([b, t]))
         .with("score", Tensor::from_slice(&score))
         .with("chosen", Tensor::from_slice(&chosen))
         .with("scale", Tensor::from(0.6))

@@ -34,7 +34,7 @@ pub(crate) const BOOLS: [(&str, Shape); 4] = [
 pub(crate) const INPUTS: &str = "input weight: token\ninput score: seq\ninput scale: scalar\n\
     input flag: token bool\ninput chosen: seq bool\ninput enabled: scalar bool";
 
-pub(crate) const TERMS: [(&str, &[(&str, bool)]); 20] = [
+pub(crate) const TERMS: [(&str, &[(&str, bool)]); 26] = [
     ("clip_ppo()", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(low = 10%, high = 0.28, dual = 3)", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(delta = 4, guard = 5)", &[("ratio", false), ("clipped", true)]),
@@ -56,6 +56,12 @@ pub(crate) const TERMS: [(&str, &[(&str, bool)]); 20] = [
     ("clamped_entropy(top_k = 3)", &[]),
     ("clamped_entropy(top_p = 0.9)", &[]),
     ("clamped_entropy(min_p = 0.05)", &[]),
+    ("renyi_entropy(alpha = 2)", &[]),
+    ("tsallis_entropy(q = 0.5)", &[]),
+    ("varentropy()", &[]),
+    ("mass_entropy(top_k = 2)", &[]),
+    ("gae(gamma = 0.9, lam = 0.8)", &[("returns", false)]),
+    ("z_loss()", &[]),
     ("clip_value(clip = 0.3)", &[("clipped", true)]),
     ("template::tail_mass(k = 2)", &[]),
 ];

@@ -1,0 +1,47 @@
+//! On which side of a number a signal should be: `at_least = 0.3` or `at_most = 0.01`.
+
+use crate::interval::Interval;
+use crate::plugin::ArgError;
+
+/// One wish for a signal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Side {
+    at_least: Option<f64>,
+    at_most: Option<f64>,
+}
+
+impl Side {
+    pub(super) fn of(at_least: Option<f64>, at_most: Option<f64>) -> Self {
+        Self { at_least, at_most }
+    }
+
+    /// Requires exactly one of the two, and a finite one.
+    pub(super) fn check(self) -> Result<(), ArgError> {
+        match (self.at_least, self.at_most) {
+            (Some(value), None) => super::finite("at_least", value),
+            (None, Some(value)) => super::finite("at_most", value),
+            (found, _) => {
+                let found = if found.is_some() { "both" } else { "none" };
+                let message = format!("expected one of `at_least` and `at_most`, found {found}");
+                Err(ArgError::new(if found == "both" { "at_most" } else { "" }, message)
+                    .help("write `at_least = 0.3` for an entropy, `at_most = 0.01` for a divergence"))
+            }
+        }
+    }
+
+    /// The number.
+    pub(super) fn target(self) -> f64 {
+        self.at_least.or(self.at_most).unwrap_or(0.0)
+    }
+
+    /// Where the signal is steered, to be compared with what it can reach.
+    pub(super) fn interval(self) -> Interval {
+        Interval::point(self.target())
+    }
+
+    /// How far the signal is on the wrong side; below 0 where it is on the right one.
+    pub(super) fn missing(self, signal: f64) -> f64 {
+        let above = signal - self.target();
+        if self.at_least.is_some() { -above } else { above }
+    }
+}
