@@ -27,6 +27,11 @@ pub(crate) fn sentence(text: &str) -> String {
     format!("{}\n", renderer().render(&[Group::with_title(Level::ERROR.primary_title(text))]))
 }
 
+/// The same of what does no harm but should be known.
+pub(crate) fn remark(text: &str) -> String {
+    format!("{}\n", renderer().render(&[Group::with_title(Level::WARNING.primary_title(text))]))
+}
+
 /// All findings as values, with the keys that other programs read.
 pub(crate) fn json(found: &Diagnostics, sources: &Sources) -> Vec<Value> {
     let place = |span: Span| {

@@ -8,7 +8,8 @@ mod write;
 
 use super::input;
 use crate::arguments::Eval;
-use crate::{Outcome, Status, stream};
+use crate::{Outcome, Status, render, stream};
+use aent::kernels::fallback_reason;
 use aent::{Compiler, Options, Session};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -25,6 +26,10 @@ pub(crate) fn run(arguments: &Eval) -> Outcome {
         Err(status) => return Ok(status),
     };
     let device = device::find(arguments.device)?;
+    if let Some(reason) = fallback_reason(device) {
+        let plain = "row statistics are computed in plain torch operations";
+        stream::complain(&render::remark(&format!("{plain}: {reason}")));
+    }
     let options =
         Options { kernels: arguments.kernels.into(), lets: arguments.out.is_some(), ..Options::default() };
     let mut session = Session::with(program, options);
