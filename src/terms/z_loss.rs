@@ -17,7 +17,7 @@ crate::term! {
     ///
     /// Source: PaLM, arXiv 2204.02311 (weight 1e-4); Liger cross-entropy `lse_square_scale`.
     ///
-    /// Aliases: `lse_square_scale` (Liger, its weight).
+    /// Aliases: `lse_square_scale` (Liger, as its weight).
     "z_loss" => ZLoss, example = "z_loss()"
 }
 

@@ -54,6 +54,22 @@ fn rloo_compares_with_the_other_samples() {
 }
 
 #[test]
+fn the_deviation_may_be_that_of_the_other_samples() {
+    // Three levels of reward, so that the others are alike now and then.
+    let level = |reward: f64| if reward > 0.7 { 1.0 } else { f64::from(reward > 0.0) / 2.0 };
+    judge("leave_one_out_advantages(where(rewards > 0.7, 1, where(rewards > 0, 0.5, 0)))", |sheet| {
+        per_sample(sheet, |own, mates| {
+            let mates: Vec<f64> = mates.iter().map(|reward| level(*reward)).collect();
+            match deviation(&mates) {
+                _ if mates.is_empty() => 0.0,
+                spread if spread > 0.0 => (level(own) - average(&mates)) / (spread + 1e-6),
+                _ => level(own) - average(&mates),
+            }
+        })
+    });
+}
+
+#[test]
 fn remax_compares_with_the_greedy_answer() {
     judge("remax_advantages(0.25)", |sheet| per_sample(sheet, |own, _| own - 0.25));
 }

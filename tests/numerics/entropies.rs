@@ -83,7 +83,7 @@ fn the_temperature_comes_before_the_power() {
 
 #[test]
 fn the_full_entropy_is_that_of_the_choice_and_of_what_follows_it() {
-    let [mass, inside] = ["mass_entropy(top_k = 2)", "clamped_entropy(top_k = 2)"].map(|expr| values(expr));
+    let [mass, inside] = ["mass_entropy(top_k = 2)", "clamped_entropy(top_k = 2)"].map(values);
     for case in sample(&smooth(Extent { vocabulary: 3..=9, ..Extent::default() }), 30) {
         let (mass, inside) = (mass(&case), inside(&case));
         for at in (0..case.mask.len()).filter(|at| case.mask[*at]) {
