@@ -134,8 +134,6 @@ template <class E> struct Reader {
             }
             // Where the rank is not inside, the sample misled.
             range = found.inside ? range.narrowed(found.bin, COUNT_BINS) : Range<E>::everything(COUNT_BINS);
-            // All have read the bins.
-            __syncthreads();
             clear(selection.counts, range.bins());
             Seen<Real> seen(highest, their_highest);
             stream<KNOWN | ABOVE | COUNTED>(row, row, scale, range, selection, seen);
@@ -179,7 +177,6 @@ template <class E> struct Reader {
             }
             above = found.before;
             range = range.narrowed(found.bin, COUNT_BINS);
-            __syncthreads();
         }
     }
 
@@ -269,7 +266,6 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
         if (!compared && !is_top_k) reader.template first<WHOLE>(scale, range, whole, tops);
         if (!reader.is_usable(compared)) {
             // A later pass may be the first to compare: what the former ones wrote is not to be used either.
-            __syncthreads();
             fill(sums, facts, false);
             return;
         }
@@ -311,6 +307,8 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
             fact[3] = border.size;
             fact[4] = mixed[1];
         }
+        // Shared memory is written anew for the next pass, or the next row.
+        __syncthreads();
     }
     if (threadIdx.x == 0) {
         const i64 action = ((const i64 *)task.actions)[index];
@@ -330,7 +328,5 @@ extern "C" __global__ void __launch_bounds__(BLOCK) aent_read(const __grid_const
             continue;
         }
         read_row<Element<KIND>>(task, meeting, selection, index, sums, facts);
-        // Shared memory is written anew for the next row.
-        __syncthreads();
     }
 }

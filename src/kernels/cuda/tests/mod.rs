@@ -125,22 +125,23 @@ fn references(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
 
 #[test]
 fn passes_have_their_own_temperature_set_and_comparison_with_a_reference() {
-    let passes = |first, second| {
-        vec![
-            Pass { set: first, compares: true, beta: Some(0.5), ..PASS },
-            Pass { temperature: 1.7, set: Some(second), ..PASS },
-            Pass { temperature: 0.6, compares: true, beta: Some(0.05), ..PASS },
-        ]
-    };
+    let compared = |set, beta| Pass { set, compares: true, beta: Some(beta), ..PASS };
+    let warm = |set| Pass { temperature: 1.7, set: Some(set), ..PASS };
+    let cold = Pass { temperature: 0.6, ..compared(None, 0.05) };
     let [top_k, min_p, top_p] = [TokenSet::TopK(64), TokenSet::MinP(0.1), TokenSet::TopP(0.8137)];
+    let cases = [
+        (9, 0, [compared(None, 0.5), warm(min_p), cold.clone()]),
+        (640, 3, [compared(Some(top_k), 0.5), warm(top_p), cold.clone()]),
+        (1203, 8, [compared(Some(min_p), 0.5), warm(top_k), cold.clone()]),
+        // Two ranks after each other, in a row that is too short for a sample.
+        (300, 1, [warm(TokenSet::TopK(9)), warm(top_k), cold]),
+    ];
     for kind in KINDS {
-        for (length, gap, first, second) in
-            [(9, 0, None, min_p), (640, 3, Some(top_k), top_p), (1203, 8, Some(min_p), top_k)]
-        {
-            let rows = rows(length);
+        for (length, gap, passes) in &cases {
+            let rows = rows(*length);
             let references = references(&rows);
-            let case = Case::new(rows, passes(first, second));
-            Case { kind, references, gap, second: true, masked: vec![3], ..case }.judge();
+            let case = Case::new(rows, passes.to_vec());
+            Case { kind, references, gap: *gap, second: true, masked: vec![3], ..case }.judge();
         }
     }
 }
