@@ -136,3 +136,33 @@ fn rows_that_are_read_a_few_at_a_time_give_the_same_bits() {
         assert!(run(&across, chunk_bytes) == expected, "chunks of {chunk_bytes} bytes");
     }
 }
+
+#[test]
+fn sixteen_bits_are_no_less_exact_than_plain_operations_in_sixteen_bits() {
+    let row = [Long { length: 30_000, shape: Shape::Spread, seed: 5 }.row()];
+    let of = |moment| RowStatistic { set: TokenSet::All, temperature: 1.0, moment };
+    let request = [of(Moment::LogProb), of(Moment::Entropy)];
+    for kind in [Kind::BFloat16, Kind::Half] {
+        let exact = rows::rounded(&row, kind);
+        let expected = statistics(&exact, &[7], &request, Kind::Double, Kernels::Reference);
+        let slope = gradient(&exact, &[7], &[1.0, 0.5], &request, Kind::Double, Kernels::Reference);
+        let found = statistics(&row, &[7], &request, kind, Kernels::Auto);
+        let fused = gradient(&row, &[7], &[1.0, 0.5], &request, kind, Kernels::Auto);
+        // As a trainer in that kind writes it.
+        let logits = rows::tensor(&row, kind).set_requires_grad(true);
+        let log_prob = logits.log_softmax(-1, None);
+        let entropy = -(log_prob.exp() * &log_prob).sum_dim_intlist(-1, false, None);
+        let chosen = log_prob.select(2, 7);
+        (&chosen + &entropy * 0.5).sum(None).backward();
+        let plain = [numbers(&chosen)[0], numbers(&entropy)[0]];
+        for (at, plain) in plain.into_iter().enumerate() {
+            let [ours, theirs] = [found[at][0], plain].map(|value| (value - expected[at][0]).abs());
+            assert!(ours <= theirs, "{:?} in {kind:?}: off by {ours}, plain by {theirs}", request[at].moment);
+        }
+        let off = |gradient: &[f64]| {
+            gradient.iter().zip(&slope).map(|(found, exact)| (found - exact).powi(2)).sum::<f64>().sqrt()
+        };
+        let [ours, theirs] = [off(&fused), off(&numbers(&logits.grad()))];
+        assert!(ours <= theirs, "gradient in {kind:?}: off by {ours}, plain by {theirs}");
+    }
+}
