@@ -1,5 +1,6 @@
 //! The nodes of a typed program.
 
+use crate::fields::REFERENCE;
 use crate::interval::Interval;
 use crate::kernels::RowStatistic;
 use crate::span::Span;
@@ -130,6 +131,15 @@ pub enum BinaryFn {
 }
 
 impl Op {
+    /// The batch field that it reads by name, or in whose place hidden states may stand; the policy's logits aside.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Op::Field(name) => Some(name),
+            Op::Row(row) if row.moment.needs_reference() => Some(REFERENCE.logits),
+            _ => None,
+        }
+    }
+
     /// The nodes this one is computed from.
     pub fn operands(&self) -> Vec<NodeId> {
         match self {

@@ -36,3 +36,42 @@ fn a_small_run_ends_with_a_table_and_a_report() {
     assert!(ran.stdout.contains("report: r/report.html"), "{}", ran.stdout);
     assert!(folder.read("r/report.html").contains("aent train grpo.aent --task arithmetic"));
 }
+
+#[test]
+fn every_recipe_that_the_task_can_feed_is_trained_and_the_others_are_refused_by_field() {
+    /// What answers to sums do not come with: a critic, greedy answers, several rewards, an entropy of before.
+    const UNFED: [&str; 7] = ["erc", "flowrl", "gdpo", "ppo", "remax", "rlhf_ppo", "vapo"];
+    let folder = Folder::with("unused.aent", SPEC);
+    let recipes = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/recipes");
+    let mut fed = Vec::new();
+    for entry in std::fs::read_dir(recipes).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let file = path.to_str().unwrap().to_owned();
+        if path.extension().is_none_or(|extension| extension != "aent") {
+            continue;
+        }
+        if UNFED.contains(&name.as_str()) {
+            let args = ["train", &file, "--task", "arithmetic", "--out", "no", "--quiet"];
+            folder.run(&args).refused("needs the batch field");
+        } else {
+            fed.push((name, file));
+        }
+    }
+    assert!(fed.len() > 50, "{} recipes", fed.len());
+    let files = fed.iter().map(|(_, file)| file.as_str());
+    let mut args: Vec<&str> = std::iter::once("train").chain(files).collect();
+    args.extend(["--task", "arithmetic", "--steps", "1", "--seeds", "0", "--out", "r", "--quiet"]);
+    for setting in ["warmup_steps=3", "warmup_batch=8", "prompts=4", "group=2", "held_out=8"] {
+        args.extend(["--task-set", setting]);
+    }
+    let ran = folder.run(&args);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for (name, _) in &fed {
+        let line = folder.read(&format!("r/{name}/seed-0/metrics.jsonl"));
+        let metrics: serde_json::Value = serde_json::from_str(line.trim()).unwrap();
+        // Of a policy that has learned nothing, whatever the spec calls its own metrics.
+        let entropy = metrics["entropy"].as_f64().unwrap();
+        assert!(entropy > 8.0 && entropy < 4096f64.ln(), "{name}: {line}");
+    }
+}

@@ -50,6 +50,11 @@ impl Objective {
         Ok(Measured { output, metrics })
     }
 
+    /// Whether the loss reads a batch field.
+    pub fn reads(&self, field: &str) -> bool {
+        self.session.program().nodes.iter().any(|node| node.op.field() == Some(field))
+    }
+
     /// Moves the controllers by the signals of a batch. Call it after the optimizer step.
     pub fn observe(&mut self, measured: &Measured) -> Result<(), TrainError> {
         Ok(self.session.observe(&measured.output)?)

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aent::program::{Op, Program};
+use aent::program::Program;
 use aent::{Compiler, Failure};
 
 use crate::error::TrainError;
@@ -53,10 +53,8 @@ impl SpecFile {
     /// Refuses a program that needs a batch field which the task does not feed.
     pub(super) fn check_fields(&self, program: &Program, task: &dyn Task) -> Result<(), TrainError> {
         let fed = task.fields();
-        let missing = program.nodes.iter().find_map(|node| match &node.op {
-            Op::Field(name) if !fed.contains(&name.as_str()) => Some(name),
-            _ => None,
-        });
+        let missing =
+            program.nodes.iter().filter_map(|node| node.op.field()).find(|name| !fed.contains(name));
         match missing {
             Some(name) => Err(TrainError::refused(format!(
                 "`{}` needs the batch field `{name}`, which the task `{}` does not have; it has `{}`",

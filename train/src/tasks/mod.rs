@@ -47,6 +47,15 @@ pub const NAMES: [&str; 2] = ["arithmetic", "sparse-mdp"];
 /// in every task; the runner adds `step`. A value that is not measured at every step is simply left out.
 pub type Metrics = BTreeMap<String, f64>;
 
+/// Adds what a spec measured. Under a name that the task has for what it measures alike for all specs, the task's stays,
+/// and the spec's becomes `spec.NAME`.
+fn add_of_spec(metrics: &mut Metrics, of_spec: Metrics) {
+    for (name, value) in of_spec {
+        let name = if metrics.contains_key(&name) { format!("spec.{name}") } else { name };
+        metrics.insert(name, value);
+    }
+}
+
 /// A problem on which several specs are trained side by side.
 ///
 /// Everything random must depend on the seed and the step alone, never on the spec, on wall-clock time or on

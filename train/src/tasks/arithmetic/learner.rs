@@ -11,7 +11,7 @@ use crate::error::TrainError;
 use crate::optimizer::Adam;
 use crate::runner::Objective;
 use crate::runner::random::Random;
-use crate::tasks::{Learner, Metrics, Probe, Start};
+use crate::tasks::{Learner, Metrics, Probe, Start, add_of_spec};
 
 /// Keeps a group of equal rewards from being divided by zero.
 const LEAST_DEVIATION: f64 = 1e-6;
@@ -24,13 +24,17 @@ pub(super) struct Pupil {
     sums: Sums,
     useful: Tensor,
     model: Model,
+    /// The policy as the teacher left it, which losses may hold the pupil to.
+    reference: Model,
     adam: Adam,
 }
 
 impl Pupil {
-    pub(super) fn new(settings: &Settings, start: &Start<'_>, model: Model) -> Self {
+    pub(super) fn new(settings: &Settings, start: &Start<'_>, model: Model) -> Result<Self, TrainError> {
         let sums = Sums::new(settings, start.seed, start.device);
-        Pupil {
+        let mut reference = Model::new(settings, &mut Random::at(start.seed, 0, "model"), start.device);
+        reference.restore(&model.params().into_iter().collect())?;
+        Ok(Pupil {
             settings: settings.clone(),
             seed: start.seed,
             probe: start.probe,
@@ -38,7 +42,18 @@ impl Pupil {
             sums,
             adam: Adam::new(&model.params(), settings.rate, Some(settings.max_gradient_norm)),
             model,
+            reference,
+        })
+    }
+
+    /// The reference's logits and log-probabilities of the answers, where the loss reads either.
+    fn referred(&self, objective: &Objective, asked: &Questions, actions: &Tensor) -> Option<[Tensor; 2]> {
+        if !objective.reads("ref_logits") && !objective.reads("ref_log_prob") {
+            return None;
         }
+        let logits = tch::no_grad(|| self.reference.score(&asked.prompts, actions));
+        let log_prob = logits.log_softmax(-1, Kind::Float).gather(-1, &actions.unsqueeze(-1), false);
+        Some([logits, log_prob.squeeze_dim(-1)])
     }
 
     /// The share of held-out sums that the policy's most probable answer gets right.
@@ -90,22 +105,29 @@ impl Learner for Pupil {
         let advantages = normalise(&rewards, settings.group);
         let group = Tensor::arange(settings.prompts, (Kind::Int64, rewards.device()))
             .repeat_interleave_self_int(settings.group, 0, None);
-        let mut first = None;
+        let referred = self.referred(objective, &asked, &answers.actions);
+        let (mut first, mut of_spec) = (None, Metrics::new());
         for _ in 0..settings.epochs {
             let logits = self.model.score(&asked.prompts, &answers.actions);
-            let measured = objective.step(&[
+            let mut fields = vec![
                 ("logits", &logits),
                 ("actions", &answers.actions),
                 ("response_mask", &answers.mask),
                 ("old_log_prob", &answers.log_prob),
+                // What samples here is what trains, so that there is no mismatch to correct.
+                ("rollout_log_prob", &answers.log_prob),
                 ("advantages", &advantages),
                 ("rewards", &rewards),
                 ("group", &group),
-            ])?;
+            ];
+            if let Some([logits, log_prob]) = &referred {
+                fields.extend([("ref_logits", logits), ("ref_log_prob", log_prob)]);
+            }
+            let measured = objective.step(&fields)?;
             measured.backward()?;
             self.adam.step();
             for (name, value) in measured.metrics() {
-                *metrics.entry(name.clone()).or_insert(0.0) += value / settings.epochs as f64;
+                *of_spec.entry(name.clone()).or_insert(0.0) += value / settings.epochs as f64;
             }
             first.get_or_insert(measured);
         }
@@ -117,6 +139,7 @@ impl Learner for Pupil {
         if step + 1 == settings.steps {
             metrics.insert("accuracy".to_string(), self.accuracy());
         }
+        add_of_spec(&mut metrics, of_spec);
         Ok(metrics)
     }
 

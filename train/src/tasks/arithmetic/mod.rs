@@ -38,7 +38,18 @@ impl Task for Arithmetic {
     }
 
     fn fields(&self) -> &'static [&'static str] {
-        &["logits", "actions", "response_mask", "old_log_prob", "advantages", "rewards", "group"]
+        &[
+            "logits",
+            "actions",
+            "response_mask",
+            "old_log_prob",
+            "rollout_log_prob",
+            "ref_log_prob",
+            "ref_logits",
+            "advantages",
+            "rewards",
+            "group",
+        ]
     }
 
     fn settings(&self) -> Vec<(String, String)> {
@@ -75,6 +86,6 @@ impl Task for Arithmetic {
 
     fn start(&self, start: &Start<'_>) -> Result<Box<dyn Learner>, TrainError> {
         let model = warm_up::warmed_up(&self.settings, start)?;
-        Ok(Box::new(learner::Pupil::new(&self.settings, start, model)))
+        Ok(Box::new(learner::Pupil::new(&self.settings, start, model)?))
     }
 }

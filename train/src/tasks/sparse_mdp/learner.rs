@@ -12,7 +12,7 @@ use crate::error::TrainError;
 use crate::optimizer::{Adam, copy};
 use crate::runner::Objective;
 use crate::runner::random::Random;
-use crate::tasks::{Learner, Metrics, Probe, Start};
+use crate::tasks::{Learner, Metrics, Probe, Start, add_of_spec};
 
 /// How many numbers of a parameter, with its gradient and moments, a core's cache holds.
 const CACHED: i64 = 100_000;
@@ -84,7 +84,7 @@ impl Learner for Table {
         measured.backward()?;
         self.adam.step();
         objective.observe(&measured)?;
-        metrics.extend(measured.metrics().iter().map(|(name, value)| (name.clone(), *value)));
+        add_of_spec(&mut metrics, measured.metrics().clone());
         Ok(metrics)
     }
 
