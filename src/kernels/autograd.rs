@@ -66,13 +66,22 @@ pub(super) fn attach<B: Backward>(
     Ok(unsafe { Tensor::from_ptr(attached.cast()) })
 }
 
+/// Who shares a loop.
+#[derive(Clone, Copy)]
+pub(super) struct Workers {
+    /// How many there are at most.
+    pub(super) count: usize,
+    /// How many indices one takes at a time, in order; at least one.
+    pub(super) at_once: usize,
+}
+
 /// `count` lines of `width` numbers, zero until `work` fills the line of an index, on as many threads as libtorch has and
 /// `workers` allows. Each worker makes one `scratch`; which worker takes which index is not fixed, so `work` must not
 /// depend on what a scratch holds.
 pub(super) fn parallel<S>(
     count: usize,
     width: usize,
-    workers: usize,
+    workers: Workers,
     scratch: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, usize, &mut [f64]) + Sync,
 ) -> Vec<f64> {
@@ -82,19 +91,21 @@ pub(super) fn parallel<S>(
     let worker = || {
         let mut scratch = scratch();
         loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= count {
+            let start = next.fetch_add(workers.at_once, Ordering::Relaxed);
+            if start >= count {
                 break;
             }
-            // SAFETY: `index` is below `count`, and the counter gives it to nobody else.
-            work(&mut scratch, index, unsafe { slots.line(index, width) });
+            for index in start..count.min(start + workers.at_once) {
+                // SAFETY: `index` is below `count`, and the counter gives it to nobody else.
+                work(&mut scratch, index, unsafe { slots.line(index, width) });
+            }
         }
     };
-    let workers = workers.min(count);
-    if workers <= 1 {
+    let needed = workers.count.min(count.div_ceil(workers.at_once));
+    if needed <= 1 {
         worker();
     } else {
-        run_workers(workers, &worker);
+        run_workers(needed, &worker);
     }
     lines
 }

@@ -18,7 +18,7 @@ use tch::{Kind, Tensor};
 use self::number::Element;
 use self::row::{Known, Pair, Place};
 use super::KernelError;
-use super::autograd;
+use super::autograd::{self, Workers};
 use super::engine::{Chunk, Engine, Found};
 use super::plan::Plan;
 
@@ -117,7 +117,7 @@ fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Vec<f64> {
     autograd::parallel(
         count,
         plan.sums() + plan.facts(),
-        workers(count * vocabulary),
+        workers(count, vocabulary),
         || row::Scratch::new(if plan.ranks() { vocabulary } else { 0 }),
         |scratch, index, line| {
             let (sums, facts) = line.split_at_mut(plan.sums());
@@ -137,7 +137,7 @@ fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Vec<f64> {
 fn write_rows<E: Element>(rows: &Rows, plan: &Plan, lines: &Lines, gradient: &Tensor) {
     let to = Layout::of(gradient);
     let count = rows.mask.len();
-    autograd::parallel(count, 0, workers(count * rows.logits.vocabulary), Vec::new, |slopes, index, _| {
+    autograd::parallel(count, 0, workers(count, rows.logits.vocabulary), Vec::new, |slopes, index, _| {
         let place = Place {
             row: rows.logits.start::<E>(index),
             reference: rows.reference.as_ref().map(|layout| layout.start::<E>(index).cast_const()),
@@ -161,8 +161,10 @@ fn write_rows<E: Element>(rows: &Rows, plan: &Plan, lines: &Lines, gradient: &Te
     });
 }
 
-fn workers(elements: usize) -> usize {
-    (tch::get_num_threads() as usize).min(elements.div_ceil(WORTH_A_THREAD)).max(1)
+fn workers(rows: usize, vocabulary: usize) -> Workers {
+    let count = (tch::get_num_threads() as usize).min((rows * vocabulary).div_ceil(WORTH_A_THREAD)).max(1);
+    // Short rows are taken by the dozen: memory is fetched ahead only where it is read in order.
+    Workers { count, at_once: (WORTH_A_THREAD / vocabulary).max(1) }
 }
 
 /// Where the rows of a `[B, T, V]` tensor lie, as numbers that any thread may have.
