@@ -94,7 +94,7 @@ impl Controller for AdaptiveKl {
     }
 
     fn observe(&self, state: &ControllerState, signal: Option<f64>) -> ControllerState {
-        let Some(signal) = signal.filter(|_| state.observations >= self.warmup) else {
+        let Some(signal) = state.after(self.warmup, signal) else {
             return state.moved_to(state.value);
         };
         let error = Bounds::new(-self.limit, self.limit).clip(signal / self.target - 1.0);

@@ -76,7 +76,7 @@ impl Controller for Anchored {
     }
 
     fn observe(&self, state: &ControllerState, signal: Option<f64>) -> ControllerState {
-        let Some(signal) = signal.filter(|_| state.observations >= self.warmup) else {
+        let Some(signal) = state.after(self.warmup, signal) else {
             return state.moved_to(state.value);
         };
         let first = state.memory.first().copied().unwrap_or(0.0);

@@ -85,7 +85,7 @@ impl Controller for Band {
 
     fn observe(&self, state: &ControllerState, signal: Option<f64>) -> ControllerState {
         let value = state.value;
-        let Some(signal) = signal.filter(|_| state.observations >= self.warmup) else {
+        let Some(signal) = state.after(self.warmup, signal) else {
             return state.moved_to(value);
         };
         let outside = (signal - self.target.lo).min(0.0) + (signal - self.target.hi).max(0.0);

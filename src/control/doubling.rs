@@ -92,7 +92,7 @@ impl Controller for Doubling {
 
     fn observe(&self, state: &ControllerState, signal: Option<f64>) -> ControllerState {
         let value = state.value;
-        let Some(signal) = signal.filter(|_| state.observations >= self.warmup) else {
+        let Some(signal) = state.after(self.warmup, signal) else {
             return state.moved_to(value);
         };
         let target = self.side().target();

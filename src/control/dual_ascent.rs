@@ -74,7 +74,7 @@ impl Controller for DualAscent {
     }
 
     fn observe(&self, state: &ControllerState, signal: Option<f64>) -> ControllerState {
-        let Some(signal) = signal.filter(|_| state.observations >= self.warmup) else {
+        let Some(signal) = state.after(self.warmup, signal) else {
             return state.moved_to(state.value);
         };
         let moved = state.value * (self.step * self.side().missing(signal)).exp();

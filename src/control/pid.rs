@@ -97,7 +97,7 @@ impl Controller for Pid {
     }
 
     fn observe(&self, state: &ControllerState, signal: Option<f64>) -> ControllerState {
-        let Some(signal) = signal.filter(|_| state.observations >= self.warmup) else {
+        let Some(signal) = state.after(self.warmup, signal) else {
             return state.moved_to(state.value);
         };
         let error = self.target - signal;

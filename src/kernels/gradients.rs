@@ -1,8 +1,9 @@
 //! Where the gradient of the logits goes: to a tensor of its own, over the logits, or on into hidden states and the
 //! output layer.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
+use super::rows::summed_in;
 use super::source::{Hidden, Source};
 use super::{KernelError, autograd};
 
@@ -47,8 +48,7 @@ impl Gradients {
             }
             Source::Hidden(Hidden { hidden, weight, bias }) => {
                 let wide = |tensor: &Tensor| {
-                    let kind = if tensor.kind() == Kind::Double { Kind::Double } else { Kind::Float };
-                    Tensor::f_zeros(tensor.size(), (kind, tensor.device()))
+                    Tensor::f_zeros(tensor.size(), (summed_in(tensor.kind()), tensor.device()))
                 };
                 let wants = |index: usize| wanted.get(index).copied().unwrap_or(false);
                 Ok(Self::Hidden {

@@ -10,7 +10,7 @@ use super::autograd::{self, Backward};
 use super::engine::{self, Chunk, Engine, Found};
 use super::gradients::Gradients;
 use super::plan::Plan;
-use super::rows::Rows;
+use super::rows::{Rows, positions};
 use super::source::Source;
 use super::{KernelError, KernelOptions, RowStatistic};
 
@@ -35,12 +35,16 @@ pub(super) fn row_statistics(
     };
     let columns = Columns::of(&attached(&inputs, found, &plan, reading, options)?)?;
     let kind = rows.kind();
-    let place = |value: &Tensor| match reading {
-        Reading::InPlace => {
+    let picked = match reading {
+        Reading::InPlace => None,
+        Reading::Picked { .. } => Some(positions(&rows.mask)?),
+    };
+    let place = |value: &Tensor| match &picked {
+        None => {
             let zero = Tensor::f_zeros([0i64; 0], (kind, value.device()))?;
             Ok(value.f_where_self(&rows.mask, &zero)?.f_view(rows.shape)?)
         }
-        Reading::Picked { .. } => rows.placed(value, &positions(&rows.mask)?),
+        Some(positions) => rows.placed(value, positions),
     };
     (0..request.len()).map(|index| place(&columns.statistic(&plan, index)?.f_to_kind(kind)?)).collect()
 }
@@ -175,13 +179,7 @@ fn attached(
     if !policy.iter().any(|tensor| tensor.requires_grad()) {
         return Ok(found);
     }
-    let node = Node {
-        plan: plan.clone(),
-        policy: policy.len(),
-        reading,
-        time: inputs.time,
-        overwrites: options.overwrite_logits,
-    };
+    let node = Node { plan: plan.clone(), reading, time: inputs.time, overwrites: options.overwrite_logits };
     let mut saved = vec![&found.facts, &inputs.actions, &inputs.mask];
     saved.extend(inputs.reference.iter().flat_map(Source::tensors));
     Ok(Found { sums: autograd::attach(&policy, &saved, &found.sums, node)?, facts: found.facts })
@@ -190,8 +188,6 @@ fn attached(
 /// What the forward pass leaves for the backward pass besides tensors.
 struct Node {
     plan: Plan,
-    /// How many tensors the policy's logits come from.
-    policy: usize,
     reading: Reading,
     time: i64,
     overwrites: bool,
@@ -214,7 +210,6 @@ impl Backward for Node {
             mask: mask.shallow_clone(),
             time: self.time,
         };
-        debug_assert_eq!(tensors.len(), self.policy);
         let found = Found { sums: sums.shallow_clone(), facts: facts.shallow_clone() };
         let cotangents = cotangents.f_contiguous()?;
         let gradients = |skipped| Gradients::of(&inputs.policy, self.overwrites, wanted, skipped);
@@ -255,11 +250,6 @@ impl Backward for Node {
         };
         gradients.finish(&inputs.policy)
     }
-}
-
-/// Which of `[N]` are true.
-fn positions(mask: &Tensor) -> Result<Tensor, KernelError> {
-    Ok(mask.f_nonzero()?.f_squeeze_dim(1)?)
 }
 
 /// Whether every row is in one piece.

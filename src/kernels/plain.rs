@@ -4,6 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::engine::{Chunk, Engine, Found};
 use super::plan::{Pass, Plan, facts, sums};
+use super::rows::summed_in;
 use super::{KernelError, sets};
 
 /// The engine of torch's operations.
@@ -93,8 +94,7 @@ struct Rows {
 impl Rows {
     fn of(chunk: &Chunk) -> Result<Self, KernelError> {
         let wide = |logits: &Tensor| -> Result<Tensor, KernelError> {
-            let kind = if logits.kind() == Kind::Double { Kind::Double } else { Kind::Float };
-            Ok(logits.f_flatten(0, 1)?.f_to_kind(kind)?)
+            Ok(logits.f_flatten(0, 1)?.f_to_kind(summed_in(logits.kind()))?)
         };
         let logits = wide(&chunk.logits)?;
         let highest = highest(&logits)?;

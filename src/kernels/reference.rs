@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::rows::Rows;
+use super::rows::{Rows, positions};
 use super::sets;
 use super::source::Source;
 use super::{KernelError, Moment, RowStatistic, TokenSet};
@@ -24,7 +24,7 @@ struct Valid {
 
 impl Valid {
     fn of(rows: &Rows<'_>) -> Result<Self, KernelError> {
-        let positions = rows.mask.f_nonzero()?.f_squeeze_dim(1)?;
+        let positions = positions(&rows.mask)?;
         Ok(Self { is_all: positions.size()[0] == rows.count(), positions })
     }
 

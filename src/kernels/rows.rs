@@ -79,7 +79,7 @@ impl<'a> Rows<'a> {
 
     /// What statistics are computed and returned in.
     pub(super) fn kind(&self) -> Kind {
-        if self.policy.kind() == Kind::Double { Kind::Double } else { Kind::Float }
+        summed_in(self.policy.kind())
     }
 
     /// Values at `[M]` positions, at their places in `[B, T]` with zero elsewhere.
@@ -104,6 +104,16 @@ impl<'a> Rows<'a> {
         }
         Ok(())
     }
+}
+
+/// The kind in which numbers of a kind are summed up: f32 or wider.
+pub(super) fn summed_in(kind: Kind) -> Kind {
+    if kind == Kind::Double { Kind::Double } else { Kind::Float }
+}
+
+/// Which of `[N]` rows are true in a mask: `[M]` positions.
+pub(super) fn positions(mask: &Tensor) -> Result<Tensor, KernelError> {
+    Ok(mask.f_nonzero()?.f_squeeze_dim(1)?)
 }
 
 fn reference<'a>(inputs: &RowInputs<'a>, shape: [i64; 3]) -> Result<Source<'a>, KernelError> {

@@ -103,6 +103,11 @@ impl ControllerState {
         Self { value, observations: 0, memory: Vec::new() }
     }
 
+    /// The signal, unless it is among the first `warmup` observations, which leave a coefficient alone.
+    pub fn after(&self, warmup: u64, signal: Option<f64>) -> Option<f64> {
+        signal.filter(|_| self.observations >= warmup)
+    }
+
     /// The next state with another value and the same memory.
     #[must_use]
     pub fn moved_to(&self, value: f64) -> Self {

@@ -1,9 +1,8 @@
 //! A row beside the reference's: the sums that their divergences are made of, and what these add to the gradient.
 
 use super::dispatch::Job;
-use super::number::{BLOCK, Element, Real};
-
-const LANES: usize = 16;
+use super::number::{BLOCK, Element, LANES, Real};
+use super::sums::relative;
 
 /// Two rows of one length at one temperature.
 #[derive(Clone, Copy)]
@@ -190,9 +189,4 @@ impl<R: Real> Mixture<R> {
 #[inline(always)]
 fn product<R: Real>(weight: R, x: R) -> R {
     if weight > R::default() { weight.mul(x) } else { R::default() }
-}
-
-#[inline(always)]
-fn relative<R: Real>(x: R, highest: R, scale: R) -> R {
-    x.sub(highest).mul(scale)
 }

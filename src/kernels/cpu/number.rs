@@ -8,6 +8,9 @@ use super::{exp, ln};
 /// How many elements are worked on at once: 4 KB of f32, so that a block stays in the first cache.
 pub(crate) const BLOCK: usize = 1024;
 
+/// As many numbers as two AVX-512 registers of f64 hold, or one of f32.
+pub(crate) const LANES: usize = 16;
+
 /// A kind that logits may have.
 pub(crate) trait Element: Copy + Send + Sync + 'static {
     /// What it is computed in: wide enough to hold it exactly.

@@ -1,9 +1,7 @@
 //! One pass over a row for its highest logit, whether it has a softmax, and what lies around a wanted rank.
 
 use super::dispatch::{AVX512, Job};
-use super::number::{BLOCK, Element, Real};
-
-const LANES: usize = 16;
+use super::number::{BLOCK, Element, LANES, Real};
 
 /// What a row is like as a whole.
 #[derive(Clone, Copy, Debug)]

@@ -1,10 +1,7 @@
 //! The two loops over a row that need exponentials: the sums of the forward pass and the gradient of the backward.
 
 use super::dispatch::Job;
-use super::number::{BLOCK, Element, Real};
-
-/// As many numbers as two AVX-512 registers of f64 hold, or one of f32.
-const LANES: usize = 16;
+use super::number::{BLOCK, Element, LANES, Real};
 
 /// Where a set begins: tokens before `cut` are in it from `from` up, the others from `from_after` up.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -116,8 +113,9 @@ fn add_lanes<R: Real, const LEVEL: u8, const SET: bool, const SECOND: bool>(
     }
 }
 
+/// `u` of a logit: how far it is below the highest, over the temperature.
 #[inline(always)]
-fn relative<R: Real>(x: R, highest: R, scale: R) -> R {
+pub(crate) fn relative<R: Real>(x: R, highest: R, scale: R) -> R {
     x.sub(highest).mul(scale)
 }
 

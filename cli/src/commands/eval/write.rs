@@ -49,8 +49,7 @@ fn on_host(tensor: &Tensor) -> Result<Tensor> {
 /// Whether the program reads that field.
 fn reads(program: &Program, name: &str) -> bool {
     program.nodes.iter().any(|node| match &node.op {
-        Op::Field(field) => field == name,
         Op::LogProb(_) => name == "log_prob",
-        _ => false,
+        op => op.field() == Some(name),
     })
 }

@@ -30,11 +30,9 @@ pub(super) struct Pupil {
 }
 
 impl Pupil {
-    pub(super) fn new(settings: &Settings, start: &Start<'_>, model: Model) -> Result<Self, TrainError> {
+    pub(super) fn new(settings: &Settings, start: &Start<'_>, model: Model, reference: Model) -> Self {
         let sums = Sums::new(settings, start.seed, start.device);
-        let mut reference = Model::new(settings, &mut Random::at(start.seed, 0, "model"), start.device);
-        reference.restore(&model.params().into_iter().collect())?;
-        Ok(Pupil {
+        Pupil {
             settings: settings.clone(),
             seed: start.seed,
             probe: start.probe,
@@ -43,7 +41,7 @@ impl Pupil {
             adam: Adam::new(&model.params(), settings.rate, Some(settings.max_gradient_norm)),
             model,
             reference,
-        })
+        }
     }
 
     /// The reference's logits and log-probabilities of the answers, where the loss reads either.

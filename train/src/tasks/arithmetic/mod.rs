@@ -85,7 +85,7 @@ impl Task for Arithmetic {
     }
 
     fn start(&self, start: &Start<'_>) -> Result<Box<dyn Learner>, TrainError> {
-        let model = warm_up::warmed_up(&self.settings, start)?;
-        Ok(Box::new(learner::Pupil::new(&self.settings, start, model)?))
+        let model = || warm_up::warmed_up(&self.settings, start);
+        Ok(Box::new(learner::Pupil::new(&self.settings, start, model()?, model()?)))
     }
 }
