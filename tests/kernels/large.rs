@@ -106,7 +106,8 @@ proptest! {
         let members = naive::members(&exact[0], set, 1.0);
         for (id, (found, plain)) in support.iter().zip(&plain).enumerate() {
             prop_assert!(members[id] || *found == 0.0, "token {id} is outside");
-            let step = if kind == Kind::BFloat16 { 2f64.powi(-8) } else { 1e-3 };
+            // Both round a number that is nearly the same, so they are at most one unit in the last place apart.
+            let step = if kind == Kind::BFloat16 { 2f64.powi(-7) } else { 1e-3 };
             prop_assert!((found - plain).abs() <= step * plain.abs() + 1e-7, "token {id}: {plain}, found {found}");
         }
     }
