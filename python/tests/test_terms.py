@@ -147,7 +147,7 @@ def test_an_extra_that_was_declared_must_come() -> None:
 
 def test_signatures_that_say_nothing_are_refused() -> None:
     with pytest.raises(TypeError, match="parameter `x`: expected an annotation `aent.Token`"):
-        aent.term(lambda x: x)
+        aent.term(name="mine::anonymous")(lambda x: x)
 
     def untyped(log_prob: aent.Token, *, scale=1.0) -> aent.Token:  # type: ignore[no-untyped-def]
         return log_prob * scale
