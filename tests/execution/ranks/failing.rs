@@ -194,11 +194,18 @@ fn a_rank_that_went_away_is_an_error_of_the_group() {
         (group.rank() == 0).then(|| session(PPO).step_over(&plain(), group).unwrap_err())
     });
     assert_says(found[0].as_ref().unwrap(), &["cannot exchange tensors", "rank 1 left"]);
+    // Whose batch is wrong hears of that all the same.
+    let found = on_ranks(2, |group| {
+        (group.rank() == 0).then(|| session(PPO).step_over(&without("actions"), group).unwrap_err())
+    });
+    assert_says(found[0].as_ref().unwrap(), &["the batch has no `actions`"]);
 }
 
 /// A group of two that answers what it likes.
 #[derive(Debug)]
-struct Liar(fn(&Tensor) -> Vec<Tensor>, usize);
+struct Liar(Answer, usize);
+
+type Answer = fn(&Tensor) -> Vec<Tensor>;
 
 impl Group for Liar {
     fn rank(&self) -> usize {
@@ -216,7 +223,7 @@ impl Group for Liar {
 
 #[test]
 fn what_is_no_answer_of_a_group_is_refused() {
-    let answers: [(fn(&Tensor) -> Vec<Tensor>, usize, &str); 4] = [
+    let answers: [(Answer, usize, &str); 4] = [
         (|sent| vec![sent.shallow_clone()], 0, "expected 2 tensors"),
         (|sent| vec![sent.shallow_clone(), sent.to_kind(Float::Int)], 0, "from rank 1"),
         (|sent| vec![sent + 1, sent.shallow_clone()], 0, "the order of ranks"),
