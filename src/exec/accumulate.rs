@@ -3,9 +3,9 @@
 use super::batch::Batch;
 use super::error::{Error, Result};
 use super::evaluate::frame;
+use super::frozen::Frozen;
 use super::output::{Output, backward};
 use super::part::{Depth, Part};
-use super::session::Session;
 use super::value::zero_unless;
 use super::whole::Tally;
 use crate::plan::FirstPass;
@@ -32,8 +32,8 @@ use tch::Tensor;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Accumulation<'a> {
-    session: &'a Session,
+pub struct Accumulation {
+    frozen: Frozen,
     tally: Tally,
     measured: Vec<Part>,
     /// The row at which each part begins, and where the next would.
@@ -79,10 +79,10 @@ impl PartOutput {
     }
 }
 
-impl<'a> Accumulation<'a> {
-    pub(super) fn new(session: &'a Session) -> Self {
+impl Accumulation {
+    pub(super) fn new(frozen: Frozen) -> Self {
         Self {
-            session,
+            frozen,
             tally: Tally::default(),
             measured: Vec::new(),
             offsets: vec![0],
@@ -95,7 +95,7 @@ impl<'a> Accumulation<'a> {
     /// Takes the counts of the whole step from the caller, so that nothing has to be measured: valid tokens,
     /// sequences with at least one, and the padded length. Refused for programs that need more.
     pub fn with_counts(mut self, tokens: i64, sequences: i64, width: i64) -> Result<Self> {
-        let first_pass = self.session.plan.first_pass;
+        let first_pass = self.frozen.plan().first_pass;
         if first_pass != FirstPass::Counts {
             return Err(Error::Step(format!(
                 "this program needs more of the whole step than its counts ({first_pass:?}): `measure` its parts"
@@ -111,13 +111,13 @@ impl<'a> Accumulation<'a> {
         if self.shared.is_some() || self.given_counts {
             return Err(Error::Step("every part is measured before the first one is stepped".to_owned()));
         }
-        let depth = match self.session.plan.first_pass {
+        let depth = match self.frozen.plan().first_pass {
             FirstPass::Counts => Depth::Mask,
             FirstPass::Fields => Depth::Fields,
             FirstPass::Model => Depth::Model,
         };
         let _untracked = tch::no_grad_guard();
-        let part = self.session.read(batch, depth)?.detached()?;
+        let part = self.frozen.read(batch, depth)?.detached()?;
         self.tally.add(&part)?;
         self.offsets.push(self.offsets[self.offsets.len() - 1] + part.size().0);
         self.measured.push(part);
@@ -146,7 +146,7 @@ impl<'a> Accumulation<'a> {
     }
 
     fn part(&self, batch: &Batch, index: usize, shared: &Shared) -> Result<(Part, Tensor)> {
-        let part = self.session.read(batch, Depth::Model)?;
+        let part = self.frozen.read(batch, Depth::Model)?;
         if let Some(measured) = self.measured.get(index)
             && measured.size() != part.size()
         {
@@ -165,7 +165,7 @@ impl<'a> Accumulation<'a> {
         Ok((part, loss))
     }
 
-    /// The whole step's loss, metrics and signals, for [`Session::observe`].
+    /// The whole step's loss, metrics and signals, for [`super::Session::observe`].
     pub fn finish(self) -> Result<Output> {
         if self.recorded.is_empty() || (!self.given_counts && self.recorded.len() != self.measured.len()) {
             return Err(Error::Step(format!(
@@ -177,32 +177,32 @@ impl<'a> Accumulation<'a> {
         let whole = Part::join(&self.recorded)?;
         let _untracked = tch::no_grad_guard();
         let frame = frame(&whole, self.tally.counts(&whole)?)?;
-        let session = self.session;
-        let values = session.evaluate(&whole, &frame, &HashMap::new(), &session.plan.needed, false)?;
-        session.output(&whole, &values, self.tally.tokens())
+        let frozen = &self.frozen;
+        let values = frozen.evaluate(&whole, &frame, &HashMap::new(), &frozen.plan().needed, false)?;
+        frozen.output(&whole, &values, self.tally.tokens())
     }
 
     /// Computes what spans the step.
     fn share(&self) -> Result<Shared> {
-        let session = self.session;
-        match session.plan.first_pass {
+        let frozen = &self.frozen;
+        match frozen.plan().first_pass {
             FirstPass::Counts => Ok(Shared::default()),
             FirstPass::Fields => {
                 let whole = Part::join(&self.measured)?;
                 let frame = frame(&whole, self.tally.counts(&whole)?)?;
-                let plan = &session.plan;
+                let plan = frozen.plan();
                 let spans =
                     |index: usize| plan.needed[index] && plan.whole_step[index] && !plan.from_model[index];
                 let mut wanted: Vec<bool> = (0..plan.needed.len()).map(spans).collect();
                 for index in (0..wanted.len()).rev() {
                     if wanted[index] {
-                        for id in session.program.nodes[index].op.operands() {
+                        for id in frozen.program().nodes[index].op.operands() {
                             wanted[id.index()] = true;
                         }
                     }
                 }
                 let _untracked = tch::no_grad_guard();
-                let values = session.evaluate(&whole, &frame, &HashMap::new(), &wanted, false)?;
+                let values = frozen.evaluate(&whole, &frame, &HashMap::new(), &wanted, false)?;
                 let like = (whole.kind, whole.device());
                 let presets = (0..wanted.len())
                     .filter(|&index| spans(index))
@@ -215,7 +215,7 @@ impl<'a> Accumulation<'a> {
 
     /// The loss's gradient for every value that comes from the model, on the whole step.
     fn differentiate(&self) -> Result<Shared> {
-        let session = self.session;
+        let frozen = &self.frozen;
         let mut whole = Part::join(&self.measured)?;
         let leaf =
             |tensor: &Tensor| -> Result<Tensor> { Ok(tensor.f_detach_copy()?.f_set_requires_grad(true)?) };
@@ -228,8 +228,8 @@ impl<'a> Accumulation<'a> {
         }
         let frame = frame(&whole, self.tally.counts(&whole)?)?;
         let loss = tch::with_grad(|| -> Result<Tensor> {
-            let values = session.evaluate(&whole, &frame, &HashMap::new(), &session.plan.needed, true)?;
-            let loss = values.tensor(session.program.loss, (whole.kind, whole.device()))?;
+            let values = frozen.evaluate(&whole, &frame, &HashMap::new(), &frozen.plan().needed, true)?;
+            let loss = values.tensor(frozen.program().loss, (whole.kind, whole.device()))?;
             backward(&loss)?;
             Ok(loss.f_detach()?)
         })?;
@@ -274,11 +274,11 @@ impl<'a> Accumulation<'a> {
     }
 
     fn share_of(&self, part: &Part, presets: &HashMap<usize, Tensor>, offset: i64) -> Result<Tensor> {
-        let session = self.session;
+        let frozen = &self.frozen;
         let frame = frame(part, self.tally.counts(part)?)?;
         let sliced = presets.iter().map(|(index, whole)| Ok((*index, part.slice_of(whole, offset)?)));
         let sliced = sliced.collect::<Result<HashMap<_, _>>>()?;
-        let values = session.evaluate(part, &frame, &sliced, session.plan.loss_nodes(), true)?;
-        values.tensor(session.program.loss, (part.kind, part.device()))
+        let values = frozen.evaluate(part, &frame, &sliced, frozen.plan().loss_nodes(), true)?;
+        values.tensor(frozen.program().loss, (part.kind, part.device()))
     }
 }

@@ -4,6 +4,7 @@ mod accumulate;
 mod batch;
 mod error;
 mod evaluate;
+mod frozen;
 mod output;
 mod part;
 mod session;

@@ -3,18 +3,17 @@
 use super::accumulate::Accumulation;
 use super::batch::Batch;
 use super::error::Result;
-use super::evaluate::{Evaluation, Values, frame};
+use super::evaluate::frame;
+use super::frozen::{Frozen, Setup};
 use super::output::Output;
-use super::part::{Depth, Part, Reading};
-use super::value::zero_unless;
+use super::part::Depth;
 use super::whole::Tally;
-use crate::kernels::{CHUNK_BYTES, KernelOptions, Kernels};
+use crate::kernels::{CHUNK_BYTES, Kernels};
 use crate::plan::Plan;
-use crate::plugin::{ControllerState, Frame};
-use crate::program::{NodeId, Program};
-use crate::types::Shape;
+use crate::plugin::ControllerState;
+use crate::program::Program;
 use std::collections::{BTreeMap, HashMap};
-use tch::{Kind, Tensor};
+use std::sync::Arc;
 
 /// How a session computes.
 #[derive(Clone, Copy, Debug)]
@@ -22,10 +21,10 @@ pub struct Options {
     /// Which implementation computes row statistics.
     pub kernels: Kernels,
     /// Whether the batch gives its logits up, so that their gradient may be written over them; see
-    /// [`KernelOptions::overwrite_logits`].
+    /// [`crate::kernels::KernelOptions::overwrite_logits`].
     pub overwrite_logits: bool,
     /// How many bytes of logits are made at once where the batch brings hidden states; see
-    /// [`KernelOptions::chunk_bytes`].
+    /// [`crate::kernels::KernelOptions::chunk_bytes`].
     pub chunk_bytes: usize,
     /// Whether values are checked too, besides names, shapes, kinds and devices: action ids in range, numbers
     /// finite where they count. On a GPU this waits for the device.
@@ -49,9 +48,7 @@ impl Default for Options {
 /// A program with the state of its controllers.
 #[derive(Debug)]
 pub struct Session {
-    pub(super) program: Program,
-    pub(super) plan: Plan,
-    pub(super) options: Options,
+    setup: Arc<Setup>,
     pub(super) states: Vec<ControllerState>,
     pub(super) steps: u64,
 }
@@ -66,17 +63,17 @@ impl Session {
     pub fn with(program: Program, options: Options) -> Self {
         let plan = Plan::new(&program, options.lets);
         let states = program.controllers.iter().map(|controller| controller.object.value.start()).collect();
-        Self { program, plan, options, states, steps: 0 }
+        Self { setup: Arc::new(Setup { program, plan, options }), states, steps: 0 }
     }
 
     /// The program.
     pub fn program(&self) -> &Program {
-        &self.program
+        &self.setup.program
     }
 
     /// Its schedule.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        &self.setup.plan
     }
 
     /// How many steps were observed.
@@ -86,23 +83,24 @@ impl Session {
 
     /// The coefficients in force, by controller.
     pub fn coefficients(&self) -> BTreeMap<String, f64> {
-        let names = self.program.controllers.iter().map(|controller| controller.name.clone());
+        let names = self.program().controllers.iter().map(|controller| controller.name.clone());
         names.zip(self.states.iter().map(|state| state.value)).collect()
     }
 
     /// The loss of a whole step on one batch, with metrics and signals.
     pub fn step(&self, batch: &Batch) -> Result<Output> {
-        let part = self.read(batch, Depth::Model)?;
+        let frozen = self.frozen();
+        let part = frozen.read(batch, Depth::Model)?;
         let mut tally = Tally::default();
         tally.add(&part)?;
         let frame = frame(&part, tally.counts(&part)?)?;
-        let values = self.evaluate(&part, &frame, &HashMap::new(), &self.plan.needed, true)?;
-        self.output(&part, &values, tally.tokens())
+        let values = frozen.evaluate(&part, &frame, &HashMap::new(), &frozen.plan().needed, true)?;
+        frozen.output(&part, &values, tally.tokens())
     }
 
-    /// Begins a step that comes in parts; see [`Accumulation`].
-    pub fn accumulate(&self) -> Accumulation<'_> {
-        Accumulation::new(self)
+    /// Begins a step that comes in parts, with the coefficients in force now; see [`Accumulation`].
+    pub fn accumulate(&self) -> Accumulation {
+        Accumulation::new(self.frozen())
     }
 
     /// Moves the controllers by what a step observed; call it after the optimizer's step. A step without a
@@ -113,7 +111,7 @@ impl Session {
             return Ok(());
         }
         let signals = output.signals()?;
-        for (controller, state) in self.program.controllers.iter().zip(&mut self.states) {
+        for (controller, state) in self.setup.program.controllers.iter().zip(&mut self.states) {
             let signal = signals.get(&controller.name).copied();
             // A signal that is no number says nothing about where to move.
             if signal.is_none_or(f64::is_finite) {
@@ -123,60 +121,8 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn read(&self, batch: &Batch, depth: Depth) -> Result<Part> {
-        let Options { kernels, overwrite_logits, chunk_bytes, validate, .. } = self.options;
-        let kernels = KernelOptions { kernels, overwrite_logits, chunk_bytes };
-        let reading = Reading { depth, kernels, validate };
-        Part::read(&self.program, &self.plan, batch, reading)
-    }
-
-    pub(super) fn evaluate(
-        &self,
-        part: &Part,
-        frame: &Frame,
-        presets: &HashMap<usize, Tensor>,
-        wanted: &[bool],
-        gradient: bool,
-    ) -> Result<Values> {
-        let coefficients: Vec<f64> = self.states.iter().map(|state| state.value).collect();
-        let evaluation = Evaluation {
-            program: &self.program,
-            plan: &self.plan,
-            part,
-            frame,
-            coefficients: &coefficients,
-            presets,
-        };
-        evaluation.run(wanted, gradient)
-    }
-
-    pub(super) fn output(&self, part: &Part, values: &Values, tokens: Tensor) -> Result<Output> {
-        let like = (part.kind, part.device());
-        let scalar = |id: NodeId| values.tensor(id, like);
-        let detached = |id: NodeId| Ok::<_, super::Error>(scalar(id)?.f_detach()?);
-        let metrics = self.program.metrics.iter().map(|(name, id)| Ok((name.clone(), detached(*id)?)));
-        let signals =
-            self.program.controllers.iter().map(|controller| {
-                Ok((controller.name.clone(), controller.signal.map(detached).transpose()?))
-            });
-        let lets = self.program.lets.iter().filter(|_| self.options.lets);
-        let lets = lets.map(|(name, id)| {
-            let kind =
-                if self.program.node(*id).ty.kind == crate::types::Kind::Bool { Kind::Bool } else { like.0 };
-            let tensor = values.tensor(*id, (kind, like.1))?.f_detach()?;
-            let counted = match self.program.node(*id).ty.shape {
-                Shape::Token => &part.mask,
-                Shape::Seq => &part.valid,
-                Shape::Scalar => return Ok((name.clone(), tensor)),
-            };
-            Ok((name.clone(), zero_unless(counted, &tensor)?))
-        });
-        Ok(Output {
-            loss: scalar(self.program.loss)?,
-            metrics: metrics.collect::<Result<_>>()?,
-            signals: signals.collect::<Result<_>>()?,
-            lets: lets.collect::<Result<_>>()?,
-            tokens,
-        })
+    pub(super) fn frozen(&self) -> Frozen {
+        let coefficients = self.states.iter().map(|state| state.value).collect();
+        Frozen { setup: Arc::clone(&self.setup), coefficients }
     }
 }

@@ -26,10 +26,10 @@ pub struct SessionState {
 impl Session {
     /// What the session remembers.
     pub fn state(&self) -> SessionState {
-        let names = self.program.controllers.iter().map(|controller| controller.name.clone());
+        let names = self.program().controllers.iter().map(|controller| controller.name.clone());
         SessionState {
             format: FORMAT,
-            program: self.program.identity(),
+            program: self.program().identity(),
             steps: self.steps,
             controllers: names.zip(self.states.iter().cloned()).collect(),
         }
@@ -38,14 +38,14 @@ impl Session {
     /// Takes up a saved state; one of another program is refused with what differs.
     pub fn restore(&mut self, state: SessionState) -> Result<()> {
         check_format(state.format)?;
-        let differences = differences(&self.program.identity(), &state.program);
+        let differences = differences(&self.program().identity(), &state.program);
         if !differences.is_empty() {
             return Err(Error::State(format!(
                 "the saved state belongs to another program: {}",
                 differences.join("; ")
             )));
         }
-        let names = self.program.controllers.iter().map(|controller| &controller.name);
+        let names = self.program().controllers.iter().map(|controller| &controller.name);
         if !names.eq(state.controllers.iter().map(|(name, _)| name)) {
             return Err(Error::State(
                 "the saved state lists other controllers than its program has".to_owned(),

@@ -1,7 +1,7 @@
 //! Steps in parts: the misuse that is refused, and counts that the caller knows.
 
 use crate::{PPO, assert_says, batch, logits, number, numbers, plain, session};
-use aent::{Batch, Error, Session};
+use aent::{Accumulation, Batch, Error, Session};
 use tch::{Device, Kind, Tensor};
 
 const RATIO_OF_MEANS: &str = "loss = token_mean(log_prob) / (token_mean(entropy()) + 1)";
@@ -168,4 +168,27 @@ fn a_session_steps_the_same_whether_a_guard_is_up_or_not() {
         numbers(&leaf.grad())
     };
     assert_eq!(measured(true), measured(false));
+}
+
+#[test]
+fn sessions_and_steps_go_from_thread_to_thread() {
+    fn sent<T: Send>() {}
+    fn shared<T: Sync>() {}
+    sent::<Session>();
+    shared::<Session>();
+    sent::<Accumulation>();
+}
+
+#[test]
+fn a_step_in_parts_needs_its_session_no_more_and_keeps_its_coefficients() {
+    let mut session = session(
+        "controller beta = linear(from = 1, to = 0, steps = 2)
+        loss = beta * token_mean(log_prob)",
+    );
+    let whole = session.step(&plain()).unwrap();
+    let mut step = session.accumulate();
+    session.observe(&whole).unwrap();
+    drop(session);
+    step.measure(&plain()).unwrap();
+    assert_eq!(number(step.step(&plain()).unwrap().loss()), number(whole.loss()));
 }

@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: &Check) -> Outcome {
             Format::Human => stream::complain(&render::human(found, sources)),
             // Two files may import the same faulty third one.
             Format::Json => {
-                for value in render::json(found, sources) {
+                for value in aent_show::json(found, sources) {
                     if !values.contains(&value) {
                         values.push(value);
                     }

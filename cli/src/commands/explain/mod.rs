@@ -1,19 +1,14 @@
 //! `aent explain`: what a file compiles to and costs, and what a diagnostic means.
 
-mod cost;
-mod memory;
 mod pages;
 
 use super::input;
 use crate::arguments::Explain;
 use crate::{Outcome, Status, stream};
+use aent::Compiler;
 use aent::diag::codes;
 use aent::near::nearest;
-use aent::plan::{FirstPass, Plan};
-use aent::{Compiler, Program};
-use cost::Cost;
-use memory::Size;
-use std::fmt::Write as _;
+use aent_show::{Size, explain};
 use std::path::Path;
 
 /// Explains every diagnostic, one diagnostic, or a file.
@@ -37,7 +32,8 @@ pub(crate) fn run(arguments: &Explain) -> Outcome {
     }
     match input::program(&compiler, Path::new(target))? {
         Ok(program) => {
-            stream::print(&explain(&program, arguments.into()));
+            let &Explain { sequences, length, vocabulary, .. } = arguments;
+            stream::print(&explain(&program, Size { sequences, length, vocabulary }));
             Ok(Status::Done)
         }
         Err(status) => Ok(status),
@@ -47,38 +43,6 @@ pub(crate) fn run(arguments: &Explain) -> Outcome {
 /// Ids are words with hyphens; what has a dot or a slash, or exists, is a file.
 fn looks_like_an_id(target: &str) -> bool {
     target != input::STDIN && !target.contains(['.', '/', '\\']) && !Path::new(target).exists()
-}
-
-fn explain(program: &Program, size: Size) -> String {
-    let cost = Cost::of(program);
-    let mut out = String::new();
-    // Writing into a string cannot fail.
-    let _ = write!(out, "# Typed program\n\n{program}\n# Row statistics of the logits\n\n");
-    for statistic in &cost.statistics {
-        let _ = writeln!(out, "{statistic}");
-    }
-    if cost.statistics.is_empty() {
-        out.push_str("none: the logits are not read\n");
-    }
-    let _ = write!(out, "\n# Passes over the logits\n\n{}", cost.passes());
-    let _ = write!(out, "\n# Micro-batches\n\n{}\n", first_pass(Plan::new(program, false).first_pass));
-    let _ = write!(out, "\n{}", memory::explained(&cost, size));
-    out
-}
-
-/// What has to be seen of all parts of a step before the first of them can give its gradient.
-fn first_pass(of: FirstPass) -> &'static str {
-    match of {
-        FirstPass::Counts => {
-            "A step may be cut into parts. Their masks are counted first, or the caller gives the counts."
-        }
-        FirstPass::Fields => {
-            "A step may be cut into parts. Their batch fields are read first, because something spans the batch; the model runs once."
-        }
-        FirstPass::Model => {
-            "A step may be cut into parts. The model runs on each of them twice, because the loss is no sum over the parts."
-        }
-    }
 }
 
 #[cfg(test)]

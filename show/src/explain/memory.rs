@@ -1,26 +1,18 @@
 //! What a step takes in memory: one token of it, and the whole at its peak.
 
 use super::cost::Cost;
-use crate::arguments::Explain;
 use aent::kernels::{CHUNK_BYTES, bytes_kept};
 use std::fmt::Write as _;
 
 /// The size of a step, or of one of its micro-batches.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Size {
+pub struct Size {
     /// B.
-    sequences: u64,
+    pub sequences: u64,
     /// T.
-    length: u64,
+    pub length: u64,
     /// V.
-    vocabulary: u64,
-}
-
-impl From<&Explain> for Size {
-    fn from(arguments: &Explain) -> Self {
-        let &Explain { sequences, length, vocabulary, .. } = arguments;
-        Self { sequences, length, vocabulary }
-    }
+    pub vocabulary: u64,
 }
 
 /// Kinds of logits: their names, the bytes of a logit, and the bytes of a value that is computed from logits.

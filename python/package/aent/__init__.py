@@ -1,0 +1,37 @@
+"""Losses of reinforcement learning on language models, in files of ten lines.
+
+    program = aent.compile("grpo.aent")
+    output = program.step(logits=logits, actions=actions, response_mask=mask,
+                          old_log_prob=old, advantages=advantages)
+    output.loss.backward()
+    optimizer.step()
+    program.observe(output)        # the controllers move between optimizer steps
+
+The loss is an ordinary tensor under torch's autograd; tensors are shared with the core, never copied.
+"""
+
+from __future__ import annotations
+
+from .version import require_torch
+
+# Before the extension is loaded: against another torch it would crash instead of complaining.
+require_torch()
+
+from ._aent import Accumulation, Output, Program, __version__  # noqa: E402
+from .compiler import Report, check, compile  # noqa: E402
+from .errors import BatchError, Error, SpecError, StateError, StepError  # noqa: E402
+
+__all__ = [
+    "Accumulation",
+    "BatchError",
+    "Error",
+    "Output",
+    "Program",
+    "Report",
+    "SpecError",
+    "StateError",
+    "StepError",
+    "__version__",
+    "check",
+    "compile",
+]

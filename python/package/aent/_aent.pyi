@@ -1,0 +1,165 @@
+"""The extension module: the Rust core over torch's tensors. Use it through the package ``aent``."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch.distributed import ProcessGroup
+from torch.distributed.device_mesh import DeviceMesh
+
+__version__: str
+
+def compile(
+    name: str,
+    text: str | None,
+    params: dict[str, float],
+    kernels: str,
+    overwrite_logits: bool,
+    chunk_bytes: int | None,
+    validate: bool,
+    lets: bool,
+) -> Program: ...
+def diagnose(name: str, text: str | None) -> tuple[str, list[dict[str, Any]]]: ...
+
+class Program:
+    """A compiled file with the state of its controllers."""
+
+    def step(
+        self,
+        batch: Mapping[str, Any] | None = None,
+        /,
+        *,
+        group: torch.Tensor | ProcessGroup | DeviceMesh | None = None,
+        process_group: ProcessGroup | DeviceMesh | None = None,
+        gradients: Literal["mean", "sum"] = "mean",
+        **fields: torch.Tensor | None,
+    ) -> Output:
+        """The loss of a whole step on one batch, with metrics and signals.
+
+        Args:
+            batch: tensors by name; names that are no batch fields are passed over, so a trainer's own dictionary will do.
+            group: the ranks that share the step, as a process group: denominators, metrics and signals are those of all of
+                them together. A tensor under this name is the batch field ``group`` (which prompt a sample answers); to give
+                both, put the ranks into ``process_group``.
+            process_group: the ranks, as under ``group``.
+            gradients: how the trainer's engine joins the gradients of the ranks. ``mean`` is what DDP, FSDP and DeepSpeed do,
+                so the loss of each rank is its share times the number of ranks.
+            fields: tensors by name, or none; a name that is no batch field is refused. ``logits`` is ``[B, T, V]`` in f32,
+                f16, bf16 or f64, where row ``t`` scores ``actions[t]``; ``hidden`` ``[B, T, D]`` with ``lm_head`` ``[V, D]``
+                stand in its place. Others are ``[B, T]``, ``[B]`` or scalars, as docs/language.md lists them.
+
+        Raises:
+            BatchError: a field is missing, or has the wrong shape, kind, device or values.
+            StepError: the step could not be computed; over ranks, on all of them.
+        """
+
+    def accumulate(
+        self,
+        *,
+        group: ProcessGroup | DeviceMesh | None = None,
+        gradients: Literal["mean", "sum"] = "mean",
+        tokens: int | None = None,
+        sequences: int | None = None,
+        width: int | None = None,
+    ) -> Accumulation:
+        """Begins a step that comes in micro-batches, on each of the ranks of ``group`` in its own number of them.
+
+        ``tokens``, ``sequences`` and ``width`` are the counts of the whole step where the caller knows them: valid tokens,
+        sequences with at least one, and the padded length. Then nothing has to be measured; refused for programs that
+        need more of the step than its counts.
+        """
+
+    def observe(self, output: Output) -> None:
+        """Moves the controllers by what a step observed. Call it after the optimizer's step."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the program remembers: plain numbers, strings and lists, which travel in any torch checkpoint."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes up a saved state, bit for bit.
+
+        Raises:
+            StateError: the state belongs to another program, or to another version of a plugin; the message says what
+                differs.
+        """
+
+    def explain(self, *, sequences: int = 8, length: int = 1024, vocabulary: int = 151_936) -> str:
+        """The typed program, its row statistics, how often the logits are read, and the memory of a step, as Markdown."""
+
+    @property
+    def steps(self) -> int:
+        """How many steps were observed."""
+
+    @property
+    def coefficients(self) -> dict[str, float]:
+        """The controllers' values in force."""
+
+    @property
+    def params(self) -> dict[str, float]:
+        """The ``param``s with the values in force."""
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by."""
+
+    @property
+    def fields(self) -> set[str]:
+        """The batch fields that are read. ``log_prob`` is computed from ``logits`` and ``actions`` where a batch does not
+        bring it."""
+
+    @property
+    def warnings(self) -> str:
+        """The lints that were found and not silenced, drawn."""
+
+class Output:
+    """The loss of a step with everything reported beside it. Numbers stay on the device until they are asked for."""
+
+    @property
+    def loss(self) -> torch.Tensor:
+        """The loss, a scalar under the caller's autograd; of a step over ranks this rank's share, see
+        ``Program.step``."""
+
+    @property
+    def total(self) -> float:
+        """The whole step's loss."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The file's ``metric``s, of the whole step."""
+
+    @property
+    def signals(self) -> dict[str, float]:
+        """What the controllers will observe, of the whole step."""
+
+    @property
+    def tokens(self) -> int:
+        """How many valid tokens the whole step has."""
+
+    @property
+    def lets(self) -> dict[str, torch.Tensor]:
+        """Every ``let``, zero where masked; only of programs compiled with ``lets=True``."""
+
+class Accumulation:
+    """A step that comes in micro-batches, cut along B in any way::
+
+        step = program.accumulate()
+        for part in parts:
+            step.measure(part)
+        for part in parts:
+            step.step(part).backward()
+        optimizer.step()
+        program.observe(step.finish())
+
+    The shares' gradients add up to the gradient of the whole step's loss, and ``finish`` gives the whole step's metrics
+    and signals.
+    """
+
+    def measure(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> None:
+        """Looks at a part before any part gives its share. It costs a look at the mask, unless the program needs more of
+        the whole step (``Program.explain`` says which)."""
+
+    def step(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> torch.Tensor:
+        """A part's share of the loss, in the order in which the parts were measured."""
+
+    def finish(self) -> Output:
+        """The whole step's loss (without gradient), metrics and signals, for ``Program.observe``."""

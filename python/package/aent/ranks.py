@@ -1,0 +1,42 @@
+"""The processes that share a step, over ``torch.distributed``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from .errors import StepError
+
+
+class Ranks:
+    """A process group as the core sees it: who we are, how many we are, and everybody's tensor.
+
+    Args:
+        group: a ``ProcessGroup``, or a one-dimensional ``DeviceMesh``.
+    """
+
+    def __init__(self, group: Any) -> None:
+        if not dist.is_available() or not dist.is_initialized():
+            raise StepError("`group`: `torch.distributed` is not initialized; call `init_process_group` first")
+        if hasattr(group, "get_group"):
+            group = group.get_group()
+        if not isinstance(group, dist.ProcessGroup):
+            raise StepError(f"`group`: expected a tensor or a process group, found a `{type(group).__name__}`")
+        self.group = group
+        self.rank = dist.get_rank(group)
+        self.size = dist.get_world_size(group)
+        if self.rank < 0:
+            raise StepError("`group`: this process is not in the group")
+        # NCCL moves what lies on a GPU only. Counts may lie on the host.
+        on_gpu = dist.get_backend(group) == "nccl"
+        self._device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else None
+
+    @torch.no_grad()
+    def all_gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """Everybody's tensor in the order of ranks, where ``tensor`` lies. All have one shape and kind."""
+        here = tensor if self._device is None else tensor.to(self._device)
+        gathered = [torch.empty_like(here, memory_format=torch.contiguous_format) for _ in range(self.size)]
+        dist.all_gather(gathered, here.contiguous(), group=self.group)
+        return [other.to(tensor.device) for other in gathered]

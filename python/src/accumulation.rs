@@ -1,0 +1,87 @@
+//! A step that comes in micro-batches.
+
+use crate::batch::Names;
+use crate::errors;
+use crate::output::Output;
+use crate::ranks::Group;
+use crate::ranks::Joined;
+use aent::{Batch, Error};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyMapping};
+use pyo3_tch::PyTensor;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A step in parts; the stub file documents it.
+#[pyclass(module = "aent", frozen)]
+pub(crate) struct Accumulation {
+    // Waited for without the GIL only: who holds it may need the GIL for a term in Python.
+    parts: Mutex<Option<aent::Accumulation>>,
+    names: Names,
+    ranks: Option<Arc<dyn Group>>,
+    joined: Joined,
+}
+
+impl Accumulation {
+    /// A step whose parts are yet to come.
+    pub(crate) fn new(
+        parts: aent::Accumulation,
+        names: Names,
+        ranks: Option<Arc<dyn Group>>,
+        joined: Joined,
+    ) -> Self {
+        Self { parts: Mutex::new(Some(parts)), names, ranks, joined }
+    }
+
+    fn with<T: Send>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&mut Option<aent::Accumulation>) -> aent::Result<T> + Send,
+    ) -> PyResult<T> {
+        let result = py.allow_threads(|| act(&mut self.parts.lock().unwrap_or_else(PoisonError::into_inner)));
+        result.map_err(errors::of_step)
+    }
+
+    fn on_part<T: Send>(
+        &self,
+        py: Python<'_>,
+        batch: Batch,
+        act: impl FnOnce(&mut aent::Accumulation, &Batch) -> aent::Result<T> + Send,
+    ) -> PyResult<T> {
+        self.with(py, move |parts| act(parts.as_mut().ok_or_else(finished)?, &batch))
+    }
+}
+
+fn finished() -> Error {
+    Error::Step("the step is finished; `program.accumulate()` begins the next".to_owned())
+}
+
+#[pymethods]
+impl Accumulation {
+    #[pyo3(signature = (batch = None, /, **fields))]
+    fn measure(
+        &self,
+        py: Python<'_>,
+        batch: Option<&Bound<'_, PyMapping>>,
+        fields: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let batch = self.names.read(batch, fields)?;
+        self.on_part(py, batch, aent::Accumulation::measure)
+    }
+
+    #[pyo3(signature = (batch = None, /, **fields))]
+    fn step<'py>(
+        &self,
+        py: Python<'py>,
+        batch: Option<&Bound<'py, PyMapping>>,
+        fields: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let batch = self.names.read(batch, fields)?;
+        let share = self.on_part(py, batch, |parts, batch| Ok(parts.step(batch)?.loss().shallow_clone()))?;
+        PyTensor(self.joined.share(&share, self.ranks.as_ref())).into_pyobject(py)
+    }
+
+    fn finish(&self, py: Python<'_>) -> PyResult<Output> {
+        let output = self.with(py, |parts| parts.take().ok_or_else(finished)?.finish())?;
+        Output::new(py, output)
+    }
+}

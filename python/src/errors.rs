@@ -1,0 +1,41 @@
+//! The library's errors as Python's exceptions, which `package/aent/errors.py` defines.
+
+use aent::Error;
+use aent::diag::Diagnostics;
+use aent::source::Sources;
+use aent_show::Colour;
+use pyo3::prelude::*;
+
+pyo3::import_exception!(aent.errors, BatchError);
+pyo3::import_exception!(aent.errors, SpecError);
+pyo3::import_exception!(aent.errors, StateError);
+pyo3::import_exception!(aent.errors, StepError);
+
+/// What went wrong with a batch, a step or a state.
+pub(crate) fn of_step(error: Error) -> PyErr {
+    let text = error.to_string();
+    match error {
+        Error::MissingField { .. } | Error::Field { .. } | Error::Value { .. } => BatchError::new_err(text),
+        Error::State(_) => StateError::new_err(text),
+        _ => StepError::new_err(text),
+    }
+}
+
+/// A batch that cannot be read, in one sentence.
+pub(crate) fn of_batch(text: impl Into<String>) -> PyErr {
+    BatchError::new_err(text.into())
+}
+
+/// A state that is none, in one sentence.
+pub(crate) fn of_state(text: impl Into<String>) -> PyErr {
+    StateError::new_err(text.into())
+}
+
+/// A text that is no program: the drawn diagnostics, and the same as data.
+pub(crate) fn of_spec(py: Python<'_>, found: &Diagnostics, sources: &Sources) -> PyErr {
+    let text = aent_show::text(found, sources, Colour::Plain);
+    match pythonize::pythonize(py, &aent_show::json(found, sources)) {
+        Ok(data) => SpecError::new_err((text.trim_end().to_owned(), data.unbind())),
+        Err(error) => error.into(),
+    }
+}

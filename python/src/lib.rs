@@ -1,0 +1,25 @@
+//! The Python package's extension module. It converts between Python and the library, and does nothing else: every
+//! number comes from the same core as on the command line.
+
+mod accumulation;
+mod batch;
+mod compile;
+mod errors;
+mod output;
+mod program;
+mod ranks;
+
+use pyo3::prelude::*;
+
+/// The extension module `aent._aent`; the package `aent` shows its parts.
+#[pymodule]
+fn _aent(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // What the library warns of goes to Python's `logging`, under `aent`. A second import finds it in place.
+    let _ = pyo3_log::try_init();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<program::Program>()?;
+    module.add_class::<output::Output>()?;
+    module.add_class::<accumulation::Accumulation>()?;
+    module.add_function(wrap_pyfunction!(compile::compile, module)?)?;
+    module.add_function(wrap_pyfunction!(compile::diagnose, module)?)
+}

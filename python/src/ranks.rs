@@ -1,0 +1,111 @@
+//! The processes that share a step, over the engine that the trainer already runs: `torch.distributed`.
+
+use crate::errors::of_batch;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3_tch::PyTensor;
+use pyo3_tch::tch::Tensor;
+use std::fmt;
+use std::sync::Arc;
+
+/// The processes that share a step.
+#[allow(dead_code, reason = "the library will ask")]
+pub(crate) trait Group: fmt::Debug + Send + Sync {
+    fn rank(&self) -> usize;
+    fn size(&self) -> usize;
+    fn all_gather(&self, tensor: &Tensor) -> Result<Vec<Tensor>, String>;
+}
+
+/// How the trainer's engine joins the gradients of the ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// It takes their mean, as DDP, FSDP and DeepSpeed do.
+    Mean,
+    /// It takes their sum.
+    Sum,
+}
+
+impl Joined {
+    /// `mean` or `sum`.
+    pub(crate) fn named(name: &str) -> PyResult<Self> {
+        match name {
+            "mean" => Ok(Self::Mean),
+            "sum" => Ok(Self::Sum),
+            _ => Err(PyValueError::new_err(format!("`gradients`: expected `mean` or `sum`, found `{name}`"))),
+        }
+    }
+
+    /// A rank's share, so that the engine's result is the gradient of the whole step's loss.
+    pub(crate) fn share(self, share: &Tensor, ranks: Option<&Arc<dyn Group>>) -> Tensor {
+        match (self, ranks) {
+            (Self::Mean, Some(ranks)) => share * ranks.size() as f64,
+            _ => share.shallow_clone(),
+        }
+    }
+}
+
+/// A process group of `torch.distributed`.
+pub(crate) struct ProcessGroup {
+    rank: usize,
+    size: usize,
+    #[allow(dead_code, reason = "the library will ask")]
+    gather: PyObject,
+}
+
+impl fmt::Debug for ProcessGroup {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "rank {} of {}", self.rank, self.size)
+    }
+}
+
+impl ProcessGroup {
+    /// Asks the package's `ranks.py`, which knows `torch.distributed`.
+    fn of(group: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Group>> {
+        let ranks = group.py().import("aent.ranks")?.getattr("Ranks")?.call1((group,))?;
+        let (rank, size) = (ranks.getattr("rank")?.extract()?, ranks.getattr("size")?.extract()?);
+        Ok(Arc::new(Self { rank, size, gather: ranks.getattr("all_gather")?.unbind() }))
+    }
+}
+
+impl Group for ProcessGroup {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn all_gather(&self, tensor: &Tensor) -> Result<Vec<Tensor>, String> {
+        let gather = |py: Python<'_>| -> PyResult<Vec<Tensor>> {
+            let gathered = self.gather.bind(py).call1((PyTensor(tensor.shallow_clone()),))?;
+            let gathered: Vec<PyTensor> = gathered.extract()?;
+            Ok(gathered.into_iter().map(|tensor| tensor.0).collect())
+        };
+        Python::with_gil(|py| gather(py).map_err(|error| error.to_string()))
+    }
+}
+
+/// The batch fields given by name, and the ranks. `group` is the name of a batch field too, the prompts that samples
+/// answer: a tensor is that field, anything else the ranks.
+pub(crate) fn split<'py>(
+    py: Python<'py>,
+    fields: Option<&Bound<'py, PyDict>>,
+    group: Option<&Bound<'py, PyAny>>,
+    process_group: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(Bound<'py, PyDict>, Option<Arc<dyn Group>>)> {
+    let named = fields.map_or_else(|| Ok(PyDict::new(py)), |fields| fields.copy())?;
+    let mut ranks = process_group;
+    match group {
+        Some(group) if group.extract::<PyTensor>().is_ok() => named.set_item("group", group)?,
+        Some(_) if ranks.is_some() => {
+            return Err(of_batch(
+                "`group`: expected a tensor beside `process_group`, found a second process group".to_owned(),
+            ));
+        }
+        Some(group) => ranks = Some(group),
+        None => {}
+    }
+    Ok((named, ranks.map(ProcessGroup::of).transpose()?))
+}

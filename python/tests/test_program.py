@@ -1,0 +1,265 @@
+"""The surface: compile, step, observe, save, restore, explain."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import aent
+
+RECIPES = Path(__file__).resolve().parents[2] / "examples" / "recipes"
+
+GRPO = "loss = token_mean(clip_ppo(low = 0.2, high = 0.28))"
+STEERED = """
+param target = 0.5 in 0 .. 10
+let entropy = entropy()
+controller beta = band(signal = token_mean(entropy), target = target, step = 0.1, bounds = 0 .. 1, init = 0.01)
+loss = token_mean(clip_ppo()) - beta * token_mean(entropy)
+metric h = token_mean(entropy)
+"""
+
+
+def batch(b: int = 3, t: int = 5, v: int = 17, dtype: torch.dtype = torch.float64) -> dict[str, torch.Tensor]:
+    """A batch whose numbers come from sines: the same everywhere."""
+    wave = torch.arange(b * t * v, dtype=torch.float64).mul(0.7).sin()
+    rows = torch.arange(b * t, dtype=torch.float64)
+    mask = torch.ones(b, t, dtype=torch.bool)
+    mask[-1, t // 2 :] = False
+    return {
+        "logits": (2 * wave).view(b, t, v).to(dtype).requires_grad_(),
+        "actions": (rows * 7 % v).long().view(b, t),
+        "response_mask": mask,
+        "old_log_prob": rows.mul(1.3).sin().sub(3).view(b, t),
+        "advantages": rows.mul(0.9).cos().view(b, t),
+    }
+
+
+def clip_ppo_by_hand(fields: dict[str, torch.Tensor], low: float, high: float) -> torch.Tensor:
+    log_prob = fields["logits"].log_softmax(-1).gather(-1, fields["actions"][..., None])[..., 0]
+    ratio = (log_prob - fields["old_log_prob"]).exp()
+    clipped = ratio.clamp(1 - low, 1 + high)
+    losses = torch.maximum(-fields["advantages"] * ratio, -fields["advantages"] * clipped)
+    return losses[fields["response_mask"]].mean()
+
+
+def test_the_loss_is_a_tensor_under_the_callers_autograd() -> None:
+    fields = batch()
+    output = aent.compile(GRPO).step(**fields)
+    expected = clip_ppo_by_hand(fields, 0.2, 0.28)
+    torch.testing.assert_close(output.loss, expected, rtol=1e-12, atol=1e-12)
+    weight = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    found = torch.autograd.grad(output.loss * weight, [fields["logits"], weight])
+    wanted = torch.autograd.grad(expected * weight, [fields["logits"], weight])
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_tensors_are_shared_and_not_copied() -> None:
+    fields = batch()
+    program = aent.compile(GRPO, overwrite_logits=True)
+    address = fields["logits"].data_ptr()
+    logits = fields["logits"].detach().clone().requires_grad_()
+    given_up = logits * 1
+    output = program.step(fields, logits=given_up)
+    output.loss.backward()
+    # Their gradient was written over them: what torch handed on is the storage that we gave.
+    expected = torch.autograd.grad(clip_ppo_by_hand(fields, 0.2, 0.28), fields["logits"])[0]
+    torch.testing.assert_close(given_up.detach(), expected, rtol=1e-10, atol=1e-12)
+    assert fields["logits"].data_ptr() == address
+
+
+def test_hidden_states_stand_in_for_logits() -> None:
+    fields = batch()
+    hidden = torch.arange(3 * 5 * 4, dtype=torch.float64).sin().view(3, 5, 4).requires_grad_()
+    lm_head = torch.arange(17 * 4, dtype=torch.float64).cos().view(17, 4).requires_grad_()
+    del fields["logits"]
+    output = aent.compile(GRPO).step(fields, hidden=hidden, lm_head=lm_head)
+    expected = clip_ppo_by_hand({**fields, "logits": hidden @ lm_head.T}, 0.2, 0.28)
+    found = torch.autograd.grad(output.loss, [hidden, lm_head])
+    wanted = torch.autograd.grad(expected, [hidden, lm_head])
+    torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_a_modules_parameters_get_their_gradient() -> None:
+    fields = batch(dtype=torch.float32)
+    layer = torch.nn.Linear(6, 17, bias=False)
+    hidden = torch.arange(3 * 5 * 6, dtype=torch.float32).sin().view(3, 5, 6)
+    del fields["logits"]
+    aent.compile(GRPO).step(fields, hidden=hidden, lm_head=layer.weight).loss.backward()
+    assert layer.weight.grad is not None and layer.weight.grad.abs().sum() > 0
+
+
+def test_micro_batches_add_up_to_the_whole() -> None:
+    fields = batch(b=4)
+    program = aent.compile(STEERED)
+    whole = program.step(fields)
+    (expected,) = torch.autograd.grad(whole.loss, fields["logits"])
+    parts = [{name: tensor[rows] for name, tensor in fields.items()} for rows in (slice(0, 1), slice(1, 4))]
+    step = program.accumulate()
+    for part in parts:
+        step.measure(part)
+    for part in parts:
+        step.step(part).backward()
+    output = step.finish()
+    torch.testing.assert_close(fields["logits"].grad, expected, rtol=1e-10, atol=1e-12)
+    assert output.metrics == pytest.approx(whole.metrics, rel=1e-12)
+    assert output.signals == pytest.approx(whole.signals, rel=1e-12)
+    with pytest.raises(aent.StepError, match="the step is finished"):
+        step.step(parts[0])
+
+
+def test_counts_that_are_known_need_no_measuring() -> None:
+    fields = batch(b=2)
+    program = aent.compile(GRPO)
+    (expected,) = torch.autograd.grad(program.step(fields).loss, fields["logits"])
+    tokens = int(fields["response_mask"].sum())
+    step = program.accumulate(tokens=tokens, sequences=2, width=5)
+    for row in range(2):
+        step.step({name: tensor[row : row + 1] for name, tensor in fields.items()}).backward()
+    torch.testing.assert_close(fields["logits"].grad, expected, rtol=1e-10, atol=1e-12)
+    with pytest.raises(TypeError, match="together"):
+        program.accumulate(tokens=3)
+
+
+def test_controllers_move_when_a_step_is_observed() -> None:
+    program = aent.compile(STEERED)
+    output = program.step(batch())
+    before = program.coefficients["beta"]
+    assert program.step(batch()).loss == output.loss
+    program.observe(output)
+    # The published rule: down by `step` times what the signal is above the target.
+    expected = before - 0.1 * max(0.0, output.signals["beta"] - 0.5) + 0.1 * max(0.0, 0.5 - output.signals["beta"])
+    assert program.coefficients["beta"] == pytest.approx(min(1.0, max(0.0, expected)), abs=1e-12)
+    assert program.steps == 1
+    assert output.metrics["h"] == output.signals["beta"]
+
+
+def test_state_travels_in_a_torch_checkpoint() -> None:
+    program = aent.compile(STEERED)
+    program.observe(program.step(batch()))
+    file = io.BytesIO()
+    torch.save({"loss": program.state_dict()}, file)
+    file.seek(0)
+    fresh = aent.compile(STEERED)
+    fresh.load_state_dict(torch.load(file, weights_only=True)["loss"])
+    assert (fresh.coefficients, fresh.steps) == (program.coefficients, 1)
+    assert fresh.state_dict() == program.state_dict()
+
+
+def test_a_state_of_another_program_is_refused_with_what_differs() -> None:
+    state = aent.compile(STEERED).state_dict()
+    other = aent.compile(STEERED, params={"target": 0.7})
+    with pytest.raises(aent.StateError, match="target"):
+        other.load_state_dict(state)
+    with pytest.raises(aent.StateError, match="state_dict"):
+        other.load_state_dict({"step": 3})
+
+
+def test_parameters_are_set_and_checked() -> None:
+    assert aent.compile(STEERED, params={"target": 0.7}).params == {"target": 0.7}
+    with pytest.raises(aent.SpecError, match="0 .. 10"):
+        aent.compile(STEERED, params={"target": 11.0})
+    with pytest.raises(aent.SpecError, match="targe"):
+        aent.compile(STEERED, params={"targe": 1.0})
+
+
+def test_a_wrong_text_is_drawn_where_it_is_wrong() -> None:
+    with pytest.raises(aent.SpecError) as caught:
+        aent.compile("loss = tokn_mean(clip_ppo())")
+    assert "^^^^^^^^^" in str(caught.value) and "did you mean `token_mean`?" in str(caught.value)
+    assert caught.value.diagnostics[0]["id"] == "unknown-name"
+    assert caught.value.diagnostics[0]["span"]["column"] == 8
+
+
+def test_a_report_is_true_when_nothing_is_an_error() -> None:
+    assert aent.check(GRPO)
+    report = aent.check("loss = token_mean(a < b & c)")
+    assert not report
+    page = report._repr_html_()
+    assert "&lt;" in page and "a < b" not in page and "#c62828" in page
+
+
+def test_files_and_texts_are_told_apart(tmp_path: Path) -> None:
+    file = tmp_path / "a=b.aent"
+    file.write_text(GRPO)
+    assert aent.compile(file).fields == aent.compile(str(file)).fields == aent.compile(GRPO).fields
+    with pytest.raises(aent.SpecError, match="cannot read `missing.aent`"):
+        aent.compile("missing.aent")
+
+
+def test_every_recipe_compiles() -> None:
+    recipes = sorted(RECIPES.glob("*.aent"))
+    assert len(recipes) > 50
+    for recipe in recipes:
+        assert "response_mask" in aent.compile(recipe).fields
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"old_log_prob": None}, "has no `old_log_prob`"),
+        ({"old_logprob": torch.zeros(3, 5)}, "did you mean `old_log_prob`"),
+        ({"advantages": torch.zeros(3, 6)}, "`advantages`: expected"),
+        ({"actions": torch.full((3, 5), 17)}, "`actions` at"),
+        ({"actions": [1, 2]}, "expected a `torch.Tensor`, found a `list`"),
+    ],
+)
+def test_a_wrong_batch_is_refused_by_field(change: dict[str, torch.Tensor], sentence: str) -> None:
+    with pytest.raises(aent.BatchError, match=sentence):
+        aent.compile(GRPO).step(**{**batch(), **change})
+
+
+def test_a_trainers_dictionary_may_hold_more() -> None:
+    extra = {**batch(), "input_ids": torch.zeros(3), 7: "seven", "prompts": ["a"]}
+    assert aent.compile(GRPO).step(extra).loss == aent.compile(GRPO).step(batch()).loss
+
+
+def test_lets_are_given_out_on_request() -> None:
+    output = aent.compile("let r = log_prob - old_log_prob\nloss = token_mean(r * r)", lets=True).step(batch())
+    assert output.lets["r"].shape == (3, 5)
+    assert output.lets["r"][-1, -1] == 0
+
+
+def test_explain_tells_what_a_step_costs() -> None:
+    text = aent.compile(STEERED).explain(sequences=2, length=100, vocabulary=1000)
+    assert "the logits are read once" in text and "2 sequences of 100 tokens, a vocabulary of 1,000" in text
+
+
+def test_the_gil_is_free_while_a_step_runs() -> None:
+    fields = batch(b=8, t=64, v=20_000, dtype=torch.float32)
+    program = aent.compile(STEERED)
+    ticks, stop = 0, False
+
+    def count() -> None:
+        nonlocal ticks
+        while not stop:
+            ticks += 1
+            time.sleep(0)
+
+    interval = sys.getswitchinterval()
+    # Nobody is made to hand the GIL over: the other thread runs only while it is given up.
+    sys.setswitchinterval(30)
+    try:
+        counter = threading.Thread(target=count)
+        counter.start()
+        before = ticks
+        program.step(fields)
+        during = ticks - before
+    finally:
+        stop = True
+        sys.setswitchinterval(interval)
+        counter.join()
+    assert during > 0
+
+
+def test_another_torch_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from aent.version import require_torch
+
+    monkeypatch.setattr(torch, "__version__", "2.10.0+cu130")
+    with pytest.raises(ImportError, match="compiled against torch 2.11.0, found torch 2.10.0"):
+        require_torch()

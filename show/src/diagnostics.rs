@@ -1,0 +1,134 @@
+//! Diagnostics for people and for machines.
+
+use aent::diag::{Diagnostic, Diagnostics, Severity};
+use aent::source::Sources;
+use aent::span::Span;
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// A line longer than this is not shown: it was not written by hand.
+const LONGEST_LINE: usize = 1000;
+
+/// Whether text is coloured for a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// With the escape sequences of terminals.
+    Terminal,
+    /// Without.
+    Plain,
+}
+
+/// All findings as text with the lines they are about.
+pub fn text(found: &Diagnostics, sources: &Sources, colour: Colour) -> String {
+    let renderer = renderer(colour);
+    let mut out = String::new();
+    for diagnostic in found {
+        // Writing into a string cannot fail.
+        let _ = writeln!(out, "{}\n", renderer.render(&[group(diagnostic, sources)]));
+    }
+    out
+}
+
+/// A sentence in the manner of a diagnostic, for errors that are not in a text.
+pub fn sentence(text: &str, colour: Colour) -> String {
+    format!("{}\n", renderer(colour).render(&[Group::with_title(Level::ERROR.primary_title(text))]))
+}
+
+/// The same of what does no harm but should be known.
+pub fn remark(text: &str, colour: Colour) -> String {
+    format!("{}\n", renderer(colour).render(&[Group::with_title(Level::WARNING.primary_title(text))]))
+}
+
+/// All findings as values, with the keys that other programs read.
+pub fn json(found: &Diagnostics, sources: &Sources) -> Vec<Value> {
+    let place = |span: Span| {
+        let (line, column) = sources.get(span.source).line_column(span.start as usize);
+        json!({ "start": span.start, "end": span.end, "line": line, "column": column })
+    };
+    let file = |span: Span| sources.get(span.source).name();
+    let label =
+        |span: Span, message: &str| json!({ "message": message, "span": place(span), "file": file(span) });
+    found
+        .iter()
+        .map(|item| {
+            let primary = item.note.iter().map(|note| label(item.span, note));
+            let secondary = item.labels.iter().map(|of| label(of.span, &of.message));
+            json!({
+                "severity": item.severity.as_str(),
+                "id": item.id,
+                "message": item.message,
+                "file": file(item.span),
+                "span": place(item.span),
+                "labels": primary.chain(secondary).collect::<Vec<_>>(),
+                "help": item.help,
+            })
+        })
+        .collect()
+}
+
+fn renderer(colour: Colour) -> Renderer {
+    match colour {
+        Colour::Terminal => Renderer::styled(),
+        Colour::Plain => Renderer::plain(),
+    }
+}
+
+fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let mut group = Group::with_title(level.primary_title(diagnostic.message.as_str()).id(diagnostic.id));
+    let home = diagnostic.span.source;
+    if diagnostic.span.end == 0 {
+        // It is about the file as a whole, or about what was set from outside: no line shows it.
+        group = group.element(Origin::path(sources.get(home).name()));
+    } else {
+        let mut files = vec![home];
+        for label in &diagnostic.labels {
+            if !files.contains(&label.span.source) {
+                files.push(label.span.source);
+            }
+        }
+        for file in files {
+            group = element(group, diagnostic, sources, file);
+        }
+    }
+    match &diagnostic.help {
+        Some(help) => group.element(Level::HELP.message(help.as_str())),
+        None => group,
+    }
+}
+
+/// The lines of one file that the diagnostic is about.
+fn element<'a>(
+    group: Group<'a>,
+    diagnostic: &'a Diagnostic,
+    sources: &'a Sources,
+    file: aent::span::SourceId,
+) -> Group<'a> {
+    let source = sources.get(file);
+    let secondary = diagnostic.labels.iter().map(|label| (label.span, Some(label.message.as_str()), false));
+    let marks: Vec<_> = std::iter::once((diagnostic.span, diagnostic.note.as_deref(), true))
+        .chain(secondary)
+        .filter(|(span, ..)| span.source == file)
+        .collect();
+    let text = source.text();
+    let first = marks.iter().map(|(span, ..)| span.start as usize).min().unwrap_or(0);
+    let last = marks.iter().map(|(span, ..)| span.end as usize).max().unwrap_or(0);
+    // Only the lines between the first and the last mark are handed over: a file may be large.
+    let start = text[..first].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[last..].find('\n').map_or(text.len(), |at| last + at);
+    let window = &text[start..end];
+    let (line, column) = source.line_column(marks[0].0.start as usize);
+    if window.lines().any(|line| line.len() > LONGEST_LINE) {
+        return group.element(Origin::path(source.name()).line(line).char_column(column));
+    }
+    let annotations = marks.into_iter().map(|(span, label, is_primary)| {
+        let kind = if is_primary { AnnotationKind::Primary } else { AnnotationKind::Context };
+        kind.span(span.start as usize - start..span.end as usize - start).label(label)
+    });
+    let (first_line, _) = source.line_column(start);
+    group.element(Snippet::source(window).path(source.name()).line_start(first_line).annotations(annotations))
+}

@@ -1,0 +1,45 @@
+//! What a file compiles to and costs.
+
+mod cost;
+mod memory;
+
+pub use memory::Size;
+
+use aent::Program;
+use aent::plan::{FirstPass, Plan};
+use cost::Cost;
+use std::fmt::Write as _;
+
+/// What a program is and what a step of it costs, as Markdown: the typed program, its row statistics, how often the logits
+/// are read, how a step is cut, and memory.
+pub fn explain(program: &Program, size: Size) -> String {
+    let cost = Cost::of(program);
+    let mut out = String::new();
+    // Writing into a string cannot fail.
+    let _ = write!(out, "# Typed program\n\n{program}\n# Row statistics of the logits\n\n");
+    for statistic in &cost.statistics {
+        let _ = writeln!(out, "{statistic}");
+    }
+    if cost.statistics.is_empty() {
+        out.push_str("none: the logits are not read\n");
+    }
+    let _ = write!(out, "\n# Passes over the logits\n\n{}", cost.passes());
+    let _ = write!(out, "\n# Micro-batches\n\n{}\n", first_pass(Plan::new(program, false).first_pass));
+    let _ = write!(out, "\n{}", memory::explained(&cost, size));
+    out
+}
+
+/// What has to be seen of all parts of a step before the first of them can give its gradient.
+fn first_pass(of: FirstPass) -> &'static str {
+    match of {
+        FirstPass::Counts => {
+            "A step may be cut into parts. Their masks are counted first, or the caller gives the counts."
+        }
+        FirstPass::Fields => {
+            "A step may be cut into parts. Their batch fields are read first, because something spans the batch; the model runs once."
+        }
+        FirstPass::Model => {
+            "A step may be cut into parts. The model runs on each of them twice, because the loss is no sum over the parts."
+        }
+    }
+}
