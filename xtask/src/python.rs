@@ -95,7 +95,7 @@ pub(crate) fn build(root: &Path, environment: &Environment) -> Result<()> {
 pub(crate) fn types(root: &Path, environment: &Environment) -> Result<()> {
     let args = ["-m", "mypy", "--config-file", "python/pyproject.toml", "--cache-dir", "target/python/mypy"];
     let mut command = program(environment.program("python3"), &args, root);
-    command.args(["python/aent", "python/examples"]).env_remove("PYTHONPATH");
+    command.arg("python/package/aent").env_remove("PYTHONPATH");
     check(command, "what mypy says stands above")
 }
 
