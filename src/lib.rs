@@ -44,7 +44,7 @@
 //! ```
 //!
 //! Learn more: [`plugin`] to write terms, reductions and controllers; [`Accumulation`] for micro-batches;
-//! [`program`] for what a checked program is; [`kernels`] for row statistics by themselves.
+//! [`Group`] for steps over many processes; [`program`] for what a checked program is; [`kernels`] for row statistics by themselves.
 
 mod check;
 mod compile;
@@ -70,7 +70,9 @@ pub mod types;
 
 pub use check::{BUILTINS, Builtin, elsewhere};
 pub use compile::{Compiler, Failure, compile, compile_file};
-pub use exec::{Accumulation, Batch, Error, Options, Output, PartOutput, Result, Session, SessionState};
+pub use exec::{
+    Accumulation, Batch, Error, Group, GroupError, Options, Output, PartOutput, Result, Session, SessionState,
+};
 pub use kernels::Kernels;
 pub use program::Program;
 

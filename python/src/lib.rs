@@ -8,6 +8,7 @@ mod errors;
 mod output;
 mod program;
 mod ranks;
+mod terms;
 
 use pyo3::prelude::*;
 
@@ -21,5 +22,6 @@ fn _aent(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<output::Output>()?;
     module.add_class::<accumulation::Accumulation>()?;
     module.add_function(wrap_pyfunction!(compile::compile, module)?)?;
-    module.add_function(wrap_pyfunction!(compile::diagnose, module)?)
+    module.add_function(wrap_pyfunction!(compile::diagnose, module)?)?;
+    module.add_function(wrap_pyfunction!(terms::register_term, module)?)
 }

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import aent
+from batches import batch
 
 RECIPES = Path(__file__).resolve().parents[2] / "examples" / "recipes"
 
@@ -23,21 +24,6 @@ controller beta = band(signal = token_mean(entropy), target = target, step = 0.1
 loss = token_mean(clip_ppo()) - beta * token_mean(entropy)
 metric h = token_mean(entropy)
 """
-
-
-def batch(b: int = 3, t: int = 5, v: int = 17, dtype: torch.dtype = torch.float64) -> dict[str, torch.Tensor]:
-    """A batch whose numbers come from sines: the same everywhere."""
-    wave = torch.arange(b * t * v, dtype=torch.float64).mul(0.7).sin()
-    rows = torch.arange(b * t, dtype=torch.float64)
-    mask = torch.ones(b, t, dtype=torch.bool)
-    mask[-1, t // 2 :] = False
-    return {
-        "logits": (2 * wave).view(b, t, v).to(dtype).requires_grad_(),
-        "actions": (rows * 7 % v).long().view(b, t),
-        "response_mask": mask,
-        "old_log_prob": rows.mul(1.3).sin().sub(3).view(b, t),
-        "advantages": rows.mul(0.9).cos().view(b, t),
-    }
 
 
 def clip_ppo_by_hand(fields: dict[str, torch.Tensor], low: float, high: float) -> torch.Tensor:

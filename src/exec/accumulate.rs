@@ -1,15 +1,18 @@
 //! A step in parts, with the gradients, metrics and signals of the whole.
 
 use super::batch::Batch;
+use super::differences::Fact;
 use super::error::{Error, Result};
 use super::evaluate::frame;
 use super::frozen::Frozen;
+use super::group::Group;
+use super::meeting::{Report, meet};
 use super::output::{Output, backward};
 use super::part::{Depth, Part};
-use super::value::zero_unless;
+use super::share::{Presets, Shared};
 use super::whole::Tally;
-use crate::plan::FirstPass;
-use std::collections::HashMap;
+use crate::plan::{FirstPass, Plan};
+use std::sync::Arc;
 use tch::Tensor;
 
 /// A step that comes in micro-batches, cut along B in any way.
@@ -31,34 +34,25 @@ use tch::Tensor;
 /// session.observe(&output)
 /// # }
 /// ```
+///
+/// The parts may lie in many processes, each with any number of them, from one on: see [`Accumulation::over`].
 #[derive(Debug)]
 pub struct Accumulation {
     frozen: Frozen,
+    group: Option<Arc<dyn Group>>,
+    /// Of this process first; of all, as soon as they have met.
     tally: Tally,
     measured: Vec<Part>,
-    /// The row at which each part begins, and where the next would.
+    /// The row of this process at which each part begins, and where the next would.
     offsets: Vec<i64>,
+    /// How many rows lower ranks have.
+    before: i64,
     shared: Option<Shared>,
     /// What the parts brought, without gradient, for the metrics of the whole.
     recorded: Vec<Part>,
     given_counts: bool,
-}
-
-/// What the parts need to know of the whole step.
-#[derive(Debug, Default)]
-struct Shared {
-    /// Values that span the step, by node.
-    presets: HashMap<usize, Tensor>,
-    /// The loss's gradient for what comes from the model, when the loss is no sum over the parts.
-    cotangents: Option<Cotangents>,
-}
-
-#[derive(Debug)]
-struct Cotangents {
-    log_prob: Option<Tensor>,
-    rows: Vec<Tensor>,
-    fields: Vec<(String, Tensor)>,
-    loss: Tensor,
+    /// How many scalars this rank reports when the ranks meet next; none when they meet no more.
+    next: Option<usize>,
 }
 
 /// One part's share of the loss.
@@ -83,17 +77,32 @@ impl Accumulation {
     pub(super) fn new(frozen: Frozen) -> Self {
         Self {
             frozen,
+            group: None,
             tally: Tally::default(),
             measured: Vec::new(),
             offsets: vec![0],
+            before: 0,
             shared: None,
             recorded: Vec::new(),
             given_counts: false,
+            next: Some(0),
         }
     }
 
-    /// Takes the counts of the whole step from the caller, so that nothing has to be measured: valid tokens,
-    /// sequences with at least one, and the padded length. Refused for programs that need more.
+    /// Makes it a step of many processes, of which this one is a rank: denominators, metrics and signals are those
+    /// of all parts of all ranks, and the shares of all add up. Every rank says it before its first part.
+    ///
+    /// An error on one rank fails the step on all of them; what had been given by then is no gradient of anything.
+    pub fn over(mut self, group: Arc<dyn Group>) -> Result<Self> {
+        if self.group.is_some() || self.shared.is_some() || !self.measured.is_empty() {
+            return Err(Error::Step("a step is made one of many processes before its first part".to_owned()));
+        }
+        self.group = Some(group);
+        Ok(self)
+    }
+
+    /// Takes the counts of the whole step, over all ranks, from the caller, so that nothing has to be measured:
+    /// valid tokens, sequences with at least one, and the padded length. Refused for programs that need more.
     pub fn with_counts(mut self, tokens: i64, sequences: i64, width: i64) -> Result<Self> {
         let first_pass = self.frozen.plan().first_pass;
         if first_pass != FirstPass::Counts {
@@ -108,6 +117,31 @@ impl Accumulation {
 
     /// Looks at a part before any part gives its share.
     pub fn measure(&mut self, batch: &Batch) -> Result<()> {
+        let done = self.try_measure(batch);
+        self.told(done)
+    }
+
+    /// A part's share of the loss, in the order in which the parts were measured.
+    pub fn step(&mut self, batch: &Batch) -> Result<PartOutput> {
+        let done = self.try_step(batch);
+        self.told(done)
+    }
+
+    /// The share of a part that is the only one of this process, with one reading of its logits.
+    pub(super) fn only(&mut self, batch: &Batch) -> Result<PartOutput> {
+        let done = self.try_only(batch);
+        self.told(done)
+    }
+
+    /// The whole step's loss, metrics and signals, for [`super::Session::observe`]; with
+    /// [`super::Options::lets`] also every `let` for the sequences of this process.
+    pub fn finish(mut self) -> Result<Output> {
+        let done = self.try_finish();
+        self.told(done)
+    }
+
+    fn try_measure(&mut self, batch: &Batch) -> Result<()> {
+        self.goes_on()?;
         if self.shared.is_some() || self.given_counts {
             return Err(Error::Step("every part is measured before the first one is stepped".to_owned()));
         }
@@ -117,15 +151,20 @@ impl Accumulation {
             FirstPass::Model => Depth::Model,
         };
         let _untracked = tch::no_grad_guard();
-        let part = self.frozen.read(batch, depth)?.detached()?;
+        let part = self.frozen.read(batch, depth)?;
+        self.count(&part)
+    }
+
+    fn count(&mut self, part: &Part) -> Result<()> {
+        let part = part.detached()?;
         self.tally.add(&part)?;
         self.offsets.push(self.offsets[self.offsets.len() - 1] + part.size().0);
         self.measured.push(part);
         Ok(())
     }
 
-    /// A part's share of the loss, in the order in which the parts were measured.
-    pub fn step(&mut self, batch: &Batch) -> Result<PartOutput> {
+    fn try_step(&mut self, batch: &Batch) -> Result<PartOutput> {
+        self.goes_on()?;
         let index = self.recorded.len();
         if !self.given_counts && index >= self.measured.len() {
             return Err(Error::Step(format!(
@@ -134,18 +173,7 @@ impl Accumulation {
                 self.measured.len()
             )));
         }
-        let shared = match self.shared.take() {
-            Some(shared) => shared,
-            None => self.share()?,
-        };
-        let loss = self.part(batch, index, &shared);
-        self.shared = Some(shared);
-        let (part, loss) = loss?;
-        self.recorded.push(part.detached()?);
-        Ok(PartOutput { loss })
-    }
-
-    fn part(&self, batch: &Batch, index: usize, shared: &Shared) -> Result<(Part, Tensor)> {
+        self.look_first()?;
         let part = self.frozen.read(batch, Depth::Model)?;
         if let Some(measured) = self.measured.get(index)
             && measured.size() != part.size()
@@ -157,16 +185,62 @@ impl Accumulation {
                 part.size()
             )));
         }
-        let offset = self.offsets.get(index).copied().unwrap_or(0);
-        let loss = match &shared.cotangents {
-            Some(cotangents) => self.contracted(&part, cotangents, offset)?,
-            None => self.share_of(&part, &shared.presets, offset)?,
-        };
-        Ok((part, loss))
+        self.share(&part)
     }
 
-    /// The whole step's loss, metrics and signals, for [`super::Session::observe`].
-    pub fn finish(self) -> Result<Output> {
+    fn try_only(&mut self, batch: &Batch) -> Result<PartOutput> {
+        let part = self.frozen.read(batch, Depth::Model)?;
+        self.count(&part)?;
+        self.look_first()?;
+        self.share(&part)
+    }
+
+    fn share(&mut self, part: &Part) -> Result<PartOutput> {
+        let offset = self.before + self.offsets.get(self.recorded.len()).copied().unwrap_or(0);
+        let shared = self.shared.as_ref().expect("what is shared is computed before the shares");
+        let loss = self.frozen.share(shared, part, offset, &self.tally)?;
+        self.recorded.push(part.detached()?);
+        Ok(PartOutput { loss })
+    }
+
+    /// Computes what the parts have to know of the whole, once.
+    fn look_first(&mut self) -> Result<()> {
+        if self.shared.is_some() {
+            return Ok(());
+        }
+        let looks = self.frozen.plan().first_pass != FirstPass::Counts;
+        let mut whole = if looks { Some(Part::join(&self.measured)?) } else { None };
+        if let Some(group) = self.group.clone() {
+            let told = (self.report()?, self.facts()?, whole);
+            self.next = None;
+            let (ranks, own) = meet(&*group, 0, Ok(told))?;
+            self.before = rows_before(&ranks, &*group);
+            if !self.given_counts {
+                let sum = |of: fn(&Report) -> i64| ranks.iter().map(of).sum();
+                let width = ranks.iter().map(|rank| rank.width).max().unwrap_or(0);
+                self.tally = Tally::known(sum(|rank| rank.tokens), sum(|rank| rank.sequences), width);
+            }
+            let wanted = self.frozen.first_look();
+            whole =
+                own.map(|own| own.gathered(&*group, &ranks, self.frozen.program(), &wanted)).transpose()?;
+            self.next = Some(if self.looks_last() { 0 } else { self.frozen.scalars().len() });
+        }
+        let mut shared = match whole {
+            Some(whole) => self.frozen.shared(whole, &self.tally)?,
+            None => Shared::default(),
+        };
+        if let (Some(output), false) = (&mut shared.output, self.group.is_none()) {
+            let own = Part::join(&self.measured)?;
+            for (_, value) in &mut output.lets {
+                *value = own.slice_of(value, self.before)?;
+            }
+        }
+        self.shared = Some(shared);
+        Ok(())
+    }
+
+    fn try_finish(&mut self) -> Result<Output> {
+        self.goes_on()?;
         if self.recorded.is_empty() || (!self.given_counts && self.recorded.len() != self.measured.len()) {
             return Err(Error::Step(format!(
                 "the step is not whole: {} of {} parts gave their share",
@@ -174,111 +248,116 @@ impl Accumulation {
                 self.measured.len()
             )));
         }
-        let whole = Part::join(&self.recorded)?;
         let _untracked = tch::no_grad_guard();
-        let frame = frame(&whole, self.tally.counts(&whole)?)?;
-        let frozen = &self.frozen;
-        let values = frozen.evaluate(&whole, &frame, &HashMap::new(), &frozen.plan().needed, false)?;
-        frozen.output(&whole, &values, self.tally.tokens())
+        let output = match self.shared.as_mut().and_then(|shared| shared.output.take()) {
+            Some(output) => output,
+            None => self.summary()?,
+        };
+        let Some(group) = self.group.clone() else { return Ok(output) };
+        let report = Report { scalars: output.scalars()?, ..Report::default() };
+        let told = (report, self.facts()?, output);
+        self.next = None;
+        let ids = self.frozen.scalars();
+        let (ranks, output) = meet(&*group, ids.len(), Ok(told))?;
+        let plan = self.frozen.plan();
+        let adds_up = plan.first_pass != FirstPass::Model;
+        let scalars = ids.iter().enumerate().map(|(at, id)| {
+            let told = ranks.iter().map(|rank| rank.scalars[at]);
+            if adds_up && plan.adds_up[id.index()] { told.sum() } else { ranks[0].scalars[at] }
+        });
+        output.with_scalars(&scalars.collect::<Vec<f64>>())
     }
 
-    /// Computes what spans the step.
-    fn share(&self) -> Result<Shared> {
-        let frozen = &self.frozen;
-        match frozen.plan().first_pass {
-            FirstPass::Counts => Ok(Shared::default()),
-            FirstPass::Fields => {
-                let whole = Part::join(&self.measured)?;
-                let frame = frame(&whole, self.tally.counts(&whole)?)?;
-                let plan = frozen.plan();
-                let spans =
-                    |index: usize| plan.needed[index] && plan.whole_step[index] && !plan.from_model[index];
-                let mut wanted: Vec<bool> = (0..plan.needed.len()).map(spans).collect();
-                for index in (0..wanted.len()).rev() {
-                    if wanted[index] {
-                        for id in frozen.program().nodes[index].op.operands() {
-                            wanted[id.index()] = true;
-                        }
-                    }
-                }
-                let _untracked = tch::no_grad_guard();
-                let values = frozen.evaluate(&whole, &frame, &HashMap::new(), &wanted, false)?;
-                let like = (whole.kind, whole.device());
-                let presets = (0..wanted.len())
-                    .filter(|&index| spans(index))
-                    .map(|index| Ok((index, values.tensor(crate::program::NodeId(index as u32), like)?)));
-                Ok(Shared { presets: presets.collect::<Result<_>>()?, cotangents: None })
+    /// What the parts of this process give: all of the step, or what adds up to it.
+    fn summary(&mut self) -> Result<Output> {
+        let own = Part::join(&self.recorded)?;
+        let presets = match self.group.clone() {
+            Some(group) => {
+                let whole = self.look_last(&own, &*group)?;
+                own.slices_of(&whole, self.before)?
             }
-            FirstPass::Model => self.differentiate(),
-        }
+            None => Presets::new(),
+        };
+        let frame = frame(&own, self.tally.counts(&own)?)?;
+        let values = self.frozen.evaluate(&own, &frame, &presets, &self.frozen.plan().needed, false)?;
+        self.frozen.output(&own, &values, self.tally.tokens())
     }
 
-    /// The loss's gradient for every value that comes from the model, on the whole step.
-    fn differentiate(&self) -> Result<Shared> {
-        let frozen = &self.frozen;
-        let mut whole = Part::join(&self.measured)?;
-        let leaf =
-            |tensor: &Tensor| -> Result<Tensor> { Ok(tensor.f_detach_copy()?.f_set_requires_grad(true)?) };
-        whole.log_prob = whole.log_prob.as_ref().map(leaf).transpose()?;
-        whole.rows = whole.rows.iter().map(leaf).collect::<Result<_>>()?;
-        for (name, field) in &mut whole.fields {
-            if crate::fields::find(name).is_some_and(|of| of.gradient) {
-                *field = leaf(field)?;
+    /// Every value that spans the step.
+    fn look_last(&mut self, own: &Part, group: &dyn Group) -> Result<Presets> {
+        let known = self.shared.take().unwrap_or_default().presets;
+        if !self.looks_last() {
+            return Ok(known);
+        }
+        let (rows, width) = own.size();
+        let told = (Report { rows, width, ..Report::default() }, self.facts()?, ());
+        self.next = None;
+        let (ranks, ()) = meet(group, 0, Ok(told))?;
+        self.before = rows_before(&ranks, group);
+        let nodes = self.frozen.plan().known_last();
+        let wanted = Plan::computed_for(self.frozen.program(), &nodes, |index| known.contains_key(&index));
+        let whole = own.gathered(group, &ranks, self.frozen.program(), &wanted)?;
+        self.next = Some(self.frozen.scalars().len());
+        let mut presets = self.frozen.spanning(&whole, &self.tally, &nodes, &wanted, &known)?;
+        presets.extend(known);
+        Ok(presets)
+    }
+
+    fn looks_last(&self) -> bool {
+        !self.frozen.plan().known_last().is_empty()
+    }
+
+    fn report(&self) -> Result<Report> {
+        let [tokens, sequences, width] = self.tally.numbers()?;
+        Ok(Report {
+            rows: self.offsets[self.offsets.len() - 1],
+            width,
+            tokens,
+            sequences,
+            scalars: Vec::new(),
+        })
+    }
+
+    fn facts(&self) -> Result<Vec<Fact>> {
+        let mut facts = self.frozen.facts();
+        if self.given_counts {
+            let counts = format!("{:?}", self.tally.numbers()?);
+            facts.push(("what the caller counted (tokens, sequences, width)".to_owned(), counts));
+        }
+        if let Some(part) = self.recorded.first().or(self.measured.first()) {
+            facts.extend(part.facts()?);
+        }
+        Ok(facts)
+    }
+
+    fn goes_on(&self) -> Result<()> {
+        if self.next.is_some() {
+            return Ok(());
+        }
+        Err(Error::Step("this step failed on a rank and does not go on: begin another".to_owned()))
+    }
+
+    /// Tells the other ranks of an error that they cannot know of, so that none of them waits for this one.
+    fn told<T>(&mut self, done: Result<T>) -> Result<T> {
+        let Some(group) = &self.group else { return done };
+        match (done, self.next) {
+            (Err(error), Some(scalars)) => {
+                self.next = None;
+                Err(refuse(&**group, scalars, error))
             }
+            (done, _) => done,
         }
-        let frame = frame(&whole, self.tally.counts(&whole)?)?;
-        let loss = tch::with_grad(|| -> Result<Tensor> {
-            let values = frozen.evaluate(&whole, &frame, &HashMap::new(), &frozen.plan().needed, true)?;
-            let loss = values.tensor(frozen.program().loss, (whole.kind, whole.device()))?;
-            backward(&loss)?;
-            Ok(loss.f_detach()?)
-        })?;
-        // A leaf that the loss does not reach has no gradient, which is zero.
-        let gradient = |tensor: &Tensor| -> Result<Tensor> {
-            let gradient = tensor.f_grad()?;
-            Ok(if gradient.defined() { gradient } else { tensor.f_zeros_like()? })
-        };
-        let fields = whole.fields.iter().filter(|(_, field)| field.requires_grad());
-        let fields = fields.map(|(name, field)| Ok((name.clone(), gradient(field)?)));
-        let cotangents = Cotangents {
-            log_prob: whole.log_prob.as_ref().map(gradient).transpose()?,
-            rows: whole.rows.iter().map(gradient).collect::<Result<_>>()?,
-            fields: fields.collect::<Result<_>>()?,
-            loss,
-        };
-        Ok(Shared { presets: HashMap::new(), cotangents: Some(cotangents) })
     }
+}
 
-    /// A scalar with the gradient that the whole step's loss has for this part. The values of all parts add up
-    /// to the whole step's loss.
-    fn contracted(&self, part: &Part, cotangents: &Cotangents, offset: i64) -> Result<Tensor> {
-        let mut sum = Tensor::f_zeros([0i64; 0], (part.kind, part.device()))?;
-        let mut add = |value: &Tensor, cotangent: &Tensor| -> Result<()> {
-            // What flows to masked positions counts for nothing, even when it is NaN.
-            let cotangent = zero_unless(&part.mask, &part.slice_of(cotangent, offset)?)?;
-            sum = sum.f_add(&value.f_mul(&cotangent)?.f_sum(None::<tch::Kind>)?)?;
-            Ok(())
-        };
-        if let (Some(value), Some(cotangent)) = (&part.log_prob, &cotangents.log_prob) {
-            add(value, cotangent)?;
-        }
-        for (value, cotangent) in part.rows.iter().zip(&cotangents.rows) {
-            add(value, cotangent)?;
-        }
-        for (name, cotangent) in &cotangents.fields {
-            add(&part.fields[name], cotangent)?;
-        }
-        let share = part.mask.f_sum(part.kind)?.f_div(&self.tally.counts(part)?.tokens)?;
-        let value = cotangents.loss.f_to_kind(part.kind)?.f_mul(&share)?;
-        Ok(sum.f_sub(&sum.f_detach()?)?.f_add(&value)?)
+/// Meets the other ranks with an error, and gives it back.
+fn refuse(group: &dyn Group, scalars: usize, error: Error) -> Error {
+    match meet::<()>(group, scalars, Err(error)) {
+        Err(error) => error,
+        Ok(_) => unreachable!("a meeting with an error has one"),
     }
+}
 
-    fn share_of(&self, part: &Part, presets: &HashMap<usize, Tensor>, offset: i64) -> Result<Tensor> {
-        let frozen = &self.frozen;
-        let frame = frame(part, self.tally.counts(part)?)?;
-        let sliced = presets.iter().map(|(index, whole)| Ok((*index, part.slice_of(whole, offset)?)));
-        let sliced = sliced.collect::<Result<HashMap<_, _>>>()?;
-        let values = frozen.evaluate(part, &frame, &sliced, frozen.plan().loss_nodes(), true)?;
-        values.tensor(frozen.program().loss, (part.kind, part.device()))
-    }
+fn rows_before(ranks: &[Report], group: &dyn Group) -> i64 {
+    ranks[..group.rank()].iter().map(|rank| rank.rows).sum()
 }

@@ -1,5 +1,6 @@
 //! What can be wrong with a user's data.
 
+use super::group::GroupError;
 use crate::kernels::KernelError;
 use tch::TchError;
 
@@ -50,6 +51,17 @@ pub enum Error {
     /// The parts of a step were not given as they have to be.
     #[error("{0}")]
     Step(String),
+    /// Another process of the step could not do its part, or this is not its step.
+    #[error("rank {rank}: {message}")]
+    Rank {
+        /// Which process.
+        rank: usize,
+        /// What it said.
+        message: String,
+    },
+    /// The processes of a step could not exchange tensors.
+    #[error("the ranks of this step cannot exchange tensors: {0}")]
+    Group(GroupError),
     /// A saved state that does not belong here, or cannot be read.
     #[error("{0}")]
     State(String),

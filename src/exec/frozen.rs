@@ -2,18 +2,19 @@
 
 use super::Options;
 use super::batch::Batch;
+use super::differences::Fact;
 use super::error::Result;
 use super::evaluate::{Evaluation, Values};
 use super::output::Output;
 use super::part::{Depth, Part, Reading};
+use super::share::Presets;
 use super::value::zero_unless;
 use crate::kernels::KernelOptions;
 use crate::plan::Plan;
-use crate::plugin::Frame;
+use crate::plugin::{ControllerState, Frame};
 use crate::program::{NodeId, Program};
 use crate::types::Shape;
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tch::{Kind, Tensor};
 
 /// What never changes in a session.
@@ -22,15 +23,39 @@ pub(super) struct Setup {
     pub program: Program,
     pub plan: Plan,
     pub options: Options,
+    identity: OnceLock<Vec<Fact>>,
 }
 
-/// The coefficients of one step with the program that they belong to. It borrows nothing, so that a step in
-/// parts can outlive every reference to its session.
+impl Setup {
+    pub(super) fn new(program: Program, options: Options) -> Self {
+        let plan = Plan::new(&program, options.lets);
+        Self { program, plan, options, identity: OnceLock::new() }
+    }
+
+    /// What makes a step of this session the one it is: what a saved state depends on, and what is reported.
+    fn identity(&self) -> &[Fact] {
+        self.identity.get_or_init(|| {
+            let mut facts = self.program.identity();
+            let metrics = self.program.metrics.iter();
+            facts.extend(metrics.map(|(name, id)| (format!("`metric {name}`"), id.to_string())));
+            if self.options.lets {
+                let lets = self.program.lets.iter();
+                facts.extend(lets.map(|(name, id)| (format!("`let {name}`"), id.to_string())));
+            }
+            facts
+        })
+    }
+}
+
+/// What a step computes with: the program, and the controllers before it. It borrows nothing, so that a step in parts
+/// can outlive every reference to its session.
 #[derive(Clone, Debug)]
 pub(super) struct Frozen {
     pub setup: Arc<Setup>,
     /// By controller.
-    pub coefficients: Vec<f64>,
+    pub states: Vec<ControllerState>,
+    /// How many steps were observed.
+    pub steps: u64,
 }
 
 impl Frozen {
@@ -40,6 +65,29 @@ impl Frozen {
 
     pub(super) fn plan(&self) -> &Plan {
         &self.setup.plan
+    }
+
+    /// What has to be the same on all ranks of a step.
+    pub(super) fn facts(&self) -> Vec<Fact> {
+        let mut facts = self.setup.identity().to_vec();
+        facts.push(("the number of observed steps".to_owned(), self.steps.to_string()));
+        for (controller, state) in self.program().controllers.iter().zip(&self.states) {
+            let memory =
+                if state.memory.is_empty() { String::new() } else { format!(", {:?}", state.memory) };
+            let text = format!("{:?} after {} observations{memory}", state.value, state.observations);
+            facts.push((format!("`{}`", controller.name), text));
+        }
+        facts
+    }
+
+    /// The scalars that a step gives, in the order of [`Output::scalars`].
+    pub(super) fn scalars(&self) -> Vec<NodeId> {
+        let program = self.program();
+        let metrics = program.metrics.iter().map(|(_, id)| *id);
+        let signals = program.controllers.iter().filter_map(|controller| controller.signal);
+        let lets = program.lets.iter().map(|(_, id)| *id).filter(|_| self.setup.options.lets);
+        let lets = lets.filter(|id| program.node(*id).ty.shape == Shape::Scalar);
+        std::iter::once(program.loss).chain(metrics).chain(signals).chain(lets).collect()
     }
 
     pub(super) fn read(&self, batch: &Batch, depth: Depth) -> Result<Part> {
@@ -53,16 +101,17 @@ impl Frozen {
         &self,
         part: &Part,
         frame: &Frame,
-        presets: &HashMap<usize, Tensor>,
+        presets: &Presets,
         wanted: &[bool],
         gradient: bool,
     ) -> Result<Values> {
+        let coefficients: Vec<f64> = self.states.iter().map(|state| state.value).collect();
         let evaluation = Evaluation {
             program: self.program(),
             plan: self.plan(),
             part,
             frame,
-            coefficients: &self.coefficients,
+            coefficients: &coefficients,
             presets,
         };
         evaluation.run(wanted, gradient)

@@ -2,12 +2,17 @@
 
 mod accumulate;
 mod batch;
+mod differences;
 mod error;
 mod evaluate;
 mod frozen;
+mod gathered;
+mod group;
+mod meeting;
 mod output;
 mod part;
 mod session;
+mod share;
 mod state;
 mod value;
 mod whole;
@@ -15,6 +20,7 @@ mod whole;
 pub use accumulate::{Accumulation, PartOutput};
 pub use batch::Batch;
 pub use error::{Error, Result};
+pub use group::{Group, GroupError};
 pub use output::Output;
 pub use session::{Options, Session};
 pub use state::SessionState;

@@ -17,7 +17,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// The loss, a scalar under autograd; after [`super::Accumulation::finish`] without gradient.
+    /// The loss, a scalar under autograd; of a step in parts or over many processes, without gradient.
     pub fn loss(&self) -> &Tensor {
         &self.loss
     }
@@ -45,6 +45,26 @@ impl Output {
     /// Every `let` by name, zero where masked; only with [`super::Options::lets`].
     pub fn lets(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.lets.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// Every scalar: the loss, metrics, signals and `let`s.
+    pub(super) fn scalars(&self) -> Result<Vec<f64>> {
+        let metrics = self.metrics.iter().map(|(_, metric)| metric);
+        let signals = self.signals.iter().filter_map(|(_, signal)| signal.as_ref());
+        let lets = self.lets.iter().map(|(_, value)| value).filter(|value| value.dim() == 0);
+        numbers(&std::iter::once(&self.loss).chain(metrics).chain(signals).chain(lets).collect::<Vec<_>>())
+    }
+
+    /// The same with other scalars, in the same order.
+    pub(super) fn with_scalars(mut self, scalars: &[f64]) -> Result<Self> {
+        let metrics = self.metrics.iter_mut().map(|(_, metric)| metric);
+        let signals = self.signals.iter_mut().filter_map(|(_, signal)| signal.as_mut());
+        let lets = self.lets.iter_mut().map(|(_, value)| value).filter(|value| value.dim() == 0);
+        let all = std::iter::once(&mut self.loss).chain(metrics).chain(signals).chain(lets);
+        for (old, new) in all.zip(scalars) {
+            *old = Tensor::from(*new).f_to_kind(old.kind())?;
+        }
+        Ok(self)
     }
 
     /// How many valid tokens the step had.

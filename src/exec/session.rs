@@ -1,10 +1,11 @@
 //! A program in use: its coefficients, its step count, and the way from a batch to a loss.
 
-use super::accumulate::Accumulation;
+use super::accumulate::{Accumulation, PartOutput};
 use super::batch::Batch;
 use super::error::Result;
 use super::evaluate::frame;
 use super::frozen::{Frozen, Setup};
+use super::group::Group;
 use super::output::Output;
 use super::part::Depth;
 use super::whole::Tally;
@@ -61,9 +62,8 @@ impl Session {
 
     /// A session at step zero that computes in a certain way.
     pub fn with(program: Program, options: Options) -> Self {
-        let plan = Plan::new(&program, options.lets);
         let states = program.controllers.iter().map(|controller| controller.object.value.start()).collect();
-        Self { setup: Arc::new(Setup { program, plan, options }), states, steps: 0 }
+        Self { setup: Arc::new(Setup::new(program, options)), states, steps: 0 }
     }
 
     /// The program.
@@ -103,6 +103,22 @@ impl Session {
         Accumulation::new(self.frozen())
     }
 
+    /// This rank's share of a step over many processes, on one batch of each, and what the whole step gives, for
+    /// [`Session::observe`]. The logits are read once. Every rank has to call it; see [`Group`].
+    ///
+    /// ```no_run
+    /// # fn run(session: &mut aent::Session, batch: &aent::Batch, group: std::sync::Arc<dyn aent::Group>) -> aent::Result<()> {
+    /// let (share, output) = session.step_over(batch, group)?;
+    /// share.backward()?; // then add up the gradients of all ranks; an engine that averages them wants `size` times as much
+    /// session.observe(&output)
+    /// # }
+    /// ```
+    pub fn step_over(&self, batch: &Batch, group: Arc<dyn Group>) -> Result<(PartOutput, Output)> {
+        let mut step = self.accumulate().over(group)?;
+        let share = step.only(batch)?;
+        Ok((share, step.finish()?))
+    }
+
     /// Moves the controllers by what a step observed; call it after the optimizer's step. A step without a
     /// valid token observed nothing and moves nothing.
     pub fn observe(&mut self, output: &Output) -> Result<()> {
@@ -122,7 +138,6 @@ impl Session {
     }
 
     pub(super) fn frozen(&self) -> Frozen {
-        let coefficients = self.states.iter().map(|state| state.value).collect();
-        Frozen { setup: Arc::clone(&self.setup), coefficients }
+        Frozen { setup: Arc::clone(&self.setup), states: self.states.clone(), steps: self.steps }
     }
 }

@@ -1,5 +1,6 @@
 //! Saves and restores what a session remembers.
 
+use super::differences::differences;
 use super::error::{Error, Result};
 use super::session::Session;
 use crate::plugin::ControllerState;
@@ -38,7 +39,8 @@ impl Session {
     /// Takes up a saved state; one of another program is refused with what differs.
     pub fn restore(&mut self, state: SessionState) -> Result<()> {
         check_format(state.format)?;
-        let differences = differences(&self.program().identity(), &state.program);
+        let sides = ["here", "in the saved state"];
+        let differences = differences(&self.program().identity(), &state.program, sides);
         if !differences.is_empty() {
             return Err(Error::State(format!(
                 "the saved state belongs to another program: {}",
@@ -96,33 +98,4 @@ fn check_format(found: u32) -> Result<()> {
         return Ok(());
     }
     Err(Error::State(format!("expected a saved state of format {FORMAT}, found format {found}")))
-}
-
-/// What differs between two programs, the most telling first.
-fn differences(here: &[(String, String)], saved: &[(String, String)]) -> Vec<String> {
-    const SHOWN: usize = 3;
-    let find = |of: &[(String, String)], key: &str| {
-        of.iter().find(|(name, _)| name == key).map(|(_, text)| text.clone())
-    };
-    let mut result = Vec::new();
-    for (key, text) in here {
-        match find(saved, key) {
-            Some(other) if other == *text => {}
-            Some(other) => result.push(format!("{key} is `{text}` here and `{other}` in the saved state")),
-            None => result.push(format!("{key} (`{text}`) is not in the saved state")),
-        }
-    }
-    for (key, text) in saved {
-        if find(here, key).is_none() {
-            result.push(format!("{key} (`{text}` in the saved state) is not here"));
-        }
-    }
-    // What the author wrote by name says more than the values that follow from it.
-    result.sort_by_key(|difference| !difference.starts_with('`'));
-    let more = result.len().saturating_sub(SHOWN);
-    result.truncate(SHOWN);
-    if more > 0 {
-        result.push(format!("and {more} more"));
-    }
-    result
 }

@@ -2,6 +2,7 @@
 
 use super::error::Result;
 use super::part::Part;
+use super::share::Presets;
 use crate::plugin::StepCounts;
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
@@ -43,6 +44,14 @@ impl Tally {
             })
         };
         Ok(StepCounts { tokens: count(&self.tokens)?, sequences: count(&self.sequences)?, width: self.width })
+    }
+
+    /// Tokens, sequences and width as numbers.
+    pub(super) fn numbers(&self) -> Result<[i64; 3]> {
+        let number = |count: &Option<Tensor>| -> Result<i64> {
+            Ok(count.as_ref().map(|count| count.f_int64_value(&[])).transpose()?.unwrap_or(0))
+        };
+        Ok([number(&self.tokens)?, number(&self.sequences)?, self.width])
     }
 
     /// How many tokens were counted.
@@ -110,9 +119,15 @@ impl Part {
             _ => whole.f_narrow(0, offset, sequences)?.f_narrow(1, 0, width)?,
         })
     }
+
+    /// The same of many values.
+    pub(super) fn slices_of(&self, whole: &Presets, offset: i64) -> Result<Presets> {
+        whole.iter().map(|(index, value)| Ok((*index, self.slice_of(value, offset)?))).collect()
+    }
 }
 
-fn pad(tensor: &Tensor, width: i64) -> Result<Tensor> {
+/// A value of `width` columns, zero beyond its own; one without columns as it is.
+pub(super) fn pad(tensor: &Tensor, width: i64) -> Result<Tensor> {
     if tensor.dim() < 2 || tensor.size()[1] == width {
         return Ok(tensor.shallow_clone());
     }

@@ -17,6 +17,8 @@ pub struct Plan {
     pub tracked: Vec<bool>,
     /// By node: whether its value on a part of a step cannot be had from that part alone.
     pub whole_step: Vec<bool>,
+    /// By node: whether it is a scalar whose values on the parts of a step add up to the whole step's.
+    pub adds_up: Vec<bool>,
     /// By node: whether it depends on the logits, the log-probabilities or the critic's values.
     pub from_model: Vec<bool>,
     /// The row statistics besides `log_prob`.
@@ -66,6 +68,7 @@ impl Plan {
             needed,
             of_loss,
             whole_step: vec![false; count],
+            adds_up: vec![false; count],
             from_model: vec![false; count],
             rows: Vec::new(),
             log_prob: None,
@@ -80,6 +83,7 @@ impl Plan {
             };
             let share = share(program, &shares, index);
             plan.whole_step[index] = share == Share::Whole;
+            plan.adds_up[index] = share == Share::Partial;
             shares.push(share);
             if !plan.needed[index] {
                 continue;
@@ -97,6 +101,32 @@ impl Plan {
     /// By node: whether the loss needs it.
     pub fn loss_nodes(&self) -> &[bool] {
         &self.of_loss
+    }
+
+    /// The values of the whole step that are computed before any part gives its share.
+    pub fn known_first(&self) -> Vec<usize> {
+        self.spanning(|index| self.first_pass == FirstPass::Fields && !self.from_model[index])
+    }
+
+    /// The values of the whole step that metrics and signals need besides. With [`FirstPass::Model`] everything
+    /// is known first.
+    pub fn known_last(&self) -> Vec<usize> {
+        self.spanning(|index| match self.first_pass {
+            FirstPass::Counts => true,
+            FirstPass::Fields => self.from_model[index],
+            FirstPass::Model => false,
+        })
+    }
+
+    fn spanning(&self, chosen: impl Fn(usize) -> bool) -> Vec<usize> {
+        let spans = |index: &usize| self.needed[*index] && self.whole_step[*index] && chosen(*index);
+        (0..self.needed.len()).filter(spans).collect()
+    }
+
+    /// By node: whether it has to be computed for some values, when those of `known` nodes are at hand.
+    pub fn computed_for(program: &Program, nodes: &[usize], known: impl Fn(usize) -> bool) -> Vec<bool> {
+        let roots = nodes.iter().map(|index| NodeId(*index as u32));
+        reachable_past(program, roots, known)
     }
 
     fn first_pass_of(&self, program: &Program, shares: &[Share]) -> FirstPass {
@@ -118,12 +148,21 @@ fn count_without_lets(program: &Program) -> usize {
 
 /// By node: whether any of the roots is computed from it.
 fn reachable(program: &Program, roots: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
+    reachable_past(program, roots, |_| false)
+}
+
+/// The same, without looking behind some nodes.
+fn reachable_past(
+    program: &Program,
+    roots: impl IntoIterator<Item = NodeId>,
+    known: impl Fn(usize) -> bool,
+) -> Vec<bool> {
     let mut reached = vec![false; program.nodes.len()];
     for root in roots {
         reached[root.index()] = true;
     }
     for index in (0..program.nodes.len()).rev() {
-        if reached[index] {
+        if reached[index] && !known(index) {
             for id in program.nodes[index].op.operands() {
                 reached[id.index()] = true;
             }

@@ -1,4 +1,5 @@
-//! What a plugin registers: constant data and a function pointer, submitted through `inventory`.
+//! What a plugin registers: constant data and a constructor, submitted through `inventory`, or while the program runs
+//! through [`super::register`].
 
 use super::{Controller, Reduction, Term};
 use serde::de::DeserializeOwned;
@@ -19,8 +20,9 @@ pub struct Info {
     pub example: &'static str,
 }
 
-/// How an object is made from the arguments of a call.
-pub type Build<T> = fn(&mut dyn erased_serde::Deserializer<'_>) -> erased_serde::Result<Box<T>>;
+/// How an object is made from the arguments of a call. It asks for a struct, whose fields are the arguments' names.
+pub type Build<T> =
+    &'static (dyn Fn(&mut dyn erased_serde::Deserializer<'_>) -> erased_serde::Result<Box<T>> + Send + Sync);
 
 /// One registered kind of object.
 pub struct Entry<T: ?Sized + 'static> {
@@ -40,21 +42,21 @@ pub type ControllerEntry = Entry<dyn Controller>;
 impl TermEntry {
     /// An entry that makes a `T`.
     pub const fn of<T: Term + DeserializeOwned + 'static>(info: Info) -> Self {
-        Self { info, build: |args| Ok(Box::new(erased_serde::deserialize::<T>(args)?)) }
+        Self { info, build: &|args| Ok(Box::new(erased_serde::deserialize::<T>(args)?)) }
     }
 }
 
 impl ReductionEntry {
     /// An entry that makes a `T`.
     pub const fn of<T: Reduction + DeserializeOwned + 'static>(info: Info) -> Self {
-        Self { info, build: |args| Ok(Box::new(erased_serde::deserialize::<T>(args)?)) }
+        Self { info, build: &|args| Ok(Box::new(erased_serde::deserialize::<T>(args)?)) }
     }
 }
 
 impl ControllerEntry {
     /// An entry that makes a `T`.
     pub const fn of<T: Controller + DeserializeOwned + 'static>(info: Info) -> Self {
-        Self { info, build: |args| Ok(Box::new(erased_serde::deserialize::<T>(args)?)) }
+        Self { info, build: &|args| Ok(Box::new(erased_serde::deserialize::<T>(args)?)) }
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) use context::Frame;
 pub use context::{EvalError, StepCounts, TermContext, TermValue};
 pub use entry::{AnyEntry, Build, ControllerEntry, Entry, Info, ReductionEntry, TermEntry};
 pub use introspect::{Parameter, parameters};
-pub use registry::{Lookup, Registry, registry};
+pub use registry::{Lookup, Registry, register, registry};
 pub use signature::{ControllerSignature, Extra, Input, InputDefault, Reach, ReductionSignature, Signature};
 pub use traits::{Controller, ControllerState, Reduction, Row, Term};
 

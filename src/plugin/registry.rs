@@ -1,9 +1,9 @@
-//! Everything that registered itself, sorted by name, built once.
+//! Everything that registered itself, sorted by name, and what hosts of other languages add while the program runs.
 
-use super::{AnyEntry, ControllerEntry, ReductionEntry, TermEntry};
+use super::{AnyEntry, ControllerEntry, Info, ReductionEntry, TermEntry};
 use crate::near::nearest;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, PoisonError, RwLock};
 
 /// All entries of the running program.
 pub struct Registry {
@@ -20,15 +20,35 @@ pub enum Lookup {
     Unknown,
 }
 
-/// The registry of this program.
+/// The registry of this program, as it is now.
 pub fn registry() -> &'static Registry {
-    static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
-        let terms = inventory::iter::<TermEntry>.into_iter().map(AnyEntry::Term);
-        let reductions = inventory::iter::<ReductionEntry>.into_iter().map(AnyEntry::Reduction);
-        let controllers = inventory::iter::<ControllerEntry>.into_iter().map(AnyEntry::Controller);
-        Registry::new(terms.chain(reductions).chain(controllers))
-    });
-    &REGISTRY
+    *CURRENT.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+// Whoever looks something up may keep what was found, so a registry that was replaced stays: a few kilobytes for each
+// term that a host adds.
+static CURRENT: LazyLock<RwLock<&'static Registry>> = LazyLock::new(|| {
+    let terms = inventory::iter::<TermEntry>.into_iter().map(AnyEntry::Term);
+    let reductions = inventory::iter::<ReductionEntry>.into_iter().map(AnyEntry::Reduction);
+    let controllers = inventory::iter::<ControllerEntry>.into_iter().map(AnyEntry::Controller);
+    RwLock::new(Box::leak(Box::new(Registry::new(terms.chain(reductions).chain(controllers)))))
+});
+
+/// Adds an entry while the program runs, as a host does whose terms are written in another language. An entry that the
+/// same owner registered under that name before is replaced in programs that are compiled from now on.
+///
+/// # Errors
+/// When another owner has the name: a sentence that says who.
+pub fn register(entry: AnyEntry) -> Result<(), String> {
+    let mut current = CURRENT.write().unwrap_or_else(PoisonError::into_inner);
+    let Info { name, owner, .. } = *entry.info();
+    let holders = current.names.get(name).map_or(&[][..], Vec::as_slice);
+    if let Some(other) = holders.iter().find(|other| other.info().owner != owner) {
+        return Err(format!("`{name}` is registered by `{}` already", other.info().owner));
+    }
+    let others = current.names.values().flatten().copied().filter(|other| other.info().name != name);
+    *current = Box::leak(Box::new(Registry::new(others.chain([entry]))));
+    Ok(())
 }
 
 impl Registry {
@@ -74,5 +94,50 @@ impl Registry {
                  the program, as in `use {prefix} as _;`"
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::prelude::*;
+
+    /// `scale · log π(a)`
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Scaled {
+        scale: f64,
+    }
+
+    impl Term for Scaled {
+        fn signature(&self) -> Signature {
+            Signature::new(Type::TOKEN).input(Input::field("log_prob", Type::TOKEN))
+        }
+
+        fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
+            Ok((ctx.input("log_prob") * self.scale).into())
+        }
+    }
+
+    fn entry(name: &'static str, owner: &'static str, version: &'static str) -> AnyEntry {
+        let info = Info { name, owner, version, docs: "", example: "" };
+        AnyEntry::Term(Box::leak(Box::new(TermEntry::of::<Scaled>(info))))
+    }
+
+    #[test]
+    fn a_term_that_comes_later_is_one_like_any_other() {
+        let text = "loss = -token_mean(late_comer(scale = 2))";
+        assert!(crate::compile(text).is_err());
+        register(entry("late_comer", "host", "1")).unwrap();
+        let before = crate::compile(text).unwrap();
+        register(entry("late_comer", "host", "2")).unwrap();
+        let after = crate::compile(text).unwrap();
+        assert_eq!((before.terms[0].version.as_str(), after.terms[0].version.as_str()), ("1", "2"));
+    }
+
+    #[test]
+    fn a_name_that_somebody_else_has_is_refused() {
+        let text = register(entry("clip_ppo", "host", "1")).unwrap_err();
+        assert_eq!(text, "`clip_ppo` is registered by `aent` already");
+        assert!(matches!(registry().find("clip_ppo"), Lookup::Found(_)));
     }
 }

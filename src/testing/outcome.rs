@@ -1,7 +1,8 @@
 //! What a step gave, as plain numbers.
 
 use super::case::{Case, Leaves, numbers};
-use crate::{Error, Session};
+use super::on_ranks;
+use crate::{Error, Output, Session};
 use std::collections::BTreeMap;
 use tch::{Device, Kind};
 
@@ -64,6 +65,51 @@ impl Outcome {
             output.metrics()?,
             output.signals()?,
             &parts,
+            case.width,
+        ))
+    }
+
+    /// One step over ranks that are threads, the sequences dealt out in order: of each rank, where its parts end.
+    /// A rank with one part reads it once. Ranks that report other metrics than rank 0, by one bit, are an error.
+    pub fn of_ranks(session: &Session, case: &Case, ranks: &[Vec<usize>], kind: Kind) -> Result<Self, Error> {
+        let ends: Vec<usize> = ranks.concat();
+        let starts: Vec<usize> = std::iter::once(0).chain(ends.iter().copied()).collect();
+        let one_each = ranks.iter().all(|ends| ends.len() == 1);
+        let done = on_ranks(ranks.len(), |group| {
+            let first = ranks[..group.rank()].iter().map(Vec::len).sum::<usize>();
+            let of = |at: usize| case.part(starts[at]..ends[at]).trimmed().leaves(kind, Device::Cpu);
+            let parts: Vec<Leaves> = (first..first + ranks[group.rank()].len()).map(of).collect();
+            if one_each {
+                let (share, output) = session.step_over(&parts[0].batch, group)?;
+                share.backward()?;
+                return Ok((parts, output));
+            }
+            let mut step = session.accumulate().over(group)?;
+            for part in &parts {
+                step.measure(&part.batch)?;
+            }
+            for part in &parts {
+                step.step(&part.batch)?.backward()?;
+            }
+            Ok((parts, step.finish()?))
+        });
+        let (parts, outputs): (Vec<_>, Vec<_>) =
+            done.into_iter().collect::<Result<Vec<_>, Error>>()?.into_iter().unzip();
+        let bits = |output: &Output| -> Result<Vec<(String, u64)>, Error> {
+            let numbers = output.metrics()?.into_iter().chain(output.signals()?);
+            Ok(numbers.map(|(name, number)| (name, number.to_bits())).collect())
+        };
+        for (rank, output) in outputs.iter().enumerate() {
+            if bits(output)? != bits(&outputs[0])? {
+                let message = format!("expected {:?}, found {:?}", outputs[0].metrics()?, output.metrics()?);
+                return Err(Error::Rank { rank, message });
+            }
+        }
+        Ok(Self::gathered(
+            outputs[0].loss().double_value(&[]),
+            outputs[0].metrics()?,
+            outputs[0].signals()?,
+            &parts.into_iter().flatten().collect::<Vec<_>>(),
             case.width,
         ))
     }

@@ -20,6 +20,7 @@ require_torch()
 from ._aent import Accumulation, Output, Program, __version__  # noqa: E402
 from .compiler import Report, check, compile  # noqa: E402
 from .errors import BatchError, Error, SpecError, StateError, StepError  # noqa: E402
+from .terms import Scalar, Seq, SeqBool, Token, TokenBool, term  # noqa: E402
 
 __all__ = [
     "Accumulation",
@@ -28,10 +29,16 @@ __all__ = [
     "Output",
     "Program",
     "Report",
+    "Scalar",
+    "Seq",
+    "SeqBool",
     "SpecError",
     "StateError",
     "StepError",
+    "Token",
+    "TokenBool",
     "__version__",
     "check",
     "compile",
+    "term",
 ]

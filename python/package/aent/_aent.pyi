@@ -1,6 +1,6 @@
 """The extension module: the Rust core over torch's tensors. Use it through the package ``aent``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -19,6 +19,7 @@ def compile(
     validate: bool,
     lets: bool,
 ) -> Program: ...
+def register_term(description: dict[str, Any], function: Callable[..., Any]) -> None: ...
 def diagnose(name: str, text: str | None) -> tuple[str, list[dict[str, Any]]]: ...
 
 class Program:

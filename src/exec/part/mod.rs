@@ -7,9 +7,10 @@ mod source;
 mod wrong;
 
 use super::Batch;
+use super::differences::Fact;
 use super::error::Result;
 use crate::fields;
-use crate::kernels::KernelOptions;
+use crate::kernels::{KernelOptions, kind_name};
 use crate::plan::Plan;
 use crate::program::{Op, Program};
 use std::collections::BTreeMap;
@@ -97,6 +98,24 @@ impl Part {
             part.kind = TensorKind::Double;
         }
         Ok(part)
+    }
+
+    /// What was read and in which kinds, with scalars as they are.
+    pub(super) fn facts(&self) -> Result<Vec<Fact>> {
+        let mut facts = vec![("the kind of numbers".to_owned(), kind_name(self.kind).to_owned())];
+        for (name, field) in &self.fields {
+            let kind = kind_name(field.kind());
+            let text = match field.dim() {
+                0 => format!("{kind} {:?}", field.f_double_value(&[])?),
+                1 => format!("{kind} [B]"),
+                _ => format!("{kind} [B, T]"),
+            };
+            facts.push((format!("`{name}`"), text));
+        }
+        let log_prob =
+            self.log_prob.iter().map(|of| ("`log_prob`".to_owned(), kind_name(of.kind()).to_owned()));
+        facts.extend(log_prob);
+        Ok(facts)
     }
 
     fn check_device(&self, name: &str, tensor: &Tensor) -> Result<()> {

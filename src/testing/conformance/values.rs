@@ -19,7 +19,7 @@ pub(super) fn check(suite: &Conformance, entry: AnyEntry) -> Vec<String> {
         Ok(statements) => statements,
         Err(finding) => return vec![finding],
     };
-    let checks: [(&str, Check); 8] = [
+    let checks: [(&str, Check); 9] = [
         ("saving and restoring", restores),
         ("the signature's interval", keeps_its_interval),
         ("finite differences", differentiates),
@@ -27,6 +27,7 @@ pub(super) fn check(suite: &Conformance, entry: AnyEntry) -> Vec<String> {
         ("f32 against f64", keeps_digits),
         ("bf16 and f16", takes_low_precision),
         ("micro-batches", adds_up),
+        ("many processes", spreads_out),
         ("a batch without a token that counts", survives_an_empty_batch),
     ];
     let run = |(title, check): (&str, Check)| {
@@ -185,6 +186,24 @@ fn adds_up(suite: &Conformance, statements: &str) -> Result<(), String> {
             let parts =
                 Outcome::of_parts(&session, &case, &cuts, Kind::Double).map_err(|error| error.to_string())?;
             equal(&parts, &whole, 1e-12, &format!("cut before the sequences {cuts:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Every way to lay the parts out over the ranks has its own road through a step.
+fn spreads_out(suite: &Conformance, statements: &str) -> Result<(), String> {
+    let session = suite.session(statements)?;
+    for case in suite.cases(&rough(Extent { sequences: 4..=5, ..Extent::default() }), 3) {
+        let case = case.trimmed();
+        let whole = outcome(&session, &case, Kind::Double)?;
+        let all = case.sequences;
+        for ranks in
+            [vec![vec![1], vec![all]], vec![vec![2], vec![3], vec![all]], vec![vec![1, 3], vec![all]]]
+        {
+            let spread = Outcome::of_ranks(&session, &case, &ranks, Kind::Double)
+                .map_err(|error| error.to_string())?;
+            equal(&spread, &whole, 1e-12, &format!("with ranks whose parts end at {ranks:?}"))?;
         }
     }
     Ok(())

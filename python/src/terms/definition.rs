@@ -1,0 +1,122 @@
+//! What a Python function says of itself, as the library wants to hear it.
+
+use super::arguments::Constant;
+use aent::interval::Interval;
+use aent::plugin::{Extra, Info, Input, InputDefault, Reach, Signature};
+use aent::types::Type;
+use pyo3::PyObject;
+use serde::Deserialize;
+
+/// What `terms.py` reads off a function.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Description {
+    pub(crate) name: String,
+    owner: String,
+    version: String,
+    docs: String,
+    example: String,
+    inputs: Vec<InputDescription>,
+    constants: Vec<Constant>,
+    result: TypeName,
+    extras: Vec<(String, TypeName)>,
+    gradient: bool,
+    reach: ReachName,
+    interval: Option<(f64, f64)>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InputDescription {
+    name: String,
+    ty: TypeName,
+    default: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum TypeName {
+    Token,
+    Seq,
+    Scalar,
+    TokenBool,
+    SeqBool,
+}
+
+impl From<TypeName> for Type {
+    fn from(name: TypeName) -> Self {
+        match name {
+            TypeName::Token => Type::TOKEN,
+            TypeName::Seq => Type::SEQ,
+            TypeName::Scalar => Type::SCALAR,
+            TypeName::TokenBool => Type::TOKEN.to_bool(),
+            TypeName::SeqBool => Type::SEQ.to_bool(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ReachName {
+    Token,
+    Sequence,
+    Batch,
+}
+
+impl From<ReachName> for Reach {
+    fn from(name: ReachName) -> Self {
+        match name {
+            ReachName::Token => Reach::Token,
+            ReachName::Sequence => Reach::Sequence,
+            ReachName::Batch => Reach::Batch,
+        }
+    }
+}
+
+/// A function with its signature.
+pub(crate) struct Definition {
+    pub(crate) info: Info,
+    pub(crate) function: PyObject,
+    pub(crate) signature: Signature,
+    pub(crate) constants: Vec<Constant>,
+    /// The constants' names.
+    pub(crate) fields: &'static [&'static str],
+}
+
+impl Definition {
+    /// Puts a description into the library's words.
+    pub(crate) fn new(of: Description, function: PyObject) -> Self {
+        let info = Info {
+            name: leak(of.name),
+            owner: leak(of.owner),
+            version: leak(of.version),
+            docs: leak(of.docs),
+            example: leak(of.example),
+        };
+        let mut signature = Signature::new(of.result.into()).reach(of.reach.into());
+        signature.gradient = of.gradient;
+        if let Some((lo, hi)) = of.interval {
+            signature = signature.interval(Interval::new(lo, hi));
+        }
+        for input in of.inputs {
+            let is_field = aent::fields::find(&input.name).is_some();
+            let default = match input.default {
+                Some(value) => InputDefault::Constant(value),
+                None if is_field => InputDefault::Field,
+                None => InputDefault::Required,
+            };
+            signature = signature.input(Input { name: leak(input.name), ty: input.ty.into(), default });
+        }
+        for (name, ty) in of.extras {
+            signature = signature.extra(Extra::new(leak(name), ty.into()));
+        }
+        let fields: Vec<&'static str> =
+            of.constants.iter().map(|constant| leak(constant.name.clone())).collect();
+        Self { info, function, signature, constants: of.constants, fields: fields.leak() }
+    }
+}
+
+/// The library's names live as long as the program, as those of linked crates do.
+fn leak(text: String) -> &'static str {
+    text.leak()
+}

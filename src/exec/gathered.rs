@@ -1,0 +1,61 @@
+//! The rows of all ranks as one part.
+
+use super::error::Result;
+use super::group::{Group, gather};
+use super::meeting::Report;
+use super::part::Part;
+use super::whole::pad;
+use crate::program::{Op, Program};
+use std::collections::BTreeMap;
+use tch::{Kind, Tensor};
+
+impl Part {
+    /// The whole step, with what the `wanted` nodes read and nothing else. This part holds all rows of this rank.
+    pub(super) fn gathered(
+        &self,
+        group: &dyn Group,
+        ranks: &[Report],
+        program: &Program,
+        wanted: &[bool],
+    ) -> Result<Part> {
+        let _untracked = tch::no_grad_guard();
+        let all = |tensor: &Tensor| self.rows_of_all(group, ranks, tensor);
+        let ops =
+            || program.nodes.iter().zip(wanted).filter(|(_, wanted)| **wanted).map(|(node, _)| &node.op);
+        let mask = all(&self.mask)?;
+        let valid = mask.f_any_dim(1, false)?;
+        let mut fields = BTreeMap::new();
+        for (name, field) in &self.fields {
+            // The mask is at hand, and a scalar was found to be the same on all ranks.
+            if ops().any(|op| matches!(op, Op::Field(of) if of == name)) && name != "response_mask" {
+                fields
+                    .insert(name.clone(), if field.dim() == 0 { field.shallow_clone() } else { all(field)? });
+            }
+        }
+        let reads_log_prob = ops().any(|op| matches!(op, Op::LogProb(_)));
+        let log_prob = self.log_prob.as_ref().filter(|_| reads_log_prob).map(all).transpose()?;
+        let reads_rows = ops().any(|op| matches!(op, Op::Row(_)));
+        let rows = self.rows.iter().filter(|_| reads_rows).map(all).collect::<Result<_>>()?;
+        Ok(Part { mask, valid, fields, log_prob, rows, kind: self.kind })
+    }
+
+    /// A tensor of this rank's rows with those of all others, in the order of ranks.
+    fn rows_of_all(&self, group: &dyn Group, ranks: &[Report], tensor: &Tensor) -> Result<Tensor> {
+        let most = |of: fn(&Report) -> i64| ranks.iter().map(of).max().unwrap_or(0);
+        // Not every transport sends an empty tensor.
+        let (rows, width) = (most(|rank| rank.rows).max(1), most(|rank| rank.width));
+        let padded = pad(tensor, width)?;
+        let mut size = padded.size();
+        size[0] = rows - size[0];
+        let padding = padded.f_new_zeros(size, (padded.kind(), padded.device()))?;
+        let padded = Tensor::f_cat(&[padded, padding], 0)?;
+        let truth = padded.kind() == Kind::Bool;
+        // Few transports know truth values.
+        let sent = if truth { padded.f_to_kind(Kind::Uint8)? } else { padded };
+        let heard = gather(group, &sent.f_contiguous()?)?;
+        let own = heard.iter().zip(ranks).map(|(told, rank)| told.f_narrow(0, 0, rank.rows));
+        let own = own.collect::<std::result::Result<Vec<_>, _>>()?;
+        let joined = Tensor::f_cat(&own, 0)?.f_to_device(self.device())?;
+        Ok(if truth { joined.f_to_kind(Kind::Bool)? } else { joined })
+    }
+}

@@ -1,0 +1,91 @@
+//! What the ranks of a step tell each other, so that they go on together or fail together.
+
+use super::differences::{Fact, differences};
+use super::error::{Error, Result};
+use super::group::{Group, gather};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use tch::{Kind, Tensor};
+
+/// What a rank says of its rows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Report {
+    pub rows: i64,
+    pub width: i64,
+    /// Valid tokens.
+    pub tokens: i64,
+    /// Sequences with one.
+    pub sequences: i64,
+    /// Loss, metrics and signals, when the step ends.
+    pub scalars: Vec<f64>,
+}
+
+/// How many numbers stand before the scalars of a report.
+const HEAD: usize = 6;
+
+/// Exchanges reports, each of `scalars` scalars; whatever this rank says, all ranks have to come. An error on any of
+/// them, or a fact that is not the same everywhere, becomes an error on all.
+pub(super) fn meet<T>(
+    group: &dyn Group,
+    scalars: usize,
+    own: Result<(Report, Vec<Fact>, T)>,
+) -> Result<(Vec<Report>, T)> {
+    let _untracked = tch::no_grad_guard();
+    let (report, facts) = match &own {
+        Ok((report, facts, _)) => (report.clone(), facts.as_slice()),
+        Err(_) => (Report { scalars: vec![0.0; scalars], ..Report::default() }, &[][..]),
+    };
+    let message = message(own.is_ok(), &report, facts);
+    let heard = gather(group, &Tensor::from_slice(&message))?;
+    let heard = heard.iter().map(|told| Ok(Vec::<i64>::try_from(told)?)).collect::<Result<Vec<_>>>()?;
+    if heard[group.rank()] != message {
+        return Err(Error::Group("expected the tensors in the order of ranks, found another order".into()));
+    }
+    if let Some(failed) = heard.iter().position(|told| told[0] == 0) {
+        let words = tell(group, &own.as_ref().err().map(ToString::to_string).unwrap_or_default())?;
+        let (_, _, _) = own?;
+        return Err(Error::Rank { rank: failed, message: words[failed].clone() });
+    }
+    if let Some(other) = heard.iter().position(|told| told[1] != heard[0][1]) {
+        let text = serde_json::to_string(facts).map_err(|error| Error::Group(error.into()))?;
+        let texts = tell(group, &text)?;
+        let facts = |rank: usize| {
+            serde_json::from_str::<Vec<Fact>>(&texts[rank]).map_err(|error| Error::Group(error.into()))
+        };
+        let sides = ["on rank 0", &format!("on rank {other}")];
+        let found = differences(&facts(0)?, &facts(other)?, sides).join("; ");
+        return Err(Error::Rank { rank: other, message: format!("its step is not that of rank 0: {found}") });
+    }
+    let reports = heard.iter().map(|told| Report {
+        rows: told[2],
+        width: told[3],
+        tokens: told[4],
+        sequences: told[5],
+        scalars: told[HEAD..].iter().map(|bits| f64::from_bits(*bits as u64)).collect(),
+    });
+    Ok((reports.collect(), own?.2))
+}
+
+fn message(fine: bool, report: &Report, facts: &[Fact]) -> Vec<i64> {
+    let mut hasher = DefaultHasher::new();
+    facts.hash(&mut hasher);
+    let Report { rows, width, tokens, sequences, scalars } = report;
+    let head: [i64; HEAD] = [i64::from(fine), hasher.finish() as i64, *rows, *width, *tokens, *sequences];
+    // As bits, so that what is not a number travels too.
+    head.into_iter().chain(scalars.iter().map(|scalar| scalar.to_bits() as i64)).collect()
+}
+
+/// What every rank has to say.
+fn tell(group: &dyn Group, text: &str) -> Result<Vec<String>> {
+    let lengths = gather(group, &Tensor::from_slice(&[text.len() as i64]))?;
+    let lengths = lengths.iter().map(|length| Ok(length.f_int64_value(&[0])? as usize));
+    let lengths = lengths.collect::<Result<Vec<_>>>()?;
+    let mut bytes = text.as_bytes().to_vec();
+    // Not every transport sends an empty tensor.
+    bytes.resize(lengths.iter().copied().max().unwrap_or(0).max(1), 0);
+    let texts = gather(group, &Tensor::from_slice(&bytes))?;
+    let read = |(text, length): (&Tensor, &usize)| {
+        let bytes = Vec::<u8>::try_from(&text.f_to_kind(Kind::Uint8)?)?;
+        Ok(String::from_utf8_lossy(&bytes[..*length]).into_owned())
+    };
+    texts.iter().zip(&lengths).map(read).collect()
+}

@@ -1,0 +1,103 @@
+//! Ranks of a step as threads of one process.
+
+use crate::{Group, GroupError};
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use tch::Tensor;
+
+/// Runs the same on `size` threads, each with its place in one [`Group`], and gives what they return, by rank.
+///
+/// The group is as strict as those between machines: tensors of a round have one shape and kind. A rank that leaves
+/// while others wait for it becomes an error for them, where real processes would wait.
+pub fn on_ranks<T: Send>(size: usize, run: impl Fn(Arc<dyn Group>) -> T + Sync) -> Vec<T> {
+    let room = Arc::new(Room {
+        ranks: Mutex::new((0..size).map(|_| Seat::default()).collect()),
+        bell: Condvar::new(),
+    });
+    std::thread::scope(|scope| {
+        let start = |rank| {
+            let (room, run) = (Arc::clone(&room), &run);
+            scope.spawn(move || {
+                let _leaving = Leaving { rank, room: Arc::clone(&room) };
+                run(Arc::new(Place { rank, size, room }))
+            })
+        };
+        let threads: Vec<_> = (0..size).map(start).collect();
+        let ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        ended.map(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}
+
+/// Where the threads meet.
+struct Room {
+    ranks: Mutex<Vec<Seat>>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct Seat {
+    /// What the rank brought, by round.
+    brought: Vec<Tensor>,
+    left: bool,
+}
+
+impl Room {
+    fn enter(&self) -> MutexGuard<'_, Vec<Seat>> {
+        self.ranks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Place {
+    rank: usize,
+    size: usize,
+    room: Arc<Room>,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rank {} of {}", self.rank, self.size)
+    }
+}
+
+impl Group for Place {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn all_gather(&self, tensor: &Tensor) -> Result<Vec<Tensor>, GroupError> {
+        let mut seats = self.room.enter();
+        let round = seats[self.rank].brought.len();
+        seats[self.rank].brought.push(tensor.f_detach_copy()?);
+        self.room.bell.notify_all();
+        while let Some(missing) = seats.iter().position(|seat| seat.brought.len() <= round) {
+            if seats[missing].left {
+                return Err(format!("rank {missing} left before round {round}").into());
+            }
+            seats = self.room.bell.wait(seats).unwrap_or_else(PoisonError::into_inner);
+        }
+        let all = seats.iter().map(|seat| seat.brought[round].f_detach_copy());
+        let all = all.collect::<Result<Vec<_>, _>>()?;
+        let alike = |other: &Tensor| other.size() == tensor.size() && other.kind() == tensor.kind();
+        if let Some(other) = all.iter().find(|other| !alike(other)) {
+            return Err(format!("round {round} has {tensor:?} and {other:?}").into());
+        }
+        Ok(all)
+    }
+}
+
+/// Says that a rank will not come again, also when its thread panics.
+struct Leaving {
+    rank: usize,
+    room: Arc<Room>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.room.enter()[self.rank].left = true;
+        self.room.bell.notify_all();
+    }
+}
