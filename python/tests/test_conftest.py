@@ -25,7 +25,7 @@ PASSES = "def test_a(): pass\n"
 def test_what_is_skipped_fails(tmp_path: Path, body: str, outcome: str) -> None:
     (tmp_path / "conftest.py").write_text(Path(__file__).with_name("conftest.py").read_text())
     (tmp_path / "test_it.py").write_text(body)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--disable-plugin-autoload", str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert outcome in run.stdout.splitlines()[-1], run.stdout + run.stderr
     assert (run.returncode == 0) == ("passed" in outcome or "xfailed" in outcome)
