@@ -3,9 +3,8 @@
 use crate::batch::Names;
 use crate::errors;
 use crate::output::Output;
-use crate::ranks::Group;
 use crate::ranks::Joined;
-use aent::{Batch, Error};
+use aent::{Batch, Error, Group};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 use pyo3_tch::PyTensor;

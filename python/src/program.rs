@@ -59,8 +59,10 @@ impl Program {
             let output = self.read(py, move |session| session.step(&batch)).map_err(errors::of_step)?;
             return Output::new(py, output);
         };
-        let _ = (ranks, joined);
-        Err(errors::of_batch("`group`: several processes are not joined yet"))
+        let group = ranks.clone();
+        let (share, whole) =
+            self.read(py, move |session| session.step_over(&batch, group)).map_err(errors::of_step)?;
+        Output::with_share(py, joined.share(share.loss(), Some(&ranks)), whole)
     }
 
     #[pyo3(signature = (*, group = None, gradients = "mean", tokens = None, sequences = None, width = None))]
@@ -75,22 +77,21 @@ impl Program {
     ) -> PyResult<Accumulation> {
         let joined = Joined::named(gradients)?;
         let (_, ranks) = ranks::split(py, None, None, group)?;
-        let parts = self.read(py, Session::accumulate);
-        let parts = match (tokens, sequences, width) {
-            (None, None, None) => parts,
+        let mut parts = self.read(py, Session::accumulate);
+        if let Some(ranks) = &ranks {
+            parts = parts.over(ranks.clone()).map_err(errors::of_step)?;
+        }
+        match (tokens, sequences, width) {
+            (None, None, None) => {}
             (Some(tokens), Some(sequences), Some(width)) => {
-                parts.with_counts(tokens, sequences, width).map_err(errors::of_step)?
+                parts = parts.with_counts(tokens, sequences, width).map_err(errors::of_step)?;
             }
             _ => {
                 return Err(PyTypeError::new_err(
                     "`accumulate`: expected `tokens`, `sequences` and `width` together, or none of them",
                 ));
             }
-        };
-        let parts = match &ranks {
-            Some(_) => parts,
-            None => parts,
-        };
+        }
         Ok(Accumulation::new(parts, self.names.clone(), ranks, joined))
     }
 

@@ -1,6 +1,7 @@
 //! The processes that share a step, over the engine that the trainer already runs: `torch.distributed`.
 
-use crate::errors::of_batch;
+use crate::errors::{keep_cause, of_batch};
+use aent::{Group, GroupError};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -8,14 +9,6 @@ use pyo3_tch::PyTensor;
 use pyo3_tch::tch::Tensor;
 use std::fmt;
 use std::sync::Arc;
-
-/// The processes that share a step.
-#[allow(dead_code, reason = "the library will ask")]
-pub(crate) trait Group: fmt::Debug + Send + Sync {
-    fn rank(&self) -> usize;
-    fn size(&self) -> usize;
-    fn all_gather(&self, tensor: &Tensor) -> Result<Vec<Tensor>, String>;
-}
 
 /// How the trainer's engine joins the gradients of the ranks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +42,6 @@ impl Joined {
 pub(crate) struct ProcessGroup {
     rank: usize,
     size: usize,
-    #[allow(dead_code, reason = "the library will ask")]
     gather: PyObject,
 }
 
@@ -77,13 +69,19 @@ impl Group for ProcessGroup {
         self.size
     }
 
-    fn all_gather(&self, tensor: &Tensor) -> Result<Vec<Tensor>, String> {
+    fn all_gather(&self, tensor: &Tensor) -> Result<Vec<Tensor>, GroupError> {
         let gather = |py: Python<'_>| -> PyResult<Vec<Tensor>> {
             let gathered = self.gather.bind(py).call1((PyTensor(tensor.shallow_clone()),))?;
             let gathered: Vec<PyTensor> = gathered.extract()?;
             Ok(gathered.into_iter().map(|tensor| tensor.0).collect())
         };
-        Python::with_gil(|py| gather(py).map_err(|error| error.to_string()))
+        Python::with_gil(|py| {
+            gather(py).map_err(|error| {
+                let text = error.to_string();
+                keep_cause(error);
+                text.into()
+            })
+        })
     }
 }
 

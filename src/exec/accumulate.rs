@@ -93,6 +93,21 @@ impl Accumulation {
     /// of all parts of all ranks, and the shares of all add up. Every rank says it before its first part.
     ///
     /// An error on one rank fails the step on all of them; what had been given by then is no gradient of anything.
+    /// Where every rank has one part, [`super::Session::step_over`] reads it once instead of twice.
+    ///
+    /// ```no_run
+    /// # fn run(session: &aent::Session, parts: &[aent::Batch], group: std::sync::Arc<dyn aent::Group>) -> aent::Result<()> {
+    /// let mut step = session.accumulate().over(group)?;
+    /// for part in parts {
+    ///     step.measure(part)?;
+    /// }
+    /// for part in parts {
+    ///     step.step(part)?.backward()?; // gradients add up over parts and ranks
+    /// }
+    /// println!("{:?}", step.finish()?.metrics()?); // the same on every rank
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn over(mut self, group: Arc<dyn Group>) -> Result<Self> {
         if self.group.is_some() || self.shared.is_some() || !self.measured.is_empty() {
             return Err(Error::Step("a step is made one of many processes before its first part".to_owned()));
@@ -229,7 +244,7 @@ impl Accumulation {
             Some(whole) => self.frozen.shared(whole, &self.tally)?,
             None => Shared::default(),
         };
-        if let (Some(output), false) = (&mut shared.output, self.group.is_none()) {
+        if let (Some(output), Some(_)) = (&mut shared.output, &self.group) {
             let own = Part::join(&self.measured)?;
             for (_, value) in &mut output.lets {
                 *value = own.slice_of(value, self.before)?;

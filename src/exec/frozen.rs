@@ -75,7 +75,7 @@ impl Frozen {
             let memory =
                 if state.memory.is_empty() { String::new() } else { format!(", {:?}", state.memory) };
             let text = format!("{:?} after {} observations{memory}", state.value, state.observations);
-            facts.push((format!("`{}`", controller.name), text));
+            facts.push((format!("the state of `{}`", controller.name), text));
         }
         facts
     }

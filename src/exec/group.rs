@@ -17,7 +17,7 @@ pub type GroupError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// Before the first share a few whole numbers from each rank: whether it could read its batch, the counts of its
 /// rows, and a hash of everything that must agree (the program, the states of the controllers, the number of
-/// steps, fields and their kinds). At the end a few more, with the loss, the metrics and the signals. Between them
+/// steps, fields and their kinds, inputs that are one value). At the end a few more, with the loss, the metrics and the signals. Between them
 /// travels what spans the step, and nothing else:
 ///
 /// | the program | besides |

@@ -30,30 +30,36 @@ pub(super) fn meet<T>(
     own: Result<(Report, Vec<Fact>, T)>,
 ) -> Result<(Vec<Report>, T)> {
     let _untracked = tch::no_grad_guard();
-    let (report, facts) = match &own {
-        Ok((report, facts, _)) => (report.clone(), facts.as_slice()),
-        Err(_) => (Report { scalars: vec![0.0; scalars], ..Report::default() }, &[][..]),
+    let heard = match &own {
+        Ok((report, facts, _)) => exchange(group, report, facts, None),
+        Err(error) => {
+            let nothing = Report { scalars: vec![0.0; scalars], ..Report::default() };
+            exchange(group, &nothing, &[], Some(&error.to_string()))
+        }
     };
-    let message = message(own.is_ok(), &report, facts);
+    // What this rank knows to be wrong says more than what the others make of it.
+    let (_, _, kept) = own?;
+    Ok((heard?, kept))
+}
+
+fn exchange(group: &dyn Group, own: &Report, facts: &[Fact], error: Option<&str>) -> Result<Vec<Report>> {
+    let message = message(error.is_none(), own, facts);
     let heard = gather(group, &Tensor::from_slice(&message))?;
     let heard = heard.iter().map(|told| Ok(Vec::<i64>::try_from(told)?)).collect::<Result<Vec<_>>>()?;
     if heard[group.rank()] != message {
         return Err(Error::Group("expected the tensors in the order of ranks, found another order".into()));
     }
-    if let Some(failed) = heard.iter().position(|told| told[0] == 0) {
-        let words = tell(group, &own.as_ref().err().map(ToString::to_string).unwrap_or_default())?;
-        let (_, _, _) = own?;
-        return Err(Error::Rank { rank: failed, message: words[failed].clone() });
+    if let Some(rank) = heard.iter().position(|told| told[0] == 0) {
+        let message = tell(group, error.unwrap_or_default())?.swap_remove(rank);
+        return Err(Error::Rank { rank, message });
     }
-    if let Some(other) = heard.iter().position(|told| told[1] != heard[0][1]) {
-        let text = serde_json::to_string(facts).map_err(|error| Error::Group(error.into()))?;
-        let texts = tell(group, &text)?;
-        let facts = |rank: usize| {
-            serde_json::from_str::<Vec<Fact>>(&texts[rank]).map_err(|error| Error::Group(error.into()))
-        };
-        let sides = ["on rank 0", &format!("on rank {other}")];
-        let found = differences(&facts(0)?, &facts(other)?, sides).join("; ");
-        return Err(Error::Rank { rank: other, message: format!("its step is not that of rank 0: {found}") });
+    if let Some(rank) = heard.iter().position(|told| told[1] != heard[0][1]) {
+        let unreadable = |error: serde_json::Error| Error::Group(error.into());
+        let texts = tell(group, &serde_json::to_string(facts).map_err(unreadable)?)?;
+        let facts = |rank: usize| serde_json::from_str::<Vec<Fact>>(&texts[rank]).map_err(unreadable);
+        let sides = ["on rank 0", &format!("on rank {rank}")];
+        let found = differences(&facts(0)?, &facts(rank)?, sides).join("; ");
+        return Err(Error::Rank { rank, message: format!("its step is not that of rank 0: {found}") });
     }
     let reports = heard.iter().map(|told| Report {
         rows: told[2],
@@ -62,7 +68,7 @@ pub(super) fn meet<T>(
         sequences: told[5],
         scalars: told[HEAD..].iter().map(|bits| f64::from_bits(*bits as u64)).collect(),
     });
-    Ok((reports.collect(), own?.2))
+    Ok(reports.collect())
 }
 
 fn message(fine: bool, report: &Report, facts: &[Fact]) -> Vec<i64> {

@@ -110,15 +110,13 @@ impl Frozen {
 
     /// A part's share of the loss, under autograd. The part begins at row `offset` of the step.
     pub(super) fn share(&self, shared: &Shared, part: &Part, offset: i64, tally: &Tally) -> Result<Tensor> {
-        match &shared.cotangents {
-            Some(cotangents) => contracted(part, cotangents, offset, tally),
-            None => {
-                let frame = frame(part, tally.counts(part)?)?;
-                let presets = part.slices_of(&shared.presets, offset)?;
-                let values = self.evaluate(part, &frame, &presets, self.plan().loss_nodes(), true)?;
-                values.tensor(self.program().loss, (part.kind, part.device()))
-            }
+        if let Some(cotangents) = &shared.cotangents {
+            return contracted(part, cotangents, offset, tally);
         }
+        let frame = frame(part, tally.counts(part)?)?;
+        let presets = part.slices_of(&shared.presets, offset)?;
+        let values = self.evaluate(part, &frame, &presets, self.plan().loss_nodes(), true)?;
+        values.tensor(self.program().loss, (part.kind, part.device()))
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Plan {
     /// By node: whether its value on a part of a step cannot be had from that part alone.
     pub whole_step: Vec<bool>,
     /// By node: whether it is a scalar whose values on the parts of a step add up to the whole step's.
-    pub adds_up: Vec<bool>,
+    pub(crate) adds_up: Vec<bool>,
     /// By node: whether it depends on the logits, the log-probabilities or the critic's values.
     pub from_model: Vec<bool>,
     /// The row statistics besides `log_prob`.
@@ -104,13 +104,13 @@ impl Plan {
     }
 
     /// The values of the whole step that are computed before any part gives its share.
-    pub fn known_first(&self) -> Vec<usize> {
+    pub(crate) fn known_first(&self) -> Vec<usize> {
         self.spanning(|index| self.first_pass == FirstPass::Fields && !self.from_model[index])
     }
 
     /// The values of the whole step that metrics and signals need besides. With [`FirstPass::Model`] everything
     /// is known first.
-    pub fn known_last(&self) -> Vec<usize> {
+    pub(crate) fn known_last(&self) -> Vec<usize> {
         self.spanning(|index| match self.first_pass {
             FirstPass::Counts => true,
             FirstPass::Fields => self.from_model[index],
@@ -124,7 +124,11 @@ impl Plan {
     }
 
     /// By node: whether it has to be computed for some values, when those of `known` nodes are at hand.
-    pub fn computed_for(program: &Program, nodes: &[usize], known: impl Fn(usize) -> bool) -> Vec<bool> {
+    pub(crate) fn computed_for(
+        program: &Program,
+        nodes: &[usize],
+        known: impl Fn(usize) -> bool,
+    ) -> Vec<bool> {
         let roots = nodes.iter().map(|index| NodeId(*index as u32));
         reachable_past(program, roots, known)
     }

@@ -9,6 +9,26 @@ use tch::Tensor;
 ///
 /// The group is as strict as those between machines: tensors of a round have one shape and kind. A rank that leaves
 /// while others wait for it becomes an error for them, where real processes would wait.
+///
+/// ```
+/// use aent::testing::on_ranks;
+/// use aent::{Batch, Session};
+/// use tch::Tensor;
+///
+/// let session = Session::new(aent::compile("loss = token_mean(log_prob)").unwrap());
+/// let losses = on_ranks(2, |group| {
+///     // One token on rank 0, two on rank 1.
+///     let width = group.rank() as i64 + 1;
+///     let log_prob = Tensor::from_slice(&[-1.0, -3.5]).narrow(0, 0, width).view([1, width]).set_requires_grad(true);
+///     let batch = Batch::new().with("response_mask", log_prob.ones_like()).with("log_prob", log_prob);
+///     let (share, output) = session.step_over(&batch, group)?;
+///     share.backward()?;
+///     Ok::<f64, aent::Error>(output.loss().double_value(&[]))
+/// });
+/// let losses: Vec<f64> = losses.into_iter().collect::<Result<_, _>>()?;
+/// assert!((losses[0] + (1.0 + 1.0 + 3.5) / 3.0).abs() < 1e-12 && losses[0] == losses[1]);
+/// # Ok::<(), aent::Error>(())
+/// ```
 pub fn on_ranks<T: Send>(size: usize, run: impl Fn(Arc<dyn Group>) -> T + Sync) -> Vec<T> {
     let room = Arc::new(Room {
         ranks: Mutex::new((0..size).map(|_| Seat::default()).collect()),

@@ -1,4 +1,4 @@
-//! The executor: what it refuses and how it says so, kinds and masks, plugins that misbehave, steps in parts.
+//! The executor: what it refuses and how it says so, kinds and masks, plugins that misbehave, steps in parts and over ranks.
 
 #![expect(clippy::unwrap_used, reason = "what is unwrapped here is under test")]
 #![expect(clippy::float_cmp, reason = "zeros, halves and equal computations are exact")]
@@ -6,6 +6,7 @@
 mod hidden;
 mod misbehave;
 mod parts;
+mod ranks;
 mod refused;
 mod results;
 

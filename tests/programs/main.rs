@@ -1,9 +1,11 @@
-//! Properties of generated programs and of the recipes: what checks also prints, saves, runs, and can be cut into micro-batches.
+//! Properties of generated programs and of the recipes: what checks also prints, saves, runs, and can be cut into micro-batches
+//! and dealt out to ranks.
 
 #![expect(clippy::unwrap_used, reason = "what is unwrapped here is under test")]
 
 mod generate;
 mod hostile;
+mod ranks;
 mod recipes;
 mod run;
 mod vocabulary;

@@ -4,7 +4,7 @@ use crate::run::{cut, leaves, parts, session, whole};
 use aent::span::SourceId;
 use aent::syntax::{parse, print};
 use aent::testing::{Case, Extent, rough, sample, smooth};
-use aent::{Session, compile_file};
+use aent::{Program, Session, compile_file};
 use std::fs;
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ fn folder() -> PathBuf {
 }
 
 /// The names of the files, without their ending.
-fn recipes() -> Vec<String> {
+pub(crate) fn recipes() -> Vec<String> {
     let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let recipes = files.filter(|path| path.extension().is_some_and(|of| of == "aent"));
     let mut names: Vec<String> =
@@ -26,18 +26,18 @@ fn text(name: &str) -> String {
     fs::read_to_string(folder().join(format!("{name}.aent"))).unwrap()
 }
 
-fn compiled(name: &str) -> Session {
+fn compiled(name: &str) -> Program {
     let program = compile_file(folder().join(format!("{name}.aent")))
         .unwrap_or_else(|failure| panic!("{name}: {failure}"));
     let found: Vec<String> =
         program.warnings().iter().map(|of| format!("{}: {}", of.id, of.message)).collect();
     assert!(found.is_empty(), "{name}: {found:?}");
-    session(program)
+    program
 }
 
-/// The same after some steps, so that coefficients have left where they began.
-fn underway(name: &str, case: &Case) -> Session {
-    let mut session = compiled(name);
+/// A session after some steps, so that coefficients have left where they began.
+pub(crate) fn underway(name: &str, case: &Case, session: fn(Program) -> Session) -> Session {
+    let mut session = session(compiled(name));
     for _ in 0..3 {
         let leaves = leaves(case);
         let output = session.step(&leaves.batch).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -88,7 +88,7 @@ fn every_recipe_gives_a_finite_loss_and_a_finite_gradient() {
     for name in recipes() {
         let mut reached = false;
         for case in &cases {
-            let session = underway(&name, case);
+            let session = underway(&name, case, session);
             for case in [case, &case.poisoned()] {
                 let numbers = whole(&session, case).unwrap_or_else(|error| panic!("{name}: {error}"));
                 let gradients = numbers.logits_gradient.iter().chain(&numbers.values_gradient);
@@ -106,7 +106,7 @@ fn every_recipe_gives_the_same_step_however_it_is_cut() {
     let cases = sample(&smooth(Extent { sequences: 4..=4, width: 2..=4, vocabulary: 2..=6 }), 2);
     for name in recipes() {
         for case in &cases {
-            let session = underway(&name, case);
+            let session = underway(&name, case, session);
             let expected = whole(&session, case).unwrap();
             for cuts in 1..8_usize {
                 let mut starts = vec![0];

@@ -116,7 +116,12 @@ fn narrow<T: Copy>(values: &[T], from: usize, to: usize, each: usize) -> Vec<T> 
     values.chunks(from * each).flat_map(|row| row[..to * each].iter().copied()).collect()
 }
 
-fn gather(output: &Output, case: &Case, parts: &[(usize, &Leaves)]) -> Result<Numbers, aent::Error> {
+/// The numbers of a step whose gradients lie in the leaves of parts, each with the row at which it begins.
+pub(crate) fn gather(
+    output: &Output,
+    case: &Case,
+    parts: &[(usize, &Leaves)],
+) -> Result<Numbers, aent::Error> {
     let signals = output.signals()?.into_iter().map(|(name, value)| (format!("signal {name}"), value));
     let placed = |leaf: &dyn Fn(&Leaves) -> Tensor, whole: &[i64]| {
         let all = Tensor::zeros(whole, (Kind::Double, Device::Cpu));

@@ -110,10 +110,12 @@ impl Part {
                 1 => format!("{kind} [B]"),
                 _ => format!("{kind} [B, T]"),
             };
-            facts.push((format!("`{name}`"), text));
+            facts.push((format!("the field `{name}`"), text));
         }
-        let log_prob =
-            self.log_prob.iter().map(|of| ("`log_prob`".to_owned(), kind_name(of.kind()).to_owned()));
+        let log_prob = self
+            .log_prob
+            .iter()
+            .map(|of| ("the field `log_prob`".to_owned(), kind_name(of.kind()).to_owned()));
         facts.extend(log_prob);
         Ok(facts)
     }
