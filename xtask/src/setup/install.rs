@@ -33,6 +33,7 @@ pub(crate) fn install(cache: &Cache, python: &str) -> Result<PathBuf> {
     pip::make_environment(Path::new(python), &partial, &lock)?;
     let wanted = pip::Wanted {
         packages: vec![format!("torch=={TORCH}").into()],
+        for_builds: None,
         sizes: SIZES,
         no_match: format!(
             "the package index has no torch {TORCH} for this system and Python; name a libtorch {TORCH} of your own in \

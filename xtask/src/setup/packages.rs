@@ -56,7 +56,7 @@ pub(crate) fn environment(root: &Path) -> Result<Environment> {
     let with_torch = cache.torch_place().environment();
     let version = python::usable_version(&with_torch)?;
     python::require_headers(&with_torch.join("bin/python3"), version)?;
-    let place = cache.place(&name(version, &text), "what the Python package is tested with");
+    let place = cache.place(&name(version, &text), "the environment of the Python package");
     let folder = place.environment();
     if !is_whole(&folder) {
         fill(&cache, &place, &torch, version, &requirements)?;
@@ -105,6 +105,7 @@ fn fill(
     let wanted = pip::Wanted {
         // Everything is pinned; what is not in the list must not slip in.
         packages: vec!["--no-deps".into(), "--requirement".into(), requirements.into()],
+        for_builds: Some(requirements.to_path_buf()),
         sizes: SIZES,
         no_match: format!(
             "the package index lacks a version that `{REQUIREMENTS}` pins, for this system and Python {}",

@@ -18,6 +18,8 @@ use super::python::{Version, shown};
 pub(crate) struct Wanted {
     /// Pip's arguments.
     pub(crate) packages: Vec<OsString>,
+    /// Versions of what pip needs to build a package that has no wheel.
+    pub(crate) for_builds: Option<PathBuf>,
     /// How much it is.
     pub(crate) sizes: Sizes,
     /// What to do where the package index has no such version for this machine.
@@ -62,8 +64,13 @@ pub(crate) fn install(folder: &Path, place: &Place, wanted: &Wanted, lock: &Lock
         .stdin(lock.shared()?)
         .stdout(Stdio::piped())
         .stderr(log.try_clone().context("the log cannot be written")?);
-    for name in ["PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PYTHONPATH", "PYTHONHOME"] {
+    for name in ["PIP_CONSTRAINT", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PYTHONPATH", "PYTHONHOME"] {
         command.env_remove(name);
+    }
+    if let Some(versions) = &wanted.for_builds {
+        // A build has an environment of its own, which no argument reaches; older pips read the first variable there,
+        // newer ones the second.
+        command.env("PIP_CONSTRAINT", versions).env("PIP_BUILD_CONSTRAINT", versions);
     }
     let mut pip = command.spawn().context("pip cannot be started")?;
     let (send, lines) = mpsc::channel();
