@@ -98,8 +98,14 @@ pub(crate) fn types(root: &Path, environment: &Environment) -> Result<()> {
     types.arg("--cache-dir").arg(root.join("target/python/mypy")).env_remove("PYTHONPATH");
     check(types, "what mypy says stands above")?;
     // What the classes look like to C does not concern whoever reads the stubs.
-    let args =
-        ["-m", "mypy.stubtest", "--ignore-disjoint-bases", "--mypy-config-file", "pyproject.toml", "aent"];
+    let args = [
+        "-m",
+        "mypy.stubtest",
+        "--ignore-disjoint-bases",
+        "--mypy-config-file",
+        "pyproject.toml",
+        "aent._aent",
+    ];
     let mut stubs = program(&python, &args, &sources);
     stubs.env("PYTHONPATH", root.join(SITE));
     check(stubs, "mend `python/package/aent/_aent.pyi`: it should say what the extension has")
