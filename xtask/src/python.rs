@@ -143,6 +143,8 @@ fn activated(mut command: Command, root: &Path, environment: &Environment) -> Re
         .env("PATH", path)
         .env("VIRTUAL_ENV", environment.folder())
         .env("PYO3_PYTHON", environment.program("python3"))
+        // As maturin sets it: otherwise clippy and maturin would build PyO3 in turns.
+        .env("PYO3_ENVIRONMENT_SIGNATURE", format!("cpython-{}-{}bit", environment.version, usize::BITS))
         .env("CARGO_TARGET_DIR", root.join("target/python/cargo"));
     for name in ["PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX"] {
         command.env_remove(name);

@@ -22,6 +22,8 @@ const COMPLETE: &str = "complete";
 /// A Python environment that is whole.
 pub(crate) struct Environment {
     folder: PathBuf,
+    /// Its Python's version, such as `3.11`.
+    pub(crate) version: String,
 }
 
 impl Environment {
@@ -61,10 +63,10 @@ pub(crate) fn environment(root: &Path) -> Result<Environment> {
     if !is_whole(&folder) {
         fill(&cache, &place, &torch, version, &requirements)?;
     }
-    let environment = Environment { folder };
+    let environment = Environment { folder, version: python::shown(version) };
     println!(
         "      Python {} with torch, the frameworks and the tools: {}",
-        python::shown(version),
+        environment.version,
         environment.program("python3").display()
     );
     Ok(environment)
