@@ -166,3 +166,34 @@ fn the_wheel(folder: &Path) -> Result<PathBuf> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_one_wheel_is_expected() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(the_wheel(folder.path()).unwrap_err().to_string().contains("no wheel"));
+        fs::write(folder.path().join("a.whl"), "").unwrap();
+        fs::write(folder.path().join("a.whl.json"), "").unwrap();
+        assert_eq!(the_wheel(folder.path()).unwrap(), folder.path().join("a.whl"));
+        fs::write(folder.path().join("b.whl"), "").unwrap();
+        let text = the_wheel(folder.path()).unwrap_err().to_string();
+        assert!(text.contains("a.whl") && text.contains("b.whl"), "{text}");
+    }
+
+    #[test]
+    fn build_scripts_find_the_environments_programs_first() {
+        let environment = Environment::at("/cache/python-3.11-0a", "3.11");
+        let command = activated(Command::new("cargo"), Path::new("/clone"), &environment).unwrap();
+        let set = |name: &str| command.get_envs().find(|(key, _)| *key == name).unwrap().1;
+        let path = set("PATH").unwrap();
+        assert_eq!(std::env::split_paths(path).next().unwrap(), environment.programs());
+        assert_eq!(set("VIRTUAL_ENV").unwrap(), environment.folder());
+        assert_eq!(set("PYTHONPATH"), None);
+        let odd = Environment::at("/a:b/python-3.11-0a", "3.11");
+        let text = activated(Command::new("cargo"), Path::new("/clone"), &odd).unwrap_err().to_string();
+        assert!(text.contains("/a:b/") && text.contains("`AENT_CACHE`"), "{text}");
+    }
+}

@@ -27,6 +27,11 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
+    #[cfg(test)]
+    pub(crate) fn at(folder: &str, version: &str) -> Self {
+        Self { folder: folder.into(), version: version.to_owned() }
+    }
+
     /// What `VIRTUAL_ENV` names where it is active.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
