@@ -42,7 +42,6 @@ impl Program {
 #[pymethods]
 impl Program {
     #[pyo3(signature = (batch = None, /, *, group = None, process_group = None, gradients = "mean", **fields))]
-    #[expect(clippy::too_many_arguments, reason = "Python's arguments have names")]
     fn step(
         &self,
         py: Python<'_>,

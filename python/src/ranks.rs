@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// How the trainer's engine joins the gradients of the ranks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Joined {
-    /// It takes their mean, as DDP, FSDP and DeepSpeed do.
+    /// It takes their mean, as DDP, FSDP and `DeepSpeed` do.
     Mean,
     /// It takes their sum.
     Sum,
@@ -85,6 +85,9 @@ impl Group for ProcessGroup {
     }
 }
 
+/// The batch fields given by name, and the ranks.
+type Split<'py> = (Bound<'py, PyDict>, Option<Arc<dyn Group>>);
+
 /// The batch fields given by name, and the ranks. `group` is the name of a batch field too, the prompts that samples
 /// answer: a tensor is that field, anything else the ranks.
 pub(crate) fn split<'py>(
@@ -92,8 +95,8 @@ pub(crate) fn split<'py>(
     fields: Option<&Bound<'py, PyDict>>,
     group: Option<&Bound<'py, PyAny>>,
     process_group: Option<&Bound<'py, PyAny>>,
-) -> PyResult<(Bound<'py, PyDict>, Option<Arc<dyn Group>>)> {
-    let named = fields.map_or_else(|| Ok(PyDict::new(py)), |fields| fields.copy())?;
+) -> PyResult<Split<'py>> {
+    let named = fields.map_or_else(|| Ok(PyDict::new(py)), PyDictMethods::copy)?;
     let mut ranks = process_group;
     match group {
         Some(group) if group.extract::<PyTensor>().is_ok() => named.set_item("group", group)?,

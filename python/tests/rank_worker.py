@@ -63,7 +63,9 @@ def policy() -> torch.nn.Linear:
     return layer
 
 
-def step(program: aent.Program, model: Callable[[torch.Tensor], Any], rows: dict[str, torch.Tensor], **options: Any) -> aent.Output:
+def step(
+    program: aent.Program, model: Callable[[torch.Tensor], Any], rows: dict[str, torch.Tensor], **options: Any
+) -> aent.Output:
     """A step on some rows."""
     fields = {name: tensor for name, tensor in rows.items() if name != "states"}
     return program.step(fields, logits=model(rows["states"]), **options)

@@ -125,7 +125,10 @@ def test_an_exception_inside_a_term_is_the_cause() -> None:
 
 @pytest.mark.parametrize(
     ("result", "sentence"),
-    [(lambda x: x.sum(), r"expected .*shape \[3, 5\], found \[\]"), (lambda x: 3.0, "expected a `torch.Tensor`, found a `float`")],
+    [
+        (lambda x: x.sum(), r"expected .*shape \[3, 5\], found \[\]"),
+        (lambda x: 3.0, "expected a `torch.Tensor`, found a `float`"),
+    ],
 )
 def test_a_result_of_another_type_is_refused(result: object, sentence: str) -> None:
     @aent.term

@@ -7,11 +7,13 @@
 
 mod demo;
 mod docs;
+mod python;
 mod setup;
 mod steps;
 mod test;
 mod tidy;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -30,8 +32,14 @@ struct Cli {
 enum Task {
     /// Train a small policy with three losses side by side and write a report (sets up libtorch first).
     Demo,
-    /// Format, lints, house rules, documents, all tests and doc tests (sets up libtorch first).
+    /// Format, lints, house rules, documents, all tests of Rust and Python (sets up libtorch and Python first).
     Test,
+    /// Build the Python package and run its tests (sets up its Python first).
+    Python {
+        /// Arguments for pytest, such as `-k NAME`.
+        #[arg(last = true, value_name = "PYTEST ARGUMENTS")]
+        pytest: Vec<OsString>,
+    },
     /// Find or install libtorch and link it as `.libtorch`, so that plain cargo and editors work in this clone.
     Setup,
     /// The house rules: who imports whom, first lines, file lengths, `unsafe`, diagnostic ids, paths.
@@ -59,6 +67,7 @@ fn run(task: &Task, root: &Path) -> Result<()> {
     match task {
         Task::Demo => demo::demo(root),
         Task::Test => test::test(root),
+        Task::Python { pytest } => python::python(root, pytest),
         Task::Setup => setup::setup(root),
         Task::Tidy => tidy::tidy(root),
         Task::Docs { check } => {

@@ -1,5 +1,6 @@
 //! Numbered steps with their time, and child processes that fail with a sentence.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,16 +21,16 @@ impl Steps {
     }
 
     /// Does one step. A failure ends the run and is told with the step's name.
-    pub(crate) fn run(&mut self, title: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub(crate) fn run<T>(&mut self, title: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.done += 1;
         println!("\n[{}/{}] {title}", self.done, self.total);
         let started = Instant::now();
         let result = work();
         let took = elapsed(started.elapsed());
         match result {
-            Ok(()) => {
+            Ok(value) => {
                 println!("      done in {took}");
-                Ok(())
+                Ok(value)
             }
             Err(error) => {
                 Err(error.context(format!("step {} of {} failed after {took}", self.done, self.total)))
@@ -44,10 +45,10 @@ impl Steps {
     }
 }
 
-/// A program to be started in the workspace's folder, with nothing to read from.
-pub(crate) fn program(name: &str, args: &[&str], root: &Path) -> Command {
+/// A program to be started in a folder, with nothing to read from.
+pub(crate) fn program(name: impl AsRef<OsStr>, args: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(name);
-    command.args(args).current_dir(root).stdin(Stdio::null());
+    command.args(args).current_dir(folder).stdin(Stdio::null());
     command
 }
 
@@ -111,7 +112,7 @@ mod tests {
     fn a_failing_step_is_named_by_its_number() {
         let mut steps = Steps::new(2);
         steps.run("first", || Ok(())).unwrap();
-        let error = steps.run("second", || bail!("no room")).unwrap_err();
+        let error = steps.run("second", || -> Result<()> { bail!("no room") }).unwrap_err();
         let text = format!("{error:#}");
         assert!(text.starts_with("step 2 of 2 failed after"), "{text}");
         assert!(text.ends_with("no room"), "{text}");

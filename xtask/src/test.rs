@@ -5,19 +5,27 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::docs::{Mode, docs};
-use crate::setup::setup;
+use crate::python;
+use crate::setup::{environment, setup};
 use crate::steps::{Steps, cargo, check};
 use crate::tidy::tidy;
 
+/// The same cases of property tests on every run, so that a change is judged by itself. Not in a variable of one's own
+/// `cargo test`, which looks at new cases each time.
+const SEED: (&str, &str) = ("PROPTEST_RNG_SEED", "20260711");
+
 /// Sets up, then runs every check. The tests come last, so that a log ends with their summary.
 pub(crate) fn test(root: &Path) -> Result<()> {
-    let mut steps = Steps::new(7);
+    let mut steps = Steps::new(10);
     steps.run("libtorch", || setup(root))?;
+    let python = steps.run("Python environment", || environment(root))?;
     steps.run("format", || {
-        check(cargo(&["fmt", "--all", "--check"], root), "`cargo fmt --all` mends the layout")
+        check(cargo(&["fmt", "--all", "--check"], root), "`cargo fmt --all` mends the layout")?;
+        python::format(root, &python)
     })?;
     steps.run("house rules", || tidy(root))?;
     steps.run("lints, and the first build (about 6 minutes on two cores)", || {
+        python::lint_python(root, &python)?;
         let lints = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
         check(
             cargo(&lints, root),
@@ -30,12 +38,22 @@ pub(crate) fn test(root: &Path) -> Result<()> {
         command.env("RUSTDOCFLAGS", "--deny warnings");
         check(command, "the documentation's warnings above are errors here")
     })?;
+    steps.run(
+        "Python package: lints, build and types (the first time about 5 minutes on two cores)",
+        || {
+            python::lint_rust(root, &python)?;
+            python::build(root, &python)?;
+            python::types(root, &python)
+        },
+    )?;
     steps.run("tests and doc tests", || {
-        check(
-            cargo(&["test", "--workspace", "--no-fail-fast"], root),
-            "`cargo test NAME` runs one of the failed tests alone",
-        )
+        let mut command = cargo(&["test", "--workspace", "--no-fail-fast"], root);
+        if std::env::var_os(SEED.0).is_none() {
+            command.env(SEED.0, SEED.1);
+        }
+        check(command, "`cargo test NAME` runs one of the failed tests alone")
     })?;
+    steps.run("tests of the Python package", || python::test(root, &python, &[]))?;
     steps.finish("every check passed");
     Ok(())
 }

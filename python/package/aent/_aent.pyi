@@ -1,11 +1,13 @@
 """The extension module: the Rust core over torch's tensors. Use it through the package ``aent``."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 import torch
 from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh
+
+__all__ = ["Accumulation", "Output", "Program", "__version__", "compile", "diagnose", "register_term"]
 
 __version__: str
 
@@ -22,6 +24,7 @@ def compile(
 def register_term(description: dict[str, Any], function: Callable[..., Any]) -> None: ...
 def diagnose(name: str, text: str | None) -> tuple[str, list[dict[str, Any]]]: ...
 
+@final
 class Program:
     """A compiled file with the state of its controllers."""
 
@@ -112,6 +115,7 @@ class Program:
     def warnings(self) -> str:
         """The lints that were found and not silenced, drawn."""
 
+@final
 class Output:
     """The loss of a step with everything reported beside it. Numbers stay on the device until they are asked for."""
 
@@ -140,6 +144,7 @@ class Output:
     def lets(self) -> dict[str, torch.Tensor]:
         """Every ``let``, zero where masked; only of programs compiled with ``lets=True``."""
 
+@final
 class Accumulation:
     """A step that comes in micro-batches, cut along B in any way::
 

@@ -69,18 +69,14 @@ impl PythonTerm {
         if extras.is_empty() {
             return Ok(tensor(&result, "the result")?.into());
         }
-        let (value, given) = match result
-            .downcast::<PyTuple>()
-            .map(|pair| pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyDict>)>())
-        {
-            Ok(Ok(pair)) => pair,
-            _ => {
-                return Err(errors::of_term(format!(
-                    "expected `(value, {{\"{}\": ...}})`, found a `{}`",
-                    extras[0].name,
-                    result.get_type().name()?
-                )));
-            }
+        let Ok(Ok((value, given))) =
+            result.downcast::<PyTuple>().map(|pair| pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyDict>)>())
+        else {
+            return Err(errors::of_term(format!(
+                "expected `(value, {{\"{}\": ...}})`, found a `{}`",
+                extras[0].name,
+                result.get_type().name()?
+            )));
         };
         let mut value = TermValue::from(tensor(&value, "the result")?);
         for extra in extras {

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::place::Place;
 use super::torch::{TORCH, inspect};
 
-/// A folder with one Python environment per version of torch.
+/// A folder with one Python environment per version of torch, and those of the Python package.
 pub(crate) struct Cache {
     folder: PathBuf,
 }
@@ -34,29 +35,19 @@ impl Cache {
         &self.folder
     }
 
-    /// The Python environment that holds torch. It has this name only once it is whole.
-    pub(crate) fn environment(&self) -> PathBuf {
-        self.folder.join(format!("torch-{TORCH}"))
+    /// Where torch lies. The environment has its name only once it is whole.
+    pub(crate) fn torch_place(&self) -> Place {
+        self.place(&format!("torch-{TORCH}"), &format!("libtorch {TORCH}"))
     }
 
-    /// The environment while it is being filled.
-    pub(crate) fn partial(&self) -> PathBuf {
-        self.folder.join(format!("torch-{TORCH}.partial"))
-    }
-
-    /// Held locked by the one process that installs.
-    pub(crate) fn lock(&self) -> PathBuf {
-        self.folder.join(format!("torch-{TORCH}.lock"))
-    }
-
-    /// What pip said.
-    pub(crate) fn log(&self) -> PathBuf {
-        self.folder.join(format!("torch-{TORCH}.log"))
+    /// Where an installation of this name lies.
+    pub(crate) fn place(&self, name: &str, title: &str) -> Place {
+        Place::new(&self.folder, name, title)
     }
 
     /// Torch's folder, if the whole of it is there.
     pub(crate) fn torch(&self) -> Option<PathBuf> {
-        torch_in(&self.environment())
+        torch_in(&self.torch_place().environment())
     }
 }
 
@@ -122,7 +113,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path());
         assert_eq!(cache.torch(), None);
-        let packages = cache.environment().join("lib/python3.11/site-packages");
+        let packages = cache.torch_place().environment().join("lib/python3.11/site-packages");
         fake_torch(&packages.join("torch"), TORCH);
         assert_eq!(cache.torch(), None);
         fs::create_dir(packages.join(format!("torch-{TORCH}.dist-info"))).unwrap();

@@ -3,6 +3,9 @@
 mod cache;
 mod compiler;
 mod install;
+mod packages;
+mod pip;
+mod place;
 mod progress;
 mod python;
 mod torch;
@@ -13,6 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use cache::Cache;
+pub(crate) use packages::{Environment, environment};
 use torch::{TORCH, inspect};
 
 /// The link that `.cargo/config.toml` hands to every cargo command in this clone.
@@ -48,7 +52,7 @@ fn find(link: &Path) -> Result<(PathBuf, String)> {
     if let Some(torch) = cache.torch() {
         return Ok((torch, "the cache that all clones share".to_owned()));
     }
-    Ok((install::install(&cache)?, "the cache that all clones share".to_owned()))
+    Ok((install::install(&cache, &python::for_torch()?)?, "the cache that all clones share".to_owned()))
 }
 
 /// The user's own `LIBTORCH`. Cargo's configuration sets the variable too, to the link, and is not meant here.

@@ -1,15 +1,21 @@
-//! Asks Pythons for their version and for torch.
+//! Asks Pythons for their version, for torch and for their headers.
 
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
 use super::torch::TORCH;
 
+/// A Python's version, such as 3.11.
+pub(crate) type Version = (u32, u32);
+
 /// The Pythons for which torch's wheels are made.
-const OLDEST: (u32, u32) = (3, 10);
-const NEWEST: (u32, u32) = (3, 14);
+const OF_TORCH: RangeInclusive<Version> = (3, 10)..=(3, 14);
+
+/// TRL needs the oldest; the newest is the last that `PyO3` 0.24, and so `tch`, knows.
+const OF_PACKAGE: RangeInclusive<Version> = (3, 11)..=(3, 13);
 
 /// Finds torch without importing it, which would take seconds.
 const WHERE_IS_TORCH: &str =
@@ -17,51 +23,131 @@ const WHERE_IS_TORCH: &str =
 
 const WHICH_VERSION: &str = "import sys; print(sys.version_info[0], sys.version_info[1])";
 
+const WHERE_ARE_HEADERS: &str = "import sysconfig; print(sysconfig.get_path('include'))";
+
 /// Torch's folder in the `python3` that is active, if it has one.
 pub(crate) fn active_torch() -> Option<PathBuf> {
-    let origin = PathBuf::from(ask("python3", WHERE_IS_TORCH)?);
+    torch_of(Path::new("python3"))
+}
+
+/// Torch's folder in a Python, if it has one.
+pub(crate) fn torch_of(python: &Path) -> Option<PathBuf> {
+    let origin = PathBuf::from(ask(python, WHERE_IS_TORCH)?);
     origin.parent().filter(|folder| folder.is_absolute()).map(PathBuf::from)
 }
 
-/// A Python that torch can be installed for: the active one, or else any that has torch's wheels.
-pub(crate) fn suitable() -> Result<String> {
-    let named = (OLDEST.1..=NEWEST.1).rev().map(|minor| format!("python3.{minor}"));
-    let candidates = std::iter::once("python3".to_owned()).chain(named);
-    choose(candidates, |python| ask(python, WHICH_VERSION).as_deref().and_then(version))
+/// A Python that torch can be installed for, if possible one that suits the Python package as well.
+pub(crate) fn for_torch() -> Result<String> {
+    let found = found();
+    match choose(&found, &OF_PACKAGE).or_else(|| choose(&found, &OF_TORCH)) {
+        Some(python) => Ok(python),
+        None => bail!(
+            "{}\nor name a libtorch {TORCH} in the variable `LIBTORCH`",
+            refusal(&format!("libtorch {TORCH} is installed"), &OF_TORCH, &found)
+        ),
+    }
 }
 
-fn choose(
-    candidates: impl Iterator<Item = String>,
-    version: impl Fn(&str) -> Option<(u32, u32)>,
-) -> Result<String> {
-    let mut unsuitable = Vec::new();
-    for python in candidates {
-        match version(&python) {
-            Some(version) if (OLDEST..=NEWEST).contains(&version) => return Ok(python),
-            Some((major, minor)) => unsuitable.push(format!("`{python}` is {major}.{minor}")),
-            None => {}
-        }
+/// A Python that torch and the Python package can be installed for.
+pub(crate) fn for_package() -> Result<String> {
+    let found = found();
+    match choose(&found, &OF_PACKAGE) {
+        Some(python) => Ok(python),
+        None => bail!("{}", refusal("the Python package is built and tested", &OF_PACKAGE, &found)),
     }
-    let found = if unsuitable.is_empty() { "there is none".to_owned() } else { unsuitable.join(", ") };
-    let install = if cfg!(target_os = "macos") {
-        "`brew install python@3.12`"
-    } else if unsuitable.is_empty() {
-        "`apt install python3 python3-venv` (Debian, Ubuntu) or `dnf install python3` (Fedora)"
-    } else {
-        "`apt install python3.12 python3.12-venv` (Ubuntu) or `dnf install python3.12` (Fedora)"
-    };
+}
+
+/// The version of the Python in the environment `folder` that holds torch, if the package can use it.
+pub(crate) fn usable_version(folder: &Path) -> Result<Version> {
+    judge(version_of(&folder.join("bin/python3")), folder)
+}
+
+fn judge(version: Option<Version>, folder: &Path) -> Result<Version> {
+    let folder = folder.display();
+    let again = format!("remove `{folder}` and run `cargo xtask setup`, which installs torch anew");
+    match version {
+        Some(version) if OF_PACKAGE.contains(&version) => Ok(version),
+        Some(version) => bail!(
+            "torch {TORCH} in `{folder}` is installed for Python {}, and the Python package is built and tested with \
+             Python {} to {}\ninstall one, for example {}; then {again}",
+            shown(version),
+            shown(*OF_PACKAGE.start()),
+            shown(*OF_PACKAGE.end()),
+            another()
+        ),
+        None => bail!(
+            "the Python of `{folder}` does not start: the one that it was made with may be gone\n{again}"
+        ),
+    }
+}
+
+/// Makes sure that an extension can be compiled for a Python.
+pub(crate) fn require_headers(python: &Path, version: Version) -> Result<()> {
+    check_headers(ask(python, WHERE_ARE_HEADERS).map(PathBuf::from).as_deref(), version)
+}
+
+fn check_headers(folder: Option<&Path>, version: Version) -> Result<()> {
+    if folder.is_some_and(|folder| folder.join("Python.h").is_file()) {
+        return Ok(());
+    }
+    let place = folder.map_or_else(String::new, |folder| format!(" in `{}`", folder.display()));
+    let version = shown(version);
     bail!(
-        "libtorch {TORCH} is installed with Python {}.{} to {}.{}, and {found}\ninstall one, for example {install}, \
-         or name a libtorch {TORCH} in the variable `LIBTORCH`",
-        OLDEST.0,
-        OLDEST.1,
-        NEWEST.0,
-        NEWEST.1
+        "the headers of Python {version} are missing: expected a file `Python.h`{place}\ninstall them, for example \
+         `apt install python{version}-dev` (`python3-dev` for the system's own Python on Debian and Ubuntu) or \
+         `dnf install python3-devel` (Fedora)"
+    );
+}
+
+/// The Pythons of this machine, the active one first.
+fn found() -> Vec<(String, Version)> {
+    let (newest, oldest) = (OF_TORCH.end().1, OF_TORCH.start().1);
+    let named = (oldest..=newest).rev().map(|minor| format!("python3.{minor}"));
+    let candidates = std::iter::once("python3".to_owned()).chain(named);
+    candidates.filter_map(|python| version_of(Path::new(&python)).map(|version| (python, version))).collect()
+}
+
+fn choose(found: &[(String, Version)], range: &RangeInclusive<Version>) -> Option<String> {
+    found.iter().find(|(_, version)| range.contains(version)).map(|(python, _)| python.clone())
+}
+
+/// A sentence that says what is needed, what there is, and how to get what is needed.
+fn refusal(what: &str, range: &RangeInclusive<Version>, found: &[(String, Version)]) -> String {
+    let list: Vec<_> =
+        found.iter().map(|(python, version)| format!("`{python}` is {}", shown(*version))).collect();
+    let list = if list.is_empty() { "there is none".to_owned() } else { list.join(", ") };
+    let install = if found.is_empty() { any() } else { another() };
+    format!(
+        "{what} with Python {} to {}, and {list}\ninstall one, for example {install}",
+        shown(*range.start()),
+        shown(*range.end())
     )
 }
 
+/// How a machine without Python gets one.
+fn any() -> &'static str {
+    if cfg!(target_os = "macos") {
+        another()
+    } else {
+        "`apt install python3 python3-venv python3-dev` (Debian, Ubuntu) or `dnf install python3-devel` (Fedora)"
+    }
+}
+
+/// How a machine gets a Python beside its own.
+fn another() -> &'static str {
+    if cfg!(target_os = "macos") {
+        "`brew install python@3.12`"
+    } else {
+        "`apt install python3.12 python3.12-venv python3.12-dev` (Ubuntu) or `dnf install python3.12-devel` (Fedora)"
+    }
+}
+
+fn version_of(python: &Path) -> Option<Version> {
+    version(&ask(python, WHICH_VERSION)?)
+}
+
 /// The line that Python prints for a program; nothing if it cannot.
-fn ask(python: &str, program: &str) -> Option<String> {
+fn ask(python: &Path, program: &str) -> Option<String> {
     let output = Command::new(python)
         .args(["-c", program])
         .stdin(Stdio::null())
@@ -73,39 +159,71 @@ fn ask(python: &str, program: &str) -> Option<String> {
 }
 
 /// `3 11` as two numbers.
-fn version(line: &str) -> Option<(u32, u32)> {
+fn version(line: &str) -> Option<Version> {
     let (major, minor) = line.split_once(' ')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// The version as people write it.
+pub(crate) fn shown((major, minor): Version) -> String {
+    format!("{major}.{minor}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn chosen(machine: &[(&str, (u32, u32))]) -> Result<String> {
-        let candidates = ["python3", "python3.14", "python3.12"].map(str::to_owned).into_iter();
-        choose(candidates, |python| {
-            machine.iter().find(|(name, _)| *name == python).map(|(_, version)| *version)
-        })
+    fn machine(pythons: &[(&str, Version)]) -> Vec<(String, Version)> {
+        pythons.iter().map(|(python, version)| ((*python).to_owned(), *version)).collect()
     }
 
     #[test]
     fn the_active_python_comes_first() {
-        assert_eq!(chosen(&[("python3", (3, 10)), ("python3.12", (3, 12))]).unwrap(), "python3");
+        let found = machine(&[("python3", (3, 11)), ("python3.12", (3, 12))]);
+        assert_eq!(choose(&found, &OF_TORCH).unwrap(), "python3");
+        assert_eq!(choose(&found, &OF_PACKAGE).unwrap(), "python3");
     }
 
     #[test]
     fn an_old_or_too_new_python_is_passed_over() {
-        assert_eq!(chosen(&[("python3", (3, 9)), ("python3.12", (3, 12))]).unwrap(), "python3.12");
-        assert_eq!(chosen(&[("python3", (3, 15)), ("python3.14", (3, 14))]).unwrap(), "python3.14");
+        let found = machine(&[("python3", (3, 9)), ("python3.12", (3, 12))]);
+        assert_eq!(choose(&found, &OF_TORCH).unwrap(), "python3.12");
+        let found = machine(&[("python3", (3, 15)), ("python3.14", (3, 14)), ("python3.13", (3, 13))]);
+        assert_eq!(choose(&found, &OF_TORCH).unwrap(), "python3.14");
+        assert_eq!(choose(&found, &OF_PACKAGE).unwrap(), "python3.13");
+        assert_eq!(choose(&found[..2], &OF_PACKAGE), None);
     }
 
     #[test]
     fn without_a_suitable_python_the_message_names_what_was_found() {
-        assert!(chosen(&[("python3", (3, 9))]).unwrap_err().to_string().contains("`python3` is 3.9"));
-        let text = chosen(&[]).unwrap_err().to_string();
-        assert!(text.contains("3.10 to 3.14, and there is none"), "{text}");
-        assert!(text.contains("install"), "{text}");
+        let found = machine(&[("python3", (3, 9))]);
+        let text = refusal("it is made", &OF_TORCH, &found);
+        assert!(text.starts_with("it is made with Python 3.10 to 3.14, and `python3` is 3.9\n"), "{text}");
+        let text = refusal("it is made", &OF_PACKAGE, &[]);
+        assert!(text.contains("3.11 to 3.13, and there is none") && text.contains("install"), "{text}");
+    }
+
+    #[test]
+    fn torch_for_a_python_that_is_too_new_for_the_package_is_refused_with_a_way_out() {
+        let folder = Path::new("/c/torch");
+        assert_eq!(judge(Some((3, 13)), folder).unwrap(), (3, 13));
+        let text = judge(Some((3, 14)), folder).unwrap_err().to_string();
+        for part in ["`/c/torch` is installed for Python 3.14", "3.11 to 3.13", "remove `/c/torch`"] {
+            assert!(text.contains(part), "{text}");
+        }
+        let text = judge(None, folder).unwrap_err().to_string();
+        assert!(text.contains("does not start") && text.contains("remove `/c/torch`"), "{text}");
+    }
+
+    #[test]
+    fn missing_headers_come_with_the_package_that_has_them() {
+        let folder = tempfile::tempdir().unwrap();
+        for place in [Some(folder.path()), None] {
+            let text = check_headers(place, (3, 12)).unwrap_err().to_string();
+            assert!(text.contains("`Python.h`") && text.contains("`apt install python3.12-dev`"), "{text}");
+        }
+        std::fs::write(folder.path().join("Python.h"), "").unwrap();
+        check_headers(Some(folder.path()), (3, 12)).unwrap();
     }
 
     #[test]

@@ -39,7 +39,7 @@ type Rule = fn(&[TextFile]) -> Vec<Problem>;
 
 const RULES: &[(&str, Rule)] = &[
     ("every Rust file says on line 1 what it is for", headers::check),
-    ("no Rust file is long without a reason", length::check),
+    ("no source file is long without a reason", length::check),
     ("modules import only what their layer may", layers::check),
     ("`unsafe` and C++ stay in src/kernels", kernels::check),
     ("every diagnostic id is explained and tested", codes::check),
