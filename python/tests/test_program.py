@@ -249,3 +249,11 @@ def test_another_torch_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(torch, "__version__", "2.10.0+cu130")
     with pytest.raises(ImportError, match="compiled against torch 2.11.0, found torch 2.10.0"):
         require_torch()
+
+
+def test_the_output_of_another_program_is_refused() -> None:
+    foreign = aent.compile(STEERED).step(batch())
+    program = aent.compile(STEERED)
+    with pytest.raises(aent.StepError, match="found that of another"):
+        program.observe(foreign)
+    assert program.steps == 0

@@ -140,6 +140,7 @@ impl Frozen {
             Ok((name.clone(), zero_unless(counted, &tensor)?))
         });
         Ok(Output {
+            of: Arc::clone(&self.setup),
             loss: scalar(program.loss)?,
             metrics: metrics.collect::<Result<_>>()?,
             signals: signals.collect::<Result<_>>()?,

@@ -1,12 +1,16 @@
 //! What a step gives.
 
 use super::error::{Error, Result};
+use super::frozen::Setup;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 /// The loss of a step with everything reported beside it. Numbers stay on the device until they are asked for.
 #[derive(Debug)]
 pub struct Output {
+    /// Whose step it was.
+    pub(super) of: Arc<Setup>,
     pub(super) loss: Tensor,
     pub(super) metrics: Vec<(String, Tensor)>,
     /// By controller; none where it takes no signal.

@@ -2,7 +2,7 @@
 
 use super::accumulate::{Accumulation, PartOutput};
 use super::batch::Batch;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::evaluate::frame;
 use super::frozen::{Frozen, Setup};
 use super::group::Group;
@@ -119,21 +119,25 @@ impl Session {
         Ok((share, step.finish()?))
     }
 
-    /// Moves the controllers by what a step observed; call it after the optimizer's step. A step without a
-    /// valid token observed nothing and moves nothing.
+    /// Moves the controllers by what a step of this session observed; call it after the optimizer's step. A step without
+    /// a valid token observed nothing and moves nothing. The output of another session is refused.
     pub fn observe(&mut self, output: &Output) -> Result<()> {
+        if !Arc::ptr_eq(&self.setup, &output.of) {
+            return Err(Error::Step(
+                "expected the output of a step of this session, found that of another".to_owned(),
+            ));
+        }
+        if output.tokens()? > 0 {
+            let signals = output.signals()?;
+            let moved = self.setup.program.controllers.iter().zip(&self.states).map(|(controller, state)| {
+                let signal = signals.get(&controller.name).copied();
+                // A signal that is no number says nothing about where to move.
+                let observed = signal.is_none_or(f64::is_finite);
+                if observed { controller.object.value.observe(state, signal) } else { state.clone() }
+            });
+            self.states = moved.collect();
+        }
         self.steps += 1;
-        if output.tokens()? == 0 {
-            return Ok(());
-        }
-        let signals = output.signals()?;
-        for (controller, state) in self.setup.program.controllers.iter().zip(&mut self.states) {
-            let signal = signals.get(&controller.name).copied();
-            // A signal that is no number says nothing about where to move.
-            if signal.is_none_or(f64::is_finite) {
-                *state = controller.object.value.observe(state, signal);
-            }
-        }
         Ok(())
     }
 

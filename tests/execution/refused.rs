@@ -220,3 +220,15 @@ fn what_libtorch_refuses_is_one_line() {
     assert!(sentence.starts_with("libtorch: ") && sentence.contains("second time"), "{sentence}");
     assert_eq!(sentence.lines().count(), 1, "{sentence}");
 }
+
+#[test]
+fn the_output_of_another_session_moves_nothing() {
+    let text = "controller c = linear(from = 1, to = 0, steps = 4)\nloss = c * token_mean(clip_ppo())";
+    let (mut one, other) = (session(text), session(text));
+    let foreign = other.step(&plain()).unwrap();
+    assert_says(&one.observe(&foreign).unwrap_err(), &["of this session", "of another"]);
+    assert_eq!((one.steps(), one.coefficients()["c"]), (0, 1.0));
+    let own = one.step(&plain()).unwrap();
+    one.observe(&own).unwrap();
+    assert_eq!((one.steps(), one.coefficients()["c"]), (1, 0.75));
+}
