@@ -6,6 +6,7 @@ mod batch;
 mod compile;
 mod errors;
 mod output;
+mod plugins;
 mod program;
 mod ranks;
 mod terms;
