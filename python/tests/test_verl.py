@@ -266,6 +266,29 @@ def test_state_is_kept_by_name() -> None:
         aent.verl.load_state_dict({"other": state["file"]})
 
 
+def test_widths_that_differ_are_refused_where_a_loss_divides_by_them() -> None:
+    register("loss = seq_mean_token_sum_norm(clip_ppo())")
+    narrow = {field: tensor[1:2, :3] for field, tensor in batch().items()}
+    with aent.verl.step():
+        call()()
+        with pytest.raises(aent.StepError, match="width=6.*width=3"):
+            call(**narrow)()
+
+
+def test_widths_that_differ_do_not_matter_to_other_losses() -> None:
+    register("loss = token_mean(clip_ppo(dual = 3))\nmetric moved = token_mean(old_log_prob - log_prob)")
+    fields = batch()
+    parts = [{field: tensor[:1] for field, tensor in fields.items()}]
+    parts += [{field: tensor[1:2, :3] for field, tensor in fields.items()}]
+    counts = GLOBAL | {"batch_num_tokens": 9, "global_batch_size": 2}
+    with aent.verl.step() as step:
+        found = sum(call(**part, config=config(counts))()[0] for part in parts)
+    both = {field: tensor[:2] for field, tensor in fields.items()}
+    expected, metrics = get_policy_loss_fn("vanilla")(config=config(), loss_agg_mode="token-mean", **both)
+    torch.testing.assert_close(found, expected, **EQUAL)
+    assert step.metrics == {"actor/aent/moved": pytest.approx(metrics["actor/ppo_kl"], rel=1e-6)}
+
+
 def call(**changes: Any) -> Callable[[], Any]:
     return lambda: get_policy_loss_fn("file")(**({"config": config(GLOBAL)} | batch() | changes))
 

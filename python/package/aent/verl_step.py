@@ -94,7 +94,10 @@ class Step:
         logits, self._logits = self._logits, None
         if loss.reads_logits:
             if logits is None:
-                raise StepError(f"`{loss.name}` reads the logits, and nobody handed them over for this micro-batch")
+                raise StepError(
+                    f"`{loss.name}` reads the logits, and nobody handed them over for this micro-batch: an engine that "
+                    "`aent.verl.follow` follows does, but not with `use_fused_kernels=True`, where it has none"
+                )
             batch = batch | {"logits": logits(loss.program)}
         if loss not in self._begun:
             self._begun[loss] = counts, self._begin(loss, batch, counts)
