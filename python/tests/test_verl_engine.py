@@ -60,13 +60,11 @@ def test_gradient_and_signals_do_not_depend_on_micro_batches_and_ranks(
         assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-6)
 
 
-def test_sixteen_bits_are_as_near_to_f32_as_verls_own_loss(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
+def test_sixteen_bits_are_added_up_in_more(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
     for report in reports.values():
-        verls, files, exact = report["verl in bf16"], report["file in bf16"], report["verl packed at 1.0"]
-        scale = exact["gradient"].norm()
-        far = (verls["gradient"] - exact["gradient"]).norm() / scale
-        assert (files["gradient"] - exact["gradient"]).norm() / scale < 1.5 * far < 0.05
-        # The logits have sixteen bits, the sum over the vocabulary has more.
+        files, exact = report["file in bf16"], report["verl packed at 1.0"]
+        # What the model itself loses by sixteen bits is some per cent of the gradient.
+        assert (files["gradient"] - exact["gradient"]).norm() < 0.05 * exact["gradient"].norm()
         entropy = exact["metrics"]["actor/entropy_loss"]
         assert files["metrics"]["actor/aent/entropy"] == pytest.approx(entropy, rel=1e-4)
 
@@ -86,6 +84,8 @@ def test_the_state_is_in_verls_checkpoint(reports: dict[tuple[int, int], dict[st
     for report in reports.values():
         assert report["saved"] == ["aent_state.json"]
         assert report["restored"] == report["two steps"]
+        (warning,) = report["warned"]
+        assert warning.endswith("aent_state.json is not there: controllers begin anew")
 
 
 def test_another_temperature_than_verls_is_refused(reports: dict[tuple[int, int], dict[str, Any]]) -> None:

@@ -114,7 +114,7 @@ def _policy_loss(loss: Loss) -> Any:
         log_prob: torch.Tensor,
         advantages: torch.Tensor,
         response_mask: torch.Tensor,
-        loss_agg_mode: str = "token-mean",
+        loss_agg_mode: str = "token-mean",  # noqa: ARG001 - the file says how it averages
         config: Any = None,
         rollout_is_weights: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, dict[str, float]]:
@@ -134,9 +134,9 @@ def _policy_loss(loss: Loss) -> Any:
             "log_prob": log_prob,
             "advantages": advantages,
             "response_mask": response_mask,
-            "rollout_is_weights": rollout_is_weights,
         }
-        batch = {field: tensor for field, tensor in batch.items() if tensor is not None}
+        if rollout_is_weights is not None:
+            batch["rollout_is_weights"] = rollout_is_weights
         counts = Counts.of(getattr(config, "global_batch_info", None) or {}, response_mask, loss)
         if current := open_step():
             # verl's engines average the gradients of the ranks.
@@ -158,5 +158,5 @@ def _outside_of_a_step(
         )
     with torch.no_grad():
         metrics = loss.program.step(batch).metrics
-    share = Step().share(loss, batch, counts)
+    share = Step(ranks=counts.ranks).share(loss, batch, counts)
     return share * counts.ranks, {f"actor/aent/{name}": value for name, value in metrics.items()}

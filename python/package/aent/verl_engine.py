@@ -119,7 +119,8 @@ def _response_logits(
     else:
         lengths = micro_batch["input_ids"].offsets().diff().tolist()
         packed = torch.cat([row[:length] for row, length in zip(logits, lengths, strict=True)])
-    return no_padding_2_padding(packed, micro_batch)
+    padded: torch.Tensor = no_padding_2_padding(packed, micro_batch)
+    return padded
 
 
 def _save_checkpoint(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ import torch
 
 from ._aent import Accumulation, Output, Program
 from .errors import StepError
+from .ranks import Ranks
 
 _open: Step | None = None
 
@@ -32,6 +33,7 @@ class Loss:
 
     @property
     def reads_logits(self) -> bool:
+        """Whether it needs more of the policy than ``log_prob``."""
         return "logits" in self.program.fields
 
 
@@ -69,9 +71,10 @@ class Step:
         metrics: when it has ended, the whole step's metrics and signals, and the coefficients that were in force.
     """
 
-    def __init__(self, group: Any = None) -> None:
+    def __init__(self, group: Any = None, ranks: int | None = None) -> None:
         self.metrics: dict[str, float] = {}
         self._group = group
+        self._ranks = ranks or (1 if group is None else Ranks(group).size)
         self._logits: Callable[[Program], torch.Tensor] | None = None
         self._begun: dict[Loss, tuple[Counts, Accumulation | Output]] = {}
 
@@ -99,6 +102,11 @@ class Step:
                     "`aent.verl.follow` follows does, but not with `use_fused_kernels=True`, where it has none"
                 )
             batch = batch | {"logits": logits(loss.program)}
+        if counts.ranks != self._ranks:
+            raise StepError(
+                f"`{loss.name}`: verl counts {counts.ranks} ranks, the step has {self._ranks}: open it with the "
+                "data-parallel group"
+            )
         if loss not in self._begun:
             self._begun[loss] = counts, self._begin(loss, batch, counts)
         elif loss.whole_step or not counts.known or counts != self._begun[loss][0]:
