@@ -1,0 +1,162 @@
+"""A file as a policy loss of verl.
+
+    # my_losses.py, which every worker imports: actor_rollout_ref.model.external_lib=my_losses
+    import aent.verl
+    aent.verl.register("aent", "aent.aent", params={"drop": 0.3})
+
+With ``actor_rollout_ref.actor.policy_loss.loss_mode=aent`` the file is the loss. It averages as it is written to, and
+divides by verl's counts of the mini-batch over all ranks, so that its gradient does not depend on how the mini-batch is
+cut. When an optimizer step ends, controllers move and metrics join verl's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ._aent import Program
+from .compiler import compile
+from .errors import BatchError, StepError
+from .verl_engine import follow, fsdp_engines
+from .verl_state import load_state_dict, programs, registered, state_dict
+from .verl_step import Counts, Loss, Step, open_step, step
+
+__all__ = ["follow", "load_state_dict", "programs", "register", "state_dict", "step"]
+
+# What a policy loss is handed, and the logits. Where `log_prob` is given, `actions` are not read.
+_GIVEN = ["advantages", "log_prob", "logits", "old_log_prob", "response_mask", "rollout_is_weights"]
+_ADVANTAGES = "verl computes advantages before: choose `algorithm.adv_estimator`, and read `advantages`"
+_INSTEAD = {
+    "group": _ADVANTAGES,
+    "ref_log_prob": "verl adds its own divergence from the reference: `actor.use_kl_loss`",
+    "rewards": _ADVANTAGES,
+    "rollout_log_prob": "verl corrects for what sampled: choose `algorithm.rollout_correction`, "
+    "and read `input rollout_is_weights: token`",
+    "values": "verl trains its critic with a loss of its own",
+}
+
+
+def register(
+    name: str,
+    spec: str | os.PathLike[str] | Program,
+    *,
+    params: Mapping[str, float] | None = None,
+    whole_step: bool = False,
+    engines: Sequence[type] | None = None,
+) -> Program:
+    """Puts a file into verl's registry of policy losses.
+
+    Args:
+        name: what ``actor.policy_loss.loss_mode`` will say.
+        spec: a file, the text of one, or what ``aent.compile`` gave.
+        params: values for ``param``s of a file or text.
+        whole_step: every mini-batch is one micro-batch on one rank, which each call checks. Files that must know more
+            of the mini-batch than its counts need it, such as one with ``top_fraction``.
+        engines: the engine classes to ``follow``; verl's FSDP engine unless given.
+
+    Returns:
+        The program, for instance to look at its ``coefficients``.
+
+    Raises:
+        SpecError: the file is wrong.
+        BatchError: it reads what verl hands to no policy loss.
+        StepError: it needs more of the mini-batch than its counts.
+        ValueError: the name is taken, or there are ``params`` for what is compiled already.
+    """
+    from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY, register_policy_loss
+
+    if isinstance(spec, Program) and params:
+        raise ValueError("`params`: this program is compiled already; give them to `aent.compile`")
+    if name in POLICY_LOSS_REGISTRY:
+        raise ValueError(f"`{name}`: verl has a policy loss of this name already; choose another")
+    program = spec if isinstance(spec, Program) else compile(spec, params=params)
+    _check(name, program, whole_step)
+    # Without an argument this reduction divides by the width, or by what stands for it in `actor.loss_scale_factor`.
+    reads_width = re.search(r"seq_mean_token_sum_norm\(%\d+\)", str(program)) is not None
+    for engine in fsdp_engines() if engines is None else engines:
+        follow(engine)
+    register_policy_loss(name)(_policy_loss(Loss(name, program, whole_step, reads_width)))
+    registered[name] = program
+    return program
+
+
+def _check(name: str, program: Program, whole_step: bool) -> None:
+    """Refuses what could never run as a policy loss of verl."""
+    for field in sorted(program.fields - {*_GIVEN, "actions"}):
+        instead = _INSTEAD.get(field, "there are " + ", ".join(f"`{given}`" for given in _GIVEN))
+        raise BatchError(f"`{name}` reads `{field}`, which verl hands to no policy loss; {instead}")
+    if "logits" not in program.fields and program.temperature != 1:
+        raise StepError(
+            f"`{name}`: `set temperature` changes nothing where only `log_prob` is read, which verl computes: "
+            "set `actor_rollout_ref.rollout.temperature`, and leave the line out"
+        )
+    if whole_step:
+        return
+    try:
+        program.accumulate(tokens=1, sequences=1, width=1)
+    except StepError as error:
+        raise StepError(
+            f"`{name}`: {error}, and verl shows a policy loss one micro-batch at a time. Where each is a whole "
+            "mini-batch, register it with `whole_step=True`"
+        ) from None
+
+
+def _policy_loss(loss: Loss) -> Any:
+    """The function that verl calls with each micro-batch."""
+    weighs = "rollout_is_weights" in loss.program.fields
+
+    def policy_loss(
+        old_log_prob: torch.Tensor,
+        log_prob: torch.Tensor,
+        advantages: torch.Tensor,
+        response_mask: torch.Tensor,
+        loss_agg_mode: str = "token-mean",  # noqa: ARG001 - the file says how it averages
+        config: Any = None,
+        rollout_is_weights: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, dict[str, float]]:
+        if weighs and rollout_is_weights is None:
+            raise BatchError(
+                f"`{loss.name}` reads `rollout_is_weights`, and verl has none: set "
+                "`algorithm.rollout_correction.rollout_is`"
+            )
+        if rollout_is_weights is not None and not weighs:
+            raise BatchError(
+                f"`{loss.name}` does not read the `rollout_is_weights` that verl computed: write "
+                "`input rollout_is_weights: token` into the file and multiply by them, or set "
+                "`algorithm.rollout_correction.rollout_is=null`"
+            )
+        batch = {
+            "old_log_prob": old_log_prob,
+            "log_prob": log_prob,
+            "advantages": advantages,
+            "response_mask": response_mask,
+        }
+        if rollout_is_weights is not None:
+            batch["rollout_is_weights"] = rollout_is_weights
+        counts = Counts.of(getattr(config, "global_batch_info", None) or {}, response_mask, loss)
+        if current := open_step():
+            # verl's engines average the gradients of the ranks.
+            return current.share(loss, batch, counts) * counts.ranks, {}
+        return _outside_of_a_step(loss, batch, counts)
+
+    return policy_loss
+
+
+def _outside_of_a_step(
+    loss: Loss, batch: dict[str, torch.Tensor], counts: Counts
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The share alone, with metrics of the micro-batch as those of verl's own losses are."""
+    needs = "reads the logits" if loss.reads_logits else "has controllers, which move between steps"
+    if loss.reads_logits or (loss.program.coefficients and torch.is_grad_enabled()):
+        raise StepError(
+            f"`{loss.name}` {needs}: an engine that `aent.verl.follow` follows, or a loop within `aent.verl.step()`, "
+            "has to call it"
+        )
+    with torch.no_grad():
+        metrics = loss.program.step(batch).metrics
+    share = Step(ranks=counts.ranks).share(loss, batch, counts)
+    return share * counts.ranks, {f"actor/aent/{name}": value for name, value in metrics.items()}

@@ -1,0 +1,105 @@
+"""Files within verl's own FSDP engine: real micro-batches, logits, ranks and checkpoints."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+WORKER = Path(__file__).with_name("verl_worker.py")
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+LAYOUTS = ["padded at 1.0", "padded at 0.7", "packed at 1.0", "packed at 0.7"]
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], dict[str, Any]]:
+    """By the number of ranks and the rank: what verl's engine did with four sequences."""
+    folder = tmp_path_factory.mktemp("verl")
+    found = {}
+    for world in (1, 2):
+        commands = [[sys.executable, str(WORKER), str(folder), str(rank), str(world)] for rank in range(world)]
+        ranks = [subprocess.Popen(command, env=os.environ | {"HF_HUB_OFFLINE": "1"}) for command in commands]
+        try:
+            assert [rank.wait(timeout=300) for rank in ranks] == [0] * world
+        finally:
+            for rank in ranks:
+                rank.kill()
+        found |= {(world, rank): torch.load(folder / f"report-{world}-{rank}.pt") for rank in range(world)}
+    return found
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("rank", [(1, 0), (2, 0), (2, 1)])
+def test_the_gradient_is_that_of_verls_own_loss_and_entropy_bonus(
+    reports: dict[tuple[int, int], dict[str, Any]], rank: tuple[int, int], layout: str
+) -> None:
+    verls, files = reports[rank][f"verl {layout}"], reports[rank][f"file {layout}"]
+    assert verls["gradient"].norm() > 0.1
+    torch.testing.assert_close(files["gradient"], verls["gradient"], rtol=1e-4, atol=1e-6)
+    entropy = verls["metrics"]["actor/entropy_loss"]
+    assert files["metrics"]["actor/aent/entropy"] == pytest.approx(entropy, rel=1e-6)
+    loss = verls["metrics"]["actor/pg_loss"] - 0.5 * entropy
+    assert files["metrics"]["actor/pg_loss"] == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize("rank", [(1, 0), (2, 0), (2, 1)])
+def test_gradient_and_signals_do_not_depend_on_micro_batches_and_ranks(
+    reports: dict[tuple[int, int], dict[str, Any]], rank: tuple[int, int]
+) -> None:
+    expected = reports[1, 0]["file padded at 1.0"]
+    for name in ("file padded at 1.0", "file in one micro-batch"):
+        found = reports[rank][name]
+        torch.testing.assert_close(found["gradient"], expected["gradient"], rtol=1e-4, atol=1e-6)
+        assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-6)
+
+
+def test_sixteen_bits_are_added_up_in_more(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
+    for report in reports.values():
+        files, exact = report["file in bf16"], report["verl packed at 1.0"]
+        # What the model itself loses by sixteen bits is some per cent of the gradient.
+        assert (files["gradient"] - exact["gradient"]).norm() < 0.05 * exact["gradient"].norm()
+        entropy = exact["metrics"]["actor/entropy_loss"]
+        assert files["metrics"]["actor/aent/entropy"] == pytest.approx(entropy, rel=1e-4)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_controllers_move_once_in_a_step_and_alike_on_all_ranks(
+    reports: dict[tuple[int, int], dict[str, Any]], layout: str
+) -> None:
+    for report in reports.values():
+        # The entropy of 3.4 is above the target of 1: a quarter down from a half.
+        assert report[f"coefficients {layout}"] == {"beta": 0.25}
+        assert report[f"file {layout}"]["metrics"]["actor/aent/coefficient/beta"] == 0.5
+        assert report["two steps"] == (2, {"beta": 0.0})
+
+
+def test_the_state_is_in_verls_checkpoint(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
+    for report in reports.values():
+        assert report["saved"] == ["aent_state.json"]
+        assert report["restored"] == report["two steps"]
+        (warning,) = report["warned"]
+        assert warning.endswith("aent_state.json is not there: controllers begin anew")
+
+
+def test_another_temperature_than_verls_is_refused(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
+    for report in reports.values():
+        assert "verl divides the logits by 0.7, the file by 1: write `set temperature = 0.7`" in report["refused"]
+
+
+def test_the_example_is_registered_by_verls_own_configuration(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
+    with initialize_config_dir(str(EXAMPLES), version_base=None):
+        config = compose("verl_aent").actor_rollout_ref
+    # What the workers were built with.
+    assert (config.model.external_lib, config.actor.policy_loss.loss_mode) == ("verl_aent", "aent")
+    for report in reports.values():
+        metrics = report["example"]["metrics"]
+        assert metrics["actor/aent/coefficient/beta"] == 2e-4
+        assert 0 < metrics["actor/aent/signal/beta"] < math.log(0.7 * 32 + 1)
+        assert 0 <= metrics["actor/aent/clip_fraction"] <= 1
