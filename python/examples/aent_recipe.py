@@ -10,6 +10,7 @@ import plain_loop
 
 
 def main(steps: int = 400) -> dict[str, float]:
+    """Trains with both; the share of right answers in the last 20 steps."""
     recipes = plain_loop.SPEC.parent
     right = {
         "grpo": plain_loop.main(recipes / "grpo.aent", steps),

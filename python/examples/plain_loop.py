@@ -14,16 +14,21 @@ SIGNS, PROMPTS, GROUP, LENGTH = "0123456789+-=.", 32, 16, 3  # `.` ends an answe
 
 
 class Policy(nn.Module):
+    """Signs in, logits of the next sign out."""
+
     def __init__(self) -> None:
         super().__init__()
         self.embed, self.head = nn.Embedding(len(SIGNS), 64), nn.Linear(128, len(SIGNS))
         self.gru = nn.GRU(64, 128, batch_first=True)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        return self.head(self.gru(self.embed(ids))[0])
+        """``[B, T]`` to ``[B, T, V]``."""
+        logits: torch.Tensor = self.head(self.gru(self.embed(ids))[0])
+        return logits
 
 
 def main(spec: Path = SPEC, steps: int = 200, **params: float) -> list[float]:
+    """Trains a policy; the share of right answers in each step."""
     torch.manual_seed(0)
     torch.set_num_threads(1)  # tensors this small are slower on many
     task = reasoning_gym.create_dataset("chain_sum", size=steps * PROMPTS, seed=0, max_terms=2, max_digits=1)
@@ -39,7 +44,9 @@ def main(spec: Path = SPEC, steps: int = 200, **params: float) -> list[float]:
         actions = ids[:, -LENGTH:]
         ends = (actions == SIGNS.index(".")).int()
         answers = ["".join(SIGNS[id] for id in row).split(".") for row in actions.tolist()]
-        scores = [task.score_answer(text[0], entry) if text[1:] else 0.0 for text, entry in zip(answers, entries)]
+        scores = [
+            task.score_answer(text[0], entry) if text[1:] else 0.0 for text, entry in zip(answers, entries, strict=True)
+        ]
         rewards = torch.tensor(scores).view(PROMPTS, GROUP)
         advantages = (rewards - rewards.mean(1, True)) / (rewards.std(1, keepdim=True) + 1e-6)
         logits = policy(ids)[:, -LENGTH - 1 : -1]
@@ -58,4 +65,4 @@ def main(spec: Path = SPEC, steps: int = 200, **params: float) -> list[float]:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:2]))
+    main(Path(sys.argv[1]) if sys.argv[1:] else SPEC)

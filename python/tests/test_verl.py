@@ -16,7 +16,7 @@ from verl.workers.config import ActorConfig, PolicyLossConfig
 
 import aent
 import aent.verl
-from aent.verl_state import registered
+from aent.verl.state import registered
 
 REDUCTIONS = {
     "token-mean": "token_mean",

@@ -59,7 +59,7 @@ from verl.workers.utils.padding import left_right_2_no_padding  # noqa: E402
 
 import aent  # noqa: E402
 import aent.verl  # noqa: E402
-from aent.verl_state import registered  # noqa: E402
+from aent.verl.state import registered  # noqa: E402
 
 # verl 0.9.1 asks for a class that newer releases of TRL do not have any more.
 verl.models.transformers.monkey_patch.is_trl_available = lambda: False

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from ._aent import Accumulation, Output, Program
-from .errors import StepError
-from .ranks import Ranks
+from aent._aent import Accumulation, Output, Program
+from aent.errors import StepError
+from aent.ranks import Ranks
 
 _open: Step | None = None
 

@@ -1,13 +1,4 @@
-"""A file as a policy loss of verl.
-
-    # my_losses.py, which every worker imports: actor_rollout_ref.model.external_lib=my_losses
-    import aent.verl
-    aent.verl.register("aent", "aent.aent", params={"drop": 0.3})
-
-With ``actor_rollout_ref.actor.policy_loss.loss_mode=aent`` the file is the loss. It averages as it is written to, and
-divides by verl's counts of the mini-batch over all ranks, so that its gradient does not depend on how the mini-batch is
-cut. When an optimizer step ends, controllers move and metrics join verl's.
-"""
+"""From a file to an entry of verl's registry of policy losses."""
 
 from __future__ import annotations
 
@@ -18,14 +9,13 @@ from typing import Any
 
 import torch
 
-from ._aent import Program
-from .compiler import compile
-from .errors import BatchError, StepError
-from .verl_engine import follow, fsdp_engines
-from .verl_state import load_state_dict, programs, registered, state_dict
-from .verl_step import Counts, Loss, Step, open_step, step
+from aent._aent import Program
+from aent.compiler import compile
+from aent.errors import BatchError, StepError
 
-__all__ = ["follow", "load_state_dict", "programs", "register", "state_dict", "step"]
+from .engine import follow, fsdp_engines
+from .mini_batch import Counts, Loss, Step, open_step
+from .state import registered
 
 # What a policy loss is handed, and the logits. Where `log_prob` is given, `actions` are not read.
 _GIVEN = ["advantages", "log_prob", "logits", "old_log_prob", "response_mask", "rollout_is_weights"]

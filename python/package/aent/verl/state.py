@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._aent import Program
-from .errors import StateError
+from aent._aent import Program
+from aent.errors import StateError
 
 registered: dict[str, Program] = {}
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 
-from .errors import StepError
-from .verl_state import load_state_dict, programs, state_dict
-from .verl_step import open_step, step
+from aent.errors import StepError
+
+from .mini_batch import open_step, step
+from .state import load_state_dict, programs, state_dict
 
 STATE_FILE = "aent_state.json"
 
