@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from trl_tiny import LONGEST, arguments, batch, loss_and_gradient, save_model, trainer
+from trl_tiny import LONGEST, arguments, batch, halves, loss_and_gradient, save_model, trainer
 
 BETA = 0.3
 KL = "kl(input_clamp = 1e9, output_clamp = 1e9)"  # TRL has no guards.
@@ -52,6 +52,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+# What TRL reduces inside of a micro-batch, so that its result depends on how a step is cut.
+OF_A_MICRO_BATCH = {"bnpo", "entropy_coef", "top_entropy_quantile"}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(tmp_path_factory.mktemp("model"))
@@ -73,3 +77,89 @@ def test_a_file_equals_trls_loss(name: str, beta: float, folder: Path) -> None:
     assert found[0] == pytest.approx(expected[0], rel=1e-5)
     torch.testing.assert_close(found[1], expected[1], rtol=1e-4, atol=1e-6)
     assert expected[1].norm() > 1e-2
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_step_in_micro_batches_has_the_gradient_of_the_whole(name: str, folder: Path) -> None:
+    args = arguments(folder, gradient_accumulation_steps=2)
+    theirs = trainer(folder, arguments(folder, gradient_accumulation_steps=2, **CASES[name][0]))
+    ours = trainer(folder, args, file(name, 0.0))
+    inputs = batch(theirs)
+    # With one micro-batch in the window, TRL is told that the window is the generation batch.
+    theirs.args.steps_per_generation = 1
+    expected = loss_and_gradient(theirs, [inputs])
+    theirs.args.steps_per_generation = 2
+    split = loss_and_gradient(theirs, halves(inputs))
+    found = loss_and_gradient(ours, halves(inputs))
+    assert found[0] == pytest.approx(expected[0], rel=1e-5)
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-4, atol=1e-6)
+    apart = float((split[1] - expected[1]).norm() / expected[1].norm())
+    assert apart > 1e-3 if name in OF_A_MICRO_BATCH else apart < 1e-4
+
+
+def test_trl_divides_by_the_tokens_of_all_steps_of_a_generation_and_we_by_those_of_the_step(folder: Path) -> None:
+    args = {"gradient_accumulation_steps": 2, "steps_per_generation": 4}
+    theirs = trainer(folder, arguments(folder, loss_type="dapo", **args))
+    ours = trainer(folder, arguments(folder, **args), "loss = token_mean(clip_ppo())")
+    inputs = batch(theirs)
+    inputs["num_items_in_batch"] = 3 * inputs["completion_mask"].sum()  # The other step has twice as many.
+    expected = loss_and_gradient(theirs, halves(inputs))
+    found = loss_and_gradient(ours, halves(inputs))
+    torch.testing.assert_close(found[1], 1.5 * expected[1], rtol=1e-4, atol=1e-6)
+
+
+def test_trl_counts_a_completion_without_tokens_and_we_do_not(folder: Path) -> None:
+    theirs = trainer(folder, arguments(folder, loss_type="grpo"))
+    ours = trainer(folder, arguments(folder), "loss = seq_mean_token_mean(clip_ppo())")
+    inputs = batch(theirs, lengths=(6, 3, 5, 0))
+    expected = loss_and_gradient(theirs, [inputs])
+    found = loss_and_gradient(ours, [inputs])
+    torch.testing.assert_close(found[1], 4 / 3 * expected[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["grpo", "entropy_coef"])
+def test_a_policy_that_has_not_moved_has_a_ratio_of_one(name: str, folder: Path) -> None:
+    theirs = trainer(folder, arguments(folder, **CASES[name][0]))
+    spec = file(name, 0.0) + " metric moved = token_mean(abs(log_prob - old_log_prob))"
+    ours = trainer(folder, arguments(folder), spec)
+    inputs = batch(theirs)
+    del inputs["old_per_token_logps"]  # TRL leaves it out where it generates for every step.
+    expected = loss_and_gradient(theirs, [inputs])
+    found = loss_and_gradient(ours, [inputs])
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-4, atol=1e-6)
+    assert ours._metrics["train"]["aent/moved"] == [0.0]
+
+
+def test_logits_are_read_at_trls_temperature(folder: Path) -> None:
+    theirs = trainer(folder, arguments(folder, temperature=0.6, **CASES["entropy_coef"][0]))
+    ours = trainer(folder, arguments(folder, temperature=0.6), file("entropy_coef", 0.0) + " set temperature = 0.6")
+    inputs = batch(theirs)
+    expected = loss_and_gradient(theirs, [inputs])
+    found = loss_and_gradient(ours, [inputs])
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-4, atol=1e-6)
+
+
+def test_tokens_of_a_tool_do_not_count(folder: Path) -> None:
+    theirs = trainer(folder, arguments(folder, loss_type="dapo"))
+    ours = trainer(folder, arguments(folder), "loss = token_mean(clip_ppo())")
+    inputs = batch(theirs)
+    inputs["tool_mask"] = inputs["completion_mask"].clone()
+    inputs["tool_mask"][:, 1] = 0
+    inputs["num_items_in_batch"] = inputs["tool_mask"].sum()
+    expected = loss_and_gradient(theirs, [inputs])
+    found = loss_and_gradient(ours, [inputs])
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-4, atol=1e-6)
+
+
+def test_a_log_prob_that_vllm_could_not_tell_weighs_one(folder: Path) -> None:
+    weighted = IMPORTS + "loss = token_mean(token_tis(cap = 3) * clip_ppo())"
+    ours = trainer(folder, arguments(folder), weighted, rollout_func=lambda prompts, made: {})
+    inputs = batch(ours)
+    sampled = inputs["old_per_token_logps"] - 0.2
+    expected = loss_and_gradient(ours, [inputs | {"sampling_per_token_logps": sampled}])
+    unknown = torch.where(inputs["completion_mask"].cumsum(1) == 2, torch.nan, sampled)
+    found = loss_and_gradient(ours, [inputs | {"sampling_per_token_logps": unknown}])
+    known = torch.where(unknown.isnan(), inputs["old_per_token_logps"], sampled)
+    wanted = loss_and_gradient(ours, [inputs | {"sampling_per_token_logps": known}])
+    torch.testing.assert_close(found[1], wanted[1], rtol=0, atol=0)
+    assert (found[1] - expected[1]).norm() > 1e-3

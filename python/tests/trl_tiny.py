@@ -22,9 +22,7 @@ torch.set_num_threads(1)  # For tensors as small as these, threads only wait for
 def tokenizer() -> PreTrainedTokenizerFast:
     words = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<pad>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", eos_token="<eos>", padding_side="left"
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>", padding_side="left")
 
 
 def save_model(folder: Path) -> Path:
@@ -75,6 +73,13 @@ def arguments(folder: Path, **changes: Any) -> GRPOConfig:
     return GRPOConfig(**defaults | changes)
 
 
+def halves(inputs: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+    """Two micro-batches; what is no tensor of sequences goes into both."""
+    rows = len(inputs["completion_ids"]) // 2
+    cut = [slice(None, rows), slice(rows, None)]
+    return [{name: x[part] if x.dim() else x for name, x in inputs.items()} for part in cut]
+
+
 def trainer(folder: Path, args: GRPOConfig, spec: Any = None, **others: Any) -> GRPOTrainer:
     """TRL's own trainer, or ours where there is a file."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -119,4 +124,5 @@ def loss_and_gradient(made: GRPOTrainer, parts: list[dict[str, torch.Tensor]]) -
         loss = made._compute_loss(made.model, part)
         loss.backward()
         total += float(loss.detach())
+    made.callback_handler.on_optimizer_step(made.args, made.state, made.control)
     return total, torch.cat([parameter.grad.flatten() for parameter in made.model.parameters()])
