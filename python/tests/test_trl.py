@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from trl_tiny import LONGEST, arguments, batch, halves, loss_and_gradient, save_model, trainer
 
 BETA = 0.3

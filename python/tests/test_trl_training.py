@@ -12,10 +12,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, TrainerCallback
 from trl import GRPOTrainer
-from trl_tiny import arguments, dataset, reward, save_model, trainer
 
 import aent
 from aent.trl import AentGRPOTrainer
+from trl_tiny import arguments, dataset, reward, save_model, trainer
 
 RECIPES = Path(__file__).resolve().parents[2] / "examples" / "recipes"
 GRPO = "loss = seq_mean_token_mean(clip_ppo())"
@@ -38,6 +38,7 @@ class Gradients(TrainerCallback):
         self.seen: list[torch.Tensor] = []
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        """Before any of them is put back to zero."""
         self.seen.append(torch.cat([parameter.grad.flatten().clone() for parameter in model.parameters()]))
 
 
@@ -102,7 +103,7 @@ def test_the_coefficient_of_aent_follows_the_published_rule(folder: Path) -> Non
     beta, signal = logged(made, "aent/beta"), logged(made, "aent/beta/signal")
     assert beta[0] == 0.005
     for step in range(3):
-        after = (beta + [made.program.coefficients["beta"]])[step + 1]
+        after = [*beta, made.program.coefficients["beta"]][step + 1]
         outside = min(0.0, signal[step] - 2.7) + max(0.0, signal[step] - 3.0)
         assert after == pytest.approx(min(0.2, max(1e-4, beta[step] - 0.1 * outside)), rel=1e-9)
     assert beta[1] != beta[0]

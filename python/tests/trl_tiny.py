@@ -13,16 +13,17 @@ from trl import GRPOConfig, GRPOTrainer
 
 from aent.trl import AentGRPOTrainer
 
-WORDS = ["<pad>", "<eos>", *"abcdefghijklmnopqrstuvwxyz"]
+MARKS = {"pad_token": "<pad>", "eos_token": "<eos>"}
+WORDS = [*MARKS.values(), *"abcdefghijklmnopqrstuvwxyz"]
 LONGEST = 6
 
 torch.set_num_threads(1)  # For tensors as small as these, threads only wait for each other.
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
-    words = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<pad>"))
+    words = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>", padding_side="left")
+    return PreTrainedTokenizerFast(tokenizer_object=words, **MARKS, padding_side="left")
 
 
 def save_model(folder: Path) -> Path:

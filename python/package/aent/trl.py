@@ -34,19 +34,19 @@ class AentGRPOTrainer(GRPOTrainer):
         arguments = inspect.signature(GRPOTrainer).bind(*given, **others).arguments
         _refuse_contradictions(self.program, arguments.get("args") or GRPOConfig(), "rollout_func" in arguments)
         super().__init__(*given, **others)
-        self._accumulation: Accumulation | None = None
+        self._accumulation: Any = None  # An `Accumulation`, while a step is under way.
         observer = TrainerCallback()
         observer.on_optimizer_step = lambda *_, **__: self._finish("train")
         self.add_callback(observer)
 
     def _calculate_rewards(self, *given: Any) -> torch.Tensor:
-        by_function = super()._calculate_rewards(*given)
+        by_function: torch.Tensor = super()._calculate_rewards(*given)
         self._rewards = (by_function * self.reward_weights.to(by_function.device)).nansum(dim=1)
         self._rewards[by_function.isnan().all(dim=1)] = torch.nan  # Nothing scored it, and 0 would be a score.
         return by_function
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        output = super()._generate_and_score_completions(inputs)
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         rows = torch.arange(len(inputs), device=self._rewards.device) + self.accelerator.process_index * len(inputs)
         samples = self.num_generations if self.model.training else self.num_generations_eval
         return output | {"rewards": self._rewards[rows], "group": rows // samples}
@@ -58,7 +58,7 @@ class AentGRPOTrainer(GRPOTrainer):
             window = self._buffered_inputs[first : first + parts] if self.model.training else [inputs]
             self._accumulation = self._measured(model, window)
         scores, aux_loss = self._scores(model, inputs)
-        loss = self._accumulation.step(self._batch(inputs, scores))
+        loss: torch.Tensor = self._accumulation.step(self._batch(inputs, scores))
         if not self.model.training:
             self._finish("eval")
         return loss if aux_loss is None else loss + self.router_aux_loss_coef * aux_loss / parts
@@ -81,7 +81,8 @@ class AentGRPOTrainer(GRPOTrainer):
         attention = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
         keep, outputs = inputs["completion_ids"].size(1), []
 
-        def with_logits(*, labels: torch.Tensor, fused_lm_head: bool, **asked: Any) -> Any:
+        def with_logits(**asked: Any) -> Any:
+            labels, _ = asked.pop("labels"), asked.pop("fused_lm_head")
             outputs.append(model(**asked, logits_to_keep=torch.arange(-keep - 1, -1), use_cache=False))
             outputs[0].log_probs = labels  # It is asked for, and not used.
             return outputs[0]
