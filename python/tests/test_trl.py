@@ -140,6 +140,20 @@ def test_logits_are_read_at_trls_temperature(folder: Path) -> None:
     torch.testing.assert_close(found[1], expected[1], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["grpo", "entropy_coef"])
+def test_the_balance_of_a_router_stays_in_the_loss(name: str, tmp_path: Path) -> None:
+    folder = save_model(tmp_path, experts=4)
+    args = {"router_aux_loss_coef": 0.5, "gradient_accumulation_steps": 2}
+    theirs = trainer(folder, arguments(folder, **args, **CASES[name][0] | {"loss_type": "grpo"}))
+    ours = trainer(folder, arguments(folder, **args), file(name, 0.0))
+    # Two halves alike, because TRL takes its entropy bonus of each.
+    halved = [batch(theirs), batch(theirs)]
+    expected = loss_and_gradient(theirs, halved)
+    found = loss_and_gradient(ours, halved)
+    assert found[0] == pytest.approx(expected[0], rel=1e-5)
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-4, atol=1e-5)
+
+
 def test_tokens_of_a_tool_do_not_count(folder: Path) -> None:
     theirs = trainer(folder, arguments(folder, loss_type="dapo"))
     ours = trainer(folder, arguments(folder), "loss = token_mean(clip_ppo())")

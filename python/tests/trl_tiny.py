@@ -8,7 +8,14 @@ from typing import Any
 import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
+)
 from trl import GRPOConfig, GRPOTrainer
 
 from aent.trl import AentGRPOTrainer
@@ -26,22 +33,26 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=words, **MARKS, padding_side="left")
 
 
-def save_model(folder: Path) -> Path:
-    """A random model on disk: TRL loads its reference from where the policy came from."""
-    config = Qwen2Config(
-        vocab_size=len(WORDS),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        initializer_range=0.3,
-        pad_token_id=0,
-        eos_token_id=1,
-    )
+def save_model(folder: Path, experts: int = 0) -> Path:
+    """A random model on disk, because TRL loads its reference from where the policy came from; with a router if asked."""
+    sizes = {
+        "vocab_size": len(WORDS),
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.3,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+    }
     torch.manual_seed(0)
-    Qwen2ForCausalLM(config).save_pretrained(folder)
+    if experts:
+        routed = {"num_experts": experts, "num_experts_per_tok": 2, "moe_intermediate_size": 8, "head_dim": 8}
+        Qwen3MoeForCausalLM(Qwen3MoeConfig(**sizes, **routed)).save_pretrained(folder)
+    else:
+        Qwen2ForCausalLM(Qwen2Config(**sizes)).save_pretrained(folder)
     return folder
 
 
