@@ -67,7 +67,7 @@ class AentGRPOTrainer(GRPOTrainer):
     def _measured(self, model: Any, parts: list[dict[str, Any]]) -> Accumulation:
         ranks = torch.distributed.group.WORLD if self.accelerator.num_processes > 1 else None
         accumulation, model_first = self.program.accumulate(group=ranks), False
-        try:
+        try:  # What spans the step may come from the batch alone; then the model runs once for each part.
             self.program.accumulate().measure(self._batch(parts[0], {}))
         except BatchError:
             model_first = True
