@@ -5,6 +5,7 @@ use crate::batch::Names;
 use crate::errors;
 use crate::output::Output;
 use crate::ranks::{self, Joined};
+use aent::plan::FirstPass;
 use aent::program::Op;
 use aent::{Session, SessionState, fields};
 use aent_show::{Colour, Size};
@@ -151,6 +152,15 @@ impl Program {
                 fields.extend(["log_prob".to_owned(), "actions".to_owned()]);
             }
             fields
+        })
+    }
+
+    #[getter]
+    fn first_pass(&self, py: Python<'_>) -> &'static str {
+        self.read(py, |session| match session.plan().first_pass {
+            FirstPass::Counts => "counts",
+            FirstPass::Fields => "fields",
+            FirstPass::Model => "model",
         })
     }
 

@@ -257,3 +257,9 @@ def test_the_output_of_another_program_is_refused() -> None:
     with pytest.raises(aent.StepError, match="found that of another"):
         program.observe(foreign)
     assert program.steps == 0
+
+
+def test_what_must_be_seen_first_is_told() -> None:
+    assert aent.compile(GRPO).first_pass == "counts"
+    assert aent.compile("loss = token_mean(log_prob * (rewards - group_mean(rewards)))").first_pass == "fields"
+    assert aent.compile("loss = token_mean(clip_ppo()) * exp(token_mean(entropy()))").first_pass == "model"

@@ -235,7 +235,7 @@ impl Accumulation {
                 let width = ranks.iter().map(|rank| rank.width).max().unwrap_or(0);
                 self.tally = Tally::known(sum(|rank| rank.tokens), sum(|rank| rank.sequences), width);
             }
-            let wanted = self.frozen.first_look();
+            let wanted = self.frozen.plan().first_look(self.frozen.program());
             whole =
                 own.map(|own| own.gathered(&*group, &ranks, self.frozen.program(), &wanted)).transpose()?;
             self.next = Some(if self.looks_last() { 0 } else { self.frozen.scalars().len() });

@@ -7,7 +7,7 @@ use super::output::Output;
 use super::part::Part;
 use super::value::zero_unless;
 use super::whole::Tally;
-use crate::plan::{FirstPass, Plan};
+use crate::plan::FirstPass;
 use crate::program::NodeId;
 use std::collections::HashMap;
 use tch::Tensor;
@@ -34,21 +34,12 @@ struct Cotangents {
 }
 
 impl Frozen {
-    /// By node: what is computed on the whole step before any part gives its share.
-    pub(super) fn first_look(&self) -> Vec<bool> {
-        let plan = self.plan();
-        match plan.first_pass {
-            FirstPass::Model => plan.needed.clone(),
-            _ => Plan::computed_for(self.program(), &plan.known_first(), |_| false),
-        }
-    }
-
     /// Computes what the parts have to know; `whole` holds as much of the step as the plan wants to see first.
     pub(super) fn shared(&self, whole: Part, tally: &Tally) -> Result<Shared> {
         match self.plan().first_pass {
             FirstPass::Counts => Ok(Shared::default()),
             FirstPass::Fields => {
-                let (nodes, wanted) = (self.plan().known_first(), self.first_look());
+                let (nodes, wanted) = (self.plan().known_first(), self.plan().first_look(self.program()));
                 let presets = self.spanning(&whole, tally, &nodes, &wanted, &Presets::new())?;
                 Ok(Shared { presets, ..Shared::default() })
             }

@@ -103,6 +103,14 @@ impl Plan {
         &self.of_loss
     }
 
+    /// By node: what is computed on the whole step before any part gives its share.
+    pub(crate) fn first_look(&self, program: &Program) -> Vec<bool> {
+        match self.first_pass {
+            FirstPass::Model => self.needed.clone(),
+            _ => Self::computed_for(program, &self.known_first(), |_| false),
+        }
+    }
+
     /// The values of the whole step that are computed before any part gives its share.
     pub(crate) fn known_first(&self) -> Vec<usize> {
         self.spanning(|index| self.first_pass == FirstPass::Fields && !self.from_model[index])

@@ -1,6 +1,6 @@
 //! Steps in parts: the misuse that is refused, and counts that the caller knows.
 
-use crate::{PPO, assert_says, batch, logits, number, numbers, plain, session};
+use crate::{PPO, assert_says, batch, logits, number, numbers, plain, session, without};
 use aent::{Accumulation, Batch, Error, Session};
 use tch::{Device, Kind, Tensor};
 
@@ -191,4 +191,16 @@ fn a_step_in_parts_needs_its_session_no_more_and_keeps_its_coefficients() {
     drop(session);
     step.measure(&plain()).unwrap();
     assert_eq!(number(step.step(&plain()).unwrap().loss()), number(whole.loss()));
+}
+
+#[test]
+fn a_part_is_measured_without_the_fields_that_span_nothing() {
+    let text = "loss = token_mean(clip_ppo() * (rewards - group_mean(rewards)))";
+    let session = session(text);
+    let mut step = session.accumulate();
+    step.measure(&without("old_log_prob")).unwrap();
+    let share = step.step(&plain()).unwrap();
+    assert_eq!(number(share.loss()), number(session.step(&plain()).unwrap().loss()));
+    let mut step = session.accumulate();
+    assert_says(&step.measure(&without("rewards")).unwrap_err(), &["`rewards`"]);
 }

@@ -112,6 +112,11 @@ class Program:
         bring it."""
 
     @property
+    def first_pass(self) -> Literal["counts", "fields", "model"]:
+        """What of all micro-batches must be seen before the first of them can give its share: their masks, their batch
+        fields, or what the model says of them."""
+
+    @property
     def warnings(self) -> str:
         """The lints that were found and not silenced, drawn."""
 

@@ -39,7 +39,7 @@ pub(super) struct Part {
 pub(super) enum Depth {
     /// The mask.
     Mask,
-    /// All fields but those that come from the model.
+    /// The fields from which is made what spans the step.
     Fields,
     /// Everything.
     Model,
@@ -79,10 +79,12 @@ impl Part {
         if reading.depth == Depth::Mask {
             return Ok(part);
         }
-        for (index, node) in program.nodes.iter().enumerate() {
+        // A field that nothing reads which spans the step need not be there yet.
+        let wanted =
+            if reading.depth == Depth::Model { plan.needed.clone() } else { plan.first_look(program) };
+        for (node, wanted) in program.nodes.iter().zip(wanted) {
             let Op::Field(name) = &node.op else { continue };
-            let skipped = plan.from_model[index] && reading.depth < Depth::Model;
-            if plan.needed[index] && !skipped && !part.fields.contains_key(name) {
+            if wanted && !part.fields.contains_key(name) {
                 let gradient = fields::find(name).is_some_and(|field| field.gradient);
                 let field = part.read_field(batch, name, node.ty, gradient, reading.validate)?;
                 part.fields.insert(name.clone(), field);

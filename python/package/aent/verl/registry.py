@@ -84,15 +84,11 @@ def _check(name: str, program: Program, whole_step: bool) -> None:
             f"`{name}`: `set temperature` changes nothing where only `log_prob` is read, which verl computes: "
             "set `actor_rollout_ref.rollout.temperature`, and leave the line out"
         )
-    if whole_step:
-        return
-    try:
-        program.accumulate(tokens=1, sequences=1, width=1)
-    except StepError as error:
+    if program.first_pass != "counts" and not whole_step:
         raise StepError(
-            f"`{name}`: {error}, and verl shows a policy loss one micro-batch at a time. Where each is a whole "
-            "mini-batch, register it with `whole_step=True`"
-        ) from None
+            f"`{name}` needs more of the whole step than its counts, and verl shows a policy loss one micro-batch at a time. "
+            "Where each is a whole mini-batch, register it with `whole_step=True`"
+        )
 
 
 def _policy_loss(loss: Loss) -> Any:
