@@ -6,6 +6,7 @@ mod highlight;
 mod lines;
 mod load;
 mod page;
+mod panels;
 mod plot;
 mod png;
 pub mod run;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::highlight::highlight;
 use super::load::Folder;
-use super::plot::Figure;
+use super::plot::{Figure, WIDTH};
 use super::run::{Chart, Columns, Run, Table};
 use super::summary::Summary;
 use super::svg::{COLOURS, STYLE, escape};
@@ -130,8 +130,13 @@ fn figures(run: &Run, summary: &Summary) -> String {
 }
 
 fn picture(figure: &Figure) -> String {
+    let (class, open, close) = if figure.drawing.width > WIDTH {
+        (" class=\"wide\"", "<div class=\"scroll\">", "</div>")
+    } else {
+        ("", "", "")
+    };
     format!(
-        "<figure>\n<h3>{}</h3>\n{}\n<figcaption>{}</figcaption>\n</figure>\n",
+        "<figure{class}>\n<h3>{}</h3>\n{open}{}{close}\n<figcaption>{}</figcaption>\n</figure>\n",
         escape(&figure.title),
         figure.drawing.inline(&figure.title),
         escape(&figure.caption)
