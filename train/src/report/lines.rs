@@ -110,7 +110,8 @@ impl Plot {
     }
 
     fn crowded(&self) -> bool {
-        self.curves.iter().filter(|curve| !curve.area.is_empty() || !curve.faint.is_empty()).count() > MOST_AREAS
+        self.curves.iter().filter(|curve| !curve.area.is_empty() || !curve.faint.is_empty()).count()
+            > MOST_AREAS
     }
 
     fn draw_together(&self) -> Drawing {
@@ -202,7 +203,8 @@ impl Target {
         let place = |value: f64| frame.y(if value > y.low { y.place(value) } else { y.place(y.low) });
         let [low, high] = self.band.map(place);
         let (start, end) = (frame.left, frame.left + frame.width);
-        let named = |style: &str| self.colour().map_or_else(|| style.to_owned(), |colour| class(style, colour));
+        let named =
+            |style: &str| self.colour().map_or_else(|| style.to_owned(), |colour| class(style, colour));
         drawing.rectangle(&named("target"), [start, high], [end - start, (low - high).max(0.0)]);
         drawing.line(&named("edge"), [start, low], [end, low]);
         drawing.line(&named("edge"), [start, high], [end, high]);
@@ -211,14 +213,24 @@ impl Target {
 
 impl Curve {
     /// Draws the line itself.
-    pub(super) fn draw_line(&self, drawing: &mut Drawing, dashed: bool, at: &impl Fn(&(f64, f64)) -> [f64; 2]) {
+    pub(super) fn draw_line(
+        &self,
+        drawing: &mut Drawing,
+        dashed: bool,
+        at: &impl Fn(&(f64, f64)) -> [f64; 2],
+    ) {
         let style = if dashed { "line dashed" } else { "line" };
         let points = thin(&self.points, LINE_POINTS);
         drawing.curve(&class(style, self.colour), &points.iter().map(at).collect::<Vec<_>>());
     }
 
     /// Draws the seeds behind it, each with at most about `limit` points.
-    pub(super) fn draw_faint(&self, drawing: &mut Drawing, limit: usize, at: &impl Fn(&(f64, f64)) -> [f64; 2]) {
+    pub(super) fn draw_faint(
+        &self,
+        drawing: &mut Drawing,
+        limit: usize,
+        at: &impl Fn(&(f64, f64)) -> [f64; 2],
+    ) {
         for seed in &self.faint {
             let points = thin(seed, limit);
             drawing.curve(&class("seed", self.colour), &points.iter().map(at).collect::<Vec<_>>());

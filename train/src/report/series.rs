@@ -116,7 +116,8 @@ fn targets(series: &Series, folder: &Folder) -> Vec<Target> {
     let named = targets.into_iter().map(|target| {
         let [low, high] = target.band;
         let names: Vec<&str> = target.colours.iter().map(|&index| specs[index].name.as_str()).collect();
-        let whose = if names.len() == specs.len() { String::new() } else { format!(" ({})", names.join(", ")) };
+        let whose =
+            if names.len() == specs.len() { String::new() } else { format!(" ({})", names.join(", ")) };
         Target { name: format!("target {low} to {high}{whose}"), ..target }
     });
     named.collect()
