@@ -148,7 +148,7 @@ impl Plot {
                     curve.draw_faint(drawing, self.faint_points(), &at);
                 }
                 for curve in &self.curves {
-                    curve.draw_line(drawing, curve.dashed, &at);
+                    curve.draw_line(drawing, curve.style(), &at);
                 }
             },
         );
@@ -212,14 +212,18 @@ impl Target {
 }
 
 impl Curve {
+    /// How its line is drawn among others.
+    pub(super) fn style(&self) -> &'static str {
+        if self.dashed { "line dashed" } else { "line" }
+    }
+
     /// Draws the line itself.
     pub(super) fn draw_line(
         &self,
         drawing: &mut Drawing,
-        dashed: bool,
+        style: &str,
         at: &impl Fn(&(f64, f64)) -> [f64; 2],
     ) {
-        let style = if dashed { "line dashed" } else { "line" };
         let points = thin(&self.points, LINE_POINTS);
         drawing.curve(&class(style, self.colour), &points.iter().map(at).collect::<Vec<_>>());
     }

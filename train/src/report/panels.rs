@@ -13,7 +13,7 @@ const HEIGHT: f64 = 150.0;
 /// What a row of frames takes besides: the names above and the marks below.
 const AROUND: f64 = 58.0;
 /// The distance between frames.
-const GAP: f64 = 18.0;
+const GAP: f64 = 34.0;
 /// The room for what the vertical axis measures.
 const TOP: f64 = 20.0;
 /// The room for what the horizontal axis counts.
@@ -54,9 +54,9 @@ pub(super) fn draw(plot: &Plot) -> Drawing {
             curve.draw_area(drawing, &at);
             curve.draw_faint(drawing, plot.faint_points(), &at);
             if let Some(first) = plot.curves.first().filter(|_| index > 0) {
-                first.draw_line(drawing, true, &at);
+                first.draw_line(drawing, "line compared", &at);
             }
-            curve.draw_line(drawing, curve.dashed, &at);
+            curve.draw_line(drawing, curve.style(), &at);
         });
         frame.number_axis(&mut drawing, &x);
     }
@@ -112,7 +112,7 @@ mod tests {
             assert_eq!(drawn.matches(&format!("class=\"area c{colour}\"")).count(), 1);
             assert_eq!(drawn.matches(&format!(">spec_{colour}<")).count(), 1);
         }
-        assert_eq!(drawn.matches("class=\"line dashed c0\"").count(), 5);
+        assert_eq!(drawn.matches("class=\"line compared c0\"").count(), 5);
         assert_eq!(drawn.matches("<clipPath").count(), 6);
     }
 

@@ -79,7 +79,7 @@ impl Settings {
             "paper" => Ok(paper),
             "quick" => Ok(quick),
             // One number of optimal actions and half of the steps: seconds a run.
-            "demo" => Ok(Settings { optimal: vec![15], steps: 2000, ..quick }),
+            "demo" => Ok(Settings { optimal: vec![15], steps: 2000, seeds: 5, ..quick }),
             "tiny" => Ok(Settings {
                 actions: 300,
                 contexts: 4,
