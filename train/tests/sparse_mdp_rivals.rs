@@ -7,6 +7,8 @@ use std::path::Path;
 use aent::{Batch, Compiler, Session};
 use tch::{Device, Kind, Tensor};
 
+/// Far enough for central differences, and no further.
+const STEP: f64 = 1e-5;
 /// Two contexts of six actions.
 const POLICY: [f64; 12] = [0.1, -0.4, 1.2, 0.3, -2.0, 0.8, 0.5, 0.6, -0.7, -1.0, 0.2, 2.0];
 /// The samples that count, both of the first context, with their advantages.
@@ -60,7 +62,6 @@ fn is_gradient_of(found: &[f64], name: &str, term: impl Fn(&[f64]) -> f64) {
             SAMPLES.iter().map(|(action, advantage)| -advantage * log_prob(&policy[..6])[*action]).sum();
         sampled + term(policy)
     };
-    const STEP: f64 = 1e-5;
     for place in 0..12 {
         let moved = |by: f64| {
             let mut policy = POLICY;

@@ -37,7 +37,7 @@ fn the_index_of_the_examples_names_every_spec_with_its_first_words() {
     let entries = index.lines().filter_map(|line| line.strip_prefix("- [`")?.split_once("`]("));
     let named: BTreeSet<String> = entries
         .filter_map(|(_, rest)| rest.split_once("): "))
-        .filter(|(path, _)| path.ends_with(".aent"))
+        .filter(|(path, _)| Path::new(path).extension().is_some_and(|of| of == "aent"))
         .map(|(path, words)| {
             let text = fs::read_to_string(examples().join(path)).unwrap();
             assert!(text.starts_with(&format!("# {words}")), "{path}: {words}");

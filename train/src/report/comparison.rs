@@ -66,9 +66,9 @@ impl Compared {
         Self { specs: specs.collect(), summary: Summary::of(&folder), folder }
     }
 
-    /// What the score is called.
+    /// What the score is called in the metrics.
     pub(super) fn score(&self) -> &str {
-        self.folder.run.series.first().map_or("", |series| &series.label)
+        self.folder.run.series.first().map_or("", |series| &series.key)
     }
 
     /// The name of the spec that the others are compared with.
@@ -165,7 +165,8 @@ pub(super) fn bars(runs: &[Compared]) -> [Bars; 2] {
                 reference: None,
             }
         });
-        let scores: Vec<&str> = runs.iter().map(Compared::score).collect();
+        let score = |run: &Compared| format!("{}: {}", run.folder.run.task, run.score());
+        let scores: Vec<String> = runs.iter().map(score).collect();
         Bars {
             title: title.to_owned(),
             x: runs.iter().map(|run| run.folder.run.task.clone()).collect(),
@@ -173,9 +174,9 @@ pub(super) fn bars(runs: &[Compared]) -> [Bars; 2] {
             y_label: "difference to the first loss".to_owned(),
             groups: groups.collect(),
             caption: format!(
-                "{}. Whiskers: 95% interval over seeds of the paired difference; where one crosses zero, the seeds do not tell \
+                "Of {}. Whiskers: 95% interval over seeds of the paired difference; where one crosses zero, the seeds do not tell \
                  the two losses apart.",
-                scores.join(" and ")
+                scores.join(", ")
             ),
         }
     };
@@ -194,8 +195,8 @@ fn difference(interval: Option<Interval>) -> String {
     interval.map_or_else(
         || "–".to_owned(),
         |interval| {
-            let sign = if interval.mean < 0.0 { "−" } else { "+" };
-            format!("{sign}{}", Interval { mean: interval.mean.abs(), ..interval })
+            let half = interval.half.map(|half| format!(" ± {half:.3}")).unwrap_or_default();
+            format!("{:+.3}{half}", interval.mean).replace('-', "−")
         },
     )
 }
@@ -247,7 +248,7 @@ mod tests {
         let table = compared().table();
         assert_eq!(table.head[2], "difference to aent");
         assert_eq!(table.head[6], "steps with clamped entropy in 0.1 to 0.2");
-        assert_eq!(table.rows[1][..3], ["none", "6.00 ± 0.00", "−2.0 ± 12.7"]);
+        assert_eq!(table.rows[1][..3], ["none", "6.00 ± 0.00", "−2.000 ± 12.706"]);
         assert_eq!(table.rows[0][2], "–");
         assert_eq!(table.rows[0][6], "0 ± 0%");
     }
@@ -259,7 +260,10 @@ mod tests {
         let runs = [compared(), other];
         assert_eq!(names(&runs), ["aent / grpo", "none"]);
         let table = overview(&runs);
-        assert_eq!(table.rows[1], ["none", "6.00 ± 0.00", "−2.0 ± 12.7", "6.00 ± 0.00", "−2.0 ± 12.7"]);
+        assert_eq!(
+            table.rows[1],
+            ["none", "6.00 ± 0.00", "−2.000 ± 12.706", "6.00 ± 0.00", "−2.000 ± 12.706"]
+        );
         let [ends, means] = bars(&runs);
         assert_eq!((ends.groups.len(), &ends.groups[0].values), (1, &vec![-2.0, -2.0]));
         assert_eq!(means.groups[0].values, [-1.0, -1.0]);

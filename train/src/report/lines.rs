@@ -94,19 +94,13 @@ pub(super) fn figure(lines: &Lines, id: String, colour: impl Fn(&str) -> usize) 
         curves: curves.collect(),
         ..Plot::default()
     };
-    let caption = lines.caption.clone() + &plot.explanation();
-    Figure { title: lines.title.clone(), caption, drawing: plot.draw() }
+    Figure { title: lines.title.clone(), caption: lines.caption.clone(), drawing: plot.draw() }
 }
 
 impl Plot {
     /// Draws the chart: all lines in one frame, or each in one of its own where their areas would cover each other.
     pub(super) fn draw(&self) -> Drawing {
         if self.crowded() { panels::draw(self) } else { self.draw_together() }
-    }
-
-    /// What a caption has to say of how it is drawn; empty where the legend says it all.
-    pub(super) fn explanation(&self) -> String {
-        if self.crowded() { panels::explanation(self) } else { String::new() }
     }
 
     fn crowded(&self) -> bool {

@@ -27,6 +27,7 @@ pub(super) fn draw(plot: &Plot) -> Drawing {
     let width = (WIDE - left - 16.0 - GAP * (COLUMNS - 1) as f64) / COLUMNS as f64;
     let mut drawing = Drawing::new(WIDE, TOP + rows as f64 * (HEIGHT + AROUND) + BOTTOM);
     drawing.text("muted small", [2.0, 12.0], Anchor::Start, &plot.y_label);
+    drawing.text("muted small", [WIDE - 16.0, 12.0], Anchor::End, &fit(&legend(plot), 0.8 * WIDE, TEXT));
     for (index, curve) in plot.curves.iter().enumerate() {
         let (row, column) = (index / COLUMNS, index % COLUMNS);
         let frame = Frame {
@@ -65,17 +66,11 @@ pub(super) fn draw(plot: &Plot) -> Drawing {
     drawing
 }
 
-/// What the caption says of the frames.
-pub(super) fn explanation(plot: &Plot) -> String {
-    let mut text = plot
-        .curves
-        .first()
-        .map(|first| format!(" Dashed in the other frames: the mean of {}.", first.name))
-        .unwrap_or_default();
-    for target in &plot.targets {
-        text.push_str(&format!(" Strip between dots: {}.", target.name));
-    }
-    text
+/// What is the same in all frames, for the legend.
+fn legend(plot: &Plot) -> String {
+    let first = plot.curves.first().map(|first| format!("dashed: mean of {}", first.name));
+    let targets = plot.targets.iter().map(|target| format!("dotted: {}", target.name));
+    first.into_iter().chain(targets).collect::<Vec<_>>().join(" · ")
 }
 
 /// The line's name above its frame, with a sample of it.
@@ -119,9 +114,9 @@ mod tests {
     #[test]
     fn few_lines_share_one_frame() {
         let (few, many) = (plot(4), plot(5));
-        assert_eq!((few.draw().width, few.explanation()), (WIDTH, String::new()));
+        assert!((few.draw().width - WIDTH).abs() < 1e-9);
         assert!((many.draw().width - WIDE).abs() < 1e-9);
-        assert!(many.explanation().contains("the mean of spec_0"));
+        assert!(many.draw().inline("").contains(">dashed: mean of spec_0<"));
     }
 
     #[test]
@@ -129,5 +124,6 @@ mod tests {
         let target = Target { name: "target".into(), colours: vec![1, 4], band: [0.5, 1.5] };
         let drawn = Plot { targets: vec![target], ..plot(5) }.draw().inline("");
         assert_eq!(drawn.matches("class=\"target\"").count(), 2);
+        assert!(drawn.contains(">dashed: mean of spec_0 · dotted: target<"));
     }
 }

@@ -61,7 +61,10 @@ pub(super) fn figure(series: &Series, folder: &Folder, id: String) -> Option<Fig
         curves,
         targets,
     };
-    let caption = caption(&measured, window, cut) + &plot.explanation();
+    let mut caption = caption(&measured, window, cut);
+    if series.scale == Scale::Log {
+        caption.push_str(" Values of 0 and below have no place on a logarithmic axis.");
+    }
     Some(Figure { title: series.label.clone(), caption, drawing: plot.draw() })
 }
 
