@@ -136,7 +136,7 @@ impl Plot {
                     target.draw(drawing, &frame, &y);
                 }
                 for curve in &self.curves {
-                    curve.draw_area(drawing, &at);
+                    curve.draw_area(drawing, &frame, &at);
                 }
                 for curve in &self.curves {
                     curve.draw_faint(drawing, self.faint_points(), &at);
@@ -235,23 +235,32 @@ impl Curve {
         }
     }
 
-    /// Draws the shaded area.
-    pub(super) fn draw_area(&self, drawing: &mut Drawing, at: &impl Fn(&(f64, f64)) -> [f64; 2]) {
+    /// Draws the shaded area, in parts where a stretch of it has no place. A lower edge without one, as on a logarithmic axis,
+    /// is that of the frame.
+    pub(super) fn draw_area(
+        &self,
+        drawing: &mut Drawing,
+        frame: &Frame,
+        at: &impl Fn(&(f64, f64)) -> [f64; 2],
+    ) {
         // Each stretch keeps its lowest and its highest value, so that thinning only widens the area.
         let stretch = self.area.len().div_ceil(LINE_POINTS / 2).max(1);
-        let (mut low, mut high) = (Vec::new(), Vec::new());
+        let mut edges: Vec<[[f64; 2]; 2]> = Vec::new();
         for part in self.area.chunks(stretch) {
             let fold = |index: usize, better: fn(f64, f64) -> f64| {
                 part.iter().map(|(_, edges)| edges[index]).reduce(better).unwrap_or(f64::NAN)
             };
-            let place = if low.is_empty() { part[0].0 } else { part[part.len() - 1].0 };
-            let (bottom, top) = (at(&(place, fold(0, f64::min))), at(&(place, fold(1, f64::max))));
-            if bottom[1].is_finite() && top[1].is_finite() {
-                low.push(bottom);
-                high.push(top);
+            let place = if edges.is_empty() { part[0].0 } else { part[part.len() - 1].0 };
+            let (mut bottom, top) = (at(&(place, fold(0, f64::min))), at(&(place, fold(1, f64::max))));
+            if !bottom[1].is_finite() {
+                bottom[1] = frame.top + frame.height;
             }
+            edges.push([bottom, top]);
         }
-        drawing.area(&class("area", self.colour), &low, &high);
+        for part in edges.split(|[_, top]| !top[1].is_finite()) {
+            let (low, high): (Vec<_>, Vec<_>) = part.iter().map(|&[bottom, top]| (bottom, top)).unzip();
+            drawing.area(&class("area", self.colour), &low, &high);
+        }
     }
 
     /// Some of the line's points, spread evenly and shifted against other lines' marks.
@@ -269,4 +278,25 @@ impl Curve {
 /// A style in a spec's colour.
 pub(super) fn class(style: &str, colour: usize) -> String {
     format!("{style} c{}", colour % COLOURS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_area_reaches_the_frame_and_stops_where_its_values_have_no_place() {
+        let areas = [[-1.0, 2.0], [0.5, 2.0], [-2.0, -1.0], [0.5, 2.0], [0.5, 2.0]];
+        let area = (0..5_u8).map(f64::from).zip(areas).collect();
+        let curve = Curve { area, ..Curve::default() };
+        let frame = Frame { left: 0.0, top: 0.0, width: 4.0, height: 10.0, edge: 4.0 };
+        // As on a logarithmic axis: values of 0 and below lie nowhere.
+        let at = |&(place, value): &(f64, f64)| [place, if value > 0.0 { 10.0 - value } else { f64::NAN }];
+        let mut drawing = Drawing::new(4.0, 10.0);
+        curve.draw_area(&mut drawing, &frame, &at);
+        let drawn = drawing.inline("");
+        let paths: Vec<&str> =
+            drawn.split(" d=\"").skip(1).filter_map(|path| path.split('"').next()).collect();
+        assert_eq!(paths, ["M0 8l1 0 0 1.5-1 .5Z", "M3 8l1 0 0 1.5-1 0Z"]);
+    }
 }

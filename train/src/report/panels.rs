@@ -52,7 +52,7 @@ pub(super) fn draw(plot: &Plot) -> Drawing {
             for target in plot.targets.iter().filter(|target| target.colours.contains(&curve.colour)) {
                 target.draw(drawing, &frame, &y);
             }
-            curve.draw_area(drawing, &at);
+            curve.draw_area(drawing, &frame, &at);
             curve.draw_faint(drawing, plot.faint_points(), &at);
             if let Some(first) = plot.curves.first().filter(|_| index > 0) {
                 first.draw_line(drawing, "line compared", &at);
