@@ -32,8 +32,8 @@ const TASKS: [(&str, &str, &[&str]); 2] = [
 const NOTES: [&str; 3] = [
     "Every constant stands below: the settings of each task, and the text of each loss. A setting that begins with `param` takes \
      the place of what the text says.",
-    "The constants were chosen on the seeds 100 and 101, which are not among those shown: of three or four values a method, the \
-     one that ended highest. The grids are in docs/training.md and docs/sparse-mdp.md.",
+    "The constants were chosen on the seeds 100 and 101, which are not among those shown: of a few values a method, the one that \
+     ended highest. The grids are in docs/training.md and docs/sparse-mdp.md.",
     "A few seeds make wide intervals. A difference whose interval holds zero is not a result.",
 ];
 
@@ -48,7 +48,7 @@ pub(crate) fn demo(root: &Path) -> Result<()> {
         )
     })?;
     let titles = [
-        "train a small policy on sums with eight losses, three seeds each (about 6 minutes on two cores)",
+        "train a small policy on sums with eight losses, three seeds each (about 5 minutes on two cores)",
         "train tables of 10,000 actions of which 15 pay with the same methods, five seeds each (about 2 minutes)",
     ];
     for ((task, title), place) in TASKS.into_iter().zip(titles).zip(0..) {
