@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Eval(Eval),
     /// Train a small policy with several files side by side, and write a report
     Train(Train),
+    /// Compare finished runs of the same methods on different tasks, on one page
+    Compare(Compare),
 }
 
 /// `aent check`
@@ -216,6 +218,20 @@ pub(crate) struct Train {
     /// Show no progress
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+/// `aent compare`
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// The runs' folders, as `aent train` left them: the same number of files in each, in the same order
+    #[arg(required = true, value_name = "FOLDER")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// The folder to write `report.html` and `plots/` into
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
+    /// A sentence on how the runs were set up, for the page
+    #[arg(long, value_name = "SENTENCE")]
+    pub(crate) note: Vec<String>,
 }
 
 /// The seeds of a training run.

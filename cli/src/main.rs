@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::Terms(arguments) => commands::terms::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Compare(arguments) => commands::compare::run(&arguments),
     };
     match outcome {
         Ok(Status::Done) => ExitCode::SUCCESS,

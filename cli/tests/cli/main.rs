@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot read what it wrote has failed")]
 
 mod check;
+mod compare;
 mod eval;
 mod explain;
 mod fixture;

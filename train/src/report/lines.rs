@@ -1,6 +1,7 @@
 //! Charts of lines: those of the series and those that a task adds.
 
 use super::axis::Axis;
+use super::panels;
 use super::plot::{Entry, Figure, Frame, Sample};
 use super::run::{Lines, Scale};
 use super::statistics::thin;
@@ -31,8 +32,8 @@ pub(super) struct Curve {
 pub(super) struct Target {
     /// The name in the legend.
     pub(super) name: String,
-    /// The colour of the only spec that it is for.
-    pub(super) colour: Option<usize>,
+    /// The colours of the specs that it is for.
+    pub(super) colours: Vec<usize>,
     /// Its lower and upper edge.
     pub(super) band: [f64; 2],
 }
@@ -62,6 +63,8 @@ pub(super) struct Plot {
 const LINE_POINTS: usize = 600;
 /// The most points of all faint lines of one chart together, which bounds the page's size.
 const FAINT_POINTS: usize = 3600;
+/// The most lines with areas or faint lines that are drawn over each other.
+const MOST_AREAS: usize = 4;
 /// How many marks a line carries.
 const MARKS: usize = 7;
 
@@ -95,8 +98,17 @@ pub(super) fn figure(lines: &Lines, id: String, colour: impl Fn(&str) -> usize) 
 }
 
 impl Plot {
-    /// Draws the chart.
+    /// Draws the chart: all lines in one frame, or each in one of its own where their areas would cover each other.
     pub(super) fn draw(&self) -> Drawing {
+        if self.crowded() { panels::draw(self) } else { self.draw_together() }
+    }
+
+    fn crowded(&self) -> bool {
+        self.curves.iter().filter(|curve| !curve.area.is_empty() || !curve.faint.is_empty()).count()
+            > MOST_AREAS
+    }
+
+    fn draw_together(&self) -> Drawing {
         let entries: Vec<Entry> = self
             .curves
             .iter()
@@ -107,16 +119,11 @@ impl Plot {
             })
             .chain(self.targets.iter().map(|target| Entry {
                 name: target.name.clone(),
-                colour: target.colour,
+                colour: target.colour(),
                 sample: Sample::Target,
             }))
             .collect();
-        let places = self.curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.0));
-        let x = match self.x_range {
-            Some(range) => Axis::over(range, Scale::Linear, false),
-            None => Axis::over(places, Scale::Linear, false),
-        };
-        let y = Axis::over(self.values(), self.scale, true);
+        let (x, y) = self.axes();
         let (frame, mut drawing) = Frame::new(&entries, &y, &self.y_label, &self.x_label);
         let at = |&(place, value): &(f64, f64)| [frame.x(x.place(place)), frame.y(y.place(value))];
         let corner = [frame.left, frame.top - 1.0];
@@ -129,20 +136,13 @@ impl Plot {
                     target.draw(drawing, &frame, &y);
                 }
                 for curve in &self.curves {
-                    curve.draw_area(drawing, &at);
-                }
-                let faint: usize = self.curves.iter().map(|curve| curve.faint.len()).sum();
-                for curve in &self.curves {
-                    for seed in &curve.faint {
-                        let points = thin(seed, (FAINT_POINTS / faint).clamp(60, LINE_POINTS));
-                        drawing
-                            .curve(&class("seed", curve.colour), &points.iter().map(at).collect::<Vec<_>>());
-                    }
+                    curve.draw_area(drawing, &frame, &at);
                 }
                 for curve in &self.curves {
-                    let style = if curve.dashed { "line dashed" } else { "line" };
-                    let points = thin(&curve.points, LINE_POINTS);
-                    drawing.curve(&class(style, curve.colour), &points.iter().map(at).collect::<Vec<_>>());
+                    curve.draw_faint(drawing, self.faint_points(), &at);
+                }
+                for curve in &self.curves {
+                    curve.draw_line(drawing, curve.style(), &at);
                 }
             },
         );
@@ -158,6 +158,22 @@ impl Plot {
         drawing
     }
 
+    /// The horizontal and the vertical axis.
+    pub(super) fn axes(&self) -> (Axis, Axis) {
+        let places = self.curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.0));
+        let x = match self.x_range {
+            Some(range) => Axis::over(range, Scale::Linear, false),
+            None => Axis::over(places, Scale::Linear, false),
+        };
+        (x, Axis::over(self.values(), self.scale, true))
+    }
+
+    /// How many points each faint line may have.
+    pub(super) fn faint_points(&self) -> usize {
+        let faint: usize = self.curves.iter().map(|curve| curve.faint.len()).sum();
+        (FAINT_POINTS / faint.max(1)).clamp(60, LINE_POINTS)
+    }
+
     fn values(&self) -> Vec<f64> {
         if !self.y_range.is_empty() {
             return self.y_range.clone();
@@ -170,12 +186,19 @@ impl Plot {
 }
 
 impl Target {
-    fn draw(&self, drawing: &mut Drawing, frame: &Frame, y: &Axis) {
+    /// The colour of the only spec that it is for.
+    fn colour(&self) -> Option<usize> {
+        if let [only] = self.colours[..] { Some(only) } else { None }
+    }
+
+    /// Draws it across a frame.
+    pub(super) fn draw(&self, drawing: &mut Drawing, frame: &Frame, y: &Axis) {
         // On a logarithmic axis a band from zero reaches down to the axis.
         let place = |value: f64| frame.y(if value > y.low { y.place(value) } else { y.place(y.low) });
         let [low, high] = self.band.map(place);
         let (start, end) = (frame.left, frame.left + frame.width);
-        let named = |style: &str| self.colour.map_or_else(|| style.to_owned(), |colour| class(style, colour));
+        let named =
+            |style: &str| self.colour().map_or_else(|| style.to_owned(), |colour| class(style, colour));
         drawing.rectangle(&named("target"), [start, high], [end - start, (low - high).max(0.0)]);
         drawing.line(&named("edge"), [start, low], [end, low]);
         drawing.line(&named("edge"), [start, high], [end, high]);
@@ -183,22 +206,61 @@ impl Target {
 }
 
 impl Curve {
-    fn draw_area(&self, drawing: &mut Drawing, at: &impl Fn(&(f64, f64)) -> [f64; 2]) {
+    /// How its line is drawn among others.
+    pub(super) fn style(&self) -> &'static str {
+        if self.dashed { "line dashed" } else { "line" }
+    }
+
+    /// Draws the line itself.
+    pub(super) fn draw_line(
+        &self,
+        drawing: &mut Drawing,
+        style: &str,
+        at: &impl Fn(&(f64, f64)) -> [f64; 2],
+    ) {
+        let points = thin(&self.points, LINE_POINTS);
+        drawing.curve(&class(style, self.colour), &points.iter().map(at).collect::<Vec<_>>());
+    }
+
+    /// Draws the seeds behind it, each with at most about `limit` points.
+    pub(super) fn draw_faint(
+        &self,
+        drawing: &mut Drawing,
+        limit: usize,
+        at: &impl Fn(&(f64, f64)) -> [f64; 2],
+    ) {
+        for seed in &self.faint {
+            let points = thin(seed, limit);
+            drawing.curve(&class("seed", self.colour), &points.iter().map(at).collect::<Vec<_>>());
+        }
+    }
+
+    /// Draws the shaded area, in parts where a stretch of it has no place. A lower edge without one, as on a logarithmic axis,
+    /// is that of the frame.
+    pub(super) fn draw_area(
+        &self,
+        drawing: &mut Drawing,
+        frame: &Frame,
+        at: &impl Fn(&(f64, f64)) -> [f64; 2],
+    ) {
         // Each stretch keeps its lowest and its highest value, so that thinning only widens the area.
         let stretch = self.area.len().div_ceil(LINE_POINTS / 2).max(1);
-        let (mut low, mut high) = (Vec::new(), Vec::new());
+        let mut edges: Vec<[[f64; 2]; 2]> = Vec::new();
         for part in self.area.chunks(stretch) {
             let fold = |index: usize, better: fn(f64, f64) -> f64| {
                 part.iter().map(|(_, edges)| edges[index]).reduce(better).unwrap_or(f64::NAN)
             };
-            let place = if low.is_empty() { part[0].0 } else { part[part.len() - 1].0 };
-            let (bottom, top) = (at(&(place, fold(0, f64::min))), at(&(place, fold(1, f64::max))));
-            if bottom[1].is_finite() && top[1].is_finite() {
-                low.push(bottom);
-                high.push(top);
+            let place = if edges.is_empty() { part[0].0 } else { part[part.len() - 1].0 };
+            let (mut bottom, top) = (at(&(place, fold(0, f64::min))), at(&(place, fold(1, f64::max))));
+            if !bottom[1].is_finite() {
+                bottom[1] = frame.top + frame.height;
             }
+            edges.push([bottom, top]);
         }
-        drawing.area(&class("area", self.colour), &low, &high);
+        for part in edges.split(|[_, top]| !top[1].is_finite()) {
+            let (low, high): (Vec<_>, Vec<_>) = part.iter().map(|&[bottom, top]| (bottom, top)).unzip();
+            drawing.area(&class("area", self.colour), &low, &high);
+        }
     }
 
     /// Some of the line's points, spread evenly and shifted against other lines' marks.
@@ -213,6 +275,28 @@ impl Curve {
     }
 }
 
-fn class(style: &str, colour: usize) -> String {
+/// A style in a spec's colour.
+pub(super) fn class(style: &str, colour: usize) -> String {
     format!("{style} c{}", colour % COLOURS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_area_reaches_the_frame_and_stops_where_its_values_have_no_place() {
+        let areas = [[-1.0, 2.0], [0.5, 2.0], [-2.0, -1.0], [0.5, 2.0], [0.5, 2.0]];
+        let area = (0..5_u8).map(f64::from).zip(areas).collect();
+        let curve = Curve { area, ..Curve::default() };
+        let frame = Frame { left: 0.0, top: 0.0, width: 4.0, height: 10.0, edge: 4.0 };
+        // As on a logarithmic axis: values of 0 and below lie nowhere.
+        let at = |&(place, value): &(f64, f64)| [place, if value > 0.0 { 10.0 - value } else { f64::NAN }];
+        let mut drawing = Drawing::new(4.0, 10.0);
+        curve.draw_area(&mut drawing, &frame, &at);
+        let drawn = drawing.inline("");
+        let paths: Vec<&str> =
+            drawn.split(" d=\"").skip(1).filter_map(|path| path.split('"').next()).collect();
+        assert_eq!(paths, ["M0 8l1 0 0 1.5-1 .5Z", "M3 8l1 0 0 1.5-1 0Z"]);
+    }
 }

@@ -1,11 +1,14 @@
-//! The report of a run: one self-contained page and the same plots as PNG.
+//! The report of a run, or of several compared: one self-contained page and the same plots as PNG.
 
 mod axis;
 mod bars;
+mod comparison;
+mod comparison_page;
 mod highlight;
 mod lines;
 mod load;
 mod page;
+mod panels;
 mod plot;
 mod png;
 pub mod run;
@@ -22,6 +25,8 @@ pub use run::Run;
 pub use statistics::Interval;
 pub use summary::{SeriesSummary, SpecSummary, Summary, SummaryTable};
 
+use comparison::Compared;
+use comparison_page::Shown;
 use load::Folder;
 use plot::Figure;
 use run::Chart;
@@ -46,6 +51,19 @@ pub enum ReportError {
     NotARun {
         /// The folder.
         folder: PathBuf,
+    },
+    /// Runs that are to be compared have different numbers of specs.
+    #[error(
+        "`{}`: expected {expected} losses as in the first run, in the same order, found {found}; \
+         train the same methods on every task", .folder.display()
+    )]
+    Unlike {
+        /// The folder.
+        folder: PathBuf,
+        /// How many specs the first run has.
+        expected: usize,
+        /// How many this one has.
+        found: usize,
     },
     /// No seed of any spec has left metrics.
     #[error(
@@ -120,24 +138,72 @@ pub fn write(folder: &Path) -> Result<Report, ReportError> {
         })
         .collect();
 
+    let plots = draw(folder, series.iter().chain(extra.iter().flatten()))?;
+    let html = folder.join("report.html");
+    replace(&html, page::page(&read, &Summary::of(&read), &series, &extra).as_bytes())?;
+    Ok(Report { html, plots })
+}
+
+/// The series that a comparison shows beside the score.
+const COMPARED: [&str; 3] = ["entropy", "clamped_entropy", "coefficient"];
+
+/// Reads runs of the same methods on different tasks, the specs of each in the same order, and writes one page that compares them
+/// into the folder `out`: `report.html` and `plots/*.png`. `notes` are sentences on how the runs were set up.
+pub fn compare(folders: &[PathBuf], out: &Path, notes: &[String]) -> Result<Report, ReportError> {
+    let runs: Vec<Compared> =
+        folders.iter().map(|folder| Folder::read(folder).map(Compared::of)).collect::<Result<_, _>>()?;
+    let expected = runs.first().map_or(0, |run| run.specs.len());
+    if let Some((folder, run)) = folders.iter().zip(&runs).find(|(_, run)| run.specs.len() != expected) {
+        return Err(ReportError::Unlike { folder: folder.clone(), expected, found: run.specs.len() });
+    }
+    let names = comparison::names(&runs);
+    let place = |name: &str| names.iter().position(|other| other == name).unwrap_or(names.len());
+    let bars = comparison::bars(&runs).map(|bars| bars::figure(&bars, place));
+    let shown: Vec<Shown<'_>> = folders
+        .iter()
+        .zip(&runs)
+        .enumerate()
+        .map(|(index, (path, run))| {
+            // A run that is not below the page is named, not linked.
+            Shown { run, path: path.strip_prefix(out).unwrap_or(path), curves: curves(index, run) }
+        })
+        .collect();
+    let plots = draw(out, bars.iter().chain(shown.iter().flat_map(|run| &run.curves)))?;
+    let html = out.join("report.html");
+    replace(&html, comparison_page::page(&runs, &bars, &shown, notes).as_bytes())?;
+    Ok(Report { html, plots })
+}
+
+/// The curves of the score, and of how it came about.
+fn curves(index: usize, run: &Compared) -> Vec<Figure> {
+    let Compared { folder, .. } = run;
+    let shown = folder.run.series.iter().enumerate();
+    let shown = shown.filter(|(place, series)| *place == 0 || COMPARED.contains(&series.key.as_str()));
+    let figures = shown.filter_map(|(place, series)| {
+        let figure = series::figure(series, folder, format!("run-{index}-series-{place}"))?;
+        Some(Figure { title: format!("{}: {}", folder.run.task, figure.title), ..figure })
+    });
+    figures.collect()
+}
+
+/// Reads a run folder and computes its figures, as the page and a terminal show them.
+pub fn summary(folder: &Path) -> Result<Summary, ReportError> {
+    Folder::read(folder).map(|folder| Summary::of(&folder))
+}
+
+/// Draws figures as `plots/*.png` in a folder, numbered in their order.
+fn draw<'a>(folder: &Path, figures: impl Iterator<Item = &'a Figure>) -> Result<Vec<PathBuf>, ReportError> {
     let pictures = folder.join("plots");
     fs::create_dir_all(&pictures).map_err(|source| ReportError::Io { path: pictures.clone(), source })?;
     let mut plots = Vec::new();
-    for (index, figure) in series.iter().chain(extra.iter().flatten()).enumerate() {
+    for (index, figure) in figures.enumerate() {
         let bytes = png::render(&figure.drawing.standalone(&figure.title))
             .map_err(|found| ReportError::Picture { title: figure.title.clone(), found })?;
         let path = pictures.join(format!("{:02}-{}.png", index + 1, file_name(&figure.title)));
         replace(&path, &bytes)?;
         plots.push(path);
     }
-    let html = folder.join("report.html");
-    replace(&html, page::page(&read, &Summary::of(&read), &series, &extra).as_bytes())?;
-    Ok(Report { html, plots })
-}
-
-/// Reads a run folder and computes its figures, as the page and a terminal show them.
-pub fn summary(folder: &Path) -> Result<Summary, ReportError> {
-    Folder::read(folder).map(|folder| Summary::of(&folder))
+    Ok(plots)
 }
 
 /// Writes a file beside its place and then moves it there.

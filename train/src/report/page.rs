@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::highlight::highlight;
 use super::load::Folder;
-use super::plot::Figure;
+use super::plot::{Figure, WIDTH};
 use super::run::{Chart, Columns, Run, Table};
-use super::summary::Summary;
+use super::summary::{Summary, SummaryTable};
 use super::svg::{COLOURS, STYLE, escape};
 
 /// The styles of everything around the drawings, and the colours of both in the dark.
@@ -20,14 +20,7 @@ pub(super) fn page(
     extra: &[Option<Figure>],
 ) -> String {
     let run = &folder.run;
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n\
-         <style>\n{STYLE}{PAGE_STYLE}</style>\n</head>\n<body>\n<main>\n",
-        escape(&run.title)
-    );
-    page.push_str(&header(run));
+    let mut page = header(run);
     page.push_str(&sentences("findings", "Findings", &run.findings));
     page.push_str(&sentences("warning", "Not finished", &summary.unfinished));
     page.push_str(&figures(run, summary));
@@ -41,8 +34,18 @@ pub(super) fn page(
     page.push_str(&section("The specs", &specs(run)));
     page.push_str(&settings(run));
     page.push_str(&reproduce(run));
-    page.push_str("</main>\n</body>\n</html>\n");
-    page
+    document(&run.title, &page)
+}
+
+/// A page of this title around a body.
+pub(super) fn document(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n\
+         <style>\n{STYLE}{PAGE_STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n",
+        escape(title)
+    )
 }
 
 fn header(run: &Run) -> String {
@@ -72,7 +75,8 @@ fn header(run: &Run) -> String {
     text
 }
 
-fn sentences(class: &str, heading: &str, sentences: &[String]) -> String {
+/// Sentences as a list in a box; nothing without any.
+pub(super) fn sentences(class: &str, heading: &str, sentences: &[String]) -> String {
     if sentences.is_empty() {
         return String::new();
     }
@@ -86,17 +90,7 @@ fn sentences(class: &str, heading: &str, sentences: &[String]) -> String {
 
 /// The table of the run's figures, with what its numbers are.
 fn figures(run: &Run, summary: &Summary) -> String {
-    let table = summary.table(&run.series);
-    let mut rows = String::new();
-    for (index, row) in table.rows.iter().enumerate() {
-        rows.push_str("<tr>");
-        for (column, cell) in row.iter().enumerate() {
-            let cell = if column == 0 { name(index, cell) } else { escape(cell) };
-            let (tag, head) = (if column == 0 { "th" } else { "td" }, escape(&table.head[column]));
-            let _ = write!(rows, "<{tag} data-label=\"{head}\">{cell}</{tag}>");
-        }
-        rows.push_str("</tr>\n");
-    }
+    let SummaryTable { head, rows } = summary.table(&run.series);
     let seeds = summary.specs.iter().map(|spec| spec.seeds).max().unwrap_or(0);
     let even = summary.specs.iter().all(|spec| spec.seeds == seeds);
     let up_to = if even { "" } else { "up to " };
@@ -119,19 +113,38 @@ fn figures(run: &Run, summary: &Summary) -> String {
     if run.series.iter().all(|series| series.columns() == Columns::None && series.band.is_none()) {
         return String::new();
     }
-    section(
-        "In numbers",
-        &format!(
-            "<div class=\"scroll\"><table class=\"cards\">\n<thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
-             <p class=\"caption\">{note}</p>\n",
-            tagged("th", &table.head)
-        ),
+    section("In numbers", &named_table(&Table { head, rows, ..Table::default() }, &note))
+}
+
+/// A table with a row for each spec, whose name begins it.
+pub(super) fn named_table(table: &Table, caption: &str) -> String {
+    let mut rows = String::new();
+    for (index, row) in table.rows.iter().enumerate() {
+        rows.push_str("<tr>");
+        for (column, cell) in row.iter().enumerate() {
+            let cell = if column == 0 { name(index, cell) } else { escape(cell) };
+            let (tag, head) = (if column == 0 { "th" } else { "td" }, escape(&table.head[column]));
+            let _ = write!(rows, "<{tag} data-label=\"{head}\">{cell}</{tag}>");
+        }
+        rows.push_str("</tr>\n");
+    }
+    format!(
+        "<div class=\"scroll\"><table class=\"cards\">\n<thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
+         <p class=\"caption\">{}</p>\n",
+        tagged("th", &table.head),
+        escape(caption)
     )
 }
 
-fn picture(figure: &Figure) -> String {
+/// A figure with its caption.
+pub(super) fn picture(figure: &Figure) -> String {
+    let (class, open, close) = if figure.drawing.width > WIDTH {
+        (" class=\"wide\"", "<div class=\"scroll\">", "</div>")
+    } else {
+        ("", "", "")
+    };
     format!(
-        "<figure>\n<h3>{}</h3>\n{}\n<figcaption>{}</figcaption>\n</figure>\n",
+        "<figure{class}>\n<h3>{}</h3>\n{open}{}{close}\n<figcaption>{}</figcaption>\n</figure>\n",
         escape(&figure.title),
         figure.drawing.inline(&figure.title),
         escape(&figure.caption)
@@ -152,7 +165,8 @@ fn extra_table(table: &Table) -> String {
     )
 }
 
-fn specs(run: &Run) -> String {
+/// The specs' texts beside each other.
+pub(super) fn specs(run: &Run) -> String {
     let texts = run.specs.iter().enumerate().map(|(index, spec)| {
         format!(
             "<article>\n<h3>{}</h3>\n<p class=\"path\">{}</p>\n<pre tabindex=\"0\"><code>{}</code></pre>\n</article>\n",
@@ -165,7 +179,8 @@ fn specs(run: &Run) -> String {
     if texts.is_empty() { texts } else { format!("<div class=\"specs\">\n{texts}</div>\n") }
 }
 
-fn settings(run: &Run) -> String {
+/// Every setting, and the notes on how the run was made.
+pub(super) fn settings(run: &Run) -> String {
     let mut rows = String::new();
     let seeds: Vec<String> = run.seeds.iter().map(u64::to_string).collect();
     let fixed = [
@@ -213,11 +228,13 @@ fn tagged(tag: &str, texts: &[String]) -> String {
     elements
 }
 
-fn grid(figures: impl Iterator<Item = String>) -> String {
+/// Figures beside each other.
+pub(super) fn grid(figures: impl Iterator<Item = String>) -> String {
     let figures: String = figures.collect();
     if figures.is_empty() { figures } else { format!("<div class=\"grid-of-plots\">\n{figures}</div>\n") }
 }
 
-fn section(heading: &str, body: &str) -> String {
+/// A part of the page under a heading; nothing when it is empty.
+pub(super) fn section(heading: &str, body: &str) -> String {
     if body.is_empty() { String::new() } else { format!("<section>\n<h2>{heading}</h2>\n{body}</section>\n") }
 }

@@ -51,6 +51,8 @@ pub(super) struct Frame {
     pub(super) width: f64,
     /// The height.
     pub(super) height: f64,
+    /// Where the canvas ends on the right.
+    pub(super) edge: f64,
 }
 
 /// The width of every chart: two fit beside each other on a desk, one on a phone with readable text.
@@ -73,7 +75,7 @@ impl Frame {
         }
         let widest = y.ticks.iter().map(|tick| text_width(&tick.1, TEXT)).fold(18.0, f64::max);
         let left = widest + 12.0;
-        let frame = Self { left, top, width: WIDTH - left - 16.0, height: PLOT_HEIGHT };
+        let frame = Self { left, top, width: WIDTH - left - 16.0, height: PLOT_HEIGHT, edge: WIDTH };
         let mut drawing = Drawing::new(WIDTH, top + PLOT_HEIGHT + BOTTOM);
         for (row, entries) in rows.iter().enumerate() {
             for (x, entry) in entries {
@@ -99,7 +101,7 @@ impl Frame {
             let place = self.x(x.place(*value));
             drawing.line("axis", [place, bottom], [place, bottom + 4.0]);
             // The last mark may stand at the very edge, where half of a long number would be cut off.
-            let place = place.min(WIDTH - text_width(text, TEXT) / 2.0);
+            let place = place.min(self.edge - text_width(text, TEXT) / 2.0);
             drawing.text("muted", [place, bottom + 18.0], Anchor::Middle, text);
         }
     }

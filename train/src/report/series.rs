@@ -1,4 +1,4 @@
-//! The chart of one series: for each spec the mean over seeds, their spread, and each seed.
+//! The chart of one series: for each spec the mean over seeds, its 95% interval, and each seed.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::lines::{Curve, Plot, Points, Target};
 use super::load::Folder;
 use super::plot::Figure;
 use super::run::{Scale, Series};
-use super::statistics::smooth;
+use super::statistics::{Interval, smooth};
 
 /// Runs shorter than this are drawn as measured.
 const SMOOTHED_STEPS: u64 = 100;
@@ -38,13 +38,13 @@ pub(super) fn figure(series: &Series, folder: &Folder, id: String) -> Option<Fig
             Some(window) => seeds.iter().map(|seed| smooth(seed, window as f64)).collect(),
             None => seeds.clone(),
         };
-        let (points, area) = spread(&smoothed);
+        let (points, area) = band(&smoothed);
         let several = seeds.len() > 1;
         curves.push(Curve {
             name: folder.run.specs[index].name.clone(),
             colour: index,
             points,
-            area: if several { area } else { Vec::new() },
+            area,
             faint: if several || window.is_some() { seeds.clone() } else { Vec::new() },
             dashed: false,
         });
@@ -61,27 +61,27 @@ pub(super) fn figure(series: &Series, folder: &Folder, id: String) -> Option<Fig
         curves,
         targets,
     };
-    let caption = caption(&measured, window, cut);
+    let mut caption = caption(&measured, window, cut);
+    if series.scale == Scale::Log {
+        caption.push_str(" Values of 0 and below have no place on a logarithmic axis.");
+    }
     Some(Figure { title: series.label.clone(), caption, drawing: plot.draw() })
 }
 
-/// The mean, and the lowest and highest value, at the steps where every seed has a value.
-fn spread(seeds: &[Points]) -> (Points, Vec<(f64, [f64; 2])>) {
+/// The mean and its 95% interval at the steps where every seed has a value; one seed has no interval.
+fn band(seeds: &[Points]) -> (Points, Vec<(f64, [f64; 2])>) {
     let mut at: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     for (step, value) in seeds.iter().flatten() {
         at.entry(*step as u64).or_default().push(*value);
     }
     at.retain(|_, values| values.len() == seeds.len());
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let edges = |values: &[f64]| {
-        [
-            values.iter().copied().fold(f64::INFINITY, f64::min),
-            values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        ]
-    };
+    let over = |values: &Vec<f64>| Interval::over(values);
+    let intervals: Vec<(f64, Interval)> =
+        at.iter().filter_map(|(&step, values)| Some((step as f64, over(values)?))).collect();
+    let edges = |interval: &Interval| interval.half.map(|half| [interval.mean - half, interval.mean + half]);
     (
-        at.iter().map(|(&step, values)| (step as f64, mean(values))).collect(),
-        at.iter().map(|(&step, values)| (step as f64, edges(values))).collect(),
+        intervals.iter().map(|(step, interval)| (*step, interval.mean)).collect(),
+        intervals.iter().filter_map(|(step, interval)| Some((*step, edges(interval)?))).collect(),
     )
 }
 
@@ -107,27 +107,27 @@ fn window(measured: &[Vec<Points>], steps: u64) -> Option<u64> {
 /// The target bands, one for all specs that share it.
 fn targets(series: &Series, folder: &Folder) -> Vec<Target> {
     let Some(bands) = &series.band else { return Vec::new() };
-    let mut targets: Vec<(Target, Vec<&str>)> = Vec::new();
-    for (index, spec) in folder.run.specs.iter().enumerate() {
+    let specs = &folder.run.specs;
+    let mut targets: Vec<Target> = Vec::new();
+    for (index, spec) in specs.iter().enumerate() {
         let Some(&band) = bands.get(&spec.name) else { continue };
-        match targets.iter_mut().find(|(target, _)| target.band.map(f64::to_bits) == band.map(f64::to_bits)) {
-            Some((target, names)) => {
-                target.colour = None;
-                names.push(&spec.name);
-            }
-            None => {
-                targets.push((Target { name: String::new(), colour: Some(index), band }, vec![&spec.name]));
-            }
+        match targets.iter_mut().find(|target| target.band.map(f64::to_bits) == band.map(f64::to_bits)) {
+            Some(target) => target.colours.push(index),
+            None => targets.push(Target { name: String::new(), colours: vec![index], band }),
         }
     }
-    let named = targets.into_iter().map(|(target, names)| {
+    let named = targets.into_iter().map(|target| {
         let [low, high] = target.band;
-        Target { name: format!("target {low} to {high} ({})", names.join(", ")), ..target }
+        let names: Vec<&str> = target.colours.iter().map(|&index| specs[index].name.as_str()).collect();
+        let whose =
+            if names.len() == specs.len() { String::new() } else { format!(" ({})", names.join(", ")) };
+        Target { name: format!("target {low} to {high}{whose}"), ..target }
     });
     named.collect()
 }
 
-/// The values that the vertical axis must reach, and whether it leaves out single spikes of a seed.
+/// The values that the vertical axis must reach, and whether it leaves out single spikes of a seed. Intervals do not count:
+/// those of few seeds are far wider than what was measured.
 fn range(curves: &[Curve], targets: &[Target], scale: Scale) -> (Vec<f64>, bool) {
     let usable = |value: &f64| value.is_finite() && (scale == Scale::Linear || *value > 0.0);
     let mut raw: Vec<f64> = curves
@@ -138,9 +138,7 @@ fn range(curves: &[Curve], targets: &[Target], scale: Scale) -> (Vec<f64>, bool)
     raw.sort_by(f64::total_cmp);
     let mut shown: Vec<f64> = curves
         .iter()
-        .flat_map(|curve| {
-            curve.area.iter().flat_map(|part| part.1).chain(curve.points.iter().map(|point| point.1))
-        })
+        .flat_map(|curve| curve.points.iter().map(|point| point.1))
         .chain(targets.iter().flat_map(|target| target.band))
         .filter(usable)
         .collect();
@@ -167,10 +165,14 @@ fn caption(measured: &[Vec<Points>], window: Option<u64>, cut: bool) -> String {
         (1, Some(window)) => {
             format!("One seed, smoothed by a centred mean over {window} steps. Faint: as measured.")
         }
-        (_, None) => format!("Line: mean over {seeds}. Shaded: lowest to highest seed. Faint: each seed."),
+        (_, None) => format!(
+            "Line: mean over {seeds}. Shaded: its 95% interval (Student’s t over seeds), cut off where it leaves the \
+             range of the seeds. Faint: each seed."
+        ),
         (_, Some(window)) => format!(
-            "Line: mean over {seeds}, smoothed by a centred mean over {window} steps. Shaded: lowest to highest \
-             seed, smoothed alike. Faint: each seed as measured."
+            "Line: mean over {seeds}, each smoothed by a centred mean over {window} steps. Shaded: its 95% interval \
+             (Student’s t over the smoothed seeds), cut off where it leaves the range of the seeds. Faint: each seed as \
+             measured."
         ),
     };
     let uneven = |seeds: &Vec<Points>| {
@@ -191,17 +193,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_is_the_mean_and_the_area_the_extremes_over_seeds() {
+    fn the_line_is_the_mean_and_the_area_its_interval_over_seeds() {
         let seeds =
-            [vec![(1.0, 1.0), (2.0, 5.0)], vec![(1.0, 2.0), (2.0, 1.0)], vec![(1.0, 6.0), (2.0, 0.0)]];
-        let (mean, area) = spread(&seeds);
-        assert_eq!(mean, [(1.0, 3.0), (2.0, 2.0)]);
-        assert_eq!(area, [(1.0, [1.0, 6.0]), (2.0, [0.0, 5.0])]);
+            [vec![(1.0, 1.0), (2.0, 5.0)], vec![(1.0, 2.0), (2.0, 5.0)], vec![(1.0, 3.0), (2.0, 5.0)]];
+        let (mean, area) = band(&seeds);
+        assert_eq!(mean, [(1.0, 2.0), (2.0, 5.0)]);
+        // Sample variance 1, standard error 1/sqrt(3), t(2) = 4.3027.
+        let half = 4.3027 / 3f64.sqrt();
+        for (found, expected) in area[0].1.into_iter().zip([2.0 - half, 2.0 + half]) {
+            assert!((found - expected).abs() < 1e-9, "{area:?}");
+        }
+        assert_eq!(area[1], (2.0, [5.0, 5.0]));
+        assert_eq!(band(&seeds[..1]).1, []);
     }
 
     #[test]
     fn the_mean_ends_where_a_seed_ends() {
-        let (mean, _) = spread(&[vec![(1.0, 1.0), (2.0, 9.0)], vec![(1.0, 2.0)]]);
+        let (mean, _) = band(&[vec![(1.0, 1.0), (2.0, 9.0)], vec![(1.0, 2.0)]]);
         assert_eq!(mean, [(1.0, 1.5)]);
     }
 

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::{Summary, file_name, summary, write};
+use super::load::Folder;
+use super::{Summary, compare, file_name, summary, write};
 
 /// A run folder with the specs `aent` and `none`, removed at the end of its test.
 pub(super) struct RunFolder(tempfile::TempDir);
@@ -31,6 +32,11 @@ impl RunFolder {
         fs::create_dir_all(&folder).unwrap();
         let line = |(step, value): &(u64, f64)| format!("{{\"step\": {step}, \"entropy\": {value}}}\n");
         fs::write(folder.join("metrics.jsonl"), values.iter().map(line).collect::<String>()).unwrap();
+    }
+
+    /// Reads the folder.
+    pub(super) fn read(&self) -> Folder {
+        Folder::read(self.0.path()).unwrap()
     }
 
     /// The folder's figures.
@@ -167,4 +173,60 @@ fn plots_are_named_after_their_headings() {
     assert_eq!(file_name("reward (exact match)"), "reward-exact-match");
     assert_eq!(file_name("../../é"), "plot");
     assert!(file_name(&"long ".repeat(50)).len() <= 48);
+}
+
+#[test]
+fn a_comparison_opens_with_all_tasks_and_links_to_their_reports() {
+    let out = tempfile::tempdir().unwrap();
+    let series = r#"[{"key": "reward", "label": "reward"}, {"key": "entropy", "label": "entropy"},
+        {"key": "length", "label": "length"}]"#;
+    let tasks = ["one", "two"].map(|task| {
+        let folder = out.path().join(task);
+        fs::create_dir_all(folder.join("aent/seed-0")).unwrap();
+        fs::create_dir_all(folder.join("none/seed-0")).unwrap();
+        let run = format!(
+            r#"{{"task": "{task}", "title": "t", "preset": "", "created": "", "seeds": [0], "steps": 2,
+                "command": "train {task} <again>", "settings": [["rate", "7e-4"]], "series": {series},
+                "specs": [{{"name": "aent", "path": "a.aent", "text": "loss = 1"}},
+                          {{"name": "none", "path": "n.aent", "text": "loss = 2"}}]}}"#
+        );
+        fs::write(folder.join("run.json"), run).unwrap();
+        for spec in ["aent", "none"] {
+            let lines = r#"{"step": 0, "reward": 0.5, "entropy": 1, "length": 1}
+                {"step": 1, "reward": 0.7, "entropy": 1, "length": 1}"#;
+            fs::write(folder.join(spec).join("seed-0/metrics.jsonl"), lines).unwrap();
+        }
+        folder
+    });
+    let report = compare(&tasks, out.path(), &["Chosen <so>".to_owned()]).unwrap();
+    assert_eq!(report.html, out.path().join("report.html"));
+    // Two charts of differences, and for each task the score and the entropy.
+    assert_eq!(report.plots.len(), 2 + 2 * 2);
+    assert!(report.plots.iter().all(|plot| plot.exists()));
+    let page = fs::read_to_string(&report.html).unwrap();
+    assert_eq!(page.matches("<svg").count(), report.plots.len());
+    for part in ["href=\"one/report.html\"", "href=\"two/report.html\"", "7e-4", "train one &lt;again&gt;"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(page.contains("Chosen &lt;so&gt;") && !page.contains("<again>"));
+    assert!(page.find("All losses").unwrap() < page.find("The task one").unwrap());
+}
+
+#[test]
+fn runs_of_different_numbers_of_losses_are_not_compared() {
+    let two = RunFolder::new(&[0], 1, ENTROPY);
+    let one = RunFolder::new(&[0], 1, ENTROPY);
+    two.metrics("aent", 0, &[(0, 1.0)]);
+    one.metrics("aent", 0, &[(0, 1.0)]);
+    let run = fs::read_to_string(one.0.path().join("run.json")).unwrap();
+    one.describe(&run.replace(
+        r#",
+                          {"name": "none", "path": "n.aent", "text": "loss = 1"}"#,
+        "",
+    ));
+    let out = tempfile::tempdir().unwrap();
+    let folders = [two.0.path().to_path_buf(), one.0.path().to_path_buf()];
+    let message = compare(&folders, out.path(), &[]).unwrap_err().to_string();
+    assert!(message.contains("expected 2 losses") && message.contains("found 1"), "{message}");
+    assert!(!out.path().join("report.html").exists());
 }

@@ -11,7 +11,7 @@ mod settings;
 mod warm_up;
 
 use crate::error::TrainError;
-use crate::report::run::Series;
+use crate::report::run::{Scale, Series};
 use crate::tasks::{Learner, Start, Task};
 
 pub use settings::{PRESETS, Settings};
@@ -72,7 +72,7 @@ impl Task for Arithmetic {
             series("reward", "reward of sampled answers", ""),
             series("entropy", "entropy", "nats"),
             series("clamped_entropy", "clamped entropy", "nats"),
-            series("coefficient", "entropy coefficient", ""),
+            Series { scale: Scale::Log, ..series("coefficient", "entropy coefficient", "") },
             series("length", "answer length", "tokens"),
             series("useless_mass", "probability on useless tokens", ""),
             series("flat_groups", "groups without a signal", ""),

@@ -17,7 +17,7 @@ mod settings;
 use std::path::Path;
 
 use crate::error::TrainError;
-use crate::report::run::{Columns, Series};
+use crate::report::run::{Columns, Scale, Series};
 use crate::tasks::{Conclusion, Learner, Start, Task};
 
 pub use settings::{PRESETS, Settings};
@@ -89,7 +89,10 @@ impl Task for SparseMdp {
             series("solved", "share of contexts with success above one half", "", Columns::Last),
             series("entropy", "entropy", "nats", Columns::FirstAndLast),
             series("clamped_entropy", "clamped entropy", "nats", Columns::None),
-            series("coefficient", "coefficient of the entropy term", "", Columns::None),
+            Series {
+                scale: Scale::Log,
+                ..series("coefficient", "coefficient of the entropy term", "", Columns::None)
+            },
         ]
     }
 

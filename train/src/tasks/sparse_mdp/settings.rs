@@ -36,7 +36,7 @@ pub struct Settings {
 }
 
 /// The names of the groups of settings, the default first.
-pub const PRESETS: [&str; 3] = ["quick", "paper", "tiny"];
+pub const PRESETS: [&str; 4] = ["quick", "demo", "paper", "tiny"];
 
 impl Settings {
     /// The settings of a preset with some of them replaced, each by its name and a value as JSON.
@@ -66,17 +66,20 @@ impl Settings {
             seeds: 5,
             measure_every: 20,
         };
+        // A tenth of the actions, ranks and samples: a sample meets a spread-out action about as often.
+        let quick = Settings {
+            actions: 10_000,
+            first_rank: [20.0, 5_000.0],
+            other_rank: 5_000,
+            samples: 4,
+            seeds: 3,
+            ..paper.clone()
+        };
         match name {
             "paper" => Ok(paper),
-            // A tenth of the actions, ranks and samples: a sample meets a spread-out action about as often.
-            "quick" => Ok(Settings {
-                actions: 10_000,
-                first_rank: [20.0, 5_000.0],
-                other_rank: 5_000,
-                samples: 4,
-                seeds: 3,
-                ..paper
-            }),
+            "quick" => Ok(quick),
+            // One number of optimal actions and half of the steps: seconds a run.
+            "demo" => Ok(Settings { optimal: vec![15], steps: 2000, seeds: 5, ..quick }),
             "tiny" => Ok(Settings {
                 actions: 300,
                 contexts: 4,
