@@ -86,8 +86,8 @@ def _check(name: str, program: Program, whole_step: bool) -> None:
         )
     if program.first_pass != "counts" and not whole_step:
         raise StepError(
-            f"`{name}` needs more of the whole step than its counts, and verl shows a policy loss one micro-batch at a time. "
-            "Where each is a whole mini-batch, register it with `whole_step=True`"
+            f"`{name}` needs more of the whole step than its counts, and verl shows a policy loss one micro-batch at a "
+            "time. Where each is a whole mini-batch, register it with `whole_step=True`"
         )
 
 
