@@ -24,5 +24,6 @@ fn _aent(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<accumulation::Accumulation>()?;
     module.add_function(wrap_pyfunction!(compile::compile, module)?)?;
     module.add_function(wrap_pyfunction!(compile::diagnose, module)?)?;
-    module.add_function(wrap_pyfunction!(terms::register_term, module)?)
+    module.add_function(wrap_pyfunction!(terms::register_term, module)?)?;
+    module.add_function(wrap_pyfunction!(terms::terms, module)?)
 }

@@ -171,3 +171,13 @@ def test_names_that_are_taken_are_refused() -> None:
         aent.term(name="whitened")(clip_ppo)
     with pytest.raises(ValueError, match="found `my term`"):
         aent.term(name="my term")(clip_ppo)
+
+
+def test_terms_are_listed_and_described() -> None:
+    assert "clip_ppo(" in aent.terms() and "plain_policy_gradient(scale = 1)" in aent.terms()
+    text = aent.terms("clipped_by_hand")
+    assert text.startswith("clipped_by_hand(eps) -> token") and "max(-A r, -A clip(r, 1 ± eps))" in text
+    assert "`old_log_prob: token`" in text and "extras: `.clipped` (token bool)" in text
+    assert "sequence_spread(x: token) -> seq" in aent.terms("sequence_spread")
+    with pytest.raises(ValueError, match="what verl calls `geo_mean` is here `gmpo`"):
+        aent.terms("geo_mean")

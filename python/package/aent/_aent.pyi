@@ -7,7 +7,7 @@ import torch
 from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh
 
-__all__ = ["Accumulation", "Output", "Program", "__version__", "compile", "diagnose", "register_term"]
+__all__ = ["Accumulation", "Output", "Program", "__version__", "compile", "diagnose", "register_term", "terms"]
 
 __version__: str
 
@@ -22,6 +22,13 @@ def compile(
     lets: bool,
 ) -> Program: ...
 def register_term(description: dict[str, Any], function: Callable[..., Any]) -> None: ...
+def terms(name: str | None = None) -> str:
+    """Everything that a file can call or read: a list, or of one name its formula, arguments, defaults and sources.
+
+    Raises:
+        ValueError: there is no such name; the message says which was probably meant, or what it is called here.
+    """
+
 def diagnose(name: str, text: str | None) -> tuple[str, list[dict[str, Any]]]: ...
 
 @final

@@ -16,6 +16,20 @@ pub(crate) struct Constant {
     default: Option<Value>,
 }
 
+impl Constant {
+    /// The argument as an example of a call gives it, where a call must.
+    pub(crate) fn example(&self) -> Option<String> {
+        let value = match self.kind {
+            Kind::Number => "0.5",
+            Kind::Integer => "1",
+            Kind::Bool => "true",
+            Kind::String => "\"text\"",
+            Kind::Range => "0 .. 1",
+        };
+        self.default.is_none().then(|| format!("{} = {value}", self.name))
+    }
+}
+
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {

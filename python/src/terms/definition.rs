@@ -7,7 +7,7 @@ use aent::types::Type;
 use pyo3::PyObject;
 use serde::Deserialize;
 
-/// What `terms.py` reads off a function.
+/// What `definition.py` reads off a function.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Description {
@@ -15,7 +15,6 @@ pub(crate) struct Description {
     owner: String,
     version: String,
     docs: String,
-    example: String,
     inputs: Vec<InputDescription>,
     constants: Vec<Constant>,
     result: TypeName,
@@ -33,6 +32,24 @@ struct InputDescription {
     default: Option<f64>,
 }
 
+impl InputDescription {
+    fn default(&self) -> InputDefault {
+        match self.default {
+            Some(value) => InputDefault::Constant(value),
+            None if aent::fields::find(&self.name).is_some() => InputDefault::Field,
+            None => InputDefault::Required,
+        }
+    }
+}
+
+/// A call with everything that it must give.
+fn example(of: &Description) -> String {
+    let inputs = of.inputs.iter().filter(|input| input.default() == InputDefault::Required);
+    let inputs = inputs.map(|input| format!("{} = {}", input.name, input.ty.example()));
+    let constants = of.constants.iter().filter_map(Constant::example);
+    format!("{}({})", of.name, inputs.chain(constants).collect::<Vec<_>>().join(", "))
+}
+
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum TypeName {
@@ -41,6 +58,19 @@ enum TypeName {
     Scalar,
     TokenBool,
     SeqBool,
+}
+
+impl TypeName {
+    /// A value of that type in every file.
+    fn example(self) -> &'static str {
+        match self {
+            Self::Token => "log_prob",
+            Self::Seq => "seq_mean(log_prob)",
+            Self::Scalar => "token_mean(log_prob)",
+            Self::TokenBool => "response_mask",
+            Self::SeqBool => "seq_mean(log_prob) < 0",
+        }
+    }
 }
 
 impl From<TypeName> for Type {
@@ -87,11 +117,11 @@ impl Definition {
     /// Puts a description into the library's words.
     pub(crate) fn new(of: Description, function: PyObject) -> Self {
         let info = Info {
+            example: leak(example(&of)),
             name: leak(of.name),
             owner: leak(of.owner),
             version: leak(of.version),
             docs: leak(of.docs),
-            example: leak(of.example),
         };
         let mut signature = Signature::new(of.result.into()).reach(of.reach.into());
         signature.gradient = of.gradient;
@@ -99,12 +129,7 @@ impl Definition {
             signature = signature.interval(Interval::new(lo, hi));
         }
         for input in of.inputs {
-            let is_field = aent::fields::find(&input.name).is_some();
-            let default = match input.default {
-                Some(value) => InputDefault::Constant(value),
-                None if is_field => InputDefault::Field,
-                None => InputDefault::Required,
-            };
+            let default = input.default();
             signature = signature.input(Input { name: leak(input.name), ty: input.ty.into(), default });
         }
         for (name, ty) in of.extras {

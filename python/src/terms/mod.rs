@@ -1,4 +1,4 @@
-//! Terms written in Python: described by the package's `terms.py`, registered beside all others.
+//! Terms written in Python: described by the package's `definition.py`, registered beside all others.
 
 mod arguments;
 mod definition;
@@ -27,6 +27,13 @@ pub(crate) fn register_term(description: &Bound<'_, PyAny>, function: PyObject) 
     let entry =
         TermEntry { info: Info { name, owner, version, docs, example }, build: Box::leak(Box::new(build)) };
     register(AnyEntry::Term(Box::leak(Box::new(entry)))).map_err(PyValueError::new_err)
+}
+
+/// Every name that a file can call or read, or formula, arguments and sources of one of them.
+#[pyfunction]
+#[pyo3(signature = (name = None))]
+pub(crate) fn terms(name: Option<&str>) -> PyResult<String> {
+    name.map_or_else(|| Ok(aent_show::terms()), |name| aent_show::term(name).map_err(PyValueError::new_err))
 }
 
 /// Who in the language has a name that no registry knows of.

@@ -66,7 +66,8 @@ def register(
     program = spec if isinstance(spec, Program) else compile(spec, params=params)
     _check(name, program, whole_step)
     # Without an argument this reduction divides by the width, or by what stands for it in `actor.loss_scale_factor`.
-    reads_width = re.search(r"seq_mean_token_sum_norm\(%\d+\)", str(program)) is not None
+    # What comes from a plugin, whose names are qualified, may do so too.
+    reads_width = re.search(r"seq_mean_token_sum_norm\(%\d+\)|\w::\w", str(program)) is not None
     for engine in fsdp_engines() if engines is None else engines:
         follow(engine)
     register_policy_loss(name)(_policy_loss(Loss(name, program, whole_step, reads_width)))

@@ -124,7 +124,6 @@ def _describe(
         "owner": f"python:{function.__module__}",
         "version": version or _fingerprint(function),
         "docs": inspect.getdoc(function) or "",
-        "example": f"{name}()",
         "inputs": inputs,
         "constants": constants,
         "result": _tensor(hints.get("return"), f"`{name}`, the result"),

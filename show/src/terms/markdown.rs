@@ -6,7 +6,7 @@ use aent::{BUILTINS, fields};
 use std::fmt::Write as _;
 
 /// The whole document.
-pub(super) fn reference() -> String {
+pub fn reference() -> String {
     let mut out = String::from(
         "# Terms, reductions, controllers, functions and batch fields\n\n\
          Everything that a file can call or read. `aent terms NAME` shows one of these sections. This page is written by \

@@ -1,26 +1,16 @@
-//! `aent terms`: everything that a file can call or read, from the registry of this program.
+//! Everything that a file can call or read, from the registry of this program.
 
 mod describe;
 mod markdown;
 mod signature;
 
-use crate::arguments::Terms;
-use crate::{Outcome, Status, stream};
+pub use markdown::reference;
+
 use aent::load::functions;
 use aent::near::nearest;
 use aent::plugin::{AnyEntry, Lookup, registry};
 use aent::{BUILTINS, elsewhere, fields};
 use comfy_table::{ContentArrangement, Table, presets};
-
-/// Lists everything, describes one thing, or writes the reference.
-pub(crate) fn run(arguments: &Terms) -> Outcome {
-    match &arguments.name {
-        None if arguments.markdown => stream::print(&markdown::reference()),
-        None => stream::print(&list()),
-        Some(name) => stream::print(&one(name)?),
-    }
-    Ok(Status::Done)
-}
 
 /// The entries of the registry, kind by kind.
 fn entries(kind: &str) -> impl Iterator<Item = AnyEntry> {
@@ -31,7 +21,8 @@ fn entries(kind: &str) -> impl Iterator<Item = AnyEntry> {
 const KINDS: [(&str, &str); 3] =
     [("term", "Terms"), ("reduction", "Reductions"), ("controller", "Controllers")];
 
-fn list() -> String {
+/// Every name with its call and one sentence, as wide as the terminal, if there is one.
+pub fn terms() -> String {
     let mut out = String::new();
     for (kind, heading) in KINDS {
         let rows = entries(kind).map(|entry| {
@@ -63,7 +54,11 @@ fn section(heading: &str, rows: impl Iterator<Item = Vec<String>>) -> String {
     format!("{heading}\n{}\n\n", table.trim_fmt())
 }
 
-fn one(name: &str) -> Result<String, String> {
+/// Formula, arguments and sources of one of them.
+///
+/// # Errors
+/// A sentence that says what there is instead of an unknown name.
+pub fn term(name: &str) -> Result<String, String> {
     if let Some(function) = BUILTINS.iter().find(|of| of.name == name) {
         return Ok(describe::function(function));
     }
