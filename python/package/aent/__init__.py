@@ -19,8 +19,8 @@ require_torch()
 
 from ._aent import Accumulation, Output, Program, __version__, terms  # noqa: E402
 from .compiler import Report, check, compile  # noqa: E402
-from .errors import BatchError, Error, SpecError, StateError, StepError  # noqa: E402
 from .definition import Scalar, Seq, SeqBool, Token, TokenBool, term  # noqa: E402
+from .errors import BatchError, Error, SpecError, StateError, StepError  # noqa: E402
 
 __all__ = [
     "Accumulation",
