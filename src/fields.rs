@@ -113,15 +113,22 @@ pub const REFERENCE: LogitFields = LogitFields {
     bias: "ref_lm_head_bias",
 };
 
+const LOGITS: [LogitFields; 2] = [POLICY, REFERENCE];
+
+/// Every name that a batch may bring without a line `input` in the file.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let logits = LOGITS.iter().flat_map(|of| [of.logits, of.hidden, of.weight, of.bias]);
+    FIELDS.iter().map(|field| field.name).chain(["actions"]).chain(logits)
+}
+
 /// Whether a field belongs to the model, not to the batch, so that no cut of the batch goes through it.
 pub fn is_shared(name: &str) -> bool {
-    [POLICY, REFERENCE].iter().any(|fields| name == fields.weight || name == fields.bias)
+    LOGITS.iter().any(|fields| name == fields.weight || name == fields.bias)
 }
 
 /// Whether a formula cannot name the field, because it is only read through row statistics.
 pub fn is_of_vocabulary(name: &str) -> bool {
-    let logits = |of: &LogitFields| [of.logits, of.hidden, of.weight, of.bias].contains(&name);
-    name == "actions" || [POLICY, REFERENCE].iter().any(logits)
+    find(name).is_none() && names().any(|known| known == name)
 }
 
 /// The field of that name.

@@ -9,9 +9,6 @@ use pyo3::types::{PyAny, PyDict, PyMapping};
 use pyo3_tch::PyTensor;
 use std::sync::Arc;
 
-/// Further batch fields that stand for logits, or belong to them.
-const OF_THE_MODEL: [fields::LogitFields; 2] = [fields::POLICY, fields::REFERENCE];
-
 /// The names that a batch for a program may use.
 #[derive(Clone)]
 pub(crate) struct Names(Arc<[String]>);
@@ -19,11 +16,8 @@ pub(crate) struct Names(Arc<[String]>);
 impl Names {
     /// Every field that a batch for this program may have.
     pub(crate) fn of(program: &Program) -> Self {
-        let known = fields::FIELDS.iter().map(|field| field.name);
-        let model = OF_THE_MODEL.iter().flat_map(|of| [of.logits, of.hidden, of.weight, of.bias]);
-        let declared = program.inputs.iter().map(|input| input.name.as_str());
-        let all = known.chain(model).chain(["actions", "response_mask"]).chain(declared);
-        Self(all.map(str::to_owned).collect())
+        let declared = program.inputs.iter().map(|input| input.name.clone());
+        Self(fields::names().map(str::to_owned).chain(declared).collect())
     }
 
     /// The fields of a mapping, and over them those given by name. A mapping may hold whatever a trainer has: names that

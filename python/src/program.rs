@@ -141,14 +141,14 @@ impl Program {
     #[getter]
     fn fields(&self, py: Python<'_>) -> BTreeSet<String> {
         self.read(py, |session| {
-            let nodes = &session.program().nodes;
-            let named = nodes.iter().filter_map(|node| node.op.field().map(str::to_owned));
-            let mut fields: BTreeSet<String> = named.chain(["response_mask".to_owned()]).collect();
-            let reads_rows = nodes.iter().any(|node| matches!(node.op, Op::Row(_)));
+            let program = session.program();
+            let named = program.fields().chain(["response_mask"]);
+            let mut fields: BTreeSet<String> = named.map(str::to_owned).collect();
+            let reads_rows = program.nodes.iter().any(|node| matches!(node.op, Op::Row(_)));
             if reads_rows {
                 fields.insert(fields::POLICY.logits.to_owned());
             }
-            if nodes.iter().any(|node| matches!(node.op, Op::LogProb(_))) {
+            if program.nodes.iter().any(|node| matches!(node.op, Op::LogProb(_))) {
                 fields.extend(["log_prob".to_owned(), "actions".to_owned()]);
             }
             fields

@@ -103,6 +103,11 @@ impl Program {
         &self.sources
     }
 
+    /// The batch fields that it reads by name; what it asks of the policy's logits is not among them.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().filter_map(|node| node.op.field())
+    }
+
     /// What must be computed for the loss, the metrics, the signals and the named values.
     pub fn roots(&self) -> impl Iterator<Item = NodeId> {
         let signals = self.controllers.iter().filter_map(|controller| controller.signal);

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from . import Accumulation, BatchError, Program, compile
+from .files import write_json
 
 _FED = ["actions", "advantages", "group", "log_prob", "logits", "old_log_prob", "response_mask", "rewards"]
 _SAID_BY_THE_FILE = """loss_type epsilon epsilon_high delta importance_sampling_level off_policy_mask_threshold
@@ -31,6 +32,8 @@ class AentGRPOTrainer(GRPOTrainer):
 
     def __init__(self, *given: Any, spec: str | Path, params: dict[str, float] | None = None, **others: Any) -> None:
         self.program = compile(spec, params=params)
+        scores = f"set temperature = {self.program.temperature} let score = log_prob loss = token_mean(score)"
+        self._scorer = compile(scores, lets=True)
         arguments = inspect.signature(GRPOTrainer).bind(*given, **others).arguments
         _refuse_contradictions(self.program, arguments.get("args") or GRPOConfig(), "rollout_func" in arguments)
         super().__init__(*given, **others)
@@ -100,8 +103,7 @@ class AentGRPOTrainer(GRPOTrainer):
         batch["response_mask"] = mask * inputs["tool_mask"] if "tool_mask" in inputs else mask
         old, rollout = inputs.get("old_per_token_logps"), inputs.get("sampling_per_token_logps")
         if old is None and scores:  # TRL leaves it out where the policy has not moved since.
-            scorer = f"set temperature = {self.temperature} let score = log_prob loss = token_mean(score)"
-            old = compile(scorer, lets=True).step({name: x.detach() for name, x in batch.items()}).lets["score"]
+            old = self._scorer.step({name: x.detach() for name, x in batch.items()}).lets["score"]
         if rollout is not None and old is not None:  # NaN is what vLLM could not tell: a weight of 1, as TRL has it.
             rollout = torch.where(rollout.isnan(), old, rollout)
         batch["ref_log_prob"] = inputs.get("ref_per_token_logps")
@@ -118,9 +120,7 @@ class AentGRPOTrainer(GRPOTrainer):
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
-            beside = Path(output_dir, "aent.json.new")
-            beside.write_text(json.dumps(self.program.state_dict()))
-            beside.replace(beside.with_suffix(""))
+            write_json(Path(output_dir, "aent.json"), self.program.state_dict())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)

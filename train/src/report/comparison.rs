@@ -121,16 +121,20 @@ impl Compared {
 
 /// The names of the losses, by their place: one where all runs agree, else each run's.
 pub(super) fn names(runs: &[Compared]) -> Vec<String> {
-    let name = |place: usize| {
-        let mut names: Vec<&str> = Vec::new();
-        for name in runs.iter().map(|run| run.folder.run.specs[place].name.as_str()) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        names.join(" / ")
-    };
+    let name =
+        |place: usize| distinct(runs.iter().map(|run| run.folder.run.specs[place].name.as_str())).join(" / ");
     (0..runs.first().map_or(0, |run| run.specs.len())).map(name).collect()
+}
+
+/// Names in their order, each once.
+pub(super) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = Vec::new();
+    for name in names {
+        if !seen.contains(&name) {
+            seen.push(name);
+        }
+    }
+    seen
 }
 
 /// The scores of all losses on all tasks, a row for each loss.

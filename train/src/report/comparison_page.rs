@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::comparison::{Compared, overview};
+use super::comparison::{Compared, distinct, overview};
 use super::page::{document, grid, named_table, picture, section, sentences, settings, specs};
 use super::plot::Figure;
 use super::svg::escape;
@@ -80,11 +80,6 @@ fn whole(path: &Path) -> String {
 
 /// The first loss of each task.
 fn first(runs: &[Compared]) -> String {
-    let mut names: Vec<String> = Vec::new();
-    for name in runs.iter().map(|run| escape(run.first())) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
+    let names: Vec<String> = distinct(runs.iter().map(Compared::first)).into_iter().map(escape).collect();
     names.join(" or ")
 }

@@ -52,7 +52,7 @@ impl Objective {
 
     /// Whether the loss reads a batch field.
     pub fn reads(&self, field: &str) -> bool {
-        self.session.program().nodes.iter().any(|node| node.op.field() == Some(field))
+        self.session.program().fields().any(|read| read == field)
     }
 
     /// Moves the controllers by the signals of a batch. Call it after the optimizer step.

@@ -53,9 +53,7 @@ impl SpecFile {
     /// Refuses a program that needs a batch field which the task does not feed.
     pub(super) fn check_fields(&self, program: &Program, task: &dyn Task) -> Result<(), TrainError> {
         let fed = task.fields();
-        let missing =
-            program.nodes.iter().filter_map(|node| node.op.field()).find(|name| !fed.contains(name));
-        match missing {
+        match program.fields().find(|name| !fed.contains(name)) {
             Some(name) => Err(TrainError::refused(format!(
                 "`{}` needs the batch field `{name}`, which the task `{}` does not have; it has `{}`",
                 self.path.display(),

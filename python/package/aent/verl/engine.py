@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from aent.errors import StepError
+from aent.files import write_json
 
 from .mini_batch import open_step, step
 from .state import load_state_dict, programs, state_dict
@@ -131,11 +132,10 @@ def _save_checkpoint(method: Callable[..., Any]) -> Callable[..., Any]:
         names = vars(self).get("_aent_losses")
         if local_path is not None and names:
             state = {name: of for name, of in state_dict().items() if name in names}
-            # Every rank writes the same, so that every machine has it, beside first and then renamed.
-            beside = Path(local_path) / f".{STATE_FILE}.{torch.distributed.get_rank()}"
-            beside.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps(state), encoding="utf-8")
-            beside.replace(beside.with_name(STATE_FILE))
+            # Every rank writes the same, so that every machine has it.
+            folder = Path(local_path)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / STATE_FILE, state)
         return result
 
     return save_checkpoint
