@@ -115,9 +115,16 @@ pub const REFERENCE: LogitFields = LogitFields {
 
 const LOGITS: [LogitFields; 2] = [POLICY, REFERENCE];
 
+impl LogitFields {
+    /// All four names.
+    pub fn names(&self) -> [&'static str; 4] {
+        [self.logits, self.hidden, self.weight, self.bias]
+    }
+}
+
 /// Every name that a batch may bring without a line `input` in the file.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    let logits = LOGITS.iter().flat_map(|of| [of.logits, of.hidden, of.weight, of.bias]);
+    let logits = LOGITS.iter().flat_map(LogitFields::names);
     FIELDS.iter().map(|field| field.name).chain(["actions"]).chain(logits)
 }
 

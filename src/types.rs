@@ -133,6 +133,35 @@ impl Unit {
     }
 }
 
+/// How a value stands where a unit is asked for; see [`Unit::suits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suits {
+    /// It is that, or may be.
+    Well,
+    /// It lives on the same scale and means something else.
+    Scale,
+    /// It lives on another scale.
+    Not,
+}
+
+impl Unit {
+    /// Whether a value of this unit may stand where `wanted` is asked for. Anything may be a reward.
+    pub fn suits(self, wanted: Unit) -> Suits {
+        let scale = |unit: Unit| match unit {
+            Unit::Ratio | Unit::Probability => 1,
+            Unit::Reward => 2,
+            _ => 0,
+        };
+        if self == wanted || matches!(wanted, Unit::Unknown | Unit::Reward) || self == Unit::Unknown {
+            Suits::Well
+        } else if scale(self) == scale(wanted) {
+            Suits::Scale
+        } else {
+            Suits::Not
+        }
+    }
+}
+
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

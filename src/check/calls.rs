@@ -5,14 +5,15 @@ use super::scope::Meaning;
 use super::{Checker, Frame, MAX_CALL_DEPTH, Outcome, Reported, Value};
 use crate::diag::Diagnostic;
 use crate::span::Span;
-use crate::syntax::ast::Call;
+use crate::syntax::ast::{Call, ExprKind, FnParam, Name};
+use crate::types::{Shape, Suits, Unit};
 use std::collections::HashMap;
 
 impl<'a> Checker<'a> {
     /// What a call is.
     pub(super) fn call(&mut self, call: &'a Call, span: Span) -> Outcome<Value> {
         let name = call.callee.node.as_str();
-        if let Some(binding) = self.scope.names.get_mut(name)
+        if let Some(binding) = self.scope.find(name, call.callee.span.source)
             && let Meaning::Function(index) = binding.meaning
         {
             binding.used = true;
@@ -52,7 +53,8 @@ impl<'a> Checker<'a> {
         // Arguments are values of the caller; defaults are values of the place of definition.
         let mut locals = HashMap::new();
         let mut failed = None;
-        for (param, expr) in function.params.iter().zip(bound) {
+        let by_position = call.args.iter().take_while(|arg| arg.name.is_none()).count();
+        for (position, (param, expr)) in function.params.iter().zip(bound).enumerate() {
             let value = match (expr, &param.default) {
                 (Some(expr), _) => self.expr(expr),
                 (None, Some(default)) => self.default_value(default),
@@ -60,6 +62,14 @@ impl<'a> Checker<'a> {
             };
             match value {
                 Ok(value) => {
+                    // What a function hands on was judged where the function was called.
+                    let forwarded = matches!(expr.map(|of| &of.kind), Some(ExprKind::Name(name))
+                        if self.frames.last().is_some_and(|frame| frame.locals.contains_key(name.as_str())));
+                    if let Some(expr) = expr
+                        && !forwarded
+                    {
+                        self.warn_of_argument(&call.callee, param, position < by_position, &value, expr.span);
+                    }
                     locals.insert(param.name.node.as_str(), value);
                 }
                 Err(reported) => failed = Some(reported),
@@ -78,6 +88,47 @@ impl<'a> Checker<'a> {
         self.frames.pop();
         self.applied.insert(key, outcome.clone());
         outcome
+    }
+
+    /// Warns of an argument that its parameter's default speaks against.
+    fn warn_of_argument(
+        &mut self,
+        callee: &Name,
+        param: &FnParam,
+        by_position: bool,
+        value: &Value,
+        span: Span,
+    ) {
+        let (Some(default), Value::Node(id)) = (&param.default, value) else { return };
+        let name = &param.name.node;
+        let (constant, node) = (self.builder.as_constant(*id).is_some(), self.builder.node(*id));
+        let (shape, found) = (node.ty.shape, node.unit);
+        match &default.kind {
+            ExprKind::Number(number) if by_position && !constant && shape != Shape::Scalar => {
+                let message = format!(
+                    "a `{shape}` is given for `{name}` of `{}`, which is {} by default",
+                    callee.node, number.value
+                );
+                self.warn(
+                    Diagnostic::warning("positional-tensor", span, message)
+                        .help(format!("name the argument that it is meant for: `{name} = ...` or another")),
+                );
+            }
+            ExprKind::Name(field) => {
+                let wanted = crate::fields::find(field).map_or(Unit::Unknown, |field| field.unit);
+                if found.suits(wanted) != Suits::Well {
+                    let message = format!(
+                        "expected a {wanted} for `{name}` of `{}`, as its default `{field}` is, found a {found}",
+                        callee.node
+                    );
+                    self.warn(
+                        Diagnostic::warning("unit-mismatch", span, message)
+                            .help("name the argument that it is meant for"),
+                    );
+                }
+            }
+            _ => {}
+        }
     }
 
     /// A default is an expression over the file's names, not over the caller's.

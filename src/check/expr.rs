@@ -130,7 +130,7 @@ impl<'a> Checker<'a> {
         {
             return Ok(value.clone());
         }
-        if let Some(binding) = self.scope.names.get_mut(name) {
+        if let Some(binding) = self.scope.find(name, span.source) {
             binding.used = true;
             return match binding.meaning.clone() {
                 Meaning::Value(value) => Ok(value),
@@ -158,7 +158,7 @@ impl<'a> Checker<'a> {
             ));
         }
         // What takes no argument may be named without parentheses.
-        if !self.scope.later.contains_key(name)
+        if self.scope.find_later(name, span.source).is_none()
             && let Lookup::Found(AnyEntry::Term(_)) = registry().find(name)
         {
             return self.bare_term(name, span);
@@ -167,7 +167,7 @@ impl<'a> Checker<'a> {
     }
 
     fn unknown_name(&mut self, name: &str, span: Span) -> super::Reported {
-        if let Some(&later) = self.scope.later.get(name) {
+        if let Some(later) = self.scope.find_later(name, span.source) {
             return self.report(
                 Diagnostic::error(
                     "used-before-definition",
@@ -179,19 +179,30 @@ impl<'a> Checker<'a> {
             );
         }
         let mut diagnostic = Diagnostic::error("unknown-name", span, format!("there is no `{name}`"));
+        let owner = self.unseen(name);
         let locals = self.frames.last().into_iter().flat_map(|frame| frame.locals.keys().copied());
         let fields = fields::FIELDS.iter().map(|field| field.name);
         let entries = registry().iter().map(|entry| entry.info().name);
-        let known = locals.chain(self.scope.names.keys().copied()).chain(fields).chain(entries);
-        if let Some(hint) = elsewhere(name) {
+        let known = locals.chain(self.scope.visible(span.source)).chain(fields).chain(entries);
+        let near = nearest(name, known);
+        if let Some(owner) = owner {
+            let text = format!("`{name}` is defined in `{owner}`, which this file does not import");
+            diagnostic = diagnostic.help(format!("{text}: make it an argument of the function"));
+        } else if let Some(hint) = elsewhere(name) {
             diagnostic = diagnostic.help(hint);
-        } else if let Some(near) = nearest(name, known) {
+        } else if let Some(near) = near {
             diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
         } else {
             diagnostic =
                 diagnostic.help(format!("if the batch brings it, declare it: `input {name}: token`"));
         }
         self.report(diagnostic)
+    }
+
+    /// The file that defines a name which is not visible.
+    fn unseen(&self, name: &str) -> Option<String> {
+        let binding = self.scope.names.get(name)?;
+        Some(self.bundle.sources.get(binding.span.source).name().to_owned())
     }
 
     /// A term that is named without parentheses, as a call without arguments.

@@ -1,12 +1,12 @@
 //! The tensors that an object reads besides its constant arguments.
 
-use super::{Checker, Outcome};
+use super::{Checker, Outcome, Reported, Value};
 use crate::diag::Diagnostic;
-use crate::plugin::{Input, InputDefault, unknown_argument};
-use crate::program::{InputDecl, NodeId};
+use crate::plugin::{Input, InputDefault, quoted, unknown_argument};
+use crate::program::{InputDecl, NodeId, Op};
 use crate::span::Span;
 use crate::syntax::ast::{Arg, Expr, Name};
-use crate::types::Type;
+use crate::types::{Suits, Type, Unit};
 
 impl<'a> Checker<'a> {
     /// The tensors an object reads: given by the call, or batch fields, or constants.
@@ -20,13 +20,12 @@ impl<'a> Checker<'a> {
     ) -> Outcome<Vec<NodeId>> {
         let mut given: Vec<Option<&'a Expr>> = vec![None; inputs.len()];
         let mut failed = None;
-        let mut position = 0;
+        let mut positions = (0..inputs.len()).filter(|slot| inputs[*slot].positional);
         for arg in args {
             let slot = if let Some(name) = &arg.name {
                 inputs.iter().position(|input| input.name == name.node)
             } else {
-                position += 1;
-                (position <= inputs.len()).then(|| position - 1)
+                positions.next()
             };
             let expr = match self.expression_argument(arg) {
                 Ok(expr) => expr,
@@ -47,14 +46,7 @@ impl<'a> Checker<'a> {
                     let diagnostic = unknown_argument(&callee.node, &name.node, &known).at(name.span);
                     failed = Some(self.report(diagnostic));
                 }
-                (None, None) => {
-                    let message = format!("`{}` takes no further argument without a name", callee.node);
-                    let mut diagnostic = Diagnostic::error("too-many-arguments", arg.span, message);
-                    if let Some(first) = fields.first() {
-                        diagnostic = diagnostic.help(format!("name it, as in `{first} = ...`"));
-                    }
-                    failed = Some(self.report(diagnostic));
-                }
+                (None, None) => failed = Some(self.nameless(callee, inputs, fields, arg.span, expr)),
             }
         }
         let mut nodes = Vec::new();
@@ -78,7 +70,7 @@ impl<'a> Checker<'a> {
             let id = self.of_kind(expr, input.ty.kind)?;
             let found = self.builder.node(id).ty;
             return if found.fits(input.ty) {
-                Ok(id)
+                self.check_unit(callee, input, id, expr.span).map(|()| id)
             } else {
                 Err(self.report(Diagnostic::error(
                     "shape-mismatch",
@@ -105,6 +97,84 @@ impl<'a> Checker<'a> {
                 // A plugin may read a batch field of its own, as if the file declared it.
                 None => Ok(self.plugin_field(input.name, input.ty, span)),
             },
+        }
+    }
+
+    /// Reports an argument that needs a name, with the name that its value fits best.
+    fn nameless(
+        &mut self,
+        callee: &Name,
+        inputs: &[Input],
+        fields: &[&'static str],
+        span: Span,
+        expr: &'a Expr,
+    ) -> Reported {
+        let by_name: Vec<&str> = inputs
+            .iter()
+            .filter(|of| !of.positional)
+            .map(|of| of.name)
+            .chain(fields.iter().copied())
+            .collect();
+        if by_name.is_empty() {
+            let message = format!("`{}` takes no further argument without a name", callee.node);
+            return self.report(Diagnostic::error("too-many-arguments", span, message));
+        }
+        let Ok(value) = self.expr(expr) else { return Reported };
+        let (unit, constant) = match value {
+            Value::Node(id) => (self.builder.node(id).unit, self.builder.as_constant(id).is_some()),
+            Value::Text(_) => (Unit::Unknown, true),
+        };
+        let fitting = if constant {
+            fields.first().copied()
+        } else {
+            let fits = |of: &&Input| unit != Unit::Unknown && of.expected_unit() == unit;
+            inputs.iter().find(fits).map(|of| of.name)
+        };
+        let message = format!("`{}` takes this argument by name", callee.node);
+        let help = match fitting {
+            Some(name) => format!("write `{name} = ...`; its arguments are {}", quoted(&by_name)),
+            None => format!("its arguments are {}", quoted(&by_name)),
+        };
+        self.report(Diagnostic::error("argument-needs-name", span, message).help(help))
+    }
+
+    /// Refuses a value of another scale than its input's, and warns of another meaning on the same scale.
+    fn check_unit(&mut self, callee: &Name, input: &Input, id: NodeId, span: Span) -> Outcome<()> {
+        let wanted = input.expected_unit();
+        let node = self.builder.node(id);
+        let (found, interval) = (node.unit, node.interval);
+        if wanted == Unit::LogProb && interval.lo >= 0.0 && !matches!(node.op, Op::Constant(_)) {
+            let what = if found == Unit::LogProb {
+                "a negated log-probability".to_owned()
+            } else {
+                format!("a {found}")
+            };
+            let message = format!(
+                "expected a {wanted} for `{}` of `{}`, found {what}, which is never below 0",
+                input.name, callee.node
+            );
+            let help = if found.is_probability_scale() {
+                "take its logarithm: `log(...)`"
+            } else {
+                "a log-probability is at most 0"
+            };
+            return Err(self.report(Diagnostic::error("argument-unit", span, message).help(help)));
+        }
+        let message =
+            || format!("expected a {wanted} for `{}` of `{}`, found a {found}", input.name, callee.node);
+        match found.suits(wanted) {
+            Suits::Well => Ok(()),
+            Suits::Scale => {
+                self.warn(
+                    Diagnostic::warning("unit-mismatch", span, message())
+                        .help("both are in nats, and they do not mean the same"),
+                );
+                Ok(())
+            }
+            Suits::Not => Err(self.report(
+                Diagnostic::error("argument-unit", span, message())
+                    .help(format!("name the argument that it is meant for, or make a {wanted} of it")),
+            )),
         }
     }
 

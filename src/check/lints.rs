@@ -1,10 +1,11 @@
 //! Lints of the finished program: it runs, but probably does not do what its author wants.
 
+use super::gradient::{Cause, stop};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::interval::Interval;
 use crate::program::{BinaryFn, NodeId, Op, Program, UnaryFn};
 use crate::span::Span;
-use crate::types::Unit;
+use crate::types::{Shape, Unit};
 use std::collections::HashSet;
 
 /// Looks for everything that is suspicious about a loss.
@@ -32,11 +33,15 @@ impl Walk<'_> {
                 continue;
             }
             let node = self.program.node(id);
-            if !node.gradient {
-                continue;
-            }
             // A value that is named or shared was written elsewhere first; its sign is decided in the loss.
             let place = if self.in_loss(node.span) { Some(node.span) } else { place };
+            if !node.gradient {
+                // A loss without any gradient has been reported as a whole.
+                if id != self.program.loss {
+                    self.trains_nothing(id, place.unwrap_or(node.span));
+                }
+                continue;
+            }
             self.entropy_sign(id, coefficient, place.unwrap_or(node.span));
             match &node.op {
                 Op::Unary(UnaryFn::Neg, x) => open.push((*x, -coefficient, place)),
@@ -77,6 +82,40 @@ impl Walk<'_> {
             Op::Unary(_, x) => self.fixed_in_a_step(*x),
             Op::Binary(_, a, b) => self.fixed_in_a_step(*a) && self.fixed_in_a_step(*b),
             _ => false,
+        }
+    }
+
+    /// An addend of a trained loss that carries no gradient. A constant in front of the step is the author's choice, and
+    /// so is a `detach`; below a reduction a shift by a batch field is part of many formulas, so that only what the
+    /// file itself declares is suspicious there.
+    fn trains_nothing(&mut self, id: NodeId, place: Span) {
+        let program = self.program;
+        let node = program.node(id);
+        let below = descendants(program, id);
+        let declared = |id: &NodeId| match &program.node(*id).op {
+            Op::Field(name) => program.inputs.iter().any(|input| input.name == *name),
+            _ => false,
+        };
+        let read = |id: &NodeId| matches!(program.node(*id).op, Op::Field(_) | Op::LogProb(_) | Op::Row(_));
+        let suspicious = if node.ty.shape == Shape::Scalar {
+            below.iter().any(read)
+        } else {
+            below.iter().all(|id| !read(id) || declared(id)) && below.iter().any(declared)
+        };
+        if !suspicious {
+            return;
+        }
+        match stop(&program.nodes, &program.terms, id) {
+            Some(of) if matches!(of.cause, Cause::Constant { .. }) => self.found.push(
+                Diagnostic::error("no-gradient", place, "expected a summand that training can change, found one without gradient")
+                    .label(of.span, of.cause.to_string())
+                    .help("give it to the argument that is trained; to report a number, use `metric`"),
+            ),
+            Some(_) => {}
+            None => self.found.push(
+                Diagnostic::warning("addend-without-gradient", place, "this summand moves the value of the loss and trains nothing")
+                    .help("to report a number, use `metric`; if the shift is meant, silence this with `# aent: allow(addend-without-gradient)`"),
+            ),
         }
     }
 
@@ -152,6 +191,18 @@ fn gradient_misses_policy(program: &Program, loss: Span, found: &mut Diagnostics
                 .help("a critic may be trained by a file of its own: silence this with `# aent: allow(gradient-misses-policy)`"),
         );
     }
+}
+
+/// Every node that a value is computed from, itself included.
+fn descendants(program: &Program, root: NodeId) -> HashSet<NodeId> {
+    let mut seen = HashSet::new();
+    let mut open = vec![root];
+    while let Some(id) = open.pop() {
+        if seen.insert(id) {
+            open.extend(program.node(id).op.operands());
+        }
+    }
+    seen
 }
 
 /// Every node that carries gradient to the root, the root included.

@@ -5,6 +5,7 @@ mod calls;
 mod elsewhere;
 mod expr;
 mod functions;
+mod gradient;
 mod inputs;
 mod lints;
 mod make;
@@ -99,7 +100,7 @@ impl<'a> Checker<'a> {
             bundle,
             overrides,
             builder: Builder::default(),
-            scope: Scope::default(),
+            scope: Scope::new(bundle),
             frames: Vec::new(),
             applied: HashMap::new(),
             diagnostics: Diagnostics::default(),

@@ -227,7 +227,8 @@ impl<'a> Checker<'a> {
                 ))
             }
             Lookup::Unknown => {
-                if let Some(&later) = self.scope.later.get(name) {
+                let file = callee.span.source;
+                if let Some(later) = self.scope.find_later(name, file) {
                     return Err(self.report(
                         Diagnostic::error(
                             "used-before-definition",
@@ -238,7 +239,7 @@ impl<'a> Checker<'a> {
                         .help("move the definition up"),
                     ));
                 }
-                if self.scope.names.contains_key(name) || crate::fields::find(name).is_some() {
+                if self.scope.find(name, file).is_some() || crate::fields::find(name).is_some() {
                     return Err(self.report(
                         Diagnostic::error(
                             "not-a-function",
@@ -253,7 +254,9 @@ impl<'a> Checker<'a> {
                     callee.span,
                     format!("there is no function or term `{name}`"),
                 );
-                let functions = self.scope.functions.iter().map(|function| function.name);
+                let functions = self.scope.functions.iter();
+                let functions = functions.filter(|of| self.scope.sees(file, of.body.span.source));
+                let functions = functions.map(|function| function.name);
                 let builtins = super::functions::BUILTINS.iter().map(|builtin| builtin.name);
                 if let Some(hint) = elsewhere(name) {
                     diagnostic = diagnostic.help(hint);

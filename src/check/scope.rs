@@ -1,9 +1,10 @@
-//! The names of a program. Nothing shadows anything.
+//! The names of a program and which file sees which. Nothing shadows anything.
 
 use super::Value;
-use crate::span::Span;
+use crate::load::Bundle;
+use crate::span::{SourceId, Span};
 use crate::syntax::ast::{Expr, FnParam};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a name stands for.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub(super) struct Binding {
     /// `let`, `param`, `input`, `controller` or `fn`.
     pub keyword: &'static str,
     pub span: Span,
+    /// The files that define it: one, or several that declare the same `input`.
+    pub files: Vec<SourceId>,
     pub used: bool,
 }
 
@@ -35,10 +38,57 @@ pub(super) struct Function<'a> {
 }
 
 /// All names given so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Scope<'a> {
+    /// Names are unique across files, so that an importing file can use all of them.
     pub names: BTreeMap<&'a str, Binding>,
     pub functions: Vec<Function<'a>>,
     /// Names that a statement further down gives, with the place, for a better message.
     pub later: BTreeMap<&'a str, Span>,
+    /// By file: itself and all that it imports, directly or through others.
+    sees: Vec<BTreeSet<SourceId>>,
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn new(bundle: &Bundle) -> Self {
+        let files = bundle.files.iter().map(|file| file.source);
+        let sees = files.map(|file| reached(file, bundle)).collect();
+        Self { names: BTreeMap::new(), functions: Vec::new(), later: BTreeMap::new(), sees }
+    }
+
+    /// What a name means in a file, which sees its own names and those of the files it imports. A function of the
+    /// library therefore never reads a name of the file that calls it.
+    pub(super) fn find(&mut self, name: &str, file: SourceId) -> Option<&mut Binding> {
+        let binding = self.names.get_mut(name)?;
+        binding.files.iter().any(|of| self.sees[file.0 as usize].contains(of)).then_some(binding)
+    }
+
+    /// Where a name is defined further down in what the file sees.
+    pub(super) fn find_later(&self, name: &str, file: SourceId) -> Option<Span> {
+        self.later.get(name).copied().filter(|span| self.sees(file, span.source))
+    }
+
+    /// The names that a file sees.
+    pub(super) fn visible(&self, file: SourceId) -> impl Iterator<Item = &'a str> {
+        let seen = self.names.iter().filter(move |(_, of)| of.files.iter().any(|of| self.sees(file, *of)));
+        seen.map(|(name, _)| *name)
+    }
+
+    /// Whether one file sees the names of another.
+    pub(super) fn sees(&self, file: SourceId, other: SourceId) -> bool {
+        self.sees[file.0 as usize].contains(&other)
+    }
+}
+
+fn reached(file: SourceId, bundle: &Bundle) -> BTreeSet<SourceId> {
+    let mut reached = BTreeSet::from([file]);
+    let mut open = vec![file];
+    while let Some(from) = open.pop() {
+        for (span, target) in &bundle.imports {
+            if span.source == from && reached.insert(*target) {
+                open.push(*target);
+            }
+        }
+    }
+    reached
 }

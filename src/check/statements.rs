@@ -1,5 +1,6 @@
 //! Statements, in the order of the text; imported files come where they are imported.
 
+use super::gradient::stop;
 use super::scope::{Binding, Function, Meaning};
 use super::{Checker, Outcome, Value};
 use crate::diag::Diagnostic;
@@ -95,8 +96,13 @@ impl<'a> Checker<'a> {
     fn poison_broken(&mut self) {
         for file in &self.bundle.files {
             for name in file.broken.iter().filter_map(|broken| broken.name.as_ref()) {
-                let poisoned =
-                    Binding { meaning: Meaning::Poisoned, keyword: BROKEN, span: name.span, used: true };
+                let poisoned = Binding {
+                    meaning: Meaning::Poisoned,
+                    keyword: BROKEN,
+                    span: name.span,
+                    files: vec![name.span.source],
+                    used: true,
+                };
                 self.scope.names.entry(&name.node).or_insert(poisoned);
             }
         }
@@ -167,6 +173,15 @@ impl<'a> Checker<'a> {
             );
             return;
         }
+        // Files that read one field declare it alike, each for itself.
+        if let Some(first) = self.scope.names.get_mut(name.node.as_str())
+            && first.keyword == "input"
+            && !first.files.contains(&name.span.source)
+            && self.inputs.contains(&InputDecl { name: name.node.clone(), ty })
+        {
+            first.files.push(name.span.source);
+            return;
+        }
         let node = self.builder.declared_field(&name.node, ty, name.span);
         self.inputs.push(InputDecl { name: name.node.clone(), ty });
         self.define(name, "input", Meaning::Value(Value::Node(node)));
@@ -186,10 +201,12 @@ impl<'a> Checker<'a> {
         if let Some(id) = id
             && !self.builder.node(id).gradient
         {
-            self.report(
-                Diagnostic::error("no-gradient", value.span, "expected a loss that training can change, found one without gradient")
-                    .help("a loss needs `log_prob` or another row statistic, not detached; to report a number, use `metric`"),
-            );
+            let mut diagnostic = Diagnostic::error("no-gradient", value.span, "expected a loss that training can change, found one without gradient")
+                .help("a loss needs `log_prob` or another row statistic, not detached; to report a number, use `metric`");
+            if let Some(stop) = stop(&self.builder.nodes, &self.builder.terms, id) {
+                diagnostic = diagnostic.label(stop.span, stop.cause.to_string());
+            }
+            self.report(diagnostic);
         }
     }
 
@@ -255,7 +272,8 @@ impl<'a> Checker<'a> {
                 return;
             }
         }
-        self.scope.names.insert(&name.node, Binding { meaning, keyword, span: name.span, used: false });
+        let (span, files) = (name.span, vec![name.span.source]);
+        self.scope.names.insert(&name.node, Binding { meaning, keyword, span, files, used: false });
     }
 
     /// Warns of names of the root file that nothing reads.

@@ -5,21 +5,25 @@ use super::differences::Fact;
 use super::error::{Error, Result};
 use super::evaluate::frame;
 use super::frozen::Frozen;
+use super::given::{Given, Seen};
 use super::group::Group;
 use super::meeting::{Report, meet};
 use super::output::{Output, backward};
 use super::part::{Depth, Part};
+use super::recognise::recognise;
 use super::share::{Presets, Shared};
 use super::whole::Tally;
 use crate::plan::{FirstPass, Plan};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tch::Tensor;
 
 /// A step that comes in micro-batches, cut along B in any way.
 ///
 /// First every part is measured, which costs a look at its mask, unless the program needs more of the whole
-/// step (see [`FirstPass`]). Then every part gives its share of the loss, in the same order. The gradients of
-/// the shares add up to the gradient of the whole step's loss.
+/// step (see [`FirstPass`]). Then every part gives its share of the loss, in any order: a part is recognised by what was
+/// measured of it, and one that was not measured is refused. The gradients of the shares add up to the gradient of the
+/// whole step's loss.
 ///
 /// ```no_run
 /// # fn run(session: &mut aent::Session, parts: &[aent::Batch]) -> aent::Result<()> {
@@ -48,9 +52,10 @@ pub struct Accumulation {
     /// How many rows lower ranks have.
     before: i64,
     shared: Option<Shared>,
-    /// What the parts brought, without gradient, for the metrics of the whole.
-    recorded: Vec<Part>,
-    given_counts: bool,
+    /// What the parts brought, without gradient, for the metrics of the whole: by their number among the measured parts.
+    recorded: BTreeMap<usize, Part>,
+    /// The counts of the whole step that the caller gave, and what this process saw of it.
+    given: Option<Given>,
     /// How many scalars this rank reports when the ranks meet next; none when they meet no more.
     next: Option<usize>,
 }
@@ -83,8 +88,8 @@ impl Accumulation {
             offsets: vec![0],
             before: 0,
             shared: None,
-            recorded: Vec::new(),
-            given_counts: false,
+            recorded: BTreeMap::new(),
+            given: None,
             next: Some(0),
         }
     }
@@ -118,6 +123,10 @@ impl Accumulation {
 
     /// Takes the counts of the whole step, over all ranks, from the caller, so that nothing has to be measured:
     /// valid tokens, sequences with at least one, and the padded length. Refused for programs that need more.
+    ///
+    /// # Errors
+    /// A negative count, at once; a step whose parts bring more than the counts, with the part that exceeds them; at the
+    /// end, one whose parts bring less. Sequences without a valid token may be counted or not.
     pub fn with_counts(mut self, tokens: i64, sequences: i64, width: i64) -> Result<Self> {
         let first_pass = self.frozen.plan().first_pass;
         if first_pass != FirstPass::Counts {
@@ -125,8 +134,8 @@ impl Accumulation {
                 "this program needs more of the whole step than its counts ({first_pass:?}): `measure` its parts"
             )));
         }
+        self.given = Some(Given::new(tokens, sequences, width)?);
         self.tally = Tally::known(tokens, sequences, width);
-        self.given_counts = true;
         Ok(self)
     }
 
@@ -136,7 +145,7 @@ impl Accumulation {
         self.told(done)
     }
 
-    /// A part's share of the loss, in the order in which the parts were measured.
+    /// A part's share of the loss. The part is one of those that were measured.
     pub fn step(&mut self, batch: &Batch) -> Result<PartOutput> {
         let done = self.try_step(batch);
         self.told(done)
@@ -149,7 +158,8 @@ impl Accumulation {
     }
 
     /// The whole step's loss, metrics and signals, for [`super::Session::observe`]; with
-    /// [`super::Options::lets`] also every `let` for the sequences of this process.
+    /// [`super::Options::lets`] also every `let` for the sequences of this process, in the order in which the parts were
+    /// measured.
     pub fn finish(mut self) -> Result<Output> {
         let done = self.try_finish();
         self.told(done)
@@ -157,7 +167,7 @@ impl Accumulation {
 
     fn try_measure(&mut self, batch: &Batch) -> Result<()> {
         self.goes_on()?;
-        if self.shared.is_some() || self.given_counts {
+        if self.shared.is_some() || self.given.is_some() {
             return Err(Error::Step("every part is measured before the first one is stepped".to_owned()));
         }
         let depth = match self.frozen.plan().first_pass {
@@ -180,41 +190,52 @@ impl Accumulation {
 
     fn try_step(&mut self, batch: &Batch) -> Result<PartOutput> {
         self.goes_on()?;
-        let index = self.recorded.len();
-        if !self.given_counts && index >= self.measured.len() {
+        let count = self.recorded.len();
+        if self.given.is_none() && count >= self.measured.len() {
             return Err(Error::Step(format!(
                 "part {} was not measured: expected {} parts",
-                index + 1,
+                count + 1,
                 self.measured.len()
             )));
         }
         self.look_first()?;
         let part = self.frozen.read(batch, Depth::Model)?;
-        if let Some(measured) = self.measured.get(index)
-            && measured.size() != part.size()
-        {
-            return Err(Error::Step(format!(
-                "part {}: expected the part that was measured, {:?}, found one of {:?}",
-                index + 1,
-                measured.size(),
-                part.size()
-            )));
-        }
-        self.share(&part)
+        let index = match &mut self.given {
+            Some(given) => {
+                given.see(&part, self.frozen.setup.options.validate)?;
+                count
+            }
+            None => self.recognised(&part)?,
+        };
+        self.share(&part, index)
+    }
+
+    /// The number of a part among those that were measured.
+    fn recognised(&self, part: &Part) -> Result<usize> {
+        // Where nothing but counts is known of the parts, looking at their values is a matter of validation.
+        let exactly =
+            self.frozen.plan().first_pass != FirstPass::Counts || self.frozen.setup.options.validate;
+        let count = self.recorded.len();
+        recognise(part, &self.measured, |index| self.recorded.contains_key(&index), exactly).map_err(
+            |error| match error {
+                Error::Step(message) => Error::Step(format!("part {}: {message}", count + 1)),
+                other => other,
+            },
+        )
     }
 
     fn try_only(&mut self, batch: &Batch) -> Result<PartOutput> {
         let part = self.frozen.read(batch, Depth::Model)?;
         self.count(&part)?;
         self.look_first()?;
-        self.share(&part)
+        self.share(&part, 0)
     }
 
-    fn share(&mut self, part: &Part) -> Result<PartOutput> {
-        let offset = self.before + self.offsets.get(self.recorded.len()).copied().unwrap_or(0);
+    fn share(&mut self, part: &Part, index: usize) -> Result<PartOutput> {
+        let offset = self.before + self.offsets.get(index).copied().unwrap_or(0);
         let shared = self.shared.as_ref().expect("what is shared is computed before the shares");
         let loss = self.frozen.share(shared, part, offset, &self.tally)?;
-        self.recorded.push(part.detached()?);
+        self.recorded.insert(index, part.detached()?);
         Ok(PartOutput { loss })
     }
 
@@ -230,7 +251,7 @@ impl Accumulation {
             self.next = None;
             let (ranks, own) = meet(&*group, 0, Ok(told))?;
             self.before = rows_before(&ranks, &*group);
-            if !self.given_counts {
+            if self.given.is_none() {
                 let sum = |of: fn(&Report) -> i64| ranks.iter().map(of).sum();
                 let width = ranks.iter().map(|rank| rank.width).max().unwrap_or(0);
                 self.tally = Tally::known(sum(|rank| rank.tokens), sum(|rank| rank.sequences), width);
@@ -256,7 +277,7 @@ impl Accumulation {
 
     fn try_finish(&mut self) -> Result<Output> {
         self.goes_on()?;
-        if self.recorded.is_empty() || (!self.given_counts && self.recorded.len() != self.measured.len()) {
+        if self.recorded.is_empty() || (self.given.is_none() && self.recorded.len() != self.measured.len()) {
             return Err(Error::Step(format!(
                 "the step is not whole: {} of {} parts gave their share",
                 self.recorded.len(),
@@ -268,12 +289,25 @@ impl Accumulation {
             Some(output) => output,
             None => self.summary()?,
         };
-        let Some(group) = self.group.clone() else { return Ok(output) };
-        let report = Report { scalars: output.scalars()?, ..Report::default() };
+        let seen = self.given.as_ref().map(Given::seen).transpose()?.unwrap_or_default();
+        let Some(group) = self.group.clone() else {
+            if let Some(given) = &self.given {
+                given.compare(seen)?;
+            }
+            return Ok(output);
+        };
+        let Seen { tokens, sequences, rows } = seen;
+        let report = Report { rows, tokens, sequences, scalars: output.scalars()?, ..Report::default() };
         let told = (report, self.facts()?, output);
         self.next = None;
         let ids = self.frozen.scalars();
         let (ranks, output) = meet(&*group, ids.len(), Ok(told))?;
+        if let Some(given) = &self.given {
+            let sum = |of: fn(&Report) -> i64| ranks.iter().map(of).sum();
+            let [rows, tokens, sequences] =
+                [sum(|rank| rank.rows), sum(|rank| rank.tokens), sum(|rank| rank.sequences)];
+            given.compare(Seen { tokens, sequences, rows })?;
+        }
         let plan = self.frozen.plan();
         let adds_up = plan.first_pass != FirstPass::Model;
         let scalars = ids.iter().enumerate().map(|(at, id)| {
@@ -285,7 +319,7 @@ impl Accumulation {
 
     /// What the parts of this process give: all of the step, or what adds up to it.
     fn summary(&mut self) -> Result<Output> {
-        let own = Part::join(&self.recorded)?;
+        let own = Part::join(self.recorded.values())?;
         let presets = match self.group.clone() {
             Some(group) => {
                 let whole = self.look_last(&own, &*group)?;
@@ -335,11 +369,11 @@ impl Accumulation {
 
     fn facts(&self) -> Result<Vec<Fact>> {
         let mut facts = self.frozen.facts();
-        if self.given_counts {
+        if self.given.is_some() {
             let counts = format!("{:?}", self.tally.numbers()?);
             facts.push(("what the caller counted (tokens, sequences, width)".to_owned(), counts));
         }
-        if let Some(part) = self.recorded.first().or(self.measured.first()) {
+        if let Some(part) = self.recorded.values().next().or(self.measured.first()) {
             facts.extend(part.facts()?);
         }
         Ok(facts)

@@ -252,7 +252,8 @@ impl Evaluation<'_> {
                     Value::Tensor(tensor) if is_group => tensor.shallow_clone(),
                     _ => self.full(values, *id, input.ty)?,
                 };
-                Ok((input.name, tensor))
+                let constant = !input.gradient && tensor.requires_grad();
+                Ok((input.name, if constant { tensor.f_detach()? } else { tensor }))
             })
             .collect()
     }

@@ -36,7 +36,7 @@ impl Part {
         let log_prob = self.log_prob.as_ref().filter(|_| reads_log_prob).map(all).transpose()?;
         let reads_rows = ops().any(|op| matches!(op, Op::Row(_)));
         let rows = self.rows.iter().filter(|_| reads_rows).map(all).collect::<Result<_>>()?;
-        Ok(Part { mask, valid, fields, log_prob, rows, kind: self.kind })
+        Ok(Part { mask, valid, fields, log_prob, rows, actions: None, kind: self.kind })
     }
 
     /// A tensor of this rank's rows with those of all others, in the order of ranks.

@@ -74,12 +74,14 @@ impl Part {
                 .collect::<std::result::Result<_, tch::TchError>>()?,
             log_prob: self.log_prob.as_ref().map(detach).transpose()?,
             rows: self.rows.iter().map(detach).collect::<std::result::Result<_, _>>()?,
+            actions: self.actions.as_ref().map(Tensor::shallow_clone),
             kind: self.kind,
         })
     }
 
     /// All parts of a step as one, padded to the longest.
-    pub(super) fn join(parts: &[Part]) -> Result<Part> {
+    pub(super) fn join<'a>(parts: impl IntoIterator<Item = &'a Part>) -> Result<Part> {
+        let parts: Vec<&Part> = parts.into_iter().collect();
         let width = parts.iter().map(|part| part.size().1).max().unwrap_or(0);
         let all = |of: &dyn Fn(&Part) -> Tensor| -> Result<Tensor> {
             let padded = parts.iter().map(|part| pad(&of(part), width)).collect::<Result<Vec<_>>>()?;
@@ -88,7 +90,7 @@ impl Part {
             }
             Ok(Tensor::f_cat(&padded, 0)?)
         };
-        let first = &parts[0];
+        let first = parts[0];
         let mut fields = BTreeMap::new();
         for name in first.fields.keys() {
             fields.insert(name.clone(), all(&|part| part.fields[name].shallow_clone())?);
@@ -106,6 +108,7 @@ impl Part {
             fields,
             log_prob,
             rows: rows.collect::<Result<_>>()?,
+            actions: None,
             kind: first.kind,
         })
     }
@@ -120,9 +123,13 @@ impl Part {
         })
     }
 
-    /// The same of many values.
+    /// The same of many values, in this part's kind of numbers.
     pub(super) fn slices_of(&self, whole: &Presets, offset: i64) -> Result<Presets> {
-        whole.iter().map(|(index, value)| Ok((*index, self.slice_of(value, offset)?))).collect()
+        let slice = |value: &Tensor| -> Result<Tensor> {
+            let slice = self.slice_of(value, offset)?;
+            Ok(if slice.is_floating_point() { slice.f_to_kind(self.kind)? } else { slice })
+        };
+        whole.iter().map(|(index, value)| Ok((*index, slice(value)?))).collect()
     }
 }
 

@@ -1,10 +1,11 @@
 //! What an object says of itself to the checker: inputs, result, how far it looks, what values it takes.
 
+use crate::fields;
 use crate::interval::Interval;
 use crate::types::{Type, Unit};
 
-/// A tensor that an object reads besides its serde arguments. A call may give it by name; else it is the
-/// batch field of that name, or a constant.
+/// A tensor that an object reads besides its serde arguments. A call gives it by name, unless it is declared
+/// [`positional`](Input::positional); without an argument it is the batch field of that name, or a constant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Input {
     /// The argument's name, which is also the batch field's where the default is one.
@@ -13,6 +14,12 @@ pub struct Input {
     pub ty: Type,
     /// What it is when the call does not give it.
     pub default: InputDefault,
+    /// What it stands for; [`Unit::Unknown`] leaves it to the batch field of the same name, if there is one.
+    pub unit: Unit,
+    /// Whether gradient flows through it. The executor detaches it where it does not.
+    pub gradient: bool,
+    /// Whether a call may give it without its name.
+    pub positional: bool,
 }
 
 /// What an input is when the call does not give it.
@@ -29,17 +36,50 @@ pub enum InputDefault {
 impl Input {
     /// The batch field `name`, unless the call gives another value.
     pub const fn field(name: &'static str, ty: Type) -> Self {
-        Self { name, ty, default: InputDefault::Field }
+        Self::new(name, ty, InputDefault::Field)
     }
 
     /// A number, unless the call gives another value.
     pub const fn constant(name: &'static str, ty: Type, value: f64) -> Self {
-        Self { name, ty, default: InputDefault::Constant(value) }
+        Self::new(name, ty, InputDefault::Constant(value))
     }
 
     /// A value that every call must give.
     pub const fn required(name: &'static str, ty: Type) -> Self {
-        Self { name, ty, default: InputDefault::Required }
+        Self::new(name, ty, InputDefault::Required)
+    }
+
+    const fn new(name: &'static str, ty: Type, default: InputDefault) -> Self {
+        Self { name, ty, default, unit: Unit::Unknown, gradient: true, positional: false }
+    }
+
+    /// Says what it stands for.
+    #[must_use]
+    pub const fn unit(mut self, unit: Unit) -> Self {
+        self.unit = unit;
+        self
+    }
+
+    /// Says that it is a constant for the gradient.
+    #[must_use]
+    pub const fn detached(mut self) -> Self {
+        self.gradient = false;
+        self
+    }
+
+    /// Says that a call may give it without its name, after the positional inputs declared before it.
+    #[must_use]
+    pub const fn positional(mut self) -> Self {
+        self.positional = true;
+        self
+    }
+
+    /// What a value given for it has to stand for.
+    pub fn expected_unit(&self) -> Unit {
+        match self.unit {
+            Unit::Unknown => fields::find(self.name).map_or(Unit::Unknown, |field| field.unit),
+            unit => unit,
+        }
     }
 }
 
@@ -83,7 +123,7 @@ pub enum Reach {
 /// A term's signature; it may depend on the term's arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signature {
-    /// What it reads, in the order in which positional arguments are taken.
+    /// What it reads. Positional arguments fill those that are declared positional, in this order.
     pub inputs: Vec<Input>,
     /// The type of its value.
     pub result: Type,

@@ -5,7 +5,7 @@ use super::{BinaryFn, Node, NodeId, Object, Op, UnaryFn};
 use crate::fields;
 use crate::interval::Interval;
 use crate::kernels::{Moment, RowStatistic, TokenSet};
-use crate::plugin::{Reduction, Term};
+use crate::plugin::{Input, Reduction, Term};
 use crate::span::Span;
 use crate::types::{Kind, Type, Unit};
 use std::collections::HashMap;
@@ -171,8 +171,8 @@ impl Builder {
     ) -> NodeId {
         let signature = object.value.signature();
         let index = intern(&mut self.terms, &mut self.objects, object);
-        let carries = |ids: &[NodeId]| ids.iter().any(|id| self.node(*id).gradient);
-        let gradient = signature.gradient && (carries(&inputs) || carries(&rows));
+        let flows = self.flows(&signature.inputs, &inputs) || rows.iter().any(|id| self.node(*id).gradient);
+        let gradient = signature.gradient && flows;
         let op = Op::Term { object: index, inputs, rows };
         self.add(op, signature.result, gradient, signature.interval, signature.unit, span)
     }
@@ -196,7 +196,7 @@ impl Builder {
         let signature = object.value.signature();
         let index = intern(&mut self.reductions, &mut self.objects, object);
         let node = self.node(operand);
-        let gradient = node.gradient || inputs.iter().any(|id| self.node(*id).gradient);
+        let gradient = node.gradient || self.flows(&signature.inputs, &inputs);
         let interval = if signature.mean {
             node.interval
         } else if node.interval.lo >= 0.0 {
@@ -206,6 +206,11 @@ impl Builder {
         };
         let unit = node.unit;
         self.add(Op::Reduce { object: index, operand, inputs }, signature.to, gradient, interval, unit, span)
+    }
+
+    /// Whether gradient flows through one of an object's inputs.
+    fn flows(&self, inputs: &[Input], ids: &[NodeId]) -> bool {
+        inputs.iter().zip(ids).any(|(input, id)| input.gradient && self.node(*id).gradient)
     }
 
     fn add(

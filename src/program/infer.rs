@@ -55,6 +55,8 @@ pub(super) fn binary_unit(op: BinaryFn, a: Unit, b: Unit) -> Unit {
     match (op, a, b) {
         (BinaryFn::Sub, Unit::LogProb, Unit::LogProb) => Unit::LogRatio,
         (BinaryFn::Div, Unit::Probability, Unit::Probability) => Unit::Ratio,
+        // An advantage divided by a deviation of rewards is an advantage.
+        (BinaryFn::Div, Unit::Reward, Unit::Reward) => Unit::Reward,
         (BinaryFn::Mul, Unit::Ratio, Unit::Reward) | (BinaryFn::Mul, Unit::Reward, Unit::Ratio) => {
             Unit::Ratio
         }

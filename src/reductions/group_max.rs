@@ -28,7 +28,9 @@ struct GroupMax {}
 
 impl Reduction for GroupMax {
     fn signature(&self) -> ReductionSignature {
-        ReductionSignature::new(Type::SEQ, Type::SEQ).input(Input::field("group", Type::SEQ)).whole_step()
+        ReductionSignature::new(Type::SEQ, Type::SEQ)
+            .input(Input::field("group", Type::SEQ).detached())
+            .whole_step()
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {

@@ -27,7 +27,9 @@ struct GroupMean {}
 
 impl Reduction for GroupMean {
     fn signature(&self) -> ReductionSignature {
-        ReductionSignature::new(Type::SEQ, Type::SEQ).input(Input::field("group", Type::SEQ)).whole_step()
+        ReductionSignature::new(Type::SEQ, Type::SEQ)
+            .input(Input::field("group", Type::SEQ).detached())
+            .whole_step()
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {

@@ -32,7 +32,7 @@ struct GroupStd {}
 impl Reduction for GroupStd {
     fn signature(&self) -> ReductionSignature {
         ReductionSignature::new(Type::SEQ, Type::SEQ)
-            .input(Input::field("group", Type::SEQ))
+            .input(Input::field("group", Type::SEQ).detached())
             .whole_step()
             .not_a_mean()
     }

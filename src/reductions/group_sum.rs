@@ -29,7 +29,7 @@ struct GroupSum {}
 impl Reduction for GroupSum {
     fn signature(&self) -> ReductionSignature {
         ReductionSignature::new(Type::SEQ, Type::SEQ)
-            .input(Input::field("group", Type::SEQ))
+            .input(Input::field("group", Type::SEQ).detached())
             .whole_step()
             .not_a_mean()
     }

@@ -81,8 +81,8 @@ impl Term for Accepted {
     fn signature(&self) -> Signature {
         let reach = if self.level == Level::Token { Reach::Token } else { Reach::Sequence };
         Signature::new(Type::TOKEN.to_bool())
-            .input(Input::field("old_log_prob", Type::TOKEN))
-            .input(Input::field("rollout_log_prob", Type::TOKEN))
+            .input(Input::field("old_log_prob", Type::TOKEN).detached())
+            .input(Input::field("rollout_log_prob", Type::TOKEN).detached())
             .reach(reach)
             .interval(Interval::UNIT)
             .detached()
@@ -101,7 +101,7 @@ impl Term for Accepted {
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
-        let moved = (ctx.input("old_log_prob") - ctx.input("rollout_log_prob")).detach();
+        let moved = ctx.input("old_log_prob") - ctx.input("rollout_log_prob");
         let moved = moved.clamp(-self.guard, self.guard);
         let of_token = match self.statistic {
             Statistic::Ratio => moved,

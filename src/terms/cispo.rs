@@ -80,7 +80,7 @@ impl Term for Cispo {
         let ratio = ratio(ctx, self.guard);
         let weight = ratio.detach().clamp(lo, hi);
         let clipped = weight.ne_tensor(&ratio);
-        let value = -weight * ctx.input("advantages").detach() * ctx.input("log_prob");
+        let value = -weight * ctx.input("advantages") * ctx.input("log_prob");
         Ok(TermValue::from(value).with("ratio", ratio).with("clipped", clipped))
     }
 }

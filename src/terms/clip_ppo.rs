@@ -75,7 +75,7 @@ impl Term for ClipPpo {
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
-        let advantages = ctx.input("advantages").detach();
+        let advantages = ctx.input("advantages");
         let ratio = ratio(ctx, self.guard);
         let gain = -advantages;
         let unclipped = match self.delta {

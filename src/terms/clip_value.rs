@@ -43,8 +43,8 @@ impl Term for ClipValue {
     fn signature(&self) -> Signature {
         Signature::new(Type::TOKEN)
             .input(Input::field("values", Type::TOKEN))
-            .input(Input::field("old_values", Type::TOKEN))
-            .input(Input::field("returns", Type::TOKEN))
+            .input(Input::field("old_values", Type::TOKEN).detached())
+            .input(Input::field("returns", Type::TOKEN).detached())
             .extra(Extra::new("clipped", Type::TOKEN.to_bool()))
             .interval(Interval::NON_NEGATIVE)
     }
@@ -56,11 +56,11 @@ impl Term for ClipValue {
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
         let values = ctx.input("values");
-        let old_values = ctx.input("old_values").detach();
-        let returns = ctx.input("returns").detach();
-        let near = &old_values + (values - &old_values).clamp(-self.clip, self.clip);
-        let free = (values - &returns).square();
-        let clipped = (near - &returns).square();
+        let old_values = ctx.input("old_values");
+        let returns = ctx.input("returns");
+        let near = old_values + (values - old_values).clamp(-self.clip, self.clip);
+        let free = (values - returns).square();
+        let clipped = (near - returns).square();
         let clips = clipped.gt_tensor(&free);
         Ok(TermValue::from(free.maximum(&clipped) * 0.5).with("clipped", clips))
     }

@@ -55,10 +55,10 @@ impl Default for Gae {
 impl Term for Gae {
     fn signature(&self) -> Signature {
         Signature::new(Type::TOKEN)
-            .input(Input::field("rewards", Type::SEQ))
-            .input(Input::field("old_values", Type::TOKEN))
-            .input(Input::constant("token_rewards", Type::TOKEN, 0.0))
-            .input(Input::constant("lam", Type::SEQ, 1.0))
+            .input(Input::field("rewards", Type::SEQ).detached())
+            .input(Input::field("old_values", Type::TOKEN).detached())
+            .input(Input::constant("token_rewards", Type::TOKEN, 0.0).detached())
+            .input(Input::constant("lam", Type::SEQ, 1.0).detached())
             .extra(Extra::new("returns", Type::TOKEN).unit(Unit::Reward))
             .unit(Unit::Reward)
             .reach(Reach::Sequence)
@@ -71,17 +71,17 @@ impl Term for Gae {
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
-        let values = ctx.input("old_values").detach();
+        let values = ctx.input("old_values");
         let valid = ctx.mask().to_kind(values.kind());
         let skipped = 1.0 - &valid;
         let left =
             valid.sum_dim_intlist([1i64].as_slice(), true, None::<Float>) - valid.cumsum(1, None::<Float>);
         let last = &valid * left.lt(0.5).to_kind(values.kind());
-        let rewards = ctx.input("token_rewards").detach() + last * ctx.input("rewards").detach().unsqueeze(1);
+        let rewards = ctx.input("token_rewards") + last * ctx.input("rewards").unsqueeze(1);
         // The next value that counts is carried over tokens that do not.
-        let next = behind(&backward(&ctx.masked(&values), &skipped), 1);
-        let surprise = ctx.masked(&(rewards + next * self.gamma - &values));
-        let lam = ctx.input("lam").detach().clamp(0.0, 1.0).unsqueeze(1);
+        let next = behind(&backward(&ctx.masked(values), &skipped), 1);
+        let surprise = ctx.masked(&(rewards + next * self.gamma - values));
+        let lam = ctx.input("lam").clamp(0.0, 1.0).unsqueeze(1);
         let advantage = backward(&surprise, &(lam * self.gamma * &valid + skipped));
         let returns = &advantage + values;
         Ok(TermValue::from(advantage).with("returns", returns))

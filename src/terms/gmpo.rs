@@ -66,7 +66,7 @@ impl Term for Gmpo {
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
-        let advantages = ctx.input("advantages").detach();
+        let advantages = ctx.input("advantages");
         let log_ratio = log_ratio(ctx).clamp(-self.guard, self.guard);
         let sign = advantages.sign();
         let free = &sign * &log_ratio;

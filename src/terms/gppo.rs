@@ -75,7 +75,7 @@ impl Term for Gppo {
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
-        let gain = -ctx.input("advantages").detach();
+        let gain = -ctx.input("advantages");
         let ratio = ratio(ctx, self.guard);
         let left = gain.gt(0.0).logical_and(&ratio.lt(1.0 - self.low));
         let right = gain.lt(0.0).logical_and(&ratio.gt(1.0 + self.high));

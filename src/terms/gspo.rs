@@ -87,7 +87,7 @@ impl Term for Gspo {
                 (own + on_tokens(ctx, &log_ratio.detach())).clamp_max(self.guard).exp()
             }
         };
-        let gain = -ctx.input("advantages").detach();
+        let gain = -ctx.input("advantages");
         let free = &gain * &ratio;
         let bounded = gain * ratio.clamp(1.0 - self.low, 1.0 + self.high);
         let clips = bounded.gt_tensor(&free);

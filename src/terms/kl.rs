@@ -108,7 +108,7 @@ impl Term for Kl {
         };
         Signature::new(Type::TOKEN)
             .input(Input::field("log_prob", Type::TOKEN))
-            .input(Input::field("ref_log_prob", Type::TOKEN))
+            .input(Input::field("ref_log_prob", Type::TOKEN).detached())
             .interval(interval)
             .unit(Unit::Divergence)
     }
@@ -125,7 +125,7 @@ impl Term for Kl {
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
         let (input_clamp, output_clamp) = self.clamps();
-        let free = ctx.input("ref_log_prob").detach() - ctx.input("log_prob");
+        let free = ctx.input("ref_log_prob") - ctx.input("log_prob");
         let e = match input_clamp {
             Some(limit) => free.clamp(-limit, limit),
             None => free.shallow_clone(),

@@ -44,8 +44,8 @@ impl Default for M2poKept {
 impl Term for M2poKept {
     fn signature(&self) -> Signature {
         Signature::new(Type::TOKEN.to_bool())
-            .input(Input::field("old_log_prob", Type::TOKEN))
-            .input(Input::field("rollout_log_prob", Type::TOKEN))
+            .input(Input::field("old_log_prob", Type::TOKEN).detached())
+            .input(Input::field("rollout_log_prob", Type::TOKEN).detached())
             .reach(Reach::Batch)
             .interval(Interval::UNIT)
             .detached()
@@ -56,7 +56,7 @@ impl Term for M2poKept {
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
-        let squares = (ctx.input("old_log_prob") - ctx.input("rollout_log_prob")).detach().square();
+        let squares = (ctx.input("old_log_prob") - ctx.input("rollout_log_prob")).square();
         // What does not count is sorted behind everything that does.
         let squares = squares.where_self(ctx.mask(), &squares.full_like(f64::INFINITY)).flatten(0, -1);
         let (sorted, order) = squares.sort_stable(true, 0, false);

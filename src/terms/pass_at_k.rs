@@ -35,8 +35,8 @@ struct PassAtK {
 impl Term for PassAtK {
     fn signature(&self) -> Signature {
         Signature::new(Type::SEQ)
-            .input(Input::required("right", Type::SEQ))
-            .input(Input::required("samples", Type::SEQ))
+            .input(Input::required("right", Type::SEQ).detached().positional())
+            .input(Input::required("samples", Type::SEQ).detached().positional())
             .interval(Interval::UNIT)
             .unit(Unit::Probability)
             .detached()
@@ -51,11 +51,11 @@ impl Term for PassAtK {
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
-        let samples = ctx.input("samples").detach();
-        let wrong = &samples - ctx.input("right").detach();
+        let samples = ctx.input("samples");
+        let wrong = samples - ctx.input("right");
         let mut none_right = samples.ones_like();
         for drawn in 0..self.k {
-            let (left, wrong) = (&samples - drawn as f64, (&wrong - drawn as f64).clamp_min(0.0));
+            let (left, wrong) = (samples - drawn as f64, (&wrong - drawn as f64).clamp_min(0.0));
             let share = (wrong / left.clamp_min(1.0)).where_self(&left.gt(0.5), &left.ones_like());
             none_right *= share;
         }

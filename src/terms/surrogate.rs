@@ -6,13 +6,13 @@ use crate::plugin::prelude::*;
 pub(super) fn surrogate(result: Type) -> Signature {
     Signature::new(result)
         .input(Input::field("log_prob", Type::TOKEN))
-        .input(Input::field("old_log_prob", Type::TOKEN))
-        .input(Input::field("advantages", Type::TOKEN))
+        .input(Input::field("old_log_prob", Type::TOKEN).detached())
+        .input(Input::field("advantages", Type::TOKEN).detached())
 }
 
 /// `log_prob - old_log_prob`, with gradient for the first alone.
 pub(super) fn log_ratio(ctx: &TermContext<'_>) -> Tensor {
-    ctx.input("log_prob") - ctx.input("old_log_prob").detach()
+    ctx.input("log_prob") - ctx.input("old_log_prob")
 }
 
 /// The ratio of the policies at each token, its logarithm clamped to `±guard`.

@@ -44,7 +44,8 @@ impl Outcome {
         Ok(session.step(&case.leaves(kind, Device::Cpu).batch)?.loss().double_value(&[]))
     }
 
-    /// One step on a batch that is cut into parts before the given sequences, each no longer than it has to be.
+    /// One step on a batch that is cut into parts before the given sequences, each no longer than it has to be. The parts
+    /// give their shares in the opposite order to that in which they are measured.
     pub fn of_parts(session: &Session, case: &Case, cuts: &[usize], kind: Kind) -> Result<Self, Error> {
         let ends = cuts.iter().copied().chain([case.sequences]);
         let starts = std::iter::once(0).chain(cuts.iter().copied());
@@ -56,7 +57,7 @@ impl Outcome {
         for part in &parts {
             step.measure(&part.batch)?;
         }
-        for part in &parts {
+        for part in parts.iter().rev() {
             step.step(&part.batch)?.backward()?;
         }
         let output = step.finish()?;
@@ -70,7 +71,7 @@ impl Outcome {
     }
 
     /// One step over ranks that are threads, the sequences dealt out in order: of each rank, where its parts end.
-    /// A rank with one part reads it once. Ranks that report other metrics than rank 0, by one bit, are an error.
+    /// A rank with one part reads it once; odd ranks give their shares in the opposite order. Ranks that report other metrics than rank 0, by one bit, are an error.
     pub fn of_ranks(session: &Session, case: &Case, ranks: &[Vec<usize>], kind: Kind) -> Result<Self, Error> {
         let ends: Vec<usize> = ranks.concat();
         let starts: Vec<usize> = std::iter::once(0).chain(ends.iter().copied()).collect();
@@ -80,15 +81,19 @@ impl Outcome {
             let of = |at: usize| case.part(starts[at]..ends[at]).trimmed().leaves(kind, Device::Cpu);
             let parts: Vec<Leaves> = (first..first + ranks[group.rank()].len()).map(of).collect();
             if one_each {
-                let (share, output) = session.step_over(&parts[0].batch, group)?;
+                let (share, output) = session.step_over(&parts[0].batch, group.clone())?;
                 share.backward()?;
                 return Ok((parts, output));
             }
-            let mut step = session.accumulate().over(group)?;
+            let mut step = session.accumulate().over(group.clone())?;
             for part in &parts {
                 step.measure(&part.batch)?;
             }
-            for part in &parts {
+            let mut order: Vec<&Leaves> = parts.iter().collect();
+            if group.rank() % 2 == 1 {
+                order.reverse();
+            }
+            for part in order {
                 step.step(&part.batch)?.backward()?;
             }
             Ok((parts, step.finish()?))

@@ -42,6 +42,166 @@ fn a_part_has_to_be_the_one_that_was_measured() {
     assert_refused(step.step(&halves()[0]), &["part 1", "(2, 3)", "(1, 3)"]);
 }
 
+/// Four sequences of two prompts, so that parts differ in what spans the step.
+fn quarters(leaf: &Tensor) -> Vec<Batch> {
+    let row = |numbers: [f64; 4]| Tensor::from_slice(&numbers);
+    let twice = |tensor: Tensor| Tensor::cat(&[tensor.shallow_clone(), tensor], 0);
+    let half = batch(&logits(0, Kind::Double));
+    let field = |name: &str| twice(half.get(name).unwrap().detach());
+    let all = Batch::new()
+        .with("logits", leaf.shallow_clone())
+        .with("actions", field("actions"))
+        .with("response_mask", field("response_mask"))
+        .with("old_log_prob", field("old_log_prob") - row([0.0, 0.1, 0.2, 0.3]).unsqueeze(1))
+        .with("advantages", field("advantages"))
+        .with("rewards", row([1.0, 0.0, 3.0, -2.0]))
+        .with("group", Tensor::from_slice(&[7i64, 8, 7, 8]));
+    all.split(4).unwrap()
+}
+
+fn quarters_leaf() -> Tensor {
+    let double = |seed| logits(seed, Kind::Double).detach();
+    Tensor::cat(&[double(0), double(5)], 0).set_requires_grad(true)
+}
+
+const SPANNING: [&str; 4] = [
+    PPO,
+    "loss = token_mean((rewards - group_mean(rewards)) * clip_ppo())",
+    "loss = token_mean(where(top_fraction(entropy(), 50%), log_prob * rewards, 0))",
+    RATIO_OF_MEANS,
+];
+
+#[test]
+fn parts_come_in_any_order() {
+    for text in SPANNING {
+        let session = session(text);
+        let gradient = |order: [usize; 4]| {
+            let leaf = quarters_leaf();
+            let parts = quarters(&leaf);
+            let mut step = session.accumulate();
+            for part in &parts {
+                step.measure(part).unwrap();
+            }
+            for index in order {
+                step.step(&parts[index]).unwrap().backward().unwrap();
+            }
+            (number(step.finish().unwrap().loss()), numbers(&leaf.grad()))
+        };
+        let (total, expected) = gradient([0, 1, 2, 3]);
+        assert!(expected.iter().any(|x| x.abs() > 1e-3), "{text}");
+        for order in [[3, 2, 1, 0], [2, 0, 3, 1], [1, 0, 3, 2]] {
+            let (found, gradient) = gradient(order);
+            assert!((found - total).abs() < 1e-14, "{text}");
+            for (found, expected) in gradient.iter().zip(&expected) {
+                assert!((found - expected).abs() < 1e-14, "{order:?}: {found} or {expected}\n{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn another_part_than_was_measured_is_refused_by_what_differs() {
+    let leaf = quarters_leaf();
+    let mask = || Tensor::from_slice(&[true, true, false]).view([1, 3]);
+    for (text, name, other) in [
+        (PPO, "response_mask", mask()),
+        (PPO, "actions", Tensor::from_slice(&[3i64, 3, 3]).view([1, 3])),
+        (SPANNING[1], "response_mask", mask()),
+        (SPANNING[1], "rewards", Tensor::from_slice(&[2.0])),
+        (SPANNING[1], "group", Tensor::from_slice(&[9i64])),
+        (SPANNING[2], "rewards", Tensor::from_slice(&[2.0])),
+        (SPANNING[2], "actions", Tensor::from_slice(&[3i64, 3, 3]).view([1, 3])),
+        (RATIO_OF_MEANS, "actions", Tensor::from_slice(&[3i64, 3, 3]).view([1, 3])),
+    ] {
+        let session = session(text);
+        let parts = quarters(&leaf);
+        let mut step = session.accumulate();
+        step.measure(&parts[0]).unwrap();
+        step.measure(&parts[1]).unwrap();
+        let stranger = quarters(&leaf).swap_remove(0).with(name, other);
+        assert_refused(step.step(&stranger), &["part 1", &format!("`{name}`"), "measured"]);
+        // What was measured may still come.
+        step.step(&parts[1]).unwrap();
+        step.step(&parts[0]).unwrap();
+        assert_refused(step.step(&parts[0]), &["part 3", "expected 2 parts"]);
+    }
+}
+
+#[test]
+fn a_model_that_moved_since_a_part_was_measured_is_refused() {
+    let session = session(RATIO_OF_MEANS);
+    let leaf = quarters_leaf();
+    let mut step = session.accumulate();
+    step.measure(&quarters(&leaf)[0]).unwrap();
+    let moved = quarters(&(&leaf * -3.0).detach().set_requires_grad(true)).swap_remove(0);
+    assert_refused(step.step(&moved), &["part 1", "`log_prob`", "dropout"]);
+    // Rounding is no other model.
+    let rounded = quarters(&(&leaf + 1e-3).detach().set_requires_grad(true)).swap_remove(0);
+    step.step(&rounded).unwrap();
+}
+
+#[test]
+fn what_spans_an_f64_step_is_f64_also_where_parts_are_measured_without_logits() {
+    let session =
+        session("loss = token_mean(log_prob * (rewards - group_mean(rewards)) / (group_std(rewards) + 0.1))");
+    let leaf = quarters_leaf();
+    let parts = quarters(&leaf);
+    let names = ["logits", "actions", "response_mask", "rewards", "group"];
+    let joined = |name: &str| {
+        let all: Vec<Tensor> = parts.iter().map(|part| part.get(name).unwrap().shallow_clone()).collect();
+        Tensor::cat(&all, 0)
+    };
+    let whole = names.iter().fold(Batch::new(), |of, name| of.with(*name, joined(name)));
+    session.step(&whole).unwrap().backward().unwrap();
+    let expected = numbers(&leaf.grad());
+    for measured in [&names[..], &names[1..]] {
+        let leaf = quarters_leaf();
+        let parts = quarters(&leaf);
+        let mut step = session.accumulate();
+        for part in &parts {
+            let field = |of: Batch, name: &&str| of.with(*name, part.get(name).unwrap().shallow_clone());
+            step.measure(&measured.iter().fold(Batch::new(), field)).unwrap();
+        }
+        for part in &parts {
+            step.step(part).unwrap().backward().unwrap();
+        }
+        for (found, expected) in numbers(&leaf.grad()).iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-15, "{found} or {expected}");
+        }
+    }
+}
+
+#[test]
+fn counts_of_the_caller_are_held_against_the_parts() {
+    let session = session(PPO);
+    for counts in [(-3, 2, 3), (4, -2, 3), (4, 2, -3)] {
+        let refused = session.accumulate().with_counts(counts.0, counts.1, counts.2);
+        assert_refused(refused, &["expected a count of 0 or more", "found -"]);
+    }
+    for (tokens, sequences, words) in
+        [(1, 2, ["`tokens`", "counted 1 ", "bring 4 "]), (4, 1, ["`sequences`", "counted 1 ", "bring 2 "])]
+    {
+        let mut step = session.accumulate().with_counts(tokens, sequences, 3).unwrap();
+        assert_refused(step.step(&plain()), &words);
+    }
+    for (tokens, sequences, words) in [
+        (1_000_000_000, 2, ["`tokens`", "counted 1000000000 ", "brought 4"]),
+        (4, 9, ["`sequences`", "counted 9 ", "brought 2 "]),
+    ] {
+        let mut step = session.accumulate().with_counts(tokens, sequences, 3).unwrap();
+        step.step(&plain()).unwrap();
+        assert_refused(step.finish(), &words);
+    }
+    // A sequence without a valid token may be counted, as verl does.
+    let empty = plain()
+        .with("response_mask", Tensor::from_slice(&[true, true, true, false, false, false]).view([2, 3]));
+    for sequences in [1, 2] {
+        let mut step = session.accumulate().with_counts(3, sequences, 3).unwrap();
+        step.step(&empty).unwrap();
+        step.finish().unwrap();
+    }
+}
+
 #[test]
 fn a_step_is_finished_when_it_is_whole() {
     let session = session(PPO);

@@ -54,6 +54,39 @@ fn a_missing_field_is_named_with_what_it_holds() {
 }
 
 #[test]
+fn a_tensor_that_requires_gradient_is_refused_where_none_flows() {
+    let session = session(EVERYTHING);
+    let wants = |name: &str| everything().get(name).unwrap().detach().set_requires_grad(true);
+    for name in ["old_log_prob", "advantages", "rewards", "weight", "scale"] {
+        let error = session.step(&everything().with(name, wants(name))).unwrap_err();
+        assert!(matches!(&error, Error::Field { name: of, .. } if of == name), "{error}");
+        assert_says(&error, &[&format!("`{name}`"), "requires no gradient", "`detach()` it"]);
+        // Nothing is lost where nobody asks for a gradient.
+        tch::no_grad(|| session.step(&everything().with(name, wants(name)))).unwrap();
+    }
+    let mask = Tensor::ones([2, 3], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+    assert_says(&refused(&everything().with("response_mask", mask)), &["`response_mask`", "`detach()` it"]);
+}
+
+#[test]
+fn a_reference_that_requires_gradient_is_refused() {
+    let session = session("loss = token_mean(reverse_kl())");
+    let reference = logits(3, Kind::Float);
+    session.step(&plain().with("ref_logits", reference.detach())).unwrap();
+    let error = session.step(&plain().with("ref_logits", reference)).unwrap_err();
+    assert_says(&error, &["`ref_logits`", "requires no gradient"]);
+}
+
+#[test]
+fn what_is_trained_may_require_gradient() {
+    let values = || Tensor::ones([2, 3], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+    let session = session("loss = token_mean(log_prob * advantages) + token_mean(values ^ 2)");
+    let (logits, values) = (logits(0, Kind::Float), values());
+    session.step(&batch(&logits).with("values", values.shallow_clone())).unwrap().backward().unwrap();
+    assert!(logits.grad().defined() && values.grad().defined());
+}
+
+#[test]
 fn a_field_that_nothing_reads_need_not_be_there() {
     let program = "metric m = token_mean(entropy())\nloss = token_mean(log_prob)";
     session(program).step(&without("rewards")).unwrap();

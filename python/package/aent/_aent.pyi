@@ -177,7 +177,12 @@ class Accumulation:
         the whole step (``Program.explain`` says which)."""
 
     def step(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> torch.Tensor:
-        """A part's share of the loss, in the order in which the parts were measured."""
+        """A part's share of the loss. Parts come in any order; each is recognised by what was measured of it.
+
+        Raises:
+            StepError: no measured part is like this one, or the parts bring more than the counts given to
+                ``Program.accumulate``.
+        """
 
     def finish(self) -> Output:
         """The whole step's loss (without gradient), metrics and signals, for ``Program.observe``."""

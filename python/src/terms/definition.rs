@@ -129,8 +129,14 @@ impl Definition {
             signature = signature.interval(Interval::new(lo, hi));
         }
         for input in of.inputs {
-            let default = input.default();
-            signature = signature.input(Input { name: leak(input.name), ty: input.ty.into(), default });
+            let (default, ty) = (input.default(), input.ty.into());
+            let name = leak(input.name);
+            // What the batch brings is given by name, so that no other tensor takes its place by accident.
+            signature = signature.input(match default {
+                InputDefault::Field => Input::field(name, ty),
+                InputDefault::Constant(value) => Input::constant(name, ty, value).positional(),
+                InputDefault::Required => Input::required(name, ty).positional(),
+            });
         }
         for (name, ty) in of.extras {
             signature = signature.extra(Extra::new(leak(name), ty.into()));

@@ -4,7 +4,7 @@ use super::signature::{Known, function as call, input, known, short};
 use aent::Builtin;
 use aent::fields::Field;
 use aent::load::LibraryFn;
-use aent::plugin::{AnyEntry, Input, InputDefault, Reach};
+use aent::plugin::{AnyEntry, Input, InputDefault, Reach, Signature};
 use std::fmt::Write as _;
 
 /// Signature, what else it reads and gives, its documentation, an example and its crate.
@@ -54,6 +54,7 @@ pub(super) fn details(entry: AnyEntry) -> Vec<String> {
     match known(entry) {
         Some(Known::Term(signature)) => {
             lines.extend(read(&signature.inputs));
+            lines.extend(constants(&signature));
             let extras = signature.extras.iter().map(|extra| format!("`.{}` ({})", extra.name, extra.ty));
             let extras = extras.collect::<Vec<_>>().join(", ");
             if !extras.is_empty() {
@@ -81,6 +82,13 @@ fn read(inputs: &[Input]) -> Option<String> {
         inputs.iter().filter(|of| of.default == InputDefault::Field).map(|of| format!("`{}`", input(of)));
     let fields = fields.collect::<Vec<_>>().join(", ");
     (!fields.is_empty()).then(|| format!("reads the batch fields {fields}, unless a call gives them by name"))
+}
+
+/// Which inputs of a term with gradient have none.
+fn constants(signature: &Signature) -> Option<String> {
+    let names = signature.inputs.iter().filter(|of| signature.gradient && !of.gradient);
+    let names = names.map(|of| format!("`{}`", of.name)).collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then(|| format!("constants for the gradient: {names}"))
 }
 
 /// With a capital at its beginning.

@@ -40,7 +40,10 @@ pub fn terms() -> String {
         vec![format!("{}: {}", field.name, field.ty), field.docs.to_owned(), "batch".to_owned()]
     });
     out.push_str(&section("Batch fields", rows));
-    out.push_str("An argument in brackets is off unless it is given. `aent terms NAME` shows formula, arguments and sources.\n");
+    out.push_str(
+        "Arguments behind `*` need their name; `advantages = advantages` is the batch field unless a call gives another value. \
+         An argument in brackets is off unless it is given. `aent terms NAME` shows formula, arguments and sources.\n",
+    );
     out
 }
 

@@ -41,23 +41,36 @@ pub(super) fn known(entry: AnyEntry) -> Option<Known> {
     }
 }
 
-/// The call on one line: `clip_ppo(low = 0.2, ...) -> token`.
+/// The call on one line, with the arguments that need their name behind a `*`:
+/// `clip_ppo(*, advantages = advantages, low = 0.2, ...) -> token`.
 pub(super) fn short(entry: AnyEntry) -> String {
     let constants = parameters(entry).into_iter().map(|of| parameter(&of));
-    let (mut arguments, result) = match known(entry) {
-        Some(Known::Term(signature)) => (inputs(&signature.inputs), format!(" -> {}", signature.result)),
+    let split = |inputs: &[Input]| -> (Vec<String>, Vec<String>) {
+        let (by_position, by_name): (Vec<&Input>, Vec<&Input>) = inputs.iter().partition(|of| of.positional);
+        (by_position.into_iter().map(argument).collect(), by_name.into_iter().map(argument).collect())
+    };
+    let (mut arguments, mut by_name, result) = match known(entry) {
+        Some(Known::Term(signature)) => {
+            let (by_position, by_name) = split(&signature.inputs);
+            (by_position, by_name, format!(" -> {}", signature.result))
+        }
         Some(Known::Reduction(signature)) => {
-            let mut arguments = vec![format!("x: {}", signature.from)];
-            arguments.extend(inputs(&signature.inputs));
-            (arguments, format!(" -> {}", signature.to))
+            let (by_position, by_name) = split(&signature.inputs);
+            let operand = format!("x: {}", signature.from);
+            let arguments = std::iter::once(operand).chain(by_position).collect();
+            (arguments, by_name, format!(" -> {}", signature.to))
         }
         Some(Known::Controller(signature)) => {
             let signal = signature.signal.then(|| "signal: scalar".to_owned());
-            (signal.into_iter().collect(), String::new())
+            (Vec::new(), signal.into_iter().collect(), String::new())
         }
-        None => (Vec::new(), String::new()),
+        None => (Vec::new(), Vec::new(), String::new()),
     };
-    arguments.extend(constants);
+    by_name.extend(constants);
+    if !by_name.is_empty() {
+        arguments.push("*".to_owned());
+        arguments.append(&mut by_name);
+    }
     format!("{}({}){result}", entry.info().name, arguments.join(", "))
 }
 
@@ -67,9 +80,12 @@ pub(super) fn function(of: &Builtin) -> String {
     format!("{}({}{more})", of.name, of.params.join(", "))
 }
 
-/// Inputs that a call must or may give; what a batch field stands in for is left out of the short form.
-fn inputs(inputs: &[Input]) -> Vec<String> {
-    inputs.iter().filter(|of| of.default != InputDefault::Field).map(input).collect()
+/// An input as an argument: with its type where the call gives it, else with what it is without an argument.
+fn argument(of: &Input) -> String {
+    match of.default {
+        InputDefault::Field => format!("{name} = {name}", name = of.name),
+        _ => input(of),
+    }
 }
 
 /// An input with its type and default.
@@ -124,9 +140,13 @@ mod tests {
     fn defaults_are_written_as_in_a_file() {
         assert_eq!(short(entry("token_mean")), "token_mean(x: token) -> scalar");
         let band = short(entry("band"));
-        assert!(band.starts_with("band(signal: scalar, target, step = "), "{band}");
+        assert!(band.starts_with("band(*, signal: scalar, target, step = "), "{band}");
         assert!(band.contains("bounds = 1e-5 .. 0.01"), "{band}");
-        assert!(short(entry("kl")).contains("estimator = \"k3\""));
+        let kl = short(entry("kl"));
+        assert!(kl.starts_with("kl(*, log_prob = log_prob, ref_log_prob = ref_log_prob, estimator"), "{kl}");
+        let pass_at_k = short(entry("pass_at_k"));
+        assert!(pass_at_k.starts_with("pass_at_k(right: seq, samples: seq, *, k)"), "{pass_at_k}");
+        assert!(kl.contains("estimator = \"k3\""));
         assert!(short(entry("clamped_entropy")).contains("[top_k]"));
     }
 }

@@ -35,13 +35,20 @@ pub fn find(id: &str) -> Option<&'static Code> {
 
 /// All ids, sorted.
 pub const CODES: &[Code] = &[
+    Code {
+        id: "addend-without-gradient",
+        is_lint: true,
+        explanation: include_str!("addend-without-gradient.md"),
+    },
     Code { id: "ambiguous-name", is_lint: false, explanation: include_str!("ambiguous-name.md") },
+    Code { id: "argument-needs-name", is_lint: false, explanation: include_str!("argument-needs-name.md") },
     Code {
         id: "argument-not-constant",
         is_lint: false,
         explanation: include_str!("argument-not-constant.md"),
     },
     Code { id: "argument-type", is_lint: false, explanation: include_str!("argument-type.md") },
+    Code { id: "argument-unit", is_lint: false, explanation: include_str!("argument-unit.md") },
     Code { id: "argument-value", is_lint: false, explanation: include_str!("argument-value.md") },
     Code { id: "chained-comparison", is_lint: false, explanation: include_str!("chained-comparison.md") },
     Code {
@@ -84,6 +91,7 @@ pub const CODES: &[Code] = &[
         is_lint: false,
         explanation: include_str!("positional-after-named.md"),
     },
+    Code { id: "positional-tensor", is_lint: true, explanation: include_str!("positional-tensor.md") },
     Code { id: "program-too-large", is_lint: false, explanation: include_str!("program-too-large.md") },
     Code { id: "recursive-fn", is_lint: false, explanation: include_str!("recursive-fn.md") },
     Code { id: "reduced-scalar", is_lint: true, explanation: include_str!("reduced-scalar.md") },

@@ -1,7 +1,7 @@
 //! One batch field: its shape, kind, device and values.
 
 use super::Part;
-use super::wrong::{describe, field_error, first_of, missing, place};
+use super::wrong::{describe, field_error, first_of, missing, place, refuse_gradient};
 use crate::exec::Batch;
 use crate::exec::error::{Error, Result};
 use crate::exec::value::zero_unless;
@@ -38,6 +38,9 @@ impl Part {
             return Err(field_error(name, format!("{expected} (a `{ty}`)"), &format!("{size:?}")));
         }
         self.check_device(name, tensor)?;
+        if !gradient {
+            refuse_gradient(name, tensor)?;
+        }
         let tensor = if per_sequence {
             tensor.f_unsqueeze(1)?.f_expand([sequences, width], false)?
         } else {
@@ -87,6 +90,7 @@ pub(super) fn mask(batch: &Batch) -> Result<Tensor> {
     if mask.size().len() != 2 {
         return Err(field_error(name, "[B, T]", &format!("{:?}", mask.size())));
     }
+    refuse_gradient(name, mask)?;
     to_bool(name, mask, None)
 }
 

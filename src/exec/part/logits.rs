@@ -1,6 +1,6 @@
 //! What is read of the logits: the row statistics, and the log-probability of the actions.
 
-use super::wrong::{field_error, first_of, missing, place};
+use super::wrong::{field_error, first_of, missing, place, refuse_gradient};
 use super::{Part, Reading};
 use crate::exec::Batch;
 use crate::exec::error::{Error, Result};
@@ -31,7 +31,11 @@ impl Part {
         let reference = compared.map(|row| {
             let needs =
                 || format!("float logits `[B, T, V]` for the {row}, or `ref_hidden` with `ref_lm_head`");
-            Ok::<_, Error>(self.source(batch, &REFERENCE, needs)?.0)
+            let source = self.source(batch, &REFERENCE, needs)?.0;
+            for name in REFERENCE.names() {
+                batch.get(name).map_or(Ok(()), |tensor| refuse_gradient(name, tensor))?;
+            }
+            Ok::<_, Error>(source)
         });
         let acts = request.iter().any(|row| row.moment.needs_action());
         let actions = self.read_actions(batch, vocabulary, acts, reading.validate)?;

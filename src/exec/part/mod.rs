@@ -9,7 +9,8 @@ mod wrong;
 use super::Batch;
 use super::differences::Fact;
 use super::error::Result;
-use crate::fields;
+use super::value::zero_unless;
+use crate::fields::{self, POLICY};
 use crate::kernels::{KernelOptions, kind_name};
 use crate::plan::Plan;
 use crate::program::{Op, Program};
@@ -30,6 +31,8 @@ pub(super) struct Part {
     pub log_prob: Option<Tensor>,
     /// `[B, T]` each, zero where masked, by the plan's order.
     pub rows: Vec<Tensor>,
+    /// `[B, T]`, zero where masked: the sampled tokens, by which a part is recognised where the batch brings them.
+    pub actions: Option<Tensor>,
     /// The kind of numbers computed here.
     pub kind: TensorKind,
 }
@@ -74,8 +77,10 @@ impl Part {
             fields: BTreeMap::new(),
             log_prob: None,
             rows: Vec::new(),
+            actions: None,
             kind: TensorKind::Float,
         };
+        part.actions = part.tokens_of(batch)?;
         if reading.depth == Depth::Mask {
             return Ok(part);
         }
@@ -93,13 +98,33 @@ impl Part {
         if reading.depth == Depth::Model {
             part.read_rows(plan, batch, reading)?;
         }
-        let wide = |tensor: &Tensor| tensor.kind() == TensorKind::Double;
-        if part.log_prob.iter().chain(&part.rows).any(wide)
-            || (plan.rows.is_empty() && part.log_prob.is_none() && part.fields.values().any(wide))
-        {
+        if part.computes_in_f64(plan, batch, reading.depth) {
             part.kind = TensorKind::Double;
         }
         Ok(part)
+    }
+
+    /// The sampled tokens, unless they are of a sort that is refused where they are read.
+    fn tokens_of(&self, batch: &Batch) -> Result<Option<Tensor>> {
+        let fits = |of: &&Tensor| {
+            of.size() == self.mask.size() && of.device() == self.device() && of.kind() == TensorKind::Int64
+        };
+        batch.get("actions").filter(fits).map(|of| zero_unless(&self.mask, of)).transpose()
+    }
+
+    /// Whether the model's output is f64, or the fields where a program reads no output. Before the model has run, its
+    /// inputs tell; a batch without them is computed in f64, which loses nothing.
+    fn computes_in_f64(&self, plan: &Plan, batch: &Batch, depth: Depth) -> bool {
+        let wide = |tensor: &Tensor| tensor.kind() == TensorKind::Double;
+        if plan.rows.is_empty() && plan.log_prob.is_none() {
+            return self.fields.values().any(wide);
+        }
+        if depth == Depth::Model {
+            return self.log_prob.iter().chain(&self.rows).any(wide);
+        }
+        let model = ["log_prob", POLICY.logits, POLICY.hidden];
+        let mut model = model.iter().filter_map(|name| batch.get(name)).peekable();
+        model.peek().is_none() || model.any(wide)
     }
 
     /// What was read and in which kinds, with scalars as they are.

@@ -30,6 +30,16 @@ pub(super) fn describe(name: &str, ty: Type) -> String {
     }
 }
 
+/// Refuses a tensor that wants gradient where none flows, which would train nothing without a word.
+pub(super) fn refuse_gradient(name: &str, tensor: &Tensor) -> Result<()> {
+    // Under `no_grad` what is computed from a leaf requires no gradient.
+    if !tensor.requires_grad() || !tensor.f_neg()?.requires_grad() {
+        return Ok(());
+    }
+    let expected = "a tensor that requires no gradient: this program trains nothing through it";
+    Err(field_error(name, expected, "one that requires gradient; `detach()` it"))
+}
+
 pub(super) fn missing(name: &str, expected: String) -> Error {
     Error::MissingField { name: name.to_owned(), expected }
 }

@@ -29,7 +29,7 @@ const LAYERS: &[Layer] = &[
     // The contract between the language and everything that can be called in it.
     Layer {
         module: "plugin",
-        may_use: &["span", "diag", "types", "near", "interval", "syntax", "kernels"],
+        may_use: &["span", "diag", "types", "near", "interval", "fields", "syntax", "kernels"],
         torch: true,
     },
     // From a text to a program and its plan, without a tensor. Of the kernels they know the words only.

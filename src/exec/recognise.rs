@@ -1,0 +1,97 @@
+//! Which of the measured parts a part is: recognised by what was measured of it, so that parts may come in any order.
+
+use super::error::{Error, Result};
+use super::part::Part;
+use crate::kernels::kind_name;
+use tch::{Kind, Tensor};
+
+/// How far a value of the model may be from what was measured of the same part: in bf16 a logit of 32 moves by 0.125 from
+/// one run of a kernel to the next. Another part is further away.
+const ABSOLUTE: f64 = 0.25;
+const RELATIVE: f64 = 0.05;
+
+/// The number of the measured part that this one is, among those that have not given their share. `next` is the first of
+/// them in the order in which they were measured.
+pub(super) fn recognise(
+    part: &Part,
+    measured: &[Part],
+    given: impl Fn(usize) -> bool,
+    exactly: bool,
+) -> Result<usize> {
+    let mut reason = None;
+    for (index, of) in measured.iter().enumerate().filter(|(index, _)| !given(*index)) {
+        let difference = if exactly { part.differs(of)? } else { part.differs_in_size(of) };
+        match difference {
+            None => return Ok(index),
+            // The first is the one that was expected if the parts come in order.
+            Some(difference) => reason = reason.or(Some((index, difference))),
+        }
+    }
+    let (index, difference) =
+        reason.ok_or_else(|| Error::Step("every measured part has given its share".to_owned()))?;
+    Err(Error::Step(format!(
+        "expected a part that was measured, found another: compared with measured part {}, {difference}",
+        index + 1
+    )))
+}
+
+impl Part {
+    fn differs_in_size(&self, measured: &Part) -> Option<String> {
+        let (found, expected) = (self.size(), measured.size());
+        (found != expected).then(|| {
+            format!("`response_mask` is of size {found:?}, and was of {expected:?} when it was measured")
+        })
+    }
+
+    /// How this part differs from what was measured, if it does.
+    fn differs(&self, measured: &Part) -> Result<Option<String>> {
+        if let Some(difference) = self.differs_in_size(measured) {
+            return Ok(Some(difference));
+        }
+        if !same(&self.mask, &measured.mask)? {
+            return Ok(Some("`response_mask` has other values".to_owned()));
+        }
+        if let (Some(found), Some(expected)) = (&self.actions, &measured.actions)
+            && !same(found, expected)?
+        {
+            return Ok(Some("`actions` has other values".to_owned()));
+        }
+        let trains = |name: &str| crate::fields::find(name).is_some_and(|field| field.gradient);
+        for (name, expected) in measured.fields.iter().filter(|(name, _)| !trains(name)) {
+            let Some(found) = self.fields.get(name) else { continue };
+            if found.kind() != expected.kind() {
+                let (found, expected) = (kind_name(found.kind()), kind_name(expected.kind()));
+                return Ok(Some(format!("`{name}` is {found}, and was {expected} when it was measured")));
+            }
+            if !same(found, expected)? {
+                return Ok(Some(format!("`{name}` has other values")));
+            }
+        }
+        self.model_differs(measured)
+    }
+
+    /// The same for what the model gave, which a second run of it gives up to rounding.
+    fn model_differs(&self, measured: &Part) -> Result<Option<String>> {
+        let log_prob = self.log_prob.iter().zip(&measured.log_prob).map(|pair| ("log_prob", pair));
+        let rows = self.rows.iter().zip(&measured.rows).map(|pair| ("a row statistic", pair));
+        let values = self.fields.get("values").into_iter().zip(measured.fields.get("values"));
+        for (name, (found, expected)) in log_prob.chain(rows).chain(values.map(|pair| ("values", pair))) {
+            if !near(found, expected)? {
+                return Ok(Some(format!(
+                    "the model gives another `{name}` than when the part was measured; it has to run with the same \
+                     weights and the same random numbers both times (dropout off, or its state restored)"
+                )));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn same(found: &Tensor, expected: &Tensor) -> Result<bool> {
+    Ok(found.f_detach()?.f_equal(expected)?)
+}
+
+fn near(found: &Tensor, expected: &Tensor) -> Result<bool> {
+    let (found, expected) = (found.f_detach()?.f_to_kind(Kind::Double)?, expected.f_to_kind(Kind::Double)?);
+    Ok(found.f_isclose(&expected, RELATIVE, ABSOLUTE, true)?.f_all()?.f_int64_value(&[])? == 1)
+}
