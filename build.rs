@@ -2,6 +2,7 @@
 //! crate that depends on it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn main() {
     let libtorch = std::env::var("DEP_TCH_LIBTORCH_LIB").expect("`torch-sys` names libtorch's folder");
@@ -25,17 +26,33 @@ fn offer_to_cargo(libtorch: &Path) {
     println!("cargo::rustc-link-search=native={}", link.display());
 }
 
+/// What libtorch must be asked in C++.
+const SOURCES: [&str; 2] = ["src/kernels/autograd_node.cpp", "src/kernels/torch_state.cpp"];
+
 fn compile_autograd_node(libtorch: &Path) {
     let headers = libtorch.parent().expect("libtorch's libraries are in its `lib`").join("include");
     let mut node = cc::Build::new();
-    node.cpp(true).std("c++17").file("src/kernels/autograd_node.cpp");
+    node.cpp(true).std("c++17").files(SOURCES);
     node.define("_GLIBCXX_USE_CXX11_ABI", "1");
     // Loops on libtorch's threads are templates in its headers, and do nothing in parallel without it.
     node.flag("-fopenmp");
+    if std::env::var_os("CARGO_FEATURE_PYTHON").is_some() {
+        node.define("AENT_PYTHON", None).flag("-isystem").flag(python_headers());
+    }
     for folder in [headers.join("torch/csrc/api/include"), headers] {
         // As system headers, whose warnings are not ours.
         node.flag("-isystem").flag(folder);
     }
     node.compile("aent_autograd_node");
-    println!("cargo::rerun-if-changed=src/kernels/autograd_node.cpp");
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed={source}");
+    }
+}
+
+/// The headers of the Python that `torch-sys` compiles against.
+fn python_headers() -> String {
+    let python = if std::env::var_os("VIRTUAL_ENV").is_some() { "python" } else { "python3" };
+    let script = "import sysconfig; print(sysconfig.get_path('include'))";
+    let output = Command::new(python).args(["-c", script]).output().expect("Python can be started");
+    String::from_utf8(output.stdout).expect("Python names the folder of its headers").trim().to_owned()
 }

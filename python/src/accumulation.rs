@@ -1,12 +1,14 @@
 //! A step that comes in micro-batches.
 
-use crate::batch::Names;
-use crate::errors;
+use crate::batch::{Given, Names};
+use crate::errors::{self, guarded};
 use crate::output::Output;
-use crate::ranks::Joined;
+use crate::ranks::{self, Joined};
+use crate::turns::Turn;
 use aent::{Batch, Error, Group};
+use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMapping};
+use pyo3::types::PyDict;
 use pyo3_tch::PyTensor;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,6 +20,9 @@ pub(crate) struct Accumulation {
     names: Names,
     ranks: Option<Arc<dyn Group>>,
     joined: Joined,
+    turn: Turn,
+    /// Of the program whose step it is.
+    program: Turn,
 }
 
 impl Accumulation {
@@ -27,26 +32,54 @@ impl Accumulation {
         names: Names,
         ranks: Option<Arc<dyn Group>>,
         joined: Joined,
+        program: Turn,
     ) -> Self {
-        Self { parts: Mutex::new(Some(parts)), names, ranks, joined }
+        Self { parts: Mutex::new(Some(parts)), names, ranks, joined, turn: Turn::new(), program }
     }
 
     fn with<T: Send>(
         &self,
         py: Python<'_>,
+        others: &[String],
         act: impl FnOnce(&mut Option<aent::Accumulation>) -> aent::Result<T> + Send,
     ) -> PyResult<T> {
-        let result = py.allow_threads(|| act(&mut self.parts.lock().unwrap_or_else(PoisonError::into_inner)));
-        result.map_err(errors::of_step)
+        if self.turn.is_mine() {
+            return Err(errors::of_turn(
+                "a part of this step is being computed: expected a call from outside of it",
+            ));
+        }
+        let result = py.allow_threads(|| {
+            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+            self.turn.inside(|| self.program.inside(|| act(&mut parts)))
+        });
+        result.map_err(|error| errors::of_fields(error, others))
     }
 
     fn on_part<T: Send>(
         &self,
         py: Python<'_>,
-        batch: Batch,
+        batch: Option<&Bound<'_, PyAny>>,
+        fields: Option<&Bound<'_, PyDict>>,
         act: impl FnOnce(&mut aent::Accumulation, &Batch) -> aent::Result<T> + Send,
     ) -> PyResult<T> {
-        self.with(py, move |parts| act(parts.as_mut().ok_or_else(finished)?, &batch))
+        let Given { batch, others } = match guarded(|| self.names.read(batch, fields)) {
+            Ok(given) => given,
+            Err(raised) => return Err(self.give_up(py, raised)),
+        };
+        self.with(py, &others, move |parts| act(parts.as_mut().ok_or_else(finished)?, &batch))
+    }
+
+    /// Tells the other ranks of an exception, and gives back what to raise. Without ranks the step can go on.
+    fn give_up(&self, py: Python<'_>, raised: PyErr) -> PyErr {
+        if self.ranks.is_none() || self.turn.is_mine() {
+            return raised;
+        }
+        ranks::tell(py, raised, |text| {
+            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(parts) = parts.as_mut() {
+                parts.fail(text);
+            }
+        })
     }
 }
 
@@ -60,27 +93,46 @@ impl Accumulation {
     fn measure(
         &self,
         py: Python<'_>,
-        batch: Option<&Bound<'_, PyMapping>>,
+        batch: Option<&Bound<'_, PyAny>>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        let batch = self.names.read(batch, fields)?;
-        self.on_part(py, batch, aent::Accumulation::measure)
+        guarded(|| self.on_part(py, batch, fields, aent::Accumulation::measure))
     }
 
     #[pyo3(signature = (batch = None, /, **fields))]
     fn step<'py>(
         &self,
         py: Python<'py>,
-        batch: Option<&Bound<'py, PyMapping>>,
+        batch: Option<&Bound<'py, PyAny>>,
         fields: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let batch = self.names.read(batch, fields)?;
-        let share = self.on_part(py, batch, |parts, batch| Ok(parts.step(batch)?.loss().shallow_clone()))?;
-        PyTensor(self.joined.share(&share, self.ranks.as_ref())).into_pyobject(py)
+        guarded(|| {
+            let share = self
+                .on_part(py, batch, fields, |parts, batch| Ok(parts.step(batch)?.loss().shallow_clone()))?;
+            PyTensor(self.joined.share(&share, self.ranks.as_ref())?).into_pyobject(py)
+        })
+    }
+
+    fn fail(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        guarded(|| {
+            let text = match error.downcast::<PyBaseException>() {
+                Ok(_) => errors::words(py, &PyErr::from_value(error.clone())),
+                Err(_) => error.str()?.to_string(),
+            };
+            self.with(py, &[], |parts| {
+                if let Some(parts) = parts {
+                    parts.fail(&text);
+                }
+                Ok(())
+            })?;
+            errors::interrupted(py).map_or(Ok(()), Err)
+        })
     }
 
     fn finish(&self, py: Python<'_>) -> PyResult<Output> {
-        let output = self.with(py, |parts| parts.take().ok_or_else(finished)?.finish())?;
-        Output::new(py, output)
+        guarded(|| {
+            let output = self.with(py, &[], |parts| parts.take().ok_or_else(finished)?.finish())?;
+            Output::new(py, output)
+        })
     }
 }

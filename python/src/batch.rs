@@ -5,13 +5,22 @@ use aent::fields;
 use aent::near::nearest;
 use aent::{Batch, Program};
 use pyo3::prelude::*;
-use pyo3::types::{PyAny, PyDict, PyMapping};
+use pyo3::sync::GILOnceCell;
+use pyo3::types::{PyAny, PyDict, PyMapping, PyType};
 use pyo3_tch::PyTensor;
 use std::sync::Arc;
 
 /// The names that a batch for a program may use.
 #[derive(Clone)]
 pub(crate) struct Names(Arc<[String]>);
+
+/// What a call brought.
+#[derive(Default)]
+pub(crate) struct Given {
+    pub(crate) batch: Batch,
+    /// The fields of other classes than torch's own, each in words.
+    pub(crate) others: Vec<String>,
+}
 
 impl Names {
     /// Every field that a batch for this program may have.
@@ -24,16 +33,22 @@ impl Names {
     /// are no fields are passed over. What is given by name is meant, and must be one. `None` is no field.
     pub(crate) fn read(
         &self,
-        mapping: Option<&Bound<'_, PyMapping>>,
+        mapping: Option<&Bound<'_, PyAny>>,
         named: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Batch> {
-        let mut batch = Batch::new();
+    ) -> PyResult<Given> {
+        let mut given = Given::default();
         if let Some(mapping) = mapping {
+            let Ok(mapping) = mapping.downcast::<PyMapping>() else {
+                let found = mapping.get_type().name()?;
+                return Err(of_batch(format!(
+                    "the batch: expected a mapping of names to tensors, found a `{found}`"
+                )));
+            };
             for item in mapping.items()?.iter() {
                 let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
                 let Ok(name) = name.extract::<String>() else { continue };
                 if self.contains(&name) && !value.is_none() {
-                    batch = add(batch, name, &value)?;
+                    given.add(name, &value)?;
                 }
             }
         }
@@ -43,10 +58,10 @@ impl Names {
                 return Err(of_batch(self.unknown(&name)));
             }
             if !value.is_none() {
-                batch = add(batch, name, &value)?;
+                given.add(name, &value)?;
             }
         }
-        Ok(batch)
+        Ok(given)
     }
 
     fn contains(&self, name: &str) -> bool {
@@ -62,12 +77,34 @@ impl Names {
     }
 }
 
-fn add(batch: Batch, name: String, value: &Bound<'_, PyAny>) -> PyResult<Batch> {
-    match value.extract::<PyTensor>() {
-        Ok(tensor) => Ok(batch.with(name, tensor.0)),
-        Err(_) => Err(of_batch(format!(
-            "`{name}`: expected a `torch.Tensor`, found a `{}`",
-            value.get_type().name()?
-        ))),
+impl Given {
+    fn add(&mut self, name: String, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let refuse = |expected: &str, found: &str| -> PyResult<()> {
+            let class = value.get_type().name()?;
+            Err(of_batch(format!("`{name}`: expected {expected}, found a `{class}`{found}")))
+        };
+        let Ok(tensor) = value.extract::<PyTensor>() else { return refuse("a `torch.Tensor`", "") };
+        if !is_torchs_own(value)? {
+            let class = value.get_type().name()?;
+            if value.hasattr("full_tensor")? {
+                return refuse("a plain tensor", &format!("; write `{name}.full_tensor()`"));
+            }
+            if value.hasattr("fake_mode")? {
+                return refuse("a tensor with values", ", which has none");
+            }
+            let way_out = if value.hasattr("trigger_wait")? { " (`.wait()` makes it plain)" } else { "" };
+            self.others.push(format!("`{name}` is a `{class}`{way_out}"));
+        }
+        self.batch = std::mem::take(&mut self.batch).with(name, tensor.0);
+        Ok(())
     }
+}
+
+/// Whether it is a tensor or a parameter, not of a class that may compute by itself.
+fn is_torchs_own(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static TENSOR: GILOnceCell<Py<PyType>> = GILOnceCell::new();
+    static PARAMETER: GILOnceCell<Py<PyType>> = GILOnceCell::new();
+    let (py, class) = (value.py(), value.get_type());
+    Ok(class.is(TENSOR.import(py, "torch", "Tensor")?)
+        || class.is(PARAMETER.import(py, "torch.nn.parameter", "Parameter")?))
 }

@@ -10,6 +10,7 @@ mod plugins;
 mod program;
 mod ranks;
 mod terms;
+mod turns;
 
 use pyo3::prelude::*;
 
@@ -18,6 +19,7 @@ use pyo3::prelude::*;
 fn _aent(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // What the library warns of goes to Python's `logging`, under `aent`. A second import finds it in place.
     let _ = pyo3_log::try_init();
+    errors::quiet_where_guarded();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<program::Program>()?;
     module.add_class::<output::Output>()?;

@@ -1,6 +1,7 @@
 //! What a step gives.
 
-use crate::errors;
+use crate::errors::{self, guarded};
+use crate::turns::Turn;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3_tch::PyTensor;
@@ -13,6 +14,7 @@ pub(crate) struct Output {
     loss: PyObject,
     // Tensors may go from thread to thread, but not be used by two at once.
     whole: Mutex<aent::Output>,
+    turn: Turn,
 }
 
 impl Output {
@@ -29,18 +31,27 @@ impl Output {
         whole: aent::Output,
     ) -> PyResult<Self> {
         let loss = PyTensor(share).into_pyobject(py)?.into_any().unbind();
-        Ok(Self { loss, whole: Mutex::new(whole) })
+        Ok(Self { loss, whole: Mutex::new(whole), turn: Turn::new() })
     }
 
     /// Looks at the whole step. Call it without the GIL: another thread may be looking.
-    pub(crate) fn with<T>(&self, look: impl FnOnce(&aent::Output) -> T) -> T {
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&aent::Output) -> aent::Result<T>) -> aent::Result<T> {
+        if self.turn.is_mine() {
+            return Err(aent::Error::Step(
+                "this output is being read: expected a call from outside of that".to_owned(),
+            ));
+        }
         // Nothing is half-changed by a panic: an output is only read.
-        look(&self.whole.lock().unwrap_or_else(PoisonError::into_inner))
+        self.turn.inside(|| look(&self.whole.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Numbers may have to be waited for.
-    fn read<T: Send>(&self, py: Python<'_>, look: impl FnOnce(&aent::Output) -> T + Send) -> T {
-        py.allow_threads(|| self.with(look))
+    fn read<T: Send>(
+        &self,
+        py: Python<'_>,
+        look: impl FnOnce(&aent::Output) -> aent::Result<T> + Send,
+    ) -> PyResult<T> {
+        guarded(|| py.allow_threads(|| self.with(look)).map_err(errors::of_step))
     }
 }
 
@@ -53,29 +64,32 @@ impl Output {
 
     #[getter]
     fn total(&self, py: Python<'_>) -> PyResult<f64> {
-        self.read(py, |whole| Ok(whole.loss().f_double_value(&[])?)).map_err(errors::of_step)
+        self.read(py, |whole| Ok(whole.loss().f_double_value(&[])?))
     }
 
     #[getter]
     fn metrics(&self, py: Python<'_>) -> PyResult<BTreeMap<String, f64>> {
-        self.read(py, aent::Output::metrics).map_err(errors::of_step)
+        self.read(py, aent::Output::metrics)
     }
 
     #[getter]
     fn signals(&self, py: Python<'_>) -> PyResult<BTreeMap<String, f64>> {
-        self.read(py, aent::Output::signals).map_err(errors::of_step)
+        self.read(py, aent::Output::signals)
     }
 
     #[getter]
     fn tokens(&self, py: Python<'_>) -> PyResult<i64> {
-        self.read(py, aent::Output::tokens).map_err(errors::of_step)
+        self.read(py, aent::Output::tokens)
     }
 
     #[getter]
     fn lets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let named = self.read(py, |whole| {
-            whole.lets().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect::<Vec<_>>()
-        });
+            Ok(whole
+                .lets()
+                .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()))
+                .collect::<Vec<_>>())
+        })?;
         let dict = PyDict::new(py);
         for (name, tensor) in named {
             dict.set_item(name, PyTensor(tensor))?;

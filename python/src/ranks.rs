@@ -1,7 +1,7 @@
 //! The processes that share a step, over the engine that the trainer already runs: `torch.distributed`.
 
-use crate::errors::{keep_cause, of_batch};
-use aent::{Group, GroupError};
+use crate::errors::{interrupted, keep_cause, keep_left, of_step, words};
+use aent::{Error, Group, GroupError, Session};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -30,10 +30,12 @@ impl Joined {
     }
 
     /// A rank's share, so that the engine's result is the gradient of the whole step's loss.
-    pub(crate) fn share(self, share: &Tensor, ranks: Option<&Arc<dyn Group>>) -> Tensor {
+    pub(crate) fn share(self, share: &Tensor, ranks: Option<&Arc<dyn Group>>) -> PyResult<Tensor> {
         match (self, ranks) {
-            (Self::Mean, Some(ranks)) => share * ranks.size() as f64,
-            _ => share.shallow_clone(),
+            (Self::Mean, Some(ranks)) => {
+                share.f_mul_scalar(ranks.size() as f64).map_err(|error| of_step(error.into()))
+            }
+            _ => Ok(share.shallow_clone()),
         }
     }
 }
@@ -77,12 +79,33 @@ impl Group for ProcessGroup {
         };
         Python::with_gil(|py| {
             gather(py).map_err(|error| {
-                let text = error.to_string();
-                keep_cause(error);
+                let text = words(py, &error);
+                keep_cause(py, error);
                 text.into()
             })
         })
     }
+
+    fn failing(&self, error: Error) -> Error {
+        Python::with_gil(|py| keep_left(py).map_or(error, Error::Step))
+    }
+}
+
+/// Tells the other ranks of an exception that kept this one from beginning a step, and gives back what to raise.
+pub(crate) fn give_up(py: Python<'_>, session: &Session, ranks: &Arc<dyn Group>, raised: PyErr) -> PyErr {
+    tell(py, raised, |text| {
+        if let Ok(mut step) = session.accumulate().over(ranks.clone()) {
+            step.fail(text);
+        }
+    })
+}
+
+/// Tells the other ranks of an exception, which waits for them, and gives back what to raise: a second Ctrl-C while they
+/// are waited for is raised in its place.
+pub(crate) fn tell(py: Python<'_>, raised: PyErr, fail: impl FnOnce(&str) + Send) -> PyErr {
+    let text = words(py, &raised);
+    py.allow_threads(|| fail(&text));
+    interrupted(py).unwrap_or(raised)
 }
 
 /// The batch fields given by name, and the ranks.
@@ -99,11 +122,8 @@ pub(crate) fn split<'py>(
     let named = fields.map_or_else(|| Ok(PyDict::new(py)), PyDictMethods::copy)?;
     let mut ranks = process_group;
     match group {
-        Some(group) if group.extract::<PyTensor>().is_ok() => named.set_item("group", group)?,
-        Some(_) if ranks.is_some() => {
-            return Err(of_batch(
-                "`group`: expected a tensor beside `process_group`, found a second process group".to_owned(),
-            ));
+        Some(group) if ranks.is_some() || group.extract::<PyTensor>().is_ok() => {
+            named.set_item("group", group)?
         }
         Some(group) => ranks = Some(group),
         None => {}

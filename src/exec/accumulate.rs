@@ -2,12 +2,12 @@
 
 use super::batch::Batch;
 use super::differences::Fact;
-use super::error::{Error, Result};
+use super::error::{Error, Result, caught};
 use super::evaluate::frame;
 use super::frozen::Frozen;
 use super::given::{Given, Seen};
 use super::group::Group;
-use super::meeting::{Report, meet};
+use super::meeting::{At, Place, Report, meet, refuse};
 use super::output::{Output, backward};
 use super::part::{Depth, Part};
 use super::recognise::recognise;
@@ -56,8 +56,8 @@ pub struct Accumulation {
     recorded: BTreeMap<usize, Part>,
     /// The counts of the whole step that the caller gave, and what this process saw of it.
     given: Option<Given>,
-    /// How many scalars this rank reports when the ranks meet next; none when they meet no more.
-    next: Option<usize>,
+    /// Where the ranks meet next; none when they meet no more.
+    next: Option<Place>,
 }
 
 /// One part's share of the loss.
@@ -90,7 +90,7 @@ impl Accumulation {
             shared: None,
             recorded: BTreeMap::new(),
             given: None,
-            next: Some(0),
+            next: Some(Place::Start),
         }
     }
 
@@ -141,19 +141,19 @@ impl Accumulation {
 
     /// Looks at a part before any part gives its share.
     pub fn measure(&mut self, batch: &Batch) -> Result<()> {
-        let done = self.try_measure(batch);
+        let done = caught(|| self.try_measure(batch));
         self.told(done)
     }
 
     /// A part's share of the loss. The part is one of those that were measured.
     pub fn step(&mut self, batch: &Batch) -> Result<PartOutput> {
-        let done = self.try_step(batch);
+        let done = caught(|| self.try_step(batch));
         self.told(done)
     }
 
     /// The share of a part that is the only one of this process, with one reading of its logits.
     pub(super) fn only(&mut self, batch: &Batch) -> Result<PartOutput> {
-        let done = self.try_only(batch);
+        let done = caught(|| self.try_only(batch));
         self.told(done)
     }
 
@@ -161,8 +161,29 @@ impl Accumulation {
     /// [`super::Options::lets`] also every `let` for the sequences of this process, in the order in which the parts were
     /// measured.
     pub fn finish(mut self) -> Result<Output> {
-        let done = self.try_finish();
+        let done = caught(|| self.try_finish());
         self.told(done)
+    }
+
+    /// Gives the step up for a reason that lies outside of it, such as a batch that could not be loaded. The other ranks
+    /// return [`Error::Rank`] with these words where they meet next, instead of waiting for this one; this returns when
+    /// they have come there. The step does not go on. In one process nobody has to hear of it.
+    ///
+    /// ```no_run
+    /// # fn run(mut step: aent::Accumulation, load: impl Fn() -> Result<aent::Batch, String>) -> Result<(), Box<dyn std::error::Error>> {
+    /// match load() {
+    ///     Ok(part) => step.measure(&part)?,
+    ///     Err(words) => {
+    ///         step.fail(&words);
+    ///         return Err(words.into());
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fail(&mut self, words: &str) {
+        let _ = self.told::<()>(Err(Error::Step(words.to_owned())));
+        self.next = None;
     }
 
     fn try_measure(&mut self, batch: &Batch) -> Result<()> {
@@ -249,7 +270,7 @@ impl Accumulation {
         if let Some(group) = self.group.clone() {
             let told = (self.report()?, self.facts()?, whole);
             self.next = None;
-            let (ranks, own) = meet(&*group, 0, Ok(told))?;
+            let (ranks, own) = meet(&*group, self.at(Place::Start), Ok(told))?;
             self.before = rows_before(&ranks, &*group);
             if self.given.is_none() {
                 let sum = |of: fn(&Report) -> i64| ranks.iter().map(of).sum();
@@ -259,7 +280,7 @@ impl Accumulation {
             let wanted = self.frozen.plan().first_look(self.frozen.program());
             whole =
                 own.map(|own| own.gathered(&*group, &ranks, self.frozen.program(), &wanted)).transpose()?;
-            self.next = Some(if self.looks_last() { 0 } else { self.frozen.scalars().len() });
+            self.next = Some(if self.looks_last() { Place::Look } else { Place::End });
         }
         let mut shared = match whole {
             Some(whole) => self.frozen.shared(whole, &self.tally)?,
@@ -301,7 +322,7 @@ impl Accumulation {
         let told = (report, self.facts()?, output);
         self.next = None;
         let ids = self.frozen.scalars();
-        let (ranks, output) = meet(&*group, ids.len(), Ok(told))?;
+        let (ranks, output) = meet(&*group, self.at(Place::End), Ok(told))?;
         if let Some(given) = &self.given {
             let sum = |of: fn(&Report) -> i64| ranks.iter().map(of).sum();
             let [rows, tokens, sequences] =
@@ -341,12 +362,12 @@ impl Accumulation {
         let (rows, width) = own.size();
         let told = (Report { rows, width, ..Report::default() }, self.facts()?, ());
         self.next = None;
-        let (ranks, ()) = meet(group, 0, Ok(told))?;
+        let (ranks, ()) = meet(group, self.at(Place::Look), Ok(told))?;
         self.before = rows_before(&ranks, group);
         let nodes = self.frozen.plan().known_last();
         let wanted = Plan::computed_for(self.frozen.program(), &nodes, |index| known.contains_key(&index));
         let whole = own.gathered(group, &ranks, self.frozen.program(), &wanted)?;
-        self.next = Some(self.frozen.scalars().len());
+        self.next = Some(Place::End);
         let mut presets = self.frozen.spanning(&whole, &self.tally, &nodes, &wanted, &known)?;
         presets.extend(known);
         Ok(presets)
@@ -379,6 +400,10 @@ impl Accumulation {
         Ok(facts)
     }
 
+    fn at(&self, place: Place) -> At {
+        At { place, steps: self.frozen.steps }
+    }
+
     fn goes_on(&self) -> Result<()> {
         if self.next.is_some() {
             return Ok(());
@@ -390,20 +415,13 @@ impl Accumulation {
     fn told<T>(&mut self, done: Result<T>) -> Result<T> {
         let Some(group) = &self.group else { return done };
         match (done, self.next) {
-            (Err(error), Some(scalars)) => {
+            (Err(error), Some(place)) => {
                 self.next = None;
-                Err(refuse(&**group, scalars, error))
+                let error = group.failing(error);
+                Err(refuse(&**group, self.at(place), error))
             }
             (done, _) => done,
         }
-    }
-}
-
-/// Meets the other ranks with an error, and gives it back.
-fn refuse(group: &dyn Group, scalars: usize, error: Error) -> Error {
-    match meet::<()>(group, scalars, Err(error)) {
-        Err(error) => error,
-        Ok(_) => unreachable!("a meeting with an error has one"),
     }
 }
 

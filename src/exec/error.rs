@@ -1,7 +1,8 @@
 //! What can be wrong with a user's data.
 
 use super::group::GroupError;
-use crate::kernels::KernelError;
+use crate::kernels::{KernelError, first_line, panic_text};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use tch::TchError;
 
 /// An error at run time. Each names the thing, what was expected and what came.
@@ -85,9 +86,10 @@ impl From<KernelError> for Error {
     }
 }
 
-/// libtorch appends a trace of its own stack, which helps nobody here.
-fn first_line(error: &TchError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+/// Runs something; a panic becomes an error, so that whoever waits for it hears of it.
+pub(super) fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|panic| Err(Error::Step(format!("the step panicked: {}", panic_text(&*panic)))))
 }
 
 /// The result of everything that touches a user's data.

@@ -3,6 +3,7 @@
 use super::error::{Error, Result};
 use super::part::Part;
 use super::value::{self, Value};
+use crate::kernels::{panic_text, unusable};
 use crate::plan::Plan;
 use crate::plugin::{EvalError, Frame, Input, StepCounts, TermContext};
 use crate::program::{Node, NodeId, Op, Program};
@@ -259,6 +260,13 @@ impl Evaluation<'_> {
     }
 
     fn check_result(&self, name: &str, owner: &str, what: &str, value: &Tensor, ty: Type) -> Result<()> {
+        if let Some(why) = unusable(value) {
+            return Err(object_error(
+                name,
+                owner,
+                format!("{what}: expected {}, found {}", why.expected, why.found),
+            ));
+        }
         let (sequences, width) = self.part.size();
         let wanted = match ty.shape {
             Shape::Token => vec![sequences, width],
@@ -289,11 +297,7 @@ fn guarded<T>(name: &str, owner: &str, run: impl FnOnce() -> std::result::Result
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(object_error(name, owner, error.to_string())),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            Err(object_error(name, owner, format!("panicked: {}", text.lines().next().unwrap_or_default())))
-        }
+        Err(panic) => Err(object_error(name, owner, format!("panicked: {}", panic_text(&*panic)))),
     }
 }
 

@@ -15,8 +15,8 @@ pub type GroupError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # What is exchanged
 ///
-/// Before the first share a few whole numbers from each rank: whether it could read its batch, the counts of its
-/// rows, and a hash of everything that must agree (the program, the states of the controllers, the number of
+/// Before the first share a few whole numbers from each rank: whether it could read its batch, where in which step it is,
+/// the counts of its rows, and a hash of everything that must agree (the program, the states of the controllers, the number of
 /// steps, fields and their kinds, inputs that are one value). At the end a few more, with the loss, the metrics and the signals. Between them
 /// travels what spans the step, and nothing else:
 ///
@@ -34,7 +34,8 @@ pub type GroupError = Box<dyn std::error::Error + Send + Sync>;
 /// # When a rank fails
 ///
 /// A rank whose batch is refused tells the others before it returns its error, and they return
-/// [`Error::Rank`]. So do all ranks when one of them brings another program, another state or other kinds. What
+/// [`Error::Rank`]. So do all ranks when one of them brings another program, another state or other kinds, or is at
+/// another place of its step than the others. What fails outside of a step is told by [`super::Accumulation::fail`]. What
 /// can still wait for a rank is what that rank never reaches: when its process dies, gives a step up in the
 /// middle or runs out of memory in an exchange, the others wait as long as the implementation lets them. And
 /// where `backward` communicates by itself, as that of wrapped models does, ranks that are inside of it cannot
@@ -51,6 +52,12 @@ pub trait Group: fmt::Debug + Send + Sync {
     /// All bring the same shape and kind (i64, f32, f64 or u8), and call it equally often and in the same order. A
     /// tensor may lie on any device, small ones lie on the CPU; an implementation moves it to where it can be sent.
     fn all_gather(&self, tensor: &Tensor) -> std::result::Result<Vec<Tensor>, GroupError>;
+
+    /// The last word on an error of this rank before the other ranks hear of it: a host whose code ran below the step, and
+    /// that knows better what went wrong there, puts its own words in.
+    fn failing(&self, error: Error) -> Error {
+        error
+    }
 }
 
 /// Gathers, and refuses what is no answer.

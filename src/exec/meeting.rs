@@ -3,6 +3,7 @@
 use super::differences::{Fact, differences};
 use super::error::{Error, Result};
 use super::group::{Group, gather};
+use crate::kernels::elements;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use tch::{Kind, Tensor};
 
@@ -19,41 +20,88 @@ pub(super) struct Report {
     pub scalars: Vec<f64>,
 }
 
-/// How many numbers stand before the scalars of a report.
-const HEAD: usize = 6;
+/// Where in a step ranks meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Before the first share.
+    Start,
+    /// Before the end, for what spans the step.
+    Look,
+    /// With the scalars.
+    End,
+}
 
-/// Exchanges reports, each of `scalars` scalars; whatever this rank says, all ranks have to come. An error on any of
-/// them, or a fact that is not the same everywhere, becomes an error on all.
+/// Where a rank is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    pub place: Place,
+    /// How many steps it has observed.
+    pub steps: u64,
+}
+
+/// How every message begins, so that nothing else on the same transport is taken for one.
+const MARK: i64 = i64::from_be_bytes(*b"aentstep");
+
+/// How many numbers stand before the scalars of a message.
+const HEAD: usize = 10;
+
+/// How many numbers every message has, whatever it says: ranks that are not at the same place must understand each
+/// other. Scalars that find no room follow by themselves.
+const ROOM: usize = 32;
+
+/// Exchanges reports; whatever this rank says, all ranks have to come. An error on any of them, another place, or a
+/// fact that is not the same everywhere, becomes an error on all.
 pub(super) fn meet<T>(
     group: &dyn Group,
-    scalars: usize,
+    at: At,
     own: Result<(Report, Vec<Fact>, T)>,
 ) -> Result<(Vec<Report>, T)> {
     let _untracked = tch::no_grad_guard();
     let heard = match &own {
-        Ok((report, facts, _)) => exchange(group, report, facts, None),
-        Err(error) => {
-            let nothing = Report { scalars: vec![0.0; scalars], ..Report::default() };
-            exchange(group, &nothing, &[], Some(&error.to_string()))
-        }
+        Ok((report, facts, _)) => exchange(group, at, report, facts, None),
+        Err(error) => exchange(group, at, &Report::default(), &[], Some(&error.to_string())),
     };
     // What this rank knows to be wrong says more than what the others make of it.
     let (_, _, kept) = own?;
     Ok((heard?, kept))
 }
 
-fn exchange(group: &dyn Group, own: &Report, facts: &[Fact], error: Option<&str>) -> Result<Vec<Report>> {
-    let message = message(error.is_none(), own, facts);
+/// Meets the other ranks with an error, and gives it back.
+pub(super) fn refuse(group: &dyn Group, at: At, error: Error) -> Error {
+    match meet::<()>(group, at, Err(error)) {
+        Err(error) => error,
+        Ok(_) => unreachable!("a meeting with an error has one"),
+    }
+}
+
+fn exchange(
+    group: &dyn Group,
+    at: At,
+    own: &Report,
+    facts: &[Fact],
+    error: Option<&str>,
+) -> Result<Vec<Report>> {
+    let (message, more) = message(error.is_none(), at, own, facts);
     let heard = gather(group, &Tensor::from_slice(&message))?;
-    let heard = heard.iter().map(|told| Ok(Vec::<i64>::try_from(told)?)).collect::<Result<Vec<_>>>()?;
+    let heard =
+        heard.iter().map(|told| Ok(elements("a message", told)?)).collect::<Result<Vec<Vec<i64>>>>()?;
     if heard[group.rank()] != message {
         return Err(Error::Group("expected the tensors in the order of ranks, found another order".into()));
     }
-    if let Some(rank) = heard.iter().position(|told| told[0] == 0) {
+    if let Some(rank) = heard.iter().position(|told| told[0] != MARK) {
+        let message = "it sent something else than a step does: the ranks are out of step".to_owned();
+        return Err(Error::Rank { rank, message });
+    }
+    if let Some(rank) = heard.iter().position(|told| told[1] == 0) {
         let message = tell(group, error.unwrap_or_default())?.swap_remove(rank);
         return Err(Error::Rank { rank, message });
     }
-    if let Some(rank) = heard.iter().position(|told| told[1] != heard[0][1]) {
+    if let Some(rank) = heard.iter().position(|told| told[2] != heard[0][2]) {
+        let (there, here) = (whereabouts(&heard[rank]), whereabouts(&heard[0]));
+        let message = format!("it is {there}, and rank 0 {here}: the ranks are out of step");
+        return Err(Error::Rank { rank, message });
+    }
+    if let Some(rank) = heard.iter().position(|told| told[4] != heard[0][4]) {
         let unreadable = |error: serde_json::Error| Error::Group(error.into());
         let texts = tell(group, &serde_json::to_string(facts).map_err(unreadable)?)?;
         let facts = |rank: usize| serde_json::from_str::<Vec<Fact>>(&texts[rank]).map_err(unreadable);
@@ -61,23 +109,52 @@ fn exchange(group: &dyn Group, own: &Report, facts: &[Fact], error: Option<&str>
         let found = differences(&facts(0)?, &facts(rank)?, sides).join("; ");
         return Err(Error::Rank { rank, message: format!("its step is not that of rank 0: {found}") });
     }
-    let reports = heard.iter().map(|told| Report {
-        rows: told[2],
-        width: told[3],
-        tokens: told[4],
-        sequences: told[5],
-        scalars: told[HEAD..].iter().map(|bits| f64::from_bits(*bits as u64)).collect(),
+    let more = if more.is_empty() {
+        vec![Vec::new(); heard.len()]
+    } else {
+        let told = gather(group, &Tensor::from_slice(&more))?;
+        told.iter().map(|told| Ok(elements("a message", told)?)).collect::<Result<_>>()?
+    };
+    let reports = heard.iter().zip(&more).map(|(told, more)| Report {
+        rows: told[5],
+        width: told[6],
+        tokens: told[7],
+        sequences: told[8],
+        scalars: told[HEAD..]
+            .iter()
+            .chain(more)
+            .take(told[9] as usize)
+            .map(|bits| f64::from_bits(*bits as u64))
+            .collect(),
     });
     Ok(reports.collect())
 }
 
-fn message(fine: bool, report: &Report, facts: &[Fact]) -> Vec<i64> {
+/// A message, and the scalars that found no room in it.
+fn message(fine: bool, at: At, report: &Report, facts: &[Fact]) -> (Vec<i64>, Vec<i64>) {
     let mut hasher = DefaultHasher::new();
     facts.hash(&mut hasher);
     let Report { rows, width, tokens, sequences, scalars } = report;
-    let head: [i64; HEAD] = [i64::from(fine), hasher.finish() as i64, *rows, *width, *tokens, *sequences];
+    let count = scalars.len() as i64;
+    let (place, steps, hash) = (at.place as i64, at.steps as i64, hasher.finish() as i64);
+    let head: [i64; HEAD] =
+        [MARK, i64::from(fine), place, steps, hash, *rows, *width, *tokens, *sequences, count];
     // As bits, so that what is not a number travels too.
-    head.into_iter().chain(scalars.iter().map(|scalar| scalar.to_bits() as i64)).collect()
+    let scalars = scalars.iter().map(|scalar| scalar.to_bits() as i64);
+    let mut message: Vec<i64> = head.into_iter().chain(scalars).collect();
+    let more = message.split_off(message.len().min(ROOM));
+    message.resize(ROOM, 0);
+    (message, more)
+}
+
+/// Where a rank is by its message, in words.
+fn whereabouts(told: &[i64]) -> String {
+    let place = match told[2] {
+        0 => "before the first share",
+        1 => "before the metrics",
+        _ => "at the end",
+    };
+    format!("{place} of step {}", told[3] + 1)
 }
 
 /// What every rank has to say.
@@ -90,7 +167,7 @@ fn tell(group: &dyn Group, text: &str) -> Result<Vec<String>> {
     bytes.resize(lengths.iter().copied().max().unwrap_or(0).max(1), 0);
     let texts = gather(group, &Tensor::from_slice(&bytes))?;
     let read = |(text, length): (&Tensor, &usize)| {
-        let bytes = Vec::<u8>::try_from(&text.f_to_kind(Kind::Uint8)?)?;
+        let bytes: Vec<u8> = elements("a message", &text.f_to_kind(Kind::Uint8)?)?;
         Ok(String::from_utf8_lossy(&bytes[..*length]).into_owned())
     };
     texts.iter().zip(&lengths).map(read).collect()

@@ -2,6 +2,7 @@
 
 use super::error::{Error, Result};
 use super::frozen::Setup;
+use crate::kernels::elements;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
@@ -96,5 +97,5 @@ fn numbers(tensors: &[&Tensor]) -> Result<Vec<f64>> {
     let wide = tensors.iter().map(|tensor| tensor.f_detach()?.f_to_kind(Kind::Double));
     let wide = wide.collect::<std::result::Result<Vec<_>, _>>()?;
     let stacked = Tensor::f_stack(&wide, 0)?.f_to_device(Device::Cpu)?;
-    Ok(Vec::<f64>::try_from(&stacked)?)
+    Ok(elements("a metric", &stacked)?)
 }

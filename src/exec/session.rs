@@ -2,7 +2,7 @@
 
 use super::accumulate::{Accumulation, PartOutput};
 use super::batch::Batch;
-use super::error::{Error, Result};
+use super::error::{Error, Result, caught};
 use super::evaluate::frame;
 use super::frozen::{Frozen, Setup};
 use super::group::Group;
@@ -46,8 +46,8 @@ impl Default for Options {
     }
 }
 
-/// A program with the state of its controllers.
-#[derive(Debug)]
+/// A program with the state of its controllers. A copy shares the program and goes on by itself.
+#[derive(Clone, Debug)]
 pub struct Session {
     setup: Arc<Setup>,
     pub(super) states: Vec<ControllerState>,
@@ -89,6 +89,10 @@ impl Session {
 
     /// The loss of a whole step on one batch, with metrics and signals.
     pub fn step(&self, batch: &Batch) -> Result<Output> {
+        caught(|| self.try_step(batch))
+    }
+
+    fn try_step(&self, batch: &Batch) -> Result<Output> {
         let frozen = self.frozen();
         let part = frozen.read(batch, Depth::Model)?;
         let mut tally = Tally::default();

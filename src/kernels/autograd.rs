@@ -3,13 +3,18 @@
 //! Work runs on libtorch's own pool, so that there is one pool, `torch.set_num_threads` holds for it, and its
 //! threads never wait for those of another.
 
+use std::any::Any;
 use std::ffi::{CStr, c_char, c_void};
 use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use tch::{TchError, Tensor};
 
 use super::KernelError;
+use super::error::panic_text;
+use super::torch_state::address;
 
 /// What a node does when its gradient is asked for.
 pub(super) trait Backward: Send + Sync + 'static {
@@ -118,7 +123,8 @@ pub(super) fn prefer_large_pages(tensor: &Tensor) {
     #[cfg(target_os = "linux")]
     if tensor.device() == tch::Device::Cpu && bytes >= 1 << 22 {
         const PAGE: usize = 4096;
-        let start = tensor.data_ptr() as usize;
+        let Ok(start) = address("logits", tensor) else { return };
+        let start = start as usize;
         let aligned = start.next_multiple_of(PAGE);
         let length = bytes - (aligned - start);
         // SAFETY: the range lies inside the tensor's storage, and the advice changes nothing that can be read. Where
@@ -191,10 +197,14 @@ extern "C" fn call_backward<B: Backward>(state: *const c_void, call: *const Back
         let wanted = std::slice::from_raw_parts(call.wanted, half.inputs);
         (saved.iter().map(copy).collect::<Vec<_>>(), copy(&call.cotangents), wanted)
     };
-    let (inputs, saved) = saved.split_at(half.inputs);
-    let (values, saved) = saved.split_last().expect("C++ saves the values last");
-    let text = match half.backward.backward(inputs, saved, values, &cotangents, wanted) {
-        Ok(gradients) => {
+    // A panic must not reach C++.
+    let made = catch_unwind(AssertUnwindSafe(|| {
+        let (inputs, saved) = saved.split_at(half.inputs);
+        let (values, saved) = saved.split_last().expect("C++ saves the values last");
+        half.backward.backward(inputs, saved, values, &cotangents, wanted)
+    }));
+    let text = match made {
+        Ok(Ok(gradients)) => {
             for (index, gradient) in gradients.into_iter().enumerate().take(half.inputs) {
                 let Some(gradient) = gradient else { continue };
                 // SAFETY: there is a place for each input, and C++ takes over the tensor that is put there.
@@ -202,7 +212,8 @@ extern "C" fn call_backward<B: Backward>(state: *const c_void, call: *const Back
             }
             return true;
         }
-        Err(error) => error.to_string(),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => format!("the backward pass of row statistics panicked: {}", panic_text(&*panic)),
     };
     let length = text.len().min(call.room - 1);
     // SAFETY: the message has `room` bytes, and the text and the zero that ends it take at most that.
@@ -220,11 +231,26 @@ extern "C" fn drop_state<B: Backward>(state: *mut c_void) {
 
 fn run_workers<W: Fn() + Sync>(workers: usize, worker: &W) {
     extern "C" fn work<W: Fn() + Sync>(job: *const c_void, _worker: i64) {
-        // SAFETY: `run_workers` passes a `W` that outlives the call, and `W` may be shared between threads.
-        unsafe { (*job.cast::<W>())() }
+        // SAFETY: `run_workers` passes a job that outlives the call, and its `W` may be shared between threads.
+        let job = unsafe { &*job.cast::<Job<'_, W>>() };
+        // A panic must not reach C++.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(job.worker)) {
+            job.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
+        }
     }
+    let job = Job { worker, panic: Mutex::new(None) };
     // SAFETY: `aent_parallel` returns only when all workers have.
-    unsafe { aent_parallel(workers as i64, std::ptr::from_ref(worker).cast(), work::<W>) };
+    unsafe { aent_parallel(workers as i64, std::ptr::from_ref(&job).cast(), work::<W>) };
+    if let Some(panic) = job.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        resume_unwind(panic);
+    }
+}
+
+/// What workers share besides what they work on.
+struct Job<'a, W> {
+    worker: &'a W,
+    /// What the first of them panicked with.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 /// Lines that workers write, each those of its own.

@@ -4,6 +4,9 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/functions/basic_ops.h>
 #include <torch/csrc/autograd/functions/utils.h>
+#ifdef AENT_PYTHON
+#include <torch/csrc/Exceptions.h>
+#endif
 
 #include <cstdio>
 #include <exception>
@@ -39,6 +42,16 @@ struct aent_node {
 
 namespace {
 
+// What Python raised below an operation, as tch's own `catch` left it: Rust knows it as a text at most.
+void rethrow_python() {
+#ifdef AENT_PYTHON
+    const PyGILState_STATE gil = PyGILState_Ensure();
+    const bool raised = PyErr_Occurred() != nullptr;
+    PyGILState_Release(gil);
+    if (raised) throw python_error();
+#endif
+}
+
 struct Half : torch::CustomClassHolder {
     explicit Half(aent_node node) : node(node) {}
     ~Half() override { node.drop(node.state); }
@@ -64,6 +77,8 @@ struct RowStatistics : torch::autograd::Function<RowStatistics> {
         variable_list gradients(inputs + 3);
         {
             at::NoGradGuard no_grad;
+            // In the kinds of the forward pass, whatever autocast says by now.
+            const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
             std::vector<const at::Tensor*> tensors;
             for (const at::Tensor& tensor : saved) tensors.push_back(&tensor);
             const std::unique_ptr<bool[]> wanted(new bool[inputs]);
@@ -73,7 +88,10 @@ struct RowStatistics : torch::autograd::Function<RowStatistics> {
             const aent_backward call{{tensors.data(), tensors.size()}, &cotangents[0], wanted.get(), made.data(),
                                      message, sizeof message};
             auto half = c10::static_intrusive_pointer_cast<Half>(ctx->saved_data["half"].toCapsule());
-            if (!half->node.backward(half->node.state, &call)) throw std::runtime_error(message);
+            if (!half->node.backward(half->node.state, &call)) {
+                rethrow_python();
+                throw std::runtime_error(message);
+            }
             for (size_t i = 0; i < inputs; ++i) {
                 const std::unique_ptr<at::Tensor> gradient(made[i]);
                 if (!gradient) continue;

@@ -1,9 +1,10 @@
 //! What computes the sums of rows, and the gradient back from them, on one sort of device.
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::plan::Plan;
-use super::{KernelError, cpu, cuda, plain};
+use super::source::refuse;
+use super::{KernelError, cpu, cuda, kind_name, plain};
 
 /// Rows of logits as an engine reads them.
 pub(super) struct Chunk {
@@ -23,6 +24,59 @@ pub(super) struct Found {
     pub(super) sums: Tensor,
     /// `[N, plan.facts()]`.
     pub(super) facts: Tensor,
+}
+
+impl Chunk {
+    /// Refuses tensors that are not as the fields say, or rows in more than one piece: kernels follow pointers, and what
+    /// lies below torch's operations, such as a mode of the caller's, can put anything in place of their results.
+    pub(super) fn check(&self) -> Result<(), KernelError> {
+        let size = self.logits.size();
+        let &[batch, time, _] = size.as_slice() else {
+            return differs("three dimensions", &self.logits);
+        };
+        self.check_rows(&self.logits)?;
+        if let Some(reference) = &self.reference {
+            self.check_rows(reference)?;
+        }
+        check(&self.actions, &[batch * time], Kind::Int64)?;
+        check(&self.mask, &[batch * time], Kind::Bool)
+    }
+
+    /// The same of what the backward pass takes besides.
+    pub(super) fn check_backward(
+        &self,
+        plan: &Plan,
+        found: &Found,
+        cotangents: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(), KernelError> {
+        self.check()?;
+        let count = self.logits.size()[0] * self.logits.size()[1];
+        check(&found.sums, &[count, plan.sums() as i64], Kind::Double)?;
+        check(&found.facts, &[count, plan.facts() as i64], Kind::Double)?;
+        check(cotangents, &[count, plan.sums() as i64], Kind::Double)?;
+        self.check_rows(gradient)
+    }
+
+    fn check_rows(&self, tensor: &Tensor) -> Result<(), KernelError> {
+        check(tensor, &self.logits.size(), self.logits.kind())?;
+        if tensor.size()[2] > 1 && tensor.stride()[2] != 1 {
+            return differs("rows in one piece", tensor);
+        }
+        Ok(())
+    }
+}
+
+fn check(tensor: &Tensor, size: &[i64], kind: Kind) -> Result<(), KernelError> {
+    if tensor.size() == size && tensor.kind() == kind {
+        return Ok(());
+    }
+    differs(&format!("{size:?} of {}", kind_name(kind)), tensor)
+}
+
+fn differs(expected: &str, tensor: &Tensor) -> Result<(), KernelError> {
+    let found = format!("{:?} of {}", tensor.size(), kind_name(tensor.kind()));
+    refuse("the kernels' tensors", expected, &found)
 }
 
 /// Computes the sums of rows.

@@ -1,5 +1,6 @@
 //! What can go wrong below the language: tensors that do not fit, and libtorch itself.
 
+use std::any::Any;
 use std::path::PathBuf;
 
 use tch::{Kind, TchError};
@@ -40,8 +41,24 @@ pub enum KernelError {
     #[error("CUDA: {0}")]
     Cuda(String),
     /// libtorch refused an operation, for want of memory for instance.
-    #[error("libtorch: {0}")]
+    #[error("libtorch: {}", first_line(.0))]
     Torch(#[from] TchError),
+}
+
+/// What libtorch says, without the trace of its own stack that it appends, which helps nobody here.
+pub(crate) fn first_line(error: &TchError) -> String {
+    let text = match error {
+        TchError::Torch(text) => text.clone(),
+        other => other.to_string(),
+    };
+    text.lines().next().filter(|line| !line.is_empty()).unwrap_or("an operation failed").to_owned()
+}
+
+/// What a panic said, in one line.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    text.lines().next().unwrap_or_default()
 }
 
 /// A kind of tensor as users write it.
@@ -58,6 +75,10 @@ pub(crate) fn kind_name(kind: Kind) -> &'static str {
         Kind::BFloat16 => "bf16",
         Kind::Bool => "bool",
         Kind::ComplexHalf | Kind::ComplexFloat | Kind::ComplexDouble => "complex numbers",
-        _ => "another kind",
+        Kind::QInt8 | Kind::QUInt8 | Kind::QInt32 => "quantized numbers",
+        Kind::Float8e5m2 => "float8_e5m2",
+        Kind::Float8e4m3fn => "float8_e4m3fn",
+        Kind::Float8e5m2fnuz => "float8_e5m2fnuz",
+        Kind::Float8e4m3fnuz => "float8_e4m3fnuz",
     }
 }

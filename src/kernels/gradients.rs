@@ -5,6 +5,7 @@ use tch::Tensor;
 
 use super::rows::summed_in;
 use super::source::{Hidden, Source};
+use super::torch_state::is_negated;
 use super::{KernelError, autograd};
 
 /// The gradients of a source's tensors while rows are worked off.
@@ -33,7 +34,7 @@ impl Gradients {
     ) -> Result<Self, KernelError> {
         match source {
             Source::Logits(logits) => {
-                let mut gradient = if overwrites && has_own_elements(logits) {
+                let mut gradient = if overwrites && has_own_elements(logits) && !is_negated(logits) {
                     logits.f_detach()?
                 } else {
                     let fresh = Tensor::f_empty(logits.size(), (logits.kind(), logits.device()))?;
@@ -68,7 +69,8 @@ impl Gradients {
         }
     }
 
-    /// Takes the gradient of `[k, V]` logits that were picked at those places; `picked` is what they were made of.
+    /// Takes the gradient of `[k, V]` logits that were picked at those places of a source in their kind; `picked` is what
+    /// they were made of.
     pub(super) fn add(
         &mut self,
         source: &Source<'_>,
@@ -83,7 +85,8 @@ impl Gradients {
             }
             (Self::Hidden { hidden, weight, bias }, Source::Hidden(layer), Some(picked)) => {
                 if let Some(gradient) = hidden {
-                    let _ = gradient.f_index_put_(&at, &of_logits.f_mm(layer.weight)?, false)?;
+                    let rows = of_logits.f_mm(layer.weight)?.f_to_kind(gradient.kind())?;
+                    let _ = gradient.f_index_put_(&at, &rows, false)?;
                 }
                 if let Some(gradient) = weight {
                     let by_row = of_logits.f_tr()?;

@@ -16,22 +16,27 @@ mod request;
 mod rows;
 mod sets;
 mod source;
+mod torch_state;
 
 use tch::Tensor;
 
 pub use cuda::load_cuda;
 pub use engine::fallback_reason;
 pub use error::KernelError;
-pub(crate) use error::kind_name;
+pub(crate) use error::{first_line, kind_name, panic_text};
 pub use options::{CHUNK_BYTES, KernelOptions, Kernels};
 pub use request::{Moment, RowStatistic, TokenSet};
 pub use rows::RowInputs;
 pub use source::{Hidden, Source};
+pub(crate) use torch_state::{elements, fits_int64, unusable};
 
 /// The statistics of each row of logits, in the order of the request, each of shape `[B, T]`.
 ///
 /// Results are f32 (f64 where the logits are) and attached to the graph of the logits, or of the hidden states and the
 /// output layer that they are made from; [`Moment::Size`] is not.
+///
+/// Logits that are made from hidden states are made in the kind that `torch.autocast` has at the call, where it is on, and in
+/// the same kind again for the backward pass, wherever that runs.
 ///
 /// Where the mask is false the result is zero and so is the gradient, whatever the logits and the action hold.
 /// A logit of `-inf` bans a token: it has probability zero and contributes nothing. A row that holds NaN or
@@ -54,6 +59,8 @@ pub fn row_statistics(
     if request.is_empty() {
         return Ok(Vec::new());
     }
+    // From here on kinds are chosen here, forward and backward alike.
+    let _chosen = torch_state::NoAutocast::new();
     match options.kernels {
         Kernels::Auto => node::row_statistics(&rows, request, options),
         Kernels::Reference => reference::row_statistics(&rows, request),

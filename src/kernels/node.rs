@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::algebra::Columns;
 use super::autograd::{self, Backward};
@@ -11,8 +11,9 @@ use super::engine::{self, Chunk, Engine, Found};
 use super::gradients::Gradients;
 use super::plan::Plan;
 use super::rows::{Rows, positions};
-use super::source::Source;
-use super::{KernelError, KernelOptions, RowStatistic};
+use super::source::{Source, check_usable, refuse};
+use super::torch_state::has_tangent;
+use super::{KernelError, KernelOptions, RowStatistic, kind_name};
 
 /// Each statistic of the request, at its place in `[B, T]`.
 pub(super) fn row_statistics(
@@ -21,12 +22,17 @@ pub(super) fn row_statistics(
     options: &KernelOptions,
 ) -> Result<Vec<Tensor>, KernelError> {
     let plan = Plan::new(request, rows.vocabulary);
+    if rows.policy.tensors().into_iter().any(has_tangent) {
+        let found = "one with a tangent, which only the reference kernels carry on";
+        return refuse("logits", "a tensor outside of forward-mode differentiation", found);
+    }
     let inputs = Inputs {
         policy: rows.policy,
         reference: rows.reference,
         actions: rows.actions.shallow_clone(),
         mask: rows.mask.shallow_clone(),
         time: rows.shape[1],
+        kind: rows.logits,
     };
     let reading = Reading::of(rows, options);
     let found = {
@@ -68,6 +74,8 @@ struct Inputs<'a> {
     mask: Tensor,
     /// T.
     time: i64,
+    /// Of the logits, as they are or are made.
+    kind: Kind,
 }
 
 /// Some of the rows that count.
@@ -88,7 +96,7 @@ impl Reading {
         {
             return Self::InPlace;
         }
-        let row = rows.vocabulary as usize * rows.policy.kind().elt_size_in_bytes() * sources().count();
+        let row = rows.vocabulary as usize * rows.logits.elt_size_in_bytes() * sources().count();
         Self::Picked { at_once: (options.chunk_bytes / row).max(1) as i64 }
     }
 }
@@ -100,14 +108,14 @@ impl Inputs<'_> {
 
     fn read(&self, plan: &Plan, reading: Reading) -> Result<Found, KernelError> {
         match reading {
-            Reading::InPlace => self.engine().read(plan, &self.whole()),
+            Reading::InPlace => self.engine().read(plan, &self.whole()?),
             Reading::Picked { at_once } => {
                 let options = (Kind::Double, self.policy.device());
                 let (mut sums, mut facts) = (
                     vec![Tensor::f_zeros([0, plan.sums() as i64], options)?],
                     vec![Tensor::f_zeros([0, plan.facts() as i64], options)?],
                 );
-                self.each_part(at_once, |part| {
+                self.each_part(at_once, |part, _| {
                     let found = self.engine().read(plan, &part.chunk)?;
                     sums.push(found.sums);
                     facts.push(found.facts);
@@ -118,43 +126,49 @@ impl Inputs<'_> {
         }
     }
 
-    /// All rows where they lie.
-    fn whole(&self) -> Chunk {
-        let in_place = |source: &Source<'_>| match source {
-            Source::Logits(logits) => logits.shallow_clone(),
-            Source::Hidden(_) => unreachable!("only logits lie anywhere"),
+    /// All rows where they lie. What a hook on saved tensors gave back may lie otherwise, and is copied.
+    fn whole(&self) -> Result<Chunk, KernelError> {
+        let in_place = |source: &Source<'_>| -> Result<Tensor, KernelError> {
+            match source {
+                Source::Logits(logits) if lies_in_rows(source) => Ok(logits.f_resolve_neg()?),
+                Source::Logits(logits) => Ok(logits.f_resolve_neg()?.f_contiguous()?),
+                Source::Hidden(_) => unreachable!("only logits lie anywhere"),
+            }
         };
-        Chunk {
-            logits: in_place(&self.policy),
-            reference: self.reference.as_ref().map(in_place),
+        Ok(Chunk {
+            logits: in_place(&self.policy)?,
+            reference: self.reference.as_ref().map(in_place).transpose()?,
             actions: self.actions.shallow_clone(),
             mask: self.mask.shallow_clone(),
-        }
+        })
     }
 
     /// Makes the rows that count, some at a time.
     fn each_part(
         &self,
         at_once: i64,
-        mut work: impl FnMut(Part) -> Result<(), KernelError>,
+        mut work: impl FnMut(Part, &Source<'_>) -> Result<(), KernelError>,
     ) -> Result<(), KernelError> {
         let positions = positions(&self.mask)?;
         let count = positions.size()[0];
+        let policy = self.policy.in_kind(self.kind)?;
+        let reference = self.reference.map(|reference| reference.in_kind(self.kind)).transpose()?;
+        let (policy, reference) = (Source::again(&policy), reference.as_deref().map(Source::again));
         let mut start = 0;
         while start < count {
             let range = start..count.min(start + at_once);
             start = range.end;
             let positions = positions.f_narrow(0, range.start, range.end - range.start)?;
             let at = self.places(&positions)?;
-            let (logits, hidden) = self.policy.pick(&at)?;
-            let reference = self.reference.map(|reference| reference.pick(&at)).transpose()?;
+            let (logits, hidden) = policy.pick(&at, self.kind)?;
+            let reference = reference.map(|reference| reference.pick(&at, self.kind)).transpose()?;
             let chunk = Chunk {
                 logits,
                 reference: reference.map(|(logits, _)| logits),
                 actions: self.actions.f_index_select(0, &positions)?,
                 mask: positions.f_ones_like()?.f_to_kind(Kind::Bool)?,
             };
-            work(Part { range, at, chunk, hidden })?;
+            work(Part { range, at, chunk, hidden }, &policy)?;
         }
         Ok(())
     }
@@ -179,9 +193,16 @@ fn attached(
     if !policy.iter().any(|tensor| tensor.requires_grad()) {
         return Ok(found);
     }
-    let node = Node { plan: plan.clone(), reading, time: inputs.time, overwrites: options.overwrite_logits };
     let mut saved = vec![&found.facts, &inputs.actions, &inputs.mask];
     saved.extend(inputs.reference.iter().flat_map(Source::tensors));
+    let node = Node {
+        plan: plan.clone(),
+        reading,
+        time: inputs.time,
+        kind: inputs.kind,
+        overwrites: options.overwrite_logits,
+        saved: policy.iter().chain(&saved).chain([&&found.sums]).map(|tensor| Look::of(tensor)).collect(),
+    };
     Ok(Found { sums: autograd::attach(&policy, &saved, &found.sums, node)?, facts: found.facts })
 }
 
@@ -190,7 +211,36 @@ struct Node {
     plan: Plan,
     reading: Reading,
     time: i64,
+    kind: Kind,
     overwrites: bool,
+    /// The inputs, what else was saved, and the sums.
+    saved: Vec<Look>,
+}
+
+/// What a tensor looks like, which a hook on saved tensors must not change.
+#[derive(PartialEq)]
+struct Look {
+    size: Vec<i64>,
+    kind: Kind,
+    device: Device,
+}
+
+impl Look {
+    fn of(tensor: &Tensor) -> Self {
+        Self { size: tensor.size(), kind: tensor.kind(), device: tensor.device() }
+    }
+
+    /// Refuses a tensor that came back otherwise than it was saved.
+    fn check(&self, tensor: &Tensor) -> Result<(), KernelError> {
+        let name = "a saved tensor";
+        check_usable(name, tensor)?;
+        let found = Self::of(tensor);
+        if found == *self {
+            return Ok(());
+        }
+        let words = |look: &Self| format!("{:?} of {} on {:?}", look.size, kind_name(look.kind), look.device);
+        refuse(name, &format!("{}, as it was saved", words(self)), &format!("{}, from a hook", words(&found)))
+    }
 }
 
 impl Backward for Node {
@@ -202,6 +252,9 @@ impl Backward for Node {
         cotangents: &Tensor,
         wanted: &[bool],
     ) -> Result<Vec<Option<Tensor>>, KernelError> {
+        for (tensor, before) in tensors.iter().chain(saved).chain([sums]).zip(&self.saved) {
+            before.check(tensor)?;
+        }
         let [facts, actions, mask, reference @ ..] = saved else { unreachable!("`attached` saved them") };
         let inputs = Inputs {
             policy: Source::again(tensors),
@@ -209,6 +262,7 @@ impl Backward for Node {
             actions: actions.shallow_clone(),
             mask: mask.shallow_clone(),
             time: self.time,
+            kind: self.kind,
         };
         let found = Found { sums: sums.shallow_clone(), facts: facts.shallow_clone() };
         let cotangents = cotangents.f_contiguous()?;
@@ -216,7 +270,7 @@ impl Backward for Node {
         let gradients = match self.reading {
             Reading::InPlace => {
                 let mut gradients = gradients(None)?;
-                let chunk = inputs.whole();
+                let chunk = inputs.whole()?;
                 inputs.engine().write_gradient(
                     &self.plan,
                     &chunk,
@@ -229,7 +283,7 @@ impl Backward for Node {
             Reading::Picked { at_once } => {
                 let skipped = inputs.places(&positions(&mask.f_logical_not()?)?)?;
                 let mut gradients = gradients(Some(&skipped))?;
-                inputs.each_part(at_once, |part| {
+                inputs.each_part(at_once, |part, made| {
                     let lines =
                         |all: &Tensor| all.f_narrow(0, part.range.start, part.range.end - part.range.start);
                     let found = Found { sums: lines(&found.sums)?, facts: lines(&found.facts)? };
@@ -243,7 +297,7 @@ impl Backward for Node {
                         &cotangents,
                         &mut gradient,
                     )?;
-                    gradients.add(&inputs.policy, &part.at, &gradient.f_squeeze_dim(0)?, part.hidden.as_ref())
+                    gradients.add(made, &part.at, &gradient.f_squeeze_dim(0)?, part.hidden.as_ref())
                 })?;
                 gradients
             }

@@ -1,6 +1,6 @@
 //! Row statistics in plain torch operations under torch's own autograd: any device, any float kind.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::rows::{Rows, positions};
 use super::sets;
@@ -33,8 +33,8 @@ impl Valid {
     }
 
     /// The logits of these rows in the kind that sums are kept in: `[M, V]`, f32 or wider.
-    fn logits(&self, source: &Source<'_>, kind: Kind) -> Result<Tensor, KernelError> {
-        Ok(source.all(|lines| self.pick(lines))?.f_to_kind(kind)?)
+    fn logits(&self, rows: &Rows<'_>, source: &Source<'_>) -> Result<Tensor, KernelError> {
+        Ok(source.all(rows.logits, |lines| self.pick(lines))?.f_to_kind(rows.kind())?)
     }
 }
 
@@ -70,10 +70,10 @@ struct Softmax {
 
 impl Reader {
     fn new(rows: &Rows<'_>, valid: &Valid) -> Result<Self, KernelError> {
-        let logits = valid.logits(&rows.policy, rows.kind())?;
-        let reference = rows.reference.map(|source| -> Result<Tensor, KernelError> {
-            Ok(valid.logits(&source, rows.kind())?.f_detach()?)
-        });
+        let logits = valid.logits(rows, &rows.policy)?;
+        let reference = rows
+            .reference
+            .map(|source| -> Result<Tensor, KernelError> { Ok(valid.logits(rows, &source)?.f_detach()?) });
         let reference = reference.transpose()?;
         let actions = valid.pick(&rows.actions)?.f_unsqueeze(1)?;
         Ok(Self { logits, reference, actions, softmaxes: Vec::new(), unusable: None, has_banned: None })

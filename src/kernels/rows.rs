@@ -3,7 +3,8 @@
 use tch::{Kind, Tensor};
 
 use super::error::{KernelError, kind_name};
-use super::source::{Source, refuse};
+use super::source::{Source, check_usable, refuse};
+use super::torch_state::elements;
 use crate::fields::{POLICY, REFERENCE};
 
 /// What row statistics are computed from.
@@ -38,6 +39,8 @@ pub(super) struct Rows<'a> {
     /// B and T.
     pub(super) shape: [i64; 2],
     pub(super) vocabulary: i64,
+    /// Of the logits, as they are or are made.
+    pub(super) logits: Kind,
 }
 
 impl<'a> Rows<'a> {
@@ -45,7 +48,9 @@ impl<'a> Rows<'a> {
     pub(super) fn checked(inputs: &RowInputs<'a>, compares: bool) -> Result<Self, KernelError> {
         let RowInputs { policy, actions, mask, .. } = *inputs;
         let [batch, time, vocabulary] = policy.shape(&POLICY)?;
+        let logits = policy.kind(&POLICY)?;
         for (name, tensor, kind) in [("actions", actions, Kind::Int64), ("response_mask", mask, Kind::Bool)] {
+            check_usable(name, tensor)?;
             if tensor.size() != [batch, time] {
                 let expected = format!("[{batch}, {time}], as the logits");
                 return refuse(name, &expected, &format!("{:?}", tensor.size()));
@@ -58,7 +63,8 @@ impl<'a> Rows<'a> {
                 return refuse(name, &expected, &format!("{:?}", tensor.device()));
             }
         }
-        let reference = if compares { Some(reference(inputs, [batch, time, vocabulary])?) } else { None };
+        let reference =
+            if compares { Some(reference(inputs, [batch, time, vocabulary], logits)?) } else { None };
         let flat = |tensor: &Tensor| tensor.f_contiguous()?.f_view([batch * time]);
         let rows = Self {
             policy,
@@ -67,6 +73,7 @@ impl<'a> Rows<'a> {
             mask: flat(mask)?,
             shape: [batch, time],
             vocabulary,
+            logits,
         };
         rows.check_actions()?;
         Ok(rows)
@@ -79,7 +86,7 @@ impl<'a> Rows<'a> {
 
     /// What statistics are computed and returned in.
     pub(super) fn kind(&self) -> Kind {
-        summed_in(self.policy.kind())
+        summed_in(self.logits)
     }
 
     /// Values at `[M]` positions, at their places in `[B, T]` with zero elsewhere.
@@ -95,7 +102,7 @@ impl<'a> Rows<'a> {
         let counted = self.actions.f_where_self(&self.mask, &self.actions.f_zeros_like()?)?;
         let (lowest, highest) = counted.f_aminmax(None::<i64>, false)?;
         // Both at once: each question waits for the device.
-        for found in Vec::<i64>::try_from(Tensor::f_stack(&[lowest, highest], 0)?)? {
+        for found in elements::<i64>("actions", &Tensor::f_stack(&[lowest, highest], 0)?)? {
             if !(0..self.vocabulary).contains(&found) {
                 let highest = self.vocabulary - 1;
                 let expected = format!("token ids from 0 to {highest} where the mask is true");
@@ -116,7 +123,7 @@ pub(super) fn positions(mask: &Tensor) -> Result<Tensor, KernelError> {
     Ok(mask.f_nonzero()?.f_squeeze_dim(1)?)
 }
 
-fn reference<'a>(inputs: &RowInputs<'a>, shape: [i64; 3]) -> Result<Source<'a>, KernelError> {
+fn reference<'a>(inputs: &RowInputs<'a>, shape: [i64; 3], logits: Kind) -> Result<Source<'a>, KernelError> {
     let Some(reference) = inputs.reference else {
         return refuse("ref_logits", "logits to compare with, `[B, T, V]`", "none");
     };
@@ -125,9 +132,10 @@ fn reference<'a>(inputs: &RowInputs<'a>, shape: [i64; 3]) -> Result<Source<'a>, 
         let expected = format!("{shape:?}, as the policy's logits");
         return refuse("ref_logits", &expected, &format!("{found:?}"));
     }
-    if reference.kind() != inputs.policy.kind() {
-        let expected = format!("{}, as the policy's logits", kind_name(inputs.policy.kind()));
-        return refuse("ref_logits", &expected, kind_name(reference.kind()));
+    let found = reference.kind(&REFERENCE)?;
+    if found != logits {
+        let expected = format!("{}, as the policy's logits", kind_name(logits));
+        return refuse("ref_logits", &expected, kind_name(found));
     }
     if reference.device() != inputs.policy.device() {
         let expected = format!("device {:?}, as the policy's logits", inputs.policy.device());

@@ -3,6 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::error::{KernelError, kind_name};
+use super::torch_state::{Unusable, autocast_kind, unusable};
 use crate::fields::LogitFields;
 
 /// Logits of `B·T` rows over `V` tokens.
@@ -14,7 +15,9 @@ pub enum Source<'a> {
     Hidden(Hidden<'a>),
 }
 
-/// What goes into the output layer, and the layer. All of one kind: f32, f64, bf16 or f16.
+/// What goes into the output layer, and the layer. All of one kind: f32, f64, bf16 or f16. Under `torch.autocast` the
+/// kinds may differ, f64 apart: logits are made in the kind that autocast has, as `torch.nn.functional.linear` makes them
+/// there, and each tensor gets its gradient in its own kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Hidden<'a> {
     /// `[B, T, D]`.
@@ -45,8 +48,23 @@ impl<'a> Source<'a> {
         }
     }
 
-    pub(super) fn kind(&self) -> Kind {
-        self.tensors()[0].kind()
+    /// The kind of its logits, which is asked where the caller's autocast holds; else the refusal blames a field.
+    pub(super) fn kind(&self, names: &LogitFields) -> Result<Kind, KernelError> {
+        match self {
+            Self::Logits(logits) => Ok(logits.f_kind()?),
+            Self::Hidden(layer) => layer.kind(names),
+        }
+    }
+
+    /// Its tensors as logits of that kind are made from them. Hidden states are left as they are: few are picked at once.
+    pub(super) fn in_kind(&self, kind: Kind) -> Result<Vec<Tensor>, KernelError> {
+        let mut tensors: Vec<Tensor> = self.tensors().into_iter().map(Tensor::shallow_clone).collect();
+        if matches!(self, Self::Hidden(_)) {
+            for tensor in tensors.iter_mut().skip(1) {
+                *tensor = tensor.f_to_kind(kind)?;
+            }
+        }
+        Ok(tensors)
     }
 
     pub(super) fn device(&self) -> Device {
@@ -56,24 +74,27 @@ impl<'a> Source<'a> {
     /// The logits of all rows that `pick` takes of `[B·T, ...]`, `[M, V]`, under torch's own autograd.
     pub(super) fn all(
         &self,
+        kind: Kind,
         pick: impl Fn(&Tensor) -> Result<Tensor, KernelError>,
     ) -> Result<Tensor, KernelError> {
         match self {
             Self::Logits(logits) => pick(&logits.f_flatten(0, 1)?),
             Self::Hidden(Hidden { hidden, weight, bias }) => {
-                Ok(pick(&hidden.f_flatten(0, 1)?)?.f_linear(weight, *bias)?)
+                let bias = bias.map(|bias| bias.f_to_kind(kind)).transpose()?;
+                let hidden = pick(&hidden.f_flatten(0, 1)?)?.f_to_kind(kind)?;
+                Ok(hidden.f_linear(&weight.f_to_kind(kind)?, bias)?)
             }
         }
     }
 
     /// The rows at `[k]` positions of batch and time, `[1, k, V]`, and what they were made of, `[k, D]`, where they
-    /// were made.
-    pub(super) fn pick(&self, at: &[Tensor; 2]) -> Result<(Tensor, Option<Tensor>), KernelError> {
+    /// were made, in a kind that a source [`Self::in_kind`] has.
+    pub(super) fn pick(&self, at: &[Tensor; 2], kind: Kind) -> Result<(Tensor, Option<Tensor>), KernelError> {
         let [batch, time] = at.each_ref().map(Some);
         match self {
             Self::Logits(logits) => Ok((logits.f_index(&[batch, time])?.f_unsqueeze(0)?, None)),
             Self::Hidden(Hidden { hidden, weight, bias }) => {
-                let picked = hidden.f_index(&[batch, time])?;
+                let picked = hidden.f_index(&[batch, time])?.f_to_kind(kind)?;
                 Ok((picked.f_linear(weight, *bias)?.f_unsqueeze(0)?, Some(picked)))
             }
         }
@@ -81,6 +102,13 @@ impl<'a> Source<'a> {
 
     /// B, T and V, if the tensors fit together; else the refusal blames the field of that name.
     pub(crate) fn shape(&self, names: &LogitFields) -> Result<[i64; 3], KernelError> {
+        let of = match self {
+            Self::Logits(_) => [names.logits; 3],
+            Self::Hidden(_) => [names.hidden, names.weight, names.bias],
+        };
+        for (name, tensor) in of.into_iter().zip(self.tensors()) {
+            check_usable(name, tensor)?;
+        }
         match self {
             Self::Logits(logits) => {
                 check_kind(names.logits, logits)?;
@@ -120,30 +148,57 @@ impl Hidden<'_> {
             let expected = format!("[{vocabulary}], as `{}` has {vocabulary} rows", names.weight);
             return refuse(names.bias, &expected, &format!("{:?}", bias.size()));
         }
-        for (name, tensor) in [(names.weight, Some(self.weight)), (names.bias, self.bias)] {
-            let Some(tensor) = tensor else { continue };
-            same_as(name, tensor, names.hidden, self.hidden)?;
+        for (name, tensor) in self.layer(names) {
+            if tensor.device() != self.hidden.device() {
+                let expected = format!("device {:?}, as `{}`", self.hidden.device(), names.hidden);
+                return refuse(name, &expected, &format!("{:?}", tensor.device()));
+            }
         }
+        self.kind(names)?;
         Ok([batch, time, vocabulary])
+    }
+
+    /// The output layer's tensors with their names.
+    fn layer<'n>(
+        &self,
+        names: &'n LogitFields,
+    ) -> impl Iterator<Item = (&'static str, &Tensor)> + use<'_, 'n> {
+        let bias = self.bias.map(|bias| (names.bias, bias));
+        std::iter::once((names.weight, self.weight)).chain(bias)
+    }
+
+    /// What `torch.nn.functional.linear` would compute in. It refuses kinds that differ, unless autocast brings them
+    /// together, which leaves f64 as it is.
+    fn kind(&self, names: &LogitFields) -> Result<Kind, KernelError> {
+        let kind = self.hidden.kind();
+        let narrow = |tensor: &Tensor| matches!(tensor.kind(), Kind::Float | Kind::BFloat16 | Kind::Half);
+        if let Some(cast) = autocast_kind(self.hidden)
+            && narrow(self.hidden)
+            && self.layer(names).all(|(_, tensor)| narrow(tensor))
+        {
+            return Ok(cast);
+        }
+        for (name, tensor) in self.layer(names) {
+            if tensor.kind() != kind {
+                let expected = format!("{}, as `{}`", kind_name(kind), names.hidden);
+                let brings = if narrow(tensor) && narrow(self.hidden) {
+                    "; `torch.autocast` around the step brings both to one kind"
+                } else {
+                    ""
+                };
+                return refuse(name, &expected, &format!("{}{brings}", kind_name(tensor.kind())));
+            }
+        }
+        Ok(kind)
     }
 }
 
-/// Refuses a tensor that is not of the kind and on the device of another.
-fn same_as(
-    name: &'static str,
-    tensor: &Tensor,
-    other: &'static str,
-    like: &Tensor,
-) -> Result<(), KernelError> {
-    if tensor.kind() != like.kind() {
-        let expected = format!("{}, as `{other}`", kind_name(like.kind()));
-        return refuse(name, &expected, kind_name(tensor.kind()));
+/// Refuses a tensor that no operation can take.
+pub(super) fn check_usable(name: &'static str, tensor: &Tensor) -> Result<(), KernelError> {
+    match unusable(tensor) {
+        Some(Unusable { expected, found }) => refuse(name, expected, &found),
+        None => Ok(()),
     }
-    if tensor.device() != like.device() {
-        let expected = format!("device {:?}, as `{other}`", like.device());
-        return refuse(name, &expected, &format!("{:?}", tensor.device()));
-    }
-    Ok(())
 }
 
 pub(super) fn refuse<T>(name: &'static str, expected: &str, found: &str) -> Result<T, KernelError> {

@@ -9,6 +9,7 @@ mod parts;
 mod ranks;
 mod refused;
 mod results;
+mod strange;
 
 use aent::{Batch, Session, compile};
 use tch::{Device, Kind, Tensor};

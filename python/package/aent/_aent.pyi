@@ -57,11 +57,14 @@ class Program:
                 so the loss of each rank is its share times the number of ranks.
             fields: tensors by name, or none; a name that is no batch field is refused. ``logits`` is ``[B, T, V]`` in f32,
                 f16, bf16 or f64, where row ``t`` scores ``actions[t]``; ``hidden`` ``[B, T, D]`` with ``lm_head`` ``[V, D]``
-                stand in its place. Others are ``[B, T]``, ``[B]`` or scalars, as docs/language.md lists them.
+                stand in its place, of one kind unless ``torch.autocast`` is on. Others are ``[B, T]``, ``[B]`` or scalars, as docs/language.md lists them.
 
         Raises:
             BatchError: a field is missing, or has the wrong shape, kind, device or values.
             StepError: the step could not be computed; over ranks, on all of them.
+
+        What hooks, modes and torch raise through Python below the step comes out as it was raised, and so does whatever is no
+        ``Exception``, such as ``KeyboardInterrupt``.
         """
 
     def accumulate(
@@ -81,7 +84,8 @@ class Program:
         """
 
     def observe(self, output: Output) -> None:
-        """Moves the controllers by what a step observed. Call it after the optimizer's step."""
+        """Moves the controllers by what a step observed. Call it after the optimizer's step, and not from a term or a hook
+        inside of a step."""
 
     def state_dict(self) -> dict[str, Any]:
         """What the program remembers: plain numbers, strings and lists, which travel in any torch checkpoint."""
@@ -183,6 +187,11 @@ class Accumulation:
             StepError: no measured part is like this one, or the parts bring more than the counts given to
                 ``Program.accumulate``.
         """
+
+    def fail(self, error: BaseException | str) -> None:
+        """Gives the step up on all ranks, for a reason that lies outside of it: a batch that cannot be loaded, a model that
+        raised. The others get a ``StepError`` with these words where they come together next, instead of waiting; this
+        returns when they have come there. What ``measure``, ``step`` and ``finish`` raise has been told already."""
 
     def finish(self) -> Output:
         """The whole step's loss (without gradient), metrics and signals, for ``Program.observe``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
@@ -38,5 +39,11 @@ class Ranks:
         """Everybody's tensor in the order of ranks, where ``tensor`` lies. All have one shape and kind."""
         here = tensor if self._device is None else tensor.to(self._device)
         gathered = [torch.empty_like(here, memory_format=torch.contiguous_format) for _ in range(self.size)]
-        dist.all_gather(gathered, here.contiguous(), group=self.group)
+        work = dist.all_gather(gathered, here.contiguous(), group=self.group, async_op=True)
+        # Waiting inside of torch would hold Ctrl-C back until the other ranks have come.
+        pause = 1e-5
+        while not work.is_completed():
+            time.sleep(pause)
+            pause = min(2 * pause, 1e-3)
+        work.wait()
         return [other.to(tensor.device) for other in gathered]

@@ -11,7 +11,7 @@ import torch
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from . import Accumulation, BatchError, Program, compile
+from . import BatchError, Program, compile
 from .files import write_json
 
 _FED = ["actions", "advantages", "group", "log_prob", "logits", "old_log_prob", "response_mask", "rewards"]
@@ -57,26 +57,35 @@ class AentGRPOTrainer(GRPOTrainer):
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         first = self._step % self.args.steps_per_generation
         parts = self.current_gradient_accumulation_steps if self.model.training else 1
-        if self._accumulation is None:  # The optimizer's step begins here, and its parts lie in TRL's buffer.
-            window = self._buffered_inputs[first : first + parts] if self.model.training else [inputs]
-            self._accumulation = self._measured(model, window)
-        scores, aux_loss = self._scores(model, inputs)
-        loss: torch.Tensor = self._accumulation.step(self._batch(inputs, scores))
+        begins = self._accumulation is None
+        if begins:  # The optimizer's step begins here, and its parts lie in TRL's buffer.
+            ranks = torch.distributed.group.WORLD if self.accelerator.num_processes > 1 else None
+            self._accumulation = self.program.accumulate(group=ranks)
+        try:
+            if begins:
+                window = self._buffered_inputs[first : first + parts] if self.model.training else [inputs]
+                self._measure(model, window)
+            scores, aux_loss = self._scores(model, inputs)
+            batch = self._batch(inputs, scores)
+        except BaseException as error:
+            if begins:  # The other ranks come to the first share, and would wait there for this one.
+                failed, self._accumulation = self._accumulation, None
+                failed.fail(error)
+            raise
+        loss: torch.Tensor = self._accumulation.step(batch)
         if not self.model.training:
             self._finish("eval")
         return loss if aux_loss is None else loss + self.router_aux_loss_coef * aux_loss / parts
 
     @torch.no_grad()
-    def _measured(self, model: Any, parts: list[dict[str, Any]]) -> Accumulation:
-        ranks = torch.distributed.group.WORLD if self.accelerator.num_processes > 1 else None
-        accumulation, model_first = self.program.accumulate(group=ranks), False
+    def _measure(self, model: Any, parts: list[dict[str, Any]]) -> None:
+        model_first = False
         try:  # What spans the step may come from the batch alone; then the model runs once for each part.
             self.program.accumulate().measure(self._batch(parts[0], {}))
         except BatchError:
             model_first = True
         for part in parts:
-            accumulation.measure(self._batch(part, self._scores(model, part)[0] if model_first else {}))
-        return accumulation
+            self._accumulation.measure(self._batch(part, self._scores(model, part)[0] if model_first else {}))
 
     def _scores(self, model: Any, inputs: dict[str, Any]) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """TRL's own log-probabilities, or logits where the file reads more of a row; and the loss of a router."""

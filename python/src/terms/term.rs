@@ -48,7 +48,7 @@ impl Term for PythonTerm {
         Python::with_gil(|py| {
             self.call(py, ctx).map_err(|error| {
                 let text = error.to_string();
-                errors::keep_cause(error);
+                errors::keep_cause(py, error);
                 EvalError(text)
             })
         })

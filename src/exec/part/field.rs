@@ -1,7 +1,7 @@
 //! One batch field: its shape, kind, device and values.
 
 use super::Part;
-use super::wrong::{describe, field_error, first_of, missing, place, refuse_gradient};
+use super::wrong::{describe, field_error, first_of, missing, place, refuse_gradient, taken};
 use crate::exec::Batch;
 use crate::exec::error::{Error, Result};
 use crate::exec::value::zero_unless;
@@ -19,7 +19,7 @@ impl Part {
         validate: bool,
     ) -> Result<Tensor> {
         let (sequences, width) = self.size();
-        let tensor = batch.get(name).ok_or_else(|| missing(name, describe(name, ty)))?;
+        let tensor = taken(batch, name)?.ok_or_else(|| missing(name, describe(name, ty)))?;
         let size = tensor.size();
         // Advantages may come one per sequence.
         let per_sequence = name == "advantages" && size == [sequences];
@@ -37,15 +37,12 @@ impl Part {
             };
             return Err(field_error(name, format!("{expected} (a `{ty}`)"), &format!("{size:?}")));
         }
-        self.check_device(name, tensor)?;
+        self.check_device(name, &tensor)?;
         if !gradient {
-            refuse_gradient(name, tensor)?;
+            refuse_gradient(name, &tensor)?;
         }
-        let tensor = if per_sequence {
-            tensor.f_unsqueeze(1)?.f_expand([sequences, width], false)?
-        } else {
-            tensor.shallow_clone()
-        };
+        let tensor =
+            if per_sequence { tensor.f_unsqueeze(1)?.f_expand([sequences, width], false)? } else { tensor };
         let counted = match ty.shape {
             Shape::Token => Some(&self.mask),
             Shape::Seq => Some(&self.valid),
@@ -84,14 +81,13 @@ impl Part {
 /// The mask of a batch, as truth values.
 pub(super) fn mask(batch: &Batch) -> Result<Tensor> {
     let name = "response_mask";
-    let mask = batch
-        .get(name)
+    let mask = taken(batch, name)?
         .ok_or_else(|| missing(name, "bool or 0/1 `[B, T]`: which tokens count".to_owned()))?;
     if mask.size().len() != 2 {
         return Err(field_error(name, "[B, T]", &format!("{:?}", mask.size())));
     }
-    refuse_gradient(name, mask)?;
-    to_bool(name, mask, None)
+    refuse_gradient(name, &mask)?;
+    to_bool(name, &mask, None)
 }
 
 fn to_bool(name: &str, tensor: &Tensor, counted: Option<&Tensor>) -> Result<Tensor> {

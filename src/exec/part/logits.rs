@@ -1,6 +1,6 @@
 //! What is read of the logits: the row statistics, and the log-probability of the actions.
 
-use super::wrong::{field_error, first_of, missing, place, refuse_gradient};
+use super::wrong::{field_error, first_of, missing, place, refuse_gradient, taken};
 use super::{Part, Reading};
 use crate::exec::Batch;
 use crate::exec::error::{Error, Result};
@@ -54,7 +54,7 @@ impl Part {
 
     fn read_actions(&self, batch: &Batch, vocabulary: i64, used: bool, validate: bool) -> Result<Tensor> {
         let (sequences, width) = self.size();
-        let Some(actions) = batch.get("actions") else {
+        let Some(actions) = taken(batch, "actions")? else {
             if used {
                 return Err(missing("actions", "int64 `[B, T]`: the sampled token ids".to_owned()));
             }
@@ -69,7 +69,7 @@ impl Part {
         if !integers.contains(&actions.kind()) {
             return Err(field_error("actions", "int64 token ids", kind_name(actions.kind())));
         }
-        self.check_device("actions", actions)?;
+        self.check_device("actions", &actions)?;
         let actions = actions.f_to_kind(TensorKind::Int64)?;
         if validate && used {
             let outside = actions.f_lt(0i64)?.f_logical_or(&actions.f_ge(vocabulary)?)?;

@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::program::{Op, Program};
 use std::collections::BTreeMap;
 use tch::{Device, Kind as TensorKind, Tensor};
-use wrong::field_error;
+use wrong::{field_error, taken};
 
 /// The tensors of one part of a step.
 #[derive(Debug)]
@@ -106,10 +106,11 @@ impl Part {
 
     /// The sampled tokens, unless they are of a sort that is refused where they are read.
     fn tokens_of(&self, batch: &Batch) -> Result<Option<Tensor>> {
-        let fits = |of: &&Tensor| {
+        let fits = |of: &Tensor| {
             of.size() == self.mask.size() && of.device() == self.device() && of.kind() == TensorKind::Int64
         };
-        batch.get("actions").filter(fits).map(|of| zero_unless(&self.mask, of)).transpose()
+        let tokens = taken(batch, "actions").ok().flatten().filter(fits);
+        tokens.map(|of| zero_unless(&self.mask, &of)).transpose()
     }
 
     /// Whether the model's output is f64, or the fields where a program reads no output. Before the model has run, its
@@ -123,8 +124,8 @@ impl Part {
             return self.log_prob.iter().chain(&self.rows).any(wide);
         }
         let model = ["log_prob", POLICY.logits, POLICY.hidden];
-        let mut model = model.iter().filter_map(|name| batch.get(name)).peekable();
-        model.peek().is_none() || model.any(wide)
+        let mut model = model.iter().filter_map(|name| taken(batch, name).ok().flatten()).peekable();
+        model.peek().is_none() || model.any(|of| wide(&of))
     }
 
     /// What was read and in which kinds, with scalars as they are.

@@ -5,7 +5,7 @@ use super::wrong::{field_error, missing};
 use crate::exec::Batch;
 use crate::exec::error::Result;
 use crate::fields::LogitFields;
-use crate::kernels::{Hidden, Source};
+use crate::kernels::{Hidden, Source, unusable};
 
 impl Part {
     /// The logits that these fields stand for, and V; `needs` says in words what for.
@@ -32,6 +32,9 @@ impl Part {
             }
             (None, None) => return Err(missing(names.logits, needs())),
         };
+        if let Some(why) = unusable(tensor) {
+            return Err(field_error(name, why.expected, &why.found));
+        }
         let (sequences, length) = self.size();
         let size = tensor.size();
         let fits = matches!(*size.as_slice(), [b, t, last] if (b, t) == (sequences, length) && last > 0);

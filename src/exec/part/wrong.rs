@@ -1,9 +1,24 @@
 //! What is wrong with a field, in words.
 
+use crate::exec::Batch;
 use crate::exec::error::{Error, Result};
 use crate::fields;
+use crate::kernels::{elements, fits_int64, unusable};
 use crate::types::{Shape, Type};
-use tch::Tensor;
+use tch::{Kind, Tensor};
+
+/// The field of that name, if it is one that torch's operations can take. Whole numbers without a sign of 16 and 32 bits
+/// come as int64.
+pub(super) fn taken(batch: &Batch, name: &str) -> Result<Option<Tensor>> {
+    let Some(tensor) = batch.get(name) else { return Ok(None) };
+    if fits_int64(tensor) {
+        return Ok(Some(tensor.f_to_kind(Kind::Int64)?));
+    }
+    match unusable(tensor) {
+        Some(why) => Err(field_error(name, why.expected, &why.found)),
+        None => Ok(Some(tensor.shallow_clone())),
+    }
+}
 
 /// The index of the first true element.
 pub(super) fn first_of(wrong: &Tensor) -> Result<Option<Vec<i64>>> {
@@ -11,7 +26,7 @@ pub(super) fn first_of(wrong: &Tensor) -> Result<Option<Vec<i64>>> {
         return Ok(None);
     }
     let first = wrong.f_nonzero()?.f_get(0)?;
-    Ok(Some(Vec::<i64>::try_from(&first)?))
+    Ok(Some(elements("response_mask", &first)?))
 }
 
 pub(super) fn place(at: &[i64]) -> String {

@@ -21,6 +21,7 @@ use super::KernelError;
 use super::autograd::{self, Workers};
 use super::engine::{Chunk, Engine, Found};
 use super::plan::Plan;
+use super::torch_state::{address, elements};
 
 /// Fewer logits than this for each thread are not worth waking it.
 const WORTH_A_THREAD: usize = 1 << 15;
@@ -46,6 +47,7 @@ impl Engine for Cpu {
     }
 
     fn read(&self, plan: &Plan, chunk: &Chunk) -> Result<Found, KernelError> {
+        chunk.check()?;
         let rows = Rows::of(chunk)?;
         let lines = by_kind!(chunk.logits, read_rows(&rows, plan));
         let count = rows.mask.len() as i64;
@@ -62,14 +64,16 @@ impl Engine for Cpu {
         cotangents: &Tensor,
         gradient: &mut Tensor,
     ) -> Result<(), KernelError> {
+        chunk.check_backward(plan, found, cotangents, gradient)?;
         let rows = Rows::of(chunk)?;
-        let numbers = |lines: &Tensor| Vec::<f64>::try_from(lines.f_contiguous()?.f_view(-1)?);
+        let numbers = |lines: &Tensor| elements::<f64>("logits", lines);
         let lines = Lines {
             sums: numbers(&found.sums)?,
             facts: numbers(&found.facts)?,
             cotangents: numbers(cotangents)?,
         };
-        by_kind!(chunk.logits, write_rows(&rows, plan, &lines, gradient));
+        let to = Layout::of(gradient)?;
+        by_kind!(chunk.logits, write_rows(&rows, plan, &lines, &to));
         Ok(())
     }
 }
@@ -92,10 +96,10 @@ struct Lines {
 impl Rows {
     fn of(chunk: &Chunk) -> Result<Self, KernelError> {
         Ok(Self {
-            logits: Layout::of(&chunk.logits),
-            reference: chunk.reference.as_ref().map(Layout::of),
-            actions: Vec::try_from(&chunk.actions)?,
-            mask: Vec::try_from(&chunk.mask)?,
+            logits: Layout::of(&chunk.logits)?,
+            reference: chunk.reference.as_ref().map(Layout::of).transpose()?,
+            actions: elements("actions", &chunk.actions)?,
+            mask: elements("response_mask", &chunk.mask)?,
         })
     }
 
@@ -134,8 +138,7 @@ fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Vec<f64> {
     )
 }
 
-fn write_rows<E: Element>(rows: &Rows, plan: &Plan, lines: &Lines, gradient: &Tensor) {
-    let to = Layout::of(gradient);
+fn write_rows<E: Element>(rows: &Rows, plan: &Plan, lines: &Lines, to: &Layout) {
     let count = rows.mask.len();
     autograd::parallel(count, 0, workers(count, rows.logits.vocabulary), Vec::new, |slopes, index, _| {
         let place = Place {
@@ -176,14 +179,14 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(tensor: &Tensor) -> Self {
+    fn of(tensor: &Tensor) -> Result<Self, KernelError> {
         let (size, stride) = (tensor.size(), tensor.stride());
-        Self {
-            address: tensor.data_ptr() as usize,
+        Ok(Self {
+            address: address("logits", tensor)? as usize,
             time: size[1] as usize,
             strides: [stride[0] as usize, stride[1] as usize],
             vocabulary: size[2] as usize,
-        }
+        })
     }
 
     fn start<E>(&self, index: usize) -> *mut E {

@@ -87,6 +87,10 @@ impl<L: Launcher> Kernels<L> {
         found: &Found,
         gradient: Option<(&Tensor, &Tensor)>,
     ) -> Result<(), KernelError> {
+        match gradient {
+            Some((gradient, cotangents)) => chunk.check_backward(plan, found, cotangents, gradient)?,
+            None => chunk.check()?,
+        }
         let rows = rows(chunk);
         if rows == 0 {
             return Ok(());
@@ -99,7 +103,7 @@ impl<L: Launcher> Kernels<L> {
             });
         }
         let source = Source::new(kernel, plan, chunk.logits.kind());
-        self.0.launch(&source, rows, &task::task(plan, chunk, found, gradient))
+        self.0.launch(&source, rows, &task::task(plan, chunk, found, gradient)?)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use tch::Tensor;
 
-use crate::kernels::TokenSet;
 use crate::kernels::engine::{Chunk, Found};
 use crate::kernels::plan::{Pass, Plan};
+use crate::kernels::torch_state;
+use crate::kernels::{KernelError, TokenSet};
 
 /// The struct `Task`, all of whose fields have 8 bytes. A gradient comes with the cotangents that it is of. All tensors
 /// but those of vocabulary size are contiguous.
@@ -13,30 +14,30 @@ pub(super) fn task(
     chunk: &Chunk,
     found: &Found,
     gradient: Option<(&Tensor, &Tensor)>,
-) -> Vec<u64> {
+) -> Result<Vec<u64>, KernelError> {
     let (gradient, cotangents) = gradient.unzip();
     let mut words = Vec::new();
     for tensor in [Some(&chunk.logits), chunk.reference.as_ref(), gradient] {
-        words.extend(tensor.map_or([0; 3], place));
+        words.extend(tensor.map_or(Ok([0; 3]), place)?);
     }
     let small = [&chunk.actions, &chunk.mask].into_iter().map(Some);
     for tensor in small.chain([cotangents, Some(&found.sums), Some(&found.facts)]) {
-        words.push(tensor.map_or(0, address));
+        words.push(tensor.map_or(Ok(0), address)?);
     }
     let size = chunk.logits.size();
     words.extend([size[0] * size[1], size[1], size[2]].map(|number| number as u64));
     words.extend(plan.passes.iter().flat_map(pass));
-    words
+    Ok(words)
 }
 
 /// The struct `Place`.
-fn place(tensor: &Tensor) -> [u64; 3] {
+fn place(tensor: &Tensor) -> Result<[u64; 3], KernelError> {
     let stride = tensor.stride();
-    [address(tensor), stride[0] as u64, stride[1] as u64]
+    Ok([address(tensor)?, stride[0] as u64, stride[1] as u64])
 }
 
-fn address(tensor: &Tensor) -> u64 {
-    tensor.data_ptr() as u64
+fn address(tensor: &Tensor) -> Result<u64, KernelError> {
+    Ok(torch_state::address("logits", tensor)? as u64)
 }
 
 /// The struct `Pass`.

@@ -201,6 +201,58 @@ fn a_rank_that_went_away_is_an_error_of_the_group() {
     assert_says(found[0].as_ref().unwrap(), &["the batch has no `actions`"]);
 }
 
+#[test]
+fn a_step_that_one_rank_left_before_its_end_is_an_error_on_both() {
+    let found = on_ranks(2, |group| {
+        let session = session(PPO);
+        let mut step = session.accumulate().over(Arc::clone(&group)).unwrap();
+        step.measure(&plain()).unwrap();
+        step.step(&plain()).unwrap();
+        let error = if group.rank() == 0 {
+            step.finish().unwrap_err()
+        } else {
+            session.step_over(&plain(), Arc::clone(&group)).unwrap_err()
+        };
+        // They are in step again.
+        session.step_over(&plain(), group).unwrap();
+        error
+    });
+    let words = ["before the first share of step 1", "rank 0 at the end of step 1", "out of step"];
+    assert_both_say(&found, &words);
+}
+
+#[test]
+fn a_reason_outside_of_the_step_is_told_to_all() {
+    for (text, _) in ROADS {
+        let found = on_ranks(2, |group| {
+            let part = || plain().with("values", Tensor::ones([2, 3], (Float::Float, Device::Cpu)));
+            let mut step = session(text).accumulate().over(Arc::clone(&group)).unwrap();
+            step.measure(&part()).unwrap();
+            if group.rank() == 1 {
+                step.fail("the disk is gone");
+                return step.step(&part()).unwrap_err();
+            }
+            step.step(&part()).unwrap_err()
+        });
+        assert!(matches!(&found[0], Error::Rank { rank: 1, message } if message == "the disk is gone"));
+        assert_says(&found[1], &["does not go on"]);
+    }
+}
+
+#[test]
+fn scalars_beyond_the_room_of_a_message_travel_too() {
+    let metrics: String = (0..50).map(|at| format!("metric m{at} = {at} * token_mean(log_prob)\n")).collect();
+    let text = format!("{metrics}loss = token_mean(log_prob)");
+    let found = over_two([&text; 2], |_| plain(), |done| done.unwrap().1.metrics().unwrap());
+    let alone = session(&text).step(&plain()).unwrap().metrics().unwrap();
+    for metrics in found {
+        assert_eq!(metrics.len(), 50);
+        for (name, value) in &alone {
+            assert!((metrics[name] - value).abs() < 1e-5 * value.abs().max(1.0), "{name}");
+        }
+    }
+}
+
 /// A group of two that answers what it likes.
 #[derive(Debug)]
 struct Liar(Answer, usize);
@@ -234,4 +286,8 @@ fn what_is_no_answer_of_a_group_is_refused() {
         assert!(matches!(error, Error::Group(_)), "{error}");
         assert_says(&error, &["cannot exchange tensors", words]);
     }
+    let foreign: Answer = |sent| vec![sent.shallow_clone(), sent.zeros_like()];
+    let error = session(PPO).step_over(&plain(), Arc::new(Liar(foreign, 0))).unwrap_err();
+    assert!(matches!(error, Error::Rank { rank: 1, .. }), "{error}");
+    assert_says(&error, &["something else than a step", "out of step"]);
 }

@@ -94,21 +94,20 @@ class Step:
 
     def share(self, loss: Loss, batch: dict[str, torch.Tensor], counts: Counts) -> torch.Tensor:
         """A micro-batch's share of the loss. The shares of all ranks add up to the loss of the step."""
-        logits, self._logits = self._logits, None
-        if loss.reads_logits:
-            if logits is None:
+        first = None if loss in self._begun or loss.whole_step else self._accumulate(loss, counts)
+        try:
+            batch = self._with_logits(loss, batch)
+            if counts.ranks != self._ranks:
                 raise StepError(
-                    f"`{loss.name}` reads the logits, and nobody handed them over for this micro-batch: an engine that "
-                    "`aent.verl.follow` follows does, but not with `use_fused_kernels=True`, where it has none"
+                    f"`{loss.name}`: verl counts {counts.ranks} ranks, the step has {self._ranks}: open it with the "
+                    "data-parallel group"
                 )
-            batch = batch | {"logits": logits(loss.program)}
-        if counts.ranks != self._ranks:
-            raise StepError(
-                f"`{loss.name}`: verl counts {counts.ranks} ranks, the step has {self._ranks}: open it with the "
-                "data-parallel group"
-            )
+        except BaseException as error:
+            if first is not None:  # The other ranks come to their first share, and would wait there for this one.
+                first.fail(error)
+            raise
         if loss not in self._begun:
-            self._begun[loss] = counts, self._begin(loss, batch, counts)
+            self._begun[loss] = counts, first or self._whole(loss, batch, counts)
         elif loss.whole_step or not counts.known or counts != self._begun[loss][0]:
             raise StepError(
                 f"`{loss.name}`: a second micro-batch of a step needs the counts of the mini-batch, the same for both; "
@@ -129,15 +128,27 @@ class Step:
                 self.metrics |= {f"actor/aent/{kind}{name}": value for name, value in found.items()}
             loss.program.observe(output)
 
-    def _begin(self, loss: Loss, batch: dict[str, torch.Tensor], counts: Counts) -> Accumulation | Output:
-        if not loss.whole_step:
-            return loss.program.accumulate(
-                group=self._group,
-                gradients="sum",
-                tokens=counts.tokens,
-                sequences=counts.sequences,
-                width=counts.width,
+    def _with_logits(self, loss: Loss, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        logits, self._logits = self._logits, None
+        if not loss.reads_logits:
+            return batch
+        if logits is None:
+            raise StepError(
+                f"`{loss.name}` reads the logits, and nobody handed them over for this micro-batch: an engine that "
+                "`aent.verl.follow` follows does, but not with `use_fused_kernels=True`, where it has none"
             )
+        return batch | {"logits": logits(loss.program)}
+
+    def _accumulate(self, loss: Loss, counts: Counts) -> Accumulation:
+        return loss.program.accumulate(
+            group=self._group,
+            gradients="sum",
+            tokens=counts.tokens,
+            sequences=counts.sequences,
+            width=counts.width,
+        )
+
+    def _whole(self, loss: Loss, batch: dict[str, torch.Tensor], counts: Counts) -> Output:
         rows, tokens = batch["response_mask"].shape[0], int(batch["response_mask"].sum())
         whole = counts.tokens == tokens and counts.sequences == rows if counts.known else True
         if counts.ranks > 1 or not whole:

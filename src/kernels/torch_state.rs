@@ -1,0 +1,185 @@
+//! The safe side of `torch_state.cpp`: whether a tensor can be computed with and read, and what autocast does.
+
+use std::ffi::{CStr, c_char, c_void};
+use std::marker::PhantomData;
+
+use tch::{Kind, Tensor};
+
+use super::error::{KernelError, kind_name};
+use super::source::refuse;
+
+/// Why no operation can take a tensor.
+#[derive(Debug)]
+pub(crate) struct Unusable {
+    /// What would have been right.
+    pub(crate) expected: &'static str,
+    /// What came, and how it becomes what is expected.
+    pub(crate) found: String,
+}
+
+/// Why no operation can take this tensor, if none can. Whatever passes here has a size, a kind and a device that tch
+/// knows; whether a kernel can read it is told by [`address`].
+pub(crate) fn unusable(tensor: &Tensor) -> Option<Unusable> {
+    let flags = flags(tensor);
+    let refuse = |expected, found: &str| Some(Unusable { expected, found: found.to_owned() });
+    let is = |flag| flags & flag != 0;
+    if is(UNDEFINED) {
+        return refuse("a tensor", "an undefined one");
+    }
+    if is(TRANSFORMED) {
+        return refuse(
+            "a plain tensor",
+            "one inside of a transform of `torch.func`, such as `vmap` or `grad`",
+        );
+    }
+    if is(NESTED) {
+        return refuse("a strided tensor", "a nested one (`torch.nested.to_padded_tensor` makes it strided)");
+    }
+    if is(SPARSE) {
+        return refuse("a strided tensor", "one of a sparse layout (`.to_dense()` makes it strided)");
+    }
+    if is(UNSIZED) {
+        return refuse("a tensor of known sizes", "one whose sizes are symbols");
+    }
+    if is(META) {
+        return refuse("a tensor with values", "one on the device `meta`");
+    }
+    if tensor.f_kind().is_err() {
+        return Some(Unusable {
+            expected: "f32, f64, bf16, f16, bool or int64",
+            found: unknown_kind(tensor),
+        });
+    }
+    if is(UNREADABLE) && !is(DISPATCHED) {
+        return refuse("a tensor with values", "one whose storage was freed or never filled");
+    }
+    None
+}
+
+/// Whether these are whole numbers without a sign of 16 or 32 bits: tch has no name for them, and int64 holds them all.
+pub(crate) fn fits_int64(tensor: &Tensor) -> bool {
+    tensor.f_kind().is_err() && matches!(unsigned(tensor), Some("u16" | "u32"))
+}
+
+/// Where a tensor lies in memory, for a kernel that reads its strides by itself.
+pub(super) fn address(name: &'static str, tensor: &Tensor) -> Result<*mut c_void, KernelError> {
+    if flags(tensor) & (UNDEFINED | UNREADABLE) == 0 {
+        return Ok(tensor.data_ptr());
+    }
+    let found = "one without memory of its own, as subclasses have that wrap other tensors";
+    refuse(name, "a plain tensor with values in memory", found)
+}
+
+/// The elements of a tensor on the host.
+pub(crate) fn elements<T: tch::kind::Element>(
+    name: &'static str,
+    tensor: &Tensor,
+) -> Result<Vec<T>, KernelError> {
+    if flags(tensor) & ZERO != 0 {
+        // Torch knows that they are zeros, and never filled them in.
+        return Ok(vec![T::ZERO; tensor.numel()]);
+    }
+    let tensor = tensor.f_contiguous()?.f_view(-1)?;
+    address(name, &tensor)?;
+    let mut elements = vec![T::ZERO; tensor.numel()];
+    tensor.f_copy_data(&mut elements, tensor.numel())?;
+    Ok(elements)
+}
+
+/// Whether what lies in memory are the negatives of the values.
+pub(super) fn is_negated(tensor: &Tensor) -> bool {
+    flags(tensor) & NEGATED != 0
+}
+
+/// Whether torch's forward-mode differentiation goes through a tensor.
+pub(super) fn has_tangent(tensor: &Tensor) -> bool {
+    // SAFETY: the tensor is alive, and a `C_tensor` is an `at::Tensor`.
+    unsafe { aent_has_tangent(tensor.as_ptr().cast()) }
+}
+
+/// The kind in which `torch.autocast` computes matrix products on the tensor's device, where it is on.
+pub(super) fn autocast_kind(tensor: &Tensor) -> Option<Kind> {
+    // SAFETY: the tensor is alive, and a `C_tensor` is an `at::Tensor`.
+    let number = unsafe { aent_autocast_kind(tensor.as_ptr().cast()) };
+    [Kind::Half, Kind::Float, Kind::BFloat16].into_iter().find(|kind| number_of(*kind) == number)
+}
+
+/// Keeps `torch.autocast` out of this thread's operations until it is dropped.
+pub(super) struct NoAutocast {
+    guard: *mut c_void,
+    /// It belongs to one thread.
+    _thread: PhantomData<*mut ()>,
+}
+
+impl NoAutocast {
+    pub(super) fn new() -> Self {
+        // SAFETY: it changes a setting of this thread alone, which `drop` takes back.
+        Self { guard: unsafe { aent_autocast_off() }, _thread: PhantomData }
+    }
+}
+
+impl Drop for NoAutocast {
+    fn drop(&mut self) {
+        // SAFETY: the guard came from `aent_autocast_off` in this thread, and is given back once.
+        unsafe { aent_autocast_back(self.guard) }
+    }
+}
+
+// As in C++.
+const UNDEFINED: u32 = 1;
+const TRANSFORMED: u32 = 2;
+const NESTED: u32 = 4;
+const SPARSE: u32 = 8;
+const UNSIZED: u32 = 16;
+const META: u32 = 32;
+const DISPATCHED: u32 = 64;
+const UNREADABLE: u32 = 128;
+const NEGATED: u32 = 256;
+const ZERO: u32 = 512;
+
+unsafe extern "C" {
+    fn aent_flags(tensor: *const c_void) -> u32;
+    fn aent_has_tangent(tensor: *const c_void) -> bool;
+    fn aent_kind_name(tensor: *const c_void) -> *const c_char;
+    fn aent_autocast_kind(tensor: *const c_void) -> i32;
+    fn aent_autocast_off() -> *mut c_void;
+    fn aent_autocast_back(guard: *mut c_void);
+}
+
+fn flags(tensor: &Tensor) -> u32 {
+    // SAFETY: the tensor is alive, and a `C_tensor` is an `at::Tensor`.
+    unsafe { aent_flags(tensor.as_ptr().cast()) }
+}
+
+fn cpp_name(tensor: &Tensor) -> &'static str {
+    // SAFETY: the tensor is alive and defined; C++ gives a text that is never freed.
+    let name = unsafe { CStr::from_ptr(aent_kind_name(tensor.as_ptr().cast())) };
+    name.to_str().unwrap_or("another kind")
+}
+
+fn unsigned(tensor: &Tensor) -> Option<&'static str> {
+    match cpp_name(tensor) {
+        "UInt16" => Some("u16"),
+        "UInt32" => Some("u32"),
+        "UInt64" => Some("u64"),
+        _ => None,
+    }
+}
+
+/// A kind that tch has no name for.
+fn unknown_kind(tensor: &Tensor) -> String {
+    match unsigned(tensor) {
+        Some(name) => format!("{name} (`.to(torch.int64)` makes it int64)"),
+        None => cpp_name(tensor).to_lowercase(),
+    }
+}
+
+/// The number that C++ has for a kind of autocast.
+fn number_of(kind: Kind) -> i32 {
+    match kind {
+        Kind::Half => 5,
+        Kind::Float => 6,
+        Kind::BFloat16 => 15,
+        _ => unreachable!("autocast has no {}", kind_name(kind)),
+    }
+}
