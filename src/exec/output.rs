@@ -4,6 +4,7 @@ use super::error::{Error, Result};
 use super::frozen::Setup;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tch::{Device, Kind, Tensor};
 
 /// The loss of a step with everything reported beside it. Numbers stay on the device until they are asked for.
@@ -18,6 +19,8 @@ pub struct Output {
     pub(super) lets: Vec<(String, Tensor)>,
     /// How many tokens the step had.
     pub(super) tokens: Tensor,
+    /// Whether a session has moved its controllers by it.
+    pub(super) observed: AtomicBool,
 }
 
 impl Output {
