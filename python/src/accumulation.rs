@@ -10,7 +10,18 @@ use pyo3::types::{PyDict, PyMapping};
 use pyo3_tch::PyTensor;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A step in parts; the stub file documents it.
+/// A step that comes in micro-batches, cut along B in any way::
+///
+///     step = program.accumulate()
+///     for part in parts:
+///         step.measure(part)
+///     for part in parts:
+///         step.step(part).backward()
+///     optimizer.step()
+///     program.observe(step.finish())
+///
+/// The shares' gradients add up to the gradient of the whole step's loss, and ``finish`` gives the whole step's metrics
+/// and signals.
 #[pyclass(module = "aent", frozen)]
 pub(crate) struct Accumulation {
     // Waited for without the GIL only: who holds it may need the GIL for a term in Python.
@@ -56,6 +67,8 @@ fn finished() -> Error {
 
 #[pymethods]
 impl Accumulation {
+    /// Looks at a part before any part gives its share. It costs a look at the mask, unless the program needs more of
+    /// the whole step (``Program.explain`` says which).
     #[pyo3(signature = (batch = None, /, **fields))]
     fn measure(
         &self,
@@ -67,6 +80,7 @@ impl Accumulation {
         self.on_part(py, batch, aent::Accumulation::measure)
     }
 
+    /// A part's share of the loss, in the order in which the parts were measured.
     #[pyo3(signature = (batch = None, /, **fields))]
     fn step<'py>(
         &self,
@@ -79,6 +93,7 @@ impl Accumulation {
         PyTensor(self.joined.share(&share, self.ranks.as_ref())).into_pyobject(py)
     }
 
+    /// The whole step's loss (without gradient), metrics and signals, for ``Program.observe``.
     fn finish(&self, py: Python<'_>) -> PyResult<Output> {
         let output = self.with(py, |parts| parts.take().ok_or_else(finished)?.finish())?;
         Output::new(py, output)

@@ -5,29 +5,41 @@ use crate::batch::Names;
 use crate::errors;
 use crate::output::Output;
 use crate::ranks::{self, Joined};
+use crate::state::{self, Restored};
+use aent::kernels::Moment;
 use aent::plan::FirstPass;
 use aent::program::Op;
-use aent::{Session, SessionState, fields};
+use aent::{Kernels, Options, Session, fields};
 use aent_show::{Colour, Size};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMapping};
+use pyo3::types::{PyDict, PyMapping, PyTuple};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{PoisonError, RwLock};
 
-/// A program in use; the stub file documents it.
+/// How a program was compiled.
+pub(crate) struct Origin {
+    pub(crate) params: BTreeMap<String, f64>,
+    pub(crate) options: Options,
+}
+
+/// A compiled file with the state of its controllers.
+///
+/// It can be pickled, copied and deep-copied: the other one has the same texts, params, options and state, and goes its own
+/// way from there. Terms in Python are registered by the import of their module, which unpickling does.
 #[pyclass(module = "aent", frozen)]
 pub(crate) struct Program {
     // Waited for without the GIL only: who holds it may need the GIL for a term in Python.
     session: RwLock<Session>,
     names: Names,
+    origin: Origin,
 }
 
 impl Program {
     /// A program at step zero.
-    pub(crate) fn new(session: Session) -> Self {
+    pub(crate) fn new(session: Session, origin: Origin) -> Self {
         let names = Names::of(session.program());
-        Self { session: RwLock::new(session), names }
+        Self { session: RwLock::new(session), names, origin }
     }
 
     // Observing and restoring put a whole state in place of another, so a panic leaves none half-made.
@@ -42,6 +54,23 @@ impl Program {
 
 #[pymethods]
 impl Program {
+    /// The loss of a whole step on one batch, with metrics and signals.
+    ///
+    /// Args:
+    ///     batch: tensors by name; names that are no batch fields are passed over, so a trainer's own dictionary will do.
+    ///     group: the ranks that share the step, as a process group: denominators, metrics and signals are those of all of
+    ///         them together. A tensor under this name is the batch field ``group`` (which prompt a sample answers); to give
+    ///         both, put the ranks into ``process_group``.
+    ///     process_group: the ranks, as under ``group``.
+    ///     gradients: how the trainer's engine joins the gradients of the ranks. ``mean`` is what DDP, FSDP and DeepSpeed do,
+    ///         so the loss of each rank is its share times the number of ranks.
+    ///     fields: tensors by name, or none; a name that is no batch field is refused. ``logits`` is ``[B, T, V]`` in f32,
+    ///         f16, bf16 or f64, where row ``t`` scores ``actions[t]``; ``hidden`` ``[B, T, D]`` with ``lm_head`` ``[V, D]``
+    ///         stand in its place. Others are ``[B, T]``, ``[B]`` or scalars, as docs/language.md lists them.
+    ///
+    /// Raises:
+    ///     BatchError: a field is missing, or has the wrong shape, kind, device or values.
+    ///     StepError: the step could not be computed; over ranks, on all of them.
     #[pyo3(signature = (batch = None, /, *, group = None, process_group = None, gradients = "mean", **fields))]
     fn step(
         &self,
@@ -65,6 +94,11 @@ impl Program {
         Output::with_share(py, joined.share(share.loss(), Some(&ranks)), whole)
     }
 
+    /// Begins a step that comes in micro-batches, on each of the ranks of ``group`` in its own number of them.
+    ///
+    /// ``tokens``, ``sequences`` and ``width`` are the counts of the whole step where the caller knows them: valid tokens,
+    /// sequences with at least one, and the padded length. Then nothing has to be measured; refused for programs that
+    /// need more of the step than its counts.
     #[pyo3(signature = (*, group = None, gradients = "mean", tokens = None, sequences = None, width = None))]
     fn accumulate(
         &self,
@@ -95,37 +129,66 @@ impl Program {
         Ok(Accumulation::new(parts, self.names.clone(), ranks, joined))
     }
 
+    /// Moves the controllers by what a step observed. Call it after the optimizer's step, once for each output.
+    ///
+    /// Raises:
+    ///     StepError: the output is of another program, is a copy, or was observed before.
     fn observe(&self, py: Python<'_>, output: &Output) -> PyResult<()> {
-        self.write(py, |session| output.with(|whole| session.observe(whole))).map_err(errors::of_step)
+        self.write(py, |session| output.observed_by(session)).map_err(errors::of_step)
     }
 
+    /// What the program remembers: plain numbers, strings and lists, which travel in any torch checkpoint.
     fn state_dict(&self, py: Python<'_>) -> PyResult<PyObject> {
         let state = self.read(py, Session::state);
         Ok(pythonize::pythonize(py, &state)?.unbind())
     }
 
-    fn load_state_dict(&self, py: Python<'_>, state: &Bound<'_, PyAny>) -> PyResult<()> {
-        let state: SessionState = pythonize::depythonize(state)
-            .map_err(|error| errors::of_state(format!("expected what `state_dict()` gave: {error}")))?;
-        self.write(py, |session| session.restore(state)).map_err(errors::of_step)
+    /// Takes up a saved state, bit for bit. It belongs to the controllers: metrics, the loss and other lines may change.
+    ///
+    /// Args:
+    ///     state: what ``state_dict`` gave, in this release or an earlier one. A file without controllers takes any, also
+    ///         ``None`` or an empty one.
+    ///     strict: whether the controllers must be the same by name, kind, arguments and signal. Otherwise what fits is
+    ///         taken up, and the other controllers stay as they are.
+    ///
+    /// Returns:
+    ///     What was taken up and what was left.
+    ///
+    /// Raises:
+    ///     StateError: the state is of other controllers, which the message names with what differs, or holds what no run
+    ///         can have left, such as a value outside of a controller's bounds. Then nothing changes.
+    #[pyo3(signature = (state, strict = true))]
+    fn load_state_dict(
+        &self,
+        py: Python<'_>,
+        state: Option<&Bound<'_, PyAny>>,
+        strict: bool,
+    ) -> PyResult<Restored> {
+        let state = state::read(state)?;
+        let fit = self.write(py, |session| state::take_up(session, state, strict));
+        Ok(Restored::new(fit.map_err(errors::of_step)?))
     }
 
+    /// The typed program, its row statistics, how often the logits are read, and the memory of a step, as Markdown.
     #[pyo3(signature = (*, sequences = 8, length = 1024, vocabulary = 151_936))]
     fn explain(&self, py: Python<'_>, sequences: u64, length: u64, vocabulary: u64) -> String {
         let size = Size { sequences, length, vocabulary };
         self.read(py, |session| aent_show::explain(session.program(), size))
     }
 
+    /// How many steps were observed.
     #[getter]
     fn steps(&self, py: Python<'_>) -> u64 {
         self.read(py, Session::steps)
     }
 
+    /// The controllers' values in force.
     #[getter]
     fn coefficients(&self, py: Python<'_>) -> BTreeMap<String, f64> {
         self.read(py, Session::coefficients)
     }
 
+    /// The ``param``s with the values in force.
     #[getter]
     fn params(&self, py: Python<'_>) -> BTreeMap<String, f64> {
         self.read(py, |session| {
@@ -133,28 +196,61 @@ impl Program {
         })
     }
 
+    /// What logits are divided by.
     #[getter]
     fn temperature(&self, py: Python<'_>) -> f64 {
         self.read(py, |session| session.program().temperature)
     }
 
+    /// The batch fields that a batch must bring. ``hidden`` and ``lm_head`` may stand in for ``logits``, and ``log_prob``
+    /// for ``logits`` and ``actions`` where ``takes_log_prob`` says so.
     #[getter]
     fn fields(&self, py: Python<'_>) -> BTreeSet<String> {
         self.read(py, |session| {
             let program = session.program();
-            let named = program.fields().chain(["response_mask"]);
-            let mut fields: BTreeSet<String> = named.map(str::to_owned).collect();
-            let reads_rows = program.nodes.iter().any(|node| matches!(node.op, Op::Row(_)));
-            if reads_rows {
+            let mut fields: BTreeSet<String> =
+                program.fields().chain(["response_mask"]).map(str::to_owned).collect();
+            let reads = Reads::of(program);
+            if reads.rows || reads.log_prob {
                 fields.insert(fields::POLICY.logits.to_owned());
             }
-            if program.nodes.iter().any(|node| matches!(node.op, Op::LogProb(_))) {
-                fields.extend(["log_prob".to_owned(), "actions".to_owned()]);
+            if reads.log_prob || reads.actions {
+                fields.insert("actions".to_owned());
             }
             fields
         })
     }
 
+    /// Whether a batch may bring ``log_prob`` in place of ``logits`` and ``actions``: nothing else is read of a row.
+    #[getter]
+    fn takes_log_prob(&self, py: Python<'_>) -> bool {
+        self.read(py, |session| {
+            let reads = Reads::of(session.program());
+            reads.log_prob && !reads.rows
+        })
+    }
+
+    /// The text that was compiled, of the file itself; ``sources`` has those of its imports too.
+    #[getter]
+    fn source(&self, py: Python<'_>) -> String {
+        self.read(py, |session| {
+            let main = session.program().sources().iter().next();
+            main.map(|(_, source)| source.text().to_owned()).unwrap_or_default()
+        })
+    }
+
+    /// Every text that was compiled with the name it has in messages: the file first, then what it imports, those of the
+    /// library included. A pickled program carries them, so it needs no file where it is loaded.
+    #[getter]
+    fn sources(&self, py: Python<'_>) -> Vec<(String, String)> {
+        self.read(py, |session| {
+            let sources = session.program().sources().iter();
+            sources.map(|(_, source)| (source.name().to_owned(), source.text().to_owned())).collect()
+        })
+    }
+
+    /// What of all micro-batches must be seen before the first of them can give its share: their masks, their batch
+    /// fields, or what the model says of them.
     #[getter]
     fn first_pass(&self, py: Python<'_>) -> &'static str {
         self.read(py, |session| match session.plan().first_pass {
@@ -164,12 +260,31 @@ impl Program {
         })
     }
 
+    /// The lints that were found and not silenced, drawn.
     #[getter]
     fn warnings(&self, py: Python<'_>) -> String {
         self.read(py, |session| {
             let program = session.program();
             aent_show::text(program.warnings(), program.sources(), Colour::Plain)
         })
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let rebuild = py.import("aent.compiler")?.getattr("_rebuild")?;
+        let Options { kernels, overwrite_logits, chunk_bytes, validate, lets } = self.origin.options;
+        let options = PyDict::new(py);
+        options.set_item("kernels", if kernels == Kernels::Auto { "auto" } else { "reference" })?;
+        options.set_item("overwrite_logits", overwrite_logits)?;
+        options.set_item("chunk_bytes", chunk_bytes)?;
+        options.set_item("validate", validate)?;
+        options.set_item("lets", lets)?;
+        let modules: BTreeSet<String> = self.read(py, |session| {
+            let owners = session.program().terms.iter().map(|term| &term.owner);
+            owners.filter_map(|owner| owner.strip_prefix("python:")).map(str::to_owned).collect()
+        });
+        let (sources, state) = (self.sources(py), self.state_dict(py)?);
+        let arguments = (sources, self.origin.params.clone(), options, modules, state);
+        Ok((rebuild, arguments.into_pyobject(py)?))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -180,5 +295,24 @@ impl Program {
 
     fn __str__(&self, py: Python<'_>) -> String {
         self.read(py, |session| session.program().to_string())
+    }
+}
+
+/// What a program reads of the policy's rows.
+struct Reads {
+    log_prob: bool,
+    /// More than `log_prob`.
+    rows: bool,
+    actions: bool,
+}
+
+impl Reads {
+    fn of(program: &aent::Program) -> Self {
+        let any = |what: &dyn Fn(&Op) -> bool| program.nodes.iter().any(|node| what(&node.op));
+        Self {
+            log_prob: any(&|op| matches!(op, Op::LogProb(_))),
+            rows: any(&|op| matches!(op, Op::Row(_))),
+            actions: any(&|op| matches!(op, Op::Row(row) if row.moment == Moment::ActionLogit)),
+        }
     }
 }
