@@ -12,7 +12,18 @@ use pyo3::types::PyDict;
 use pyo3_tch::PyTensor;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A step in parts; the stub file documents it.
+/// A step that comes in micro-batches, cut along B in any way::
+///
+///     step = program.accumulate()
+///     for part in parts:
+///         step.measure(part)
+///     for part in parts:
+///         step.step(part).backward()
+///     optimizer.step()
+///     program.observe(step.finish())
+///
+/// The shares' gradients add up to the gradient of the whole step's loss, and ``finish`` gives the whole step's metrics
+/// and signals.
 #[pyclass(module = "aent", frozen)]
 pub(crate) struct Accumulation {
     // Waited for without the GIL only: who holds it may need the GIL for a term in Python.
@@ -89,6 +100,8 @@ fn finished() -> Error {
 
 #[pymethods]
 impl Accumulation {
+    /// Looks at a part before any part gives its share. It costs a look at the mask, unless the program needs more of
+    /// the whole step (``Program.explain`` says which).
     #[pyo3(signature = (batch = None, /, **fields))]
     fn measure(
         &self,
@@ -99,6 +112,7 @@ impl Accumulation {
         guarded(|| self.on_part(py, batch, fields, aent::Accumulation::measure))
     }
 
+    /// A part's share of the loss, in the order in which the parts were measured.
     #[pyo3(signature = (batch = None, /, **fields))]
     fn step<'py>(
         &self,
@@ -129,6 +143,7 @@ impl Accumulation {
         })
     }
 
+    /// The whole step's loss (without gradient), metrics and signals, for ``Program.observe``.
     fn finish(&self, py: Python<'_>) -> PyResult<Output> {
         guarded(|| {
             let output = self.with(py, &[], |parts| parts.take().ok_or_else(finished)?.finish())?;

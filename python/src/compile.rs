@@ -1,17 +1,19 @@
 //! From a text or a file to a program.
 
 use crate::errors;
-use crate::program::Program;
+use crate::program::{Origin, Program};
+use aent::load::Loader;
 use aent::{Compiler, Failure, Kernels, Options, Session};
 use aent_show::Colour;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::collections::BTreeMap;
+use std::io::{Error, ErrorKind};
 use std::path::Path;
 
-/// Compiles a text, or a file where `path` is given, with parameters set from outside.
+/// Compiles a text, or a file where there is none. With ``sources``, imports are read from there and not from the disk.
 #[pyfunction]
-#[pyo3(signature = (name, text, params, kernels, overwrite_logits, chunk_bytes, validate, lets))]
+#[pyo3(signature = (name, text, params, kernels, overwrite_logits, chunk_bytes, validate, lets, sources = None))]
 #[expect(clippy::too_many_arguments, reason = "the package's `compile` names and documents them")]
 pub(crate) fn compile(
     py: Python<'_>,
@@ -23,25 +25,32 @@ pub(crate) fn compile(
     chunk_bytes: Option<usize>,
     validate: bool,
     lets: bool,
+    sources: Option<BTreeMap<String, String>>,
 ) -> PyResult<Program> {
     let kernels: Kernels = kernels.parse().map_err(|_| {
         PyValueError::new_err(format!("`kernels`: expected `auto` or `reference`, found `{kernels}`"))
     })?;
     let chunk_bytes = chunk_bytes.unwrap_or(Options::default().chunk_bytes);
     let options = Options { kernels, overwrite_logits, chunk_bytes, validate, lets };
-    let compiler =
-        params.into_iter().fold(Compiler::new(), |compiler, (name, value)| compiler.set(name, value));
-    let compiled = run(&compiler, name, text);
-    match compiled {
-        Ok(program) => Ok(Program::new(Session::with(program, options))),
+    let mut compiler = compiler(&params);
+    if let Some(sources) = sources {
+        compiler = compiler.loader(Carried(sources));
+    }
+    match run(&compiler, name, text) {
+        Ok(program) => Ok(Program::new(Session::with(program, options), Origin { params, options })),
         Err(failure) => Err(errors::of_spec(py, &failure.diagnostics, &failure.sources)),
     }
 }
 
 /// Everything found in a text or a file: drawn, and as data.
 #[pyfunction]
-pub(crate) fn diagnose(py: Python<'_>, name: &str, text: Option<&str>) -> PyResult<(String, PyObject)> {
-    let compiled = run(&Compiler::new(), name, text);
+pub(crate) fn diagnose(
+    py: Python<'_>,
+    name: &str,
+    text: Option<&str>,
+    params: BTreeMap<String, f64>,
+) -> PyResult<(String, PyObject)> {
+    let compiled = run(&compiler(&params), name, text);
     let (found, sources) = match &compiled {
         Ok(program) => (program.warnings(), program.sources()),
         Err(failure) => (&failure.diagnostics, &failure.sources),
@@ -50,9 +59,25 @@ pub(crate) fn diagnose(py: Python<'_>, name: &str, text: Option<&str>) -> PyResu
     Ok((aent_show::text(found, sources, Colour::Plain), data.unbind()))
 }
 
+fn compiler(params: &BTreeMap<String, f64>) -> Compiler {
+    params.iter().fold(Compiler::new(), |compiler, (name, value)| compiler.set(name, *value))
+}
+
 fn run(compiler: &Compiler, name: &str, text: Option<&str>) -> Result<aent::Program, Failure> {
     match text {
         Some(text) => compiler.compile(name, text),
         None => compiler.compile_file(Path::new(name)),
+    }
+}
+
+/// The texts that a program carries with it to another process, by the names that it knows them by.
+struct Carried(BTreeMap<String, String>);
+
+impl Loader for Carried {
+    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        let text = self.0.get(&path.display().to_string());
+        text.map(|text| text.clone().into_bytes()).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "the program was not compiled with a file of this name")
+        })
     }
 }

@@ -9,6 +9,7 @@ mod output;
 mod plugins;
 mod program;
 mod ranks;
+mod state;
 mod terms;
 mod turns;
 
@@ -23,8 +24,10 @@ fn _aent(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<program::Program>()?;
     module.add_class::<output::Output>()?;
+    module.add_class::<state::Restored>()?;
     module.add_class::<accumulation::Accumulation>()?;
     module.add_function(wrap_pyfunction!(compile::compile, module)?)?;
+    module.add_function(wrap_pyfunction!(output::copied_output, module)?)?;
     module.add_function(wrap_pyfunction!(compile::diagnose, module)?)?;
     module.add_function(wrap_pyfunction!(terms::register_term, module)?)?;
     module.add_function(wrap_pyfunction!(terms::terms, module)?)

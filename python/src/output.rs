@@ -2,19 +2,38 @@
 
 use crate::errors::{self, guarded};
 use crate::turns::Turn;
+use aent::Session;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 use pyo3_tch::PyTensor;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// The loss of a step with everything reported beside it; the stub file documents its parts.
+/// The loss of a step with everything reported beside it. Numbers stay on the device until they are asked for.
+///
+/// It can be pickled and deep-copied without its graph: the copy has a detached loss and the same numbers, and cannot be
+/// observed. ``copy.copy`` gives the output itself.
 #[pyclass(module = "aent", frozen)]
 pub(crate) struct Output {
     loss: PyObject,
     // Tensors may go from thread to thread, but not be used by two at once.
-    whole: Mutex<aent::Output>,
+    whole: Mutex<Whole>,
     turn: Turn,
+}
+
+enum Whole {
+    /// Of a step of this process.
+    Step(aent::Output),
+    /// What was pickled of one.
+    Copy(Numbers),
+}
+
+struct Numbers {
+    total: f64,
+    metrics: BTreeMap<String, f64>,
+    signals: BTreeMap<String, f64>,
+    tokens: i64,
+    lets: Vec<(String, pyo3_tch::tch::Tensor)>,
 }
 
 impl Output {
@@ -31,11 +50,21 @@ impl Output {
         whole: aent::Output,
     ) -> PyResult<Self> {
         let loss = PyTensor(share).into_pyobject(py)?.into_any().unbind();
-        Ok(Self { loss, whole: Mutex::new(whole), turn: Turn::new() })
+        Ok(Self { loss, whole: Mutex::new(Whole::Step(whole)), turn: Turn::new() })
     }
 
-    /// Looks at the whole step. Call it without the GIL: another thread may be looking.
-    pub(crate) fn with<T>(&self, look: impl FnOnce(&aent::Output) -> aent::Result<T>) -> aent::Result<T> {
+    /// Moves the controllers of a session. Call it without the GIL: another thread may be looking.
+    pub(crate) fn observed_by(&self, session: &mut Session) -> aent::Result<()> {
+        self.with(|whole| match whole {
+            Whole::Step(step) => session.observe(step),
+            Whole::Copy(_) => Err(aent::Error::Step(
+                "expected the output of a step, found a copy of one: observe the output that `step` gave"
+                    .to_owned(),
+            )),
+        })
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&Whole) -> aent::Result<T>) -> aent::Result<T> {
         if self.turn.is_mine() {
             return Err(aent::Error::Step(
                 "this output is being read: expected a call from outside of that".to_owned(),
@@ -49,52 +78,85 @@ impl Output {
     fn read<T: Send>(
         &self,
         py: Python<'_>,
-        look: impl FnOnce(&aent::Output) -> aent::Result<T> + Send,
+        step: impl FnOnce(&aent::Output) -> aent::Result<T> + Send,
+        copy: impl FnOnce(&Numbers) -> T + Send,
     ) -> PyResult<T> {
-        guarded(|| py.allow_threads(|| self.with(look)).map_err(errors::of_step))
+        guarded(|| {
+            let found = py.allow_threads(|| {
+                self.with(|whole| match whole {
+                    Whole::Step(of) => step(of),
+                    Whole::Copy(of) => Ok(copy(of)),
+                })
+            });
+            found.map_err(errors::of_step)
+        })
     }
 }
 
 #[pymethods]
 impl Output {
+    /// The loss, a scalar under the caller's autograd; of a step over ranks this rank's share, see
+    /// ``Program.step``.
     #[getter]
     fn loss(&self, py: Python<'_>) -> PyObject {
         self.loss.clone_ref(py)
     }
 
+    /// The whole step's loss.
     #[getter]
     fn total(&self, py: Python<'_>) -> PyResult<f64> {
-        self.read(py, |whole| Ok(whole.loss().f_double_value(&[])?))
+        self.read(py, |step| Ok(step.loss().f_double_value(&[])?), |copy| copy.total)
     }
 
+    /// The file's ``metric``s, of the whole step.
     #[getter]
     fn metrics(&self, py: Python<'_>) -> PyResult<BTreeMap<String, f64>> {
-        self.read(py, aent::Output::metrics)
+        self.read(py, aent::Output::metrics, |copy| copy.metrics.clone())
     }
 
+    /// What the controllers will observe, of the whole step.
     #[getter]
     fn signals(&self, py: Python<'_>) -> PyResult<BTreeMap<String, f64>> {
-        self.read(py, aent::Output::signals)
+        self.read(py, aent::Output::signals, |copy| copy.signals.clone())
     }
 
+    /// How many valid tokens the whole step has.
     #[getter]
     fn tokens(&self, py: Python<'_>) -> PyResult<i64> {
-        self.read(py, aent::Output::tokens)
+        self.read(py, aent::Output::tokens, |copy| copy.tokens)
     }
 
+    /// Every ``let``, zero where masked; only of programs compiled with ``lets=True``.
     #[getter]
     fn lets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let named = self.read(py, |whole| {
-            Ok(whole
-                .lets()
-                .map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()))
-                .collect::<Vec<_>>())
-        })?;
+        let named = self.read(
+            py,
+            |step| Ok(step.lets().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect()),
+            |copy| {
+                copy.lets
+                    .iter()
+                    .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+                    .collect::<Vec<_>>()
+            },
+        )?;
         let dict = PyDict::new(py);
         for (name, tensor) in named {
             dict.set_item(name, PyTensor(tensor))?;
         }
         Ok(dict)
+    }
+
+    fn __copy__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let rebuild = py.import("aent._aent")?.getattr("copied_output")?;
+        let loss = self.loss.bind(py).call_method0("detach")?;
+        let numbers =
+            (self.total(py)?, self.metrics(py)?, self.signals(py)?, self.tokens(py)?, self.lets(py)?);
+        let (total, metrics, signals, tokens, lets) = numbers;
+        Ok((rebuild, (loss, total, metrics, signals, tokens, lets).into_pyobject(py)?))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -105,4 +167,19 @@ impl Output {
             self.signals(py)?
         ))
     }
+}
+
+/// What ``pickle`` and ``copy.deepcopy`` make of an output.
+#[pyfunction]
+pub(crate) fn copied_output(
+    loss: PyObject,
+    total: f64,
+    metrics: BTreeMap<String, f64>,
+    signals: BTreeMap<String, f64>,
+    tokens: i64,
+    lets: BTreeMap<String, PyTensor>,
+) -> Output {
+    let lets = lets.into_iter().map(|(name, tensor)| (name, tensor.0)).collect();
+    let copy = Numbers { total, metrics, signals, tokens, lets };
+    Output { loss, whole: Mutex::new(Whole::Copy(copy)) }
 }

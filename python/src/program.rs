@@ -6,17 +6,28 @@ use crate::errors::{self, guarded};
 use crate::output::Output;
 use crate::ranks::{self, Joined};
 use crate::turns::Turn;
+use crate::state::{self, Restored};
+use aent::kernels::Moment;
 use aent::plan::FirstPass;
 use aent::program::Op;
-use aent::{Session, SessionState, fields};
+use aent::{Kernels, Options, Session, fields};
 use aent_show::{Colour, Size};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-/// A program in use; the stub file documents it.
+/// How a program was compiled.
+pub(crate) struct Origin {
+    pub(crate) params: BTreeMap<String, f64>,
+    pub(crate) options: Options,
+}
+
+/// A compiled file with the state of its controllers.
+///
+/// It can be pickled, copied and deep-copied: the other one has the same texts, params, options and state, and goes its own
+/// way from there. Terms in Python are registered by the import of their module, which unpickling does.
 #[pyclass(module = "aent", frozen)]
 pub(crate) struct Program {
     /// As it is now. Nobody holds the lock while anything is computed: a step goes on with the session that it began with,
@@ -26,18 +37,24 @@ pub(crate) struct Program {
     writing: Mutex<()>,
     names: Names,
     turn: Turn,
+    origin: Origin,
 }
 
 impl Program {
     /// A program at step zero.
-    pub(crate) fn new(session: Session) -> Self {
+    pub(crate) fn new(session: Session, origin: Origin) -> Self {
         let names = Names::of(session.program());
         let session = RwLock::new(Arc::new(session));
-        Self { session, writing: Mutex::new(()), names, turn: Turn::new() }
+        Self { session, writing: Mutex::new(()), names, turn: Turn::new(), origin }
     }
 
     fn now(&self) -> Arc<Session> {
         self.session.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks at the session as it is now.
+    fn read<T>(&self, look: impl FnOnce(&Session) -> T) -> T {
+        look(&self.now())
     }
 
     /// Runs a step.
@@ -53,12 +70,12 @@ impl Program {
     }
 
     /// Puts a changed session in place of the one that is there, or none.
-    fn write(
+    fn write<T: Send>(
         &self,
         py: Python<'_>,
         call: &str,
-        write: impl FnOnce(&mut Session) -> aent::Result<()> + Send,
-    ) -> PyResult<()> {
+        write: impl FnOnce(&mut Session) -> aent::Result<T> + Send,
+    ) -> PyResult<T> {
         if self.turn.is_mine() {
             let text =
                 format!("`{call}` inside of a step of the same program: call it when the step is computed");
@@ -67,9 +84,9 @@ impl Program {
         let result = py.allow_threads(|| {
             let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
             let mut session = Session::clone(&self.now());
-            self.turn.inside(|| write(&mut session))?;
+            let done = self.turn.inside(|| write(&mut session))?;
             *self.session.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(session);
-            Ok(())
+            Ok(done)
         });
         result.map_err(errors::of_step)
     }
@@ -77,6 +94,23 @@ impl Program {
 
 #[pymethods]
 impl Program {
+    /// The loss of a whole step on one batch, with metrics and signals.
+    ///
+    /// Args:
+    ///     batch: tensors by name; names that are no batch fields are passed over, so a trainer's own dictionary will do.
+    ///     group: the ranks that share the step, as a process group: denominators, metrics and signals are those of all of
+    ///         them together. A tensor under this name is the batch field ``group`` (which prompt a sample answers); to give
+    ///         both, put the ranks into ``process_group``.
+    ///     process_group: the ranks, as under ``group``.
+    ///     gradients: how the trainer's engine joins the gradients of the ranks. ``mean`` is what DDP, FSDP and DeepSpeed do,
+    ///         so the loss of each rank is its share times the number of ranks.
+    ///     fields: tensors by name, or none; a name that is no batch field is refused. ``logits`` is ``[B, T, V]`` in f32,
+    ///         f16, bf16 or f64, where row ``t`` scores ``actions[t]``; ``hidden`` ``[B, T, D]`` with ``lm_head`` ``[V, D]``
+    ///         stand in its place. Others are ``[B, T]``, ``[B]`` or scalars, as docs/language.md lists them.
+    ///
+    /// Raises:
+    ///     BatchError: a field is missing, or has the wrong shape, kind, device or values.
+    ///     StepError: the step could not be computed; over ranks, on all of them.
     #[pyo3(signature = (batch = None, /, *, group = None, process_group = None, gradients = "mean", **fields))]
     fn step(
         &self,
@@ -105,6 +139,11 @@ impl Program {
         })
     }
 
+    /// Begins a step that comes in micro-batches, on each of the ranks of ``group`` in its own number of them.
+    ///
+    /// ``tokens``, ``sequences`` and ``width`` are the counts of the whole step where the caller knows them: valid tokens,
+    /// sequences with at least one, and the padded length. Then nothing has to be measured; refused for programs that
+    /// need more of the step than its counts.
     #[pyo3(signature = (*, group = None, gradients = "mean", tokens = None, sequences = None, width = None))]
     fn accumulate(
         &self,
@@ -147,65 +186,128 @@ impl Program {
         })
     }
 
+    /// Moves the controllers by what a step observed. Call it after the optimizer's step, once for each output.
+    ///
+    /// Raises:
+    ///     StepError: the output is of another program, is a copy, or was observed before.
     fn observe(&self, py: Python<'_>, output: &Output) -> PyResult<()> {
-        guarded(|| self.write(py, "observe", |session| output.with(|whole| session.observe(whole))))
+        guarded(|| self.write(py, "observe", |session| output.observed_by(session)))
     }
 
+    /// What the program remembers: plain numbers, strings and lists, which travel in any torch checkpoint.
     fn state_dict(&self, py: Python<'_>) -> PyResult<PyObject> {
         guarded(|| Ok(pythonize::pythonize(py, &self.now().state())?.unbind()))
     }
 
-    fn load_state_dict(&self, py: Python<'_>, state: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Takes up a saved state, bit for bit. It belongs to the controllers: metrics, the loss and other lines may change.
+    ///
+    /// Args:
+    ///     state: what ``state_dict`` gave, in this release or an earlier one. A file without controllers takes any, also
+    ///         ``None`` or an empty one.
+    ///     strict: whether the controllers must be the same by name, kind, arguments and signal. Otherwise what fits is
+    ///         taken up, and the other controllers stay as they are.
+    ///
+    /// Returns:
+    ///     What was taken up and what was left.
+    ///
+    /// Raises:
+    ///     StateError: the state is of other controllers, which the message names with what differs, or holds what no run
+    ///         can have left, such as a value outside of a controller's bounds. Then nothing changes.
+    #[pyo3(signature = (state, strict = true))]
+    fn load_state_dict(
+        &self,
+        py: Python<'_>,
+        state: Option<&Bound<'_, PyAny>>,
+        strict: bool,
+    ) -> PyResult<Restored> {
         guarded(|| {
-            let state: SessionState = pythonize::depythonize(state)
-                .map_err(|error| errors::of_state(format!("expected what `state_dict()` gave: {error}")))?;
-            self.write(py, "load_state_dict", |session| session.restore(state))
+            let state = state::read(state)?;
+            let fit = self.write(py, "load_state_dict", |session| state::take_up(session, state, strict))?;
+            Ok(Restored::new(fit))
         })
     }
 
+    /// The typed program, its row statistics, how often the logits are read, and the memory of a step, as Markdown.
     #[pyo3(signature = (*, sequences = 8, length = 1024, vocabulary = 151_936))]
     fn explain(&self, sequences: u64, length: u64, vocabulary: u64) -> String {
         let size = Size { sequences, length, vocabulary };
         aent_show::explain(self.now().program(), size)
     }
 
+    /// How many steps were observed.
     #[getter]
     fn steps(&self) -> u64 {
         self.now().steps()
     }
 
+    /// The controllers' values in force.
     #[getter]
     fn coefficients(&self) -> BTreeMap<String, f64> {
         self.now().coefficients()
     }
 
+    /// The ``param``s with the values in force.
     #[getter]
     fn params(&self) -> BTreeMap<String, f64> {
         let session = self.now();
         session.program().params.iter().map(|param| (param.name.clone(), param.value)).collect()
     }
 
+    /// What logits are divided by.
     #[getter]
     fn temperature(&self) -> f64 {
         self.now().program().temperature
     }
 
+    /// The batch fields that a batch must bring. ``hidden`` and ``lm_head`` may stand in for ``logits``, and ``log_prob``
+    /// for ``logits`` and ``actions`` where ``takes_log_prob`` says so.
     #[getter]
     fn fields(&self) -> BTreeSet<String> {
-        let session = self.now();
-        let program = session.program();
-        let named = program.fields().chain(["response_mask"]);
-        let mut fields: BTreeSet<String> = named.map(str::to_owned).collect();
-        let reads_rows = program.nodes.iter().any(|node| matches!(node.op, Op::Row(_)));
-        if reads_rows {
-            fields.insert(fields::POLICY.logits.to_owned());
-        }
-        if program.nodes.iter().any(|node| matches!(node.op, Op::LogProb(_))) {
-            fields.extend(["log_prob".to_owned(), "actions".to_owned()]);
-        }
-        fields
+        self.read(|session| {
+            let program = session.program();
+            let mut fields: BTreeSet<String> =
+                program.fields().chain(["response_mask"]).map(str::to_owned).collect();
+            let reads = Reads::of(program);
+            if reads.rows || reads.log_prob {
+                fields.insert(fields::POLICY.logits.to_owned());
+            }
+            if reads.log_prob || reads.actions {
+                fields.insert("actions".to_owned());
+            }
+            fields
+        })
     }
 
+    /// Whether a batch may bring ``log_prob`` in place of ``logits`` and ``actions``: nothing else is read of a row.
+    #[getter]
+    fn takes_log_prob(&self) -> bool {
+        self.read(|session| {
+            let reads = Reads::of(session.program());
+            reads.log_prob && !reads.rows
+        })
+    }
+
+    /// The text that was compiled, of the file itself; ``sources`` has those of its imports too.
+    #[getter]
+    fn source(&self) -> String {
+        self.read(|session| {
+            let main = session.program().sources().iter().next();
+            main.map(|(_, source)| source.text().to_owned()).unwrap_or_default()
+        })
+    }
+
+    /// Every text that was compiled with the name it has in messages: the file first, then what it imports, those of the
+    /// library included. A pickled program carries them, so it needs no file where it is loaded.
+    #[getter]
+    fn sources(&self) -> Vec<(String, String)> {
+        self.read(|session| {
+            let sources = session.program().sources().iter();
+            sources.map(|(_, source)| (source.name().to_owned(), source.text().to_owned())).collect()
+        })
+    }
+
+    /// What of all micro-batches must be seen before the first of them can give its share: their masks, their batch
+    /// fields, or what the model says of them.
     #[getter]
     fn first_pass(&self) -> &'static str {
         match self.now().plan().first_pass {
@@ -215,6 +317,7 @@ impl Program {
         }
     }
 
+    /// The lints that were found and not silenced, drawn.
     #[getter]
     fn warnings(&self) -> String {
         let session = self.now();
@@ -222,12 +325,50 @@ impl Program {
         aent_show::text(program.warnings(), program.sources(), Colour::Plain)
     }
 
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let rebuild = py.import("aent.compiler")?.getattr("_rebuild")?;
+        let Options { kernels, overwrite_logits, chunk_bytes, validate, lets } = self.origin.options;
+        let options = PyDict::new(py);
+        options.set_item("kernels", if kernels == Kernels::Auto { "auto" } else { "reference" })?;
+        options.set_item("overwrite_logits", overwrite_logits)?;
+        options.set_item("chunk_bytes", chunk_bytes)?;
+        options.set_item("validate", validate)?;
+        options.set_item("lets", lets)?;
+        let modules: BTreeSet<String> = self.read(|session| {
+            let owners = session.program().terms.iter().map(|term| &term.owner);
+            owners.filter_map(|owner| owner.strip_prefix("python:")).map(str::to_owned).collect()
+        });
+        let (sources, state) = (self.sources(), self.state_dict(py)?);
+        let arguments = (sources, self.origin.params.clone(), options, modules, state);
+        Ok((rebuild, arguments.into_pyobject(py)?))
+    }
+
     fn __repr__(&self) -> String {
-        let session = self.now();
-        format!("Program(step={}, coefficients={:?})", session.steps(), session.coefficients())
+        self.read(|session| {
+            format!("Program(step={}, coefficients={:?})", session.steps(), session.coefficients())
+        })
     }
 
     fn __str__(&self) -> String {
         self.now().program().to_string()
+    }
+}
+
+/// What a program reads of the policy's rows.
+struct Reads {
+    log_prob: bool,
+    /// More than `log_prob`.
+    rows: bool,
+    actions: bool,
+}
+
+impl Reads {
+    fn of(program: &aent::Program) -> Self {
+        let any = |what: &dyn Fn(&Op) -> bool| program.nodes.iter().any(|node| what(&node.op));
+        Self {
+            log_prob: any(&|op| matches!(op, Op::LogProb(_))),
+            rows: any(&|op| matches!(op, Op::Row(_))),
+            actions: any(&|op| matches!(op, Op::Row(row) if row.moment == Moment::ActionLogit)),
+        }
     }
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import pytest
 import torch
 
@@ -96,7 +99,7 @@ def test_calls_are_checked_where_they_stand() -> None:
 
 
 def test_state_belongs_to_the_source_of_a_term() -> None:
-    text = "controller c = linear(from = 1, to = 0, steps = 10)\nloss = c * token_mean(versioned())"
+    text = "controller c = step(signal = token_mean(versioned()), target = 1)\nloss = c * token_mean(log_prob)"
 
     def register(version: str) -> aent.Program:
         @aent.term(version=version)
@@ -106,8 +109,11 @@ def test_state_belongs_to_the_source_of_a_term() -> None:
         return aent.compile(text)
 
     old = register("1")
-    assert register("1").load_state_dict(old.state_dict()) is None
-    with pytest.raises(aent.StateError, match="versioned"):
+    assert register("1").load_state_dict(old.state_dict()).taken == ["c"]
+    words = (
+        r"`token_mean\(versioned\(\) of version 2\)` here and `token_mean\(versioned\(\) of version 1\)` in the saved"
+    )
+    with pytest.raises(aent.StateError, match=words):
         register("2").load_state_dict(old.state_dict())
     # Whoever is compiled keeps what it was compiled with.
     assert torch.isfinite(old.step(batch()).loss)
@@ -171,6 +177,48 @@ def test_names_that_are_taken_are_refused() -> None:
         aent.term(name="whitened")(clip_ppo)
     with pytest.raises(ValueError, match="found `my term`"):
         aent.term(name="my term")(clip_ppo)
+    for name, what in (("loss", "a word"), ("let", "a word"), ("and", "a word"), ("advantages", "a batch field")):
+        with pytest.raises(ValueError, match=f"`{name}` is {what}") as refused:
+            aent.term(name=name)(clip_ppo)
+        # What the message offers can be called.
+        offered = str(refused.value).split("`")[-2]
+        aent.term(name=offered)(clip_ppo)
+        aent.compile(f"loss = token_mean({offered}())")
+    with pytest.raises(ValueError, match="`mine::loss` is no name: `loss` is a word of the language"):
+        aent.term(name="mine::loss")(clip_ppo)
+
+
+class Gate:
+    """Callable, and no function."""
+
+    def __call__(self, log_prob: aent.Token) -> aent.Token:
+        """Nothing."""
+        return log_prob
+
+
+async def later(log_prob: aent.Token) -> aent.Token:
+    return log_prob
+
+
+def piece_by_piece(log_prob: aent.Token) -> aent.Token:
+    yield log_prob
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (Gate(), "expected a function, found a `Gate`; write a function"),
+        (Gate, "expected a function, found the class `Gate`"),
+        (functools.partial(Gate().__call__), "expected a function, found a `partial`"),
+        (torch.sigmoid, "expected a function, found a `builtin_function_or_method`"),
+        (later, "`later`: expected a function that returns a tensor, found a coroutine"),
+        (piece_by_piece, "found a coroutine or generator"),
+    ],
+)
+def test_what_is_no_function_is_refused_when_it_is_registered(given: Any, words: str) -> None:
+    for register in (aent.term, aent.term(name="mine::gate")):
+        with pytest.raises(TypeError, match=words):
+            register(given)
 
 
 def test_terms_are_listed_and_described() -> None:

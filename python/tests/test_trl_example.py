@@ -21,9 +21,9 @@ def test_the_example_steers_its_coefficient_and_resumes(tmp_path: Path) -> None:
     steps = run(tmp_path, "--steps", "4")
     assert [line["step"] for line in steps] == [1, 2, 3, 4]
     # At random over forty words, entropy is above the band, so the coefficient goes down to its bound.
-    assert steps[0]["aent/beta"] == 0.005
-    assert steps[0]["aent/beta/signal"] > 1.5
-    assert steps[1]["aent/beta"] == 1e-4
+    assert steps[0]["aent/coefficient/beta"] == 0.005
+    assert steps[0]["aent/signal/beta"] > 1.5
+    assert steps[1]["aent/coefficient/beta"] == 1e-4
     further = run(tmp_path, "--steps", "6", "--resume")
     assert [line["step"] for line in further] == [1, 2, 3, 4, 5, 6]
-    assert further[4]["aent/beta"] == 1e-4
+    assert further[4]["aent/coefficient/beta"] == 1e-4

@@ -35,6 +35,6 @@ def test_two_ranks_take_the_steps_of_one(tmp_path: Path) -> None:
     torch.testing.assert_close(found[0]["weights"], found[1]["weights"], rtol=0, atol=0)
     torch.testing.assert_close(found[0]["weights"], expected["weights"], rtol=1e-4, atol=1e-5)
     for ours, whole in zip(found[0]["log"], expected["log"], strict=True):
-        for name in ("loss", "reward", "aent/beta", "aent/beta/signal", "aent/spread", "aent/prompts"):
+        for name in ("loss", "reward", "aent/coefficient/beta", "aent/signal/beta", "aent/spread", "aent/prompts"):
             assert ours[name] == pytest.approx(whole[name], rel=1e-4, abs=1e-6)
-    assert expected["log"][0]["aent/beta"] != expected["log"][1]["aent/beta"]
+    assert expected["log"][0]["aent/coefficient/beta"] != expected["log"][1]["aent/coefficient/beta"]

@@ -107,4 +107,9 @@ impl Controller for Pid {
         let moved = self.init + self.p * error + self.i * sum + self.d * (error - before);
         ControllerState { memory: vec![sum, error], ..state.moved_to(self.bounds.clip(moved)) }
     }
+
+    /// The sum of errors, and from the first one on the last error.
+    fn validate(&self, state: &ControllerState) -> Result<(), String> {
+        state.has_memory(1..=2)
+    }
 }

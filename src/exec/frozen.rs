@@ -14,6 +14,7 @@ use crate::plan::Plan;
 use crate::plugin::{ControllerState, Frame};
 use crate::program::{NodeId, Program};
 use crate::types::Shape;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use tch::{Kind, Tensor};
 
@@ -32,7 +33,7 @@ impl Setup {
         Self { program, plan, options, identity: OnceLock::new() }
     }
 
-    /// What makes a step of this session the one it is: what a saved state depends on, and what is reported.
+    /// What makes a step of this session the one it is: the whole program, and what is reported.
     fn identity(&self) -> &[Fact] {
         self.identity.get_or_init(|| {
             let mut facts = self.program.identity();
@@ -146,6 +147,7 @@ impl Frozen {
             signals: signals.collect::<Result<_>>()?,
             lets: lets.collect::<Result<_>>()?,
             tokens,
+            observed: AtomicBool::new(false),
         })
     }
 }

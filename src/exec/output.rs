@@ -5,6 +5,7 @@ use super::frozen::Setup;
 use crate::kernels::elements;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tch::{Device, Kind, Tensor};
 
 /// The loss of a step with everything reported beside it. Numbers stay on the device until they are asked for.
@@ -19,6 +20,8 @@ pub struct Output {
     pub(super) lets: Vec<(String, Tensor)>,
     /// How many tokens the step had.
     pub(super) tokens: Tensor,
+    /// Whether a session has moved its controllers by it.
+    pub(super) observed: AtomicBool,
 }
 
 impl Output {

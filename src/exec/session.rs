@@ -4,6 +4,7 @@ use super::accumulate::{Accumulation, PartOutput};
 use super::batch::Batch;
 use super::error::{Error, Result, caught};
 use super::evaluate::frame;
+use super::fit::check_state;
 use super::frozen::{Frozen, Setup};
 use super::group::Group;
 use super::output::Output;
@@ -15,6 +16,7 @@ use crate::plugin::ControllerState;
 use crate::program::Program;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// How a session computes.
 #[derive(Clone, Copy, Debug)]
@@ -124,11 +126,18 @@ impl Session {
     }
 
     /// Moves the controllers by what a step of this session observed; call it after the optimizer's step. A step without
-    /// a valid token observed nothing and moves nothing. The output of another session is refused.
+    /// a valid token observed nothing and moves nothing. The output of another session is refused, and so is one that was
+    /// observed before.
     pub fn observe(&mut self, output: &Output) -> Result<()> {
         if !Arc::ptr_eq(&self.setup, &output.of) {
             return Err(Error::Step(
                 "expected the output of a step of this session, found that of another".to_owned(),
+            ));
+        }
+        if output.observed.load(Ordering::Acquire) {
+            return Err(Error::Step(
+                "this output was observed before: expected each step's output once, after the optimizer's step"
+                    .to_owned(),
             ));
         }
         if output.tokens()? > 0 {
@@ -136,12 +145,23 @@ impl Session {
             let moved = self.setup.program.controllers.iter().zip(&self.states).map(|(controller, state)| {
                 let signal = signals.get(&controller.name).copied();
                 // A signal that is no number says nothing about where to move.
-                let observed = signal.is_none_or(f64::is_finite);
-                if observed { controller.object.value.observe(state, signal) } else { state.clone() }
+                if signal.is_some_and(|signal| !signal.is_finite()) {
+                    return Ok(state.clone());
+                }
+                let rule = controller.object.value.as_ref();
+                let moved = rule.observe(state, signal);
+                // What could not be restored is not let in.
+                check_state(rule, &moved).map_err(|wrong| Error::Object {
+                    name: controller.object.name.clone(),
+                    owner: controller.object.owner.clone(),
+                    message: format!("what `{}` remembers after this step: {wrong}", controller.name),
+                })?;
+                Ok(moved)
             });
-            self.states = moved.collect();
+            self.states = moved.collect::<Result<_>>()?;
         }
         self.steps += 1;
+        output.observed.store(true, Ordering::Release);
         Ok(())
     }
 

@@ -1,61 +1,121 @@
-//! Saves and restores what a session remembers.
+//! Saves and restores what a session remembers: its controllers and how many steps they have seen.
 
-use super::differences::differences;
 use super::error::{Error, Result};
+use super::fit::Fit;
 use super::session::Session;
+use super::state_v1;
 use crate::plugin::ControllerState;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use std::fmt;
 use std::io::Write;
 use std::path::Path;
 
-/// The version of the format below.
-const FORMAT: u32 = 1;
+/// The version of the format that is written. Every one up to it is read.
+pub(super) const FORMAT: u32 = 2;
 
-/// Everything a session remembers, and which program it belongs to.
+/// What a session remembers. It belongs to its controllers, and to nothing else of their file: each is known by its name,
+/// its kind, its arguments and what its signal computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionState {
     /// The version of this format.
     pub format: u32,
-    /// What the program is, part by part.
-    pub program: Vec<(String, String)>,
     /// How many steps were observed.
     pub steps: u64,
-    /// The controllers' states by name.
-    pub controllers: Vec<(String, ControllerState)>,
+    /// The controllers.
+    pub controllers: Vec<SavedController>,
+    /// What format 1 says of the whole program, in place of what later formats say of each controller.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) program: Vec<(String, String)>,
+}
+
+/// A controller with what it remembers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SavedController {
+    /// The coefficient's name.
+    pub name: String,
+    /// The registered name of its rule, such as `band`.
+    pub kind: String,
+    /// The rule's arguments.
+    pub args: Value,
+    /// What its signal computes; none where it takes no signal.
+    pub signal: Option<String>,
+    /// What it remembers.
+    pub state: ControllerState,
+}
+
+impl Default for SessionState {
+    /// The state of a file without controllers before its first step.
+    fn default() -> Self {
+        Self { format: FORMAT, steps: 0, controllers: Vec::new(), program: Vec::new() }
+    }
+}
+
+impl SessionState {
+    /// Reads a file that [`Session::save`] wrote, of this release or an earlier one.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let name = path.display();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::State(format!("cannot read the state `{name}`: {error}")))?;
+        let fail = |error| Error::State(format!("`{name}` is not a saved state: {error}"));
+        // Another format may hold anything, so its number is read alone first.
+        let Version { format } = serde_json::from_str(&text).map_err(fail)?;
+        check_format(format)?;
+        serde_json::from_str(&text).map_err(fail)
+    }
 }
 
 impl Session {
     /// What the session remembers.
     pub fn state(&self) -> SessionState {
-        let names = self.program().controllers.iter().map(|controller| controller.name.clone());
-        SessionState {
-            format: FORMAT,
-            program: self.program().identity(),
-            steps: self.steps,
-            controllers: names.zip(self.states.iter().cloned()).collect(),
-        }
+        let program = self.program();
+        let saved = program.controllers.iter().zip(&self.states).map(|(controller, state)| SavedController {
+            name: controller.name.clone(),
+            kind: controller.object.name.clone(),
+            args: controller.object.args(),
+            signal: controller.signal.map(|id| program.expression(id)),
+            state: state.clone(),
+        });
+        SessionState { steps: self.steps, controllers: saved.collect(), ..SessionState::default() }
     }
 
-    /// Takes up a saved state; one of another program is refused with what differs.
+    /// Takes up a saved state; one of other controllers is refused with what differs, and one that no run can have left is
+    /// refused as well. A refusal changes nothing. A session without controllers takes up any state.
     pub fn restore(&mut self, state: SessionState) -> Result<()> {
-        check_format(state.format)?;
-        let sides = ["here", "in the saved state"];
-        let differences = differences(&self.program().identity(), &state.program, sides);
-        if !differences.is_empty() {
-            return Err(Error::State(format!(
-                "the saved state belongs to another program: {}",
-                differences.join("; ")
-            )));
+        let fit = self.fit(&state)?;
+        if let Some(refusal) = fit.refusal("`restore_matching` takes up what fits and starts the others anew")
+        {
+            return Err(Error::State(refusal));
         }
-        let names = self.program().controllers.iter().map(|controller| &controller.name);
-        if !names.eq(state.controllers.iter().map(|(name, _)| name)) {
-            return Err(Error::State(
-                "the saved state lists other controllers than its program has".to_owned(),
-            ));
+        self.restore_matching(state).map(|_| ())
+    }
+
+    /// Takes up what fits of a saved state, says what that was, and leaves the other controllers as they are. What fits and
+    /// holds a value that no run can have left is refused, and then nothing changes.
+    pub fn restore_matching(&mut self, state: SessionState) -> Result<Fit> {
+        let fit = self.fit(&state)?;
+        let names: Vec<String> = self.program().controllers.iter().map(|of| of.name.clone()).collect();
+        for saved in state.controllers {
+            if fit.taken.contains(&saved.name)
+                && let Some(at) = names.iter().position(|name| *name == saved.name)
+            {
+                self.states[at] = saved.state;
+            }
         }
         self.steps = state.steps;
-        self.states = state.controllers.into_iter().map(|(_, state)| state).collect();
-        Ok(())
+        Ok(fit)
+    }
+
+    /// What of a saved state fits here; nothing is taken up.
+    pub fn fit(&self, state: &SessionState) -> Result<Fit> {
+        check_format(state.format)?;
+        if state.format == 1 {
+            return Fit::of(self.program(), &state_v1::upgraded(state, self.program())?);
+        }
+        Fit::of(self.program(), state)
     }
 
     /// Writes the state as JSON: beside the file first, then in its place, so that a kill at any moment leaves
@@ -73,17 +133,9 @@ impl Session {
         Ok(())
     }
 
-    /// Takes up the state in a file.
+    /// Takes up the state in a file, as [`Session::restore`] does.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let name = path.display();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::State(format!("cannot read the state `{name}`: {error}")))?;
-        let fail = |error| Error::State(format!("`{name}` is not a saved state: {error}"));
-        // Another format may hold anything, so its number is read alone first.
-        let Version { format } = serde_json::from_str(&text).map_err(fail)?;
-        check_format(format)?;
-        self.restore(serde_json::from_str(&text).map_err(fail)?)
+        self.restore(SessionState::read(path)?)
     }
 }
 
@@ -94,8 +146,48 @@ struct Version {
 }
 
 fn check_format(found: u32) -> Result<()> {
-    if found == FORMAT {
+    if (1..=FORMAT).contains(&found) {
         return Ok(());
     }
-    Err(Error::State(format!("expected a saved state of format {FORMAT}, found format {found}")))
+    Err(Error::State(format!("expected a saved state of format 1 to {FORMAT}, found format {found}")))
+}
+
+impl<'de> Deserialize<'de> for SavedController {
+    /// From an object, or from the pair of format 1.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Named {
+            name: String,
+            kind: String,
+            args: Value,
+            #[serde(default)]
+            signal: Option<String>,
+            state: ControllerState,
+        }
+
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = SavedController;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a controller with `name`, `kind`, `args`, `signal` and `state`")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<Self::Value, A::Error> {
+                let Named { name, kind, args, signal, state } =
+                    Deserialize::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(SavedController { name, kind, args, signal, state })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> std::result::Result<Self::Value, A::Error> {
+                let missing = |at| serde::de::Error::invalid_length(at, &"a name and a state");
+                let name = pair.next_element()?.ok_or_else(|| missing(0))?;
+                let state = pair.next_element()?.ok_or_else(|| missing(1))?;
+                Ok(SavedController { name, kind: String::new(), args: Value::Null, signal: None, state })
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }

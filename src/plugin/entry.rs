@@ -11,7 +11,7 @@ pub struct Info {
     pub name: &'static str,
     /// The crate that registers it.
     pub owner: &'static str,
-    /// That crate's version; a checkpoint of another one is refused.
+    /// That crate's version; a saved program of another one is refused, and so is a rank that has another one.
     pub version: &'static str,
     /// Markdown from the doc comment: formula, parameters, defaults, source. What others call it stands in a paragraph
     /// that begins with `Aliases:`; see [`super::aliases()`].

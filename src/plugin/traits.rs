@@ -6,6 +6,7 @@ use super::{
 use crate::kernels::{Moment, TokenSet};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::RangeInclusive;
 use tch::Tensor;
 
 /// A row statistic that a term asks for; the program's temperature is added by the compiler.
@@ -83,6 +84,14 @@ pub trait Controller: fmt::Debug + erased_serde::Serialize + Send + Sync {
 
     /// The state after an observation. `signal` is finite, and `None` for a controller that takes none.
     fn observe(&self, state: &ControllerState, signal: Option<f64>) -> ControllerState;
+
+    /// Refuses a state that this rule cannot have left, in a sentence. The value is within the signature's interval and
+    /// all numbers are finite before it is asked. By itself it expects as many numbers in `memory` as [`Controller::start`]
+    /// has; a rule whose memory grows says how far.
+    fn validate(&self, state: &ControllerState) -> Result<(), String> {
+        let length = self.start().memory.len();
+        state.has_memory(length..=length)
+    }
 }
 
 /// Everything a controller remembers; saved and restored bit for bit.
@@ -106,6 +115,17 @@ impl ControllerState {
     /// The signal, unless it is among the first `warmup` observations, which leave a coefficient alone.
     pub fn after(&self, warmup: u64, signal: Option<f64>) -> Option<f64> {
         signal.filter(|_| self.observations >= warmup)
+    }
+
+    /// Refuses a memory of another length.
+    pub fn has_memory(&self, length: RangeInclusive<usize>) -> Result<(), String> {
+        let found = self.memory.len();
+        if length.contains(&found) {
+            return Ok(());
+        }
+        let (least, most) = length.into_inner();
+        let expected = if least == most { least.to_string() } else { format!("{least} to {most}") };
+        Err(format!("expected a `memory` of length {expected}, found length {found}"))
     }
 
     /// The next state with another value and the same memory.

@@ -4,8 +4,8 @@ use super::{Object, Program};
 use serde::Serialize;
 
 impl Program {
-    /// Everything that a saved state depends on: parameters, plugins and their versions, controllers, formulas.
-    /// Comments, layout and the names of values do not count.
+    /// Everything that a step depends on: parameters, plugins and their versions, controllers, formulas. Comments, layout
+    /// and the names of values do not count. Ranks compare it; a saved state of format 1 is a list of it.
     pub fn identity(&self) -> Vec<(String, String)> {
         let mut parts = Vec::new();
         for param in &self.params {

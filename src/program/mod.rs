@@ -5,6 +5,7 @@
 
 mod build;
 mod display;
+mod expression;
 mod identity;
 mod infer;
 mod node;
@@ -12,6 +13,7 @@ mod object;
 mod prune;
 
 pub use build::Builder;
+pub use expression::argument;
 pub use node::{BinaryFn, Node, NodeId, Op, UnaryFn};
 pub use object::{Object, Restore};
 pub(crate) use prune::prune;

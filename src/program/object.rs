@@ -21,6 +21,11 @@ pub struct Object<T: ?Sized + Serialize> {
 }
 
 impl<T: ?Sized + Serialize> Object<T> {
+    /// Whether a host registered it and not a crate, as `python:my_module`; then its version changes with its definition.
+    pub fn is_hosted(&self) -> bool {
+        self.owner.contains(':')
+    }
+
     /// Its arguments in canonical JSON.
     pub fn args(&self) -> Value {
         serde_json::to_value(&self.value).unwrap_or(Value::Null)

@@ -142,3 +142,31 @@ impl Controller for Wanderer {
         state.moved_to(signal.unwrap_or(state.value))
     }
 }
+
+aent::controller! {
+    /// A coefficient that remembers every signal and does not say so.
+    ///
+    /// Formula: `v ← v`
+    ///
+    /// Source: none.
+    "faulty::hoarder" => Hoarder, example = "faulty::hoarder(signal = token_mean(entropy()))"
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Hoarder {}
+
+impl Controller for Hoarder {
+    fn signature(&self) -> ControllerSignature {
+        ControllerSignature { signal: true, interval: Interval::UNIT, target: None }
+    }
+
+    fn start(&self) -> ControllerState {
+        ControllerState::starting_at(0.5)
+    }
+
+    fn observe(&self, state: &ControllerState, signal: Option<f64>) -> ControllerState {
+        let mut next = state.moved_to(state.value);
+        next.memory.extend(signal);
+        next
+    }
+}

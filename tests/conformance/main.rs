@@ -102,6 +102,11 @@ fn a_controller_that_leaves_its_bounds_is_found() {
 }
 
 #[test]
+fn a_controller_that_refuses_its_own_memory_is_found() {
+    assert_found("faulty::hoarder", &["`validate` refuses the state", "length 0, found length 1"]);
+}
+
+#[test]
 fn an_unknown_name_is_found() {
     assert_found("faulty::nothing", &["no crate or more than one registers `faulty::nothing`"]);
 }

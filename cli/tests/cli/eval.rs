@@ -166,8 +166,13 @@ fn controllers_go_on_from_a_saved_state() {
     let first = eval(&folder, &["--save-state", "state.json"]).json();
     let second = eval(&folder, &["--state", "state.json"]).json();
     assert_eq!(second["controllers"]["beta"]["value"], first["controllers"]["beta"]["next"]);
+    folder.write("spec.aent", format!("{SPEC}\nmetric another = token_mean(log_prob)"));
+    let more = eval(&folder, &["--state", "state.json"]).json();
+    assert_eq!(more["controllers"], second["controllers"]);
     folder.write("spec.aent", SPEC.replace("0.23", "0.5"));
-    eval(&folder, &["--state", "state.json"]).refused("belongs to another program");
+    eval(&folder, &["--state", "state.json"])
+        .refused("controller `beta`: `target` is 0.05 .. 0.5 here and 0.05 .. 0.23");
+    eval(&folder, &["--state", "state.json"]).refused("without `--state` all controllers begin anew");
     eval(&folder, &["--state", "missing.json"]).refused("missing.json");
     folder.write("state.json", "{");
     eval(&folder, &["--state", "state.json"]).refused("not a saved state");

@@ -17,10 +17,10 @@ from .version import require_torch
 # Before the extension is loaded: against another torch it would crash instead of complaining.
 require_torch()
 
-from ._aent import Accumulation, Output, Program, __version__, terms  # noqa: E402
+from ._aent import Accumulation, Output, Program, Restored, __version__, terms  # noqa: E402
 from .compiler import Report, check, compile  # noqa: E402
 from .definition import Scalar, Seq, SeqBool, Token, TokenBool, term  # noqa: E402
-from .errors import BatchError, Error, SpecError, StateError, StepError  # noqa: E402
+from .errors import BatchError, Error, SpecError, SpecWarning, StateError, StepError  # noqa: E402
 
 __all__ = [
     "Accumulation",
@@ -29,10 +29,12 @@ __all__ = [
     "Output",
     "Program",
     "Report",
+    "Restored",
     "Scalar",
     "Seq",
     "SeqBool",
     "SpecError",
+    "SpecWarning",
     "StateError",
     "StepError",
     "Token",

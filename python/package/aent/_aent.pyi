@@ -7,7 +7,18 @@ import torch
 from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh
 
-__all__ = ["Accumulation", "Output", "Program", "__version__", "compile", "diagnose", "register_term", "terms"]
+__all__ = [
+    "Accumulation",
+    "Output",
+    "Program",
+    "Restored",
+    "__version__",
+    "compile",
+    "copied_output",
+    "diagnose",
+    "register_term",
+    "terms",
+]
 
 __version__: str
 
@@ -20,8 +31,24 @@ def compile(
     chunk_bytes: int | None,
     validate: bool,
     lets: bool,
-) -> Program: ...
-def register_term(description: dict[str, Any], function: Callable[..., Any]) -> None: ...
+    sources: dict[str, str] | None = None,
+) -> Program:
+    """Compiles a text, or a file where there is none. With ``sources``, imports are read from there and not from the disk."""
+
+def copied_output(
+    loss: torch.Tensor,
+    total: float,
+    metrics: dict[str, float],
+    signals: dict[str, float],
+    tokens: int,
+    lets: dict[str, torch.Tensor],
+) -> Output:
+    """What ``pickle`` and ``copy.deepcopy`` make of an output."""
+
+def register_term(description: dict[str, Any], function: Callable[..., Any]) -> None:
+    """Registers a Python function as a term. A function of the same name from the same module is replaced in programs that
+    are compiled from now on."""
+
 def terms(name: str | None = None) -> str:
     """Everything that a file can call or read: a list, or of one name its formula, arguments, defaults and sources.
 
@@ -29,11 +56,16 @@ def terms(name: str | None = None) -> str:
         ValueError: there is no such name; the message says which was probably meant, or what it is called here.
     """
 
-def diagnose(name: str, text: str | None) -> tuple[str, list[dict[str, Any]]]: ...
+def diagnose(name: str, text: str | None, params: dict[str, float]) -> tuple[str, list[dict[str, Any]]]:
+    """Everything found in a text or a file: drawn, and as data."""
 
 @final
 class Program:
-    """A compiled file with the state of its controllers."""
+    """A compiled file with the state of its controllers.
+
+    It can be pickled, copied and deep-copied: the other one has the same texts, params, options and state, and goes its own
+    way from there. Terms in Python are registered by the import of their module, which unpickling does.
+    """
 
     def step(
         self,
@@ -84,18 +116,31 @@ class Program:
         """
 
     def observe(self, output: Output) -> None:
-        """Moves the controllers by what a step observed. Call it after the optimizer's step, and not from a term or a hook
-        inside of a step."""
+        """Moves the controllers by what a step observed. Call it after the optimizer's step, once for each output, and not
+        from a term or a hook inside of a step.
+
+        Raises:
+            StepError: the output is of another program, is a copy, or was observed before.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """What the program remembers: plain numbers, strings and lists, which travel in any torch checkpoint."""
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes up a saved state, bit for bit.
+    def load_state_dict(self, state: Mapping[str, Any] | None, strict: bool = True) -> Restored:
+        """Takes up a saved state, bit for bit. It belongs to the controllers: metrics, the loss and other lines may change.
+
+        Args:
+            state: what ``state_dict`` gave, in this release or an earlier one. A file without controllers takes any, also
+                ``None`` or an empty one.
+            strict: whether the controllers must be the same by name, kind, arguments and signal. Otherwise what fits is
+                taken up, and the other controllers stay as they are.
+
+        Returns:
+            What was taken up and what was left.
 
         Raises:
-            StateError: the state belongs to another program, or to another version of a plugin; the message says what
-                differs.
+            StateError: the state is of other controllers, which the message names with what differs, or holds what no run
+                can have left, such as a value outside of a controller's bounds. Then nothing changes.
         """
 
     def explain(self, *, sequences: int = 8, length: int = 1024, vocabulary: int = 151_936) -> str:
@@ -119,8 +164,21 @@ class Program:
 
     @property
     def fields(self) -> set[str]:
-        """The batch fields that are read. ``log_prob`` is computed from ``logits`` and ``actions`` where a batch does not
-        bring it."""
+        """The batch fields that a batch must bring. ``hidden`` and ``lm_head`` may stand in for ``logits``, and ``log_prob``
+        for ``logits`` and ``actions`` where ``takes_log_prob`` says so."""
+
+    @property
+    def takes_log_prob(self) -> bool:
+        """Whether a batch may bring ``log_prob`` in place of ``logits`` and ``actions``: nothing else is read of a row."""
+
+    @property
+    def source(self) -> str:
+        """The text that was compiled, of the file itself; ``sources`` has those of its imports too."""
+
+    @property
+    def sources(self) -> list[tuple[str, str]]:
+        """Every text that was compiled with the name it has in messages: the file first, then what it imports, those of the
+        library included. A pickled program carries them, so it needs no file where it is loaded."""
 
     @property
     def first_pass(self) -> Literal["counts", "fields", "model"]:
@@ -132,9 +190,38 @@ class Program:
         """The lints that were found and not silenced, drawn."""
 
 @final
-class Output:
-    """The loss of a step with everything reported beside it. Numbers stay on the device until they are asked for."""
+class Restored:
+    """What ``Program.load_state_dict`` took up of a saved state, and what it left."""
 
+    @property
+    def taken(self) -> list[str]:
+        """The controllers that go on from the saved state."""
+
+    @property
+    def missing(self) -> list[str]:
+        """The controllers that the saved state does not have; they stay as they are."""
+
+    @property
+    def unexpected(self) -> list[str]:
+        """The controllers of the saved state that the program does not have."""
+
+    @property
+    def changed(self) -> dict[str, str]:
+        """The controllers that differ, each with how; they stay as they are."""
+
+    @property
+    def words(self) -> list[str]:
+        """What was left and why, a clause for each controller."""
+
+@final
+class Output:
+    """The loss of a step with everything reported beside it. Numbers stay on the device until they are asked for.
+
+    It can be pickled and deep-copied without its graph: the copy has a detached loss and the same numbers, and cannot be
+    observed. ``copy.copy`` gives the output itself.
+    """
+
+    def __copy__(self) -> Output: ...
     @property
     def loss(self) -> torch.Tensor:
         """The loss, a scalar under the caller's autograd; of a step over ranks this rank's share, see

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from . import _aent
 from ._aent import Program
+from .errors import SpecWarning
 from .notebook import as_html
 
 
@@ -16,7 +20,7 @@ def compile(
     path_or_text: str | os.PathLike[str],
     *,
     params: Mapping[str, float] | None = None,
-    kernels: str = "auto",
+    kernels: Literal["auto", "reference"] = "auto",
     overwrite_logits: bool = False,
     chunk_bytes: int | None = None,
     validate: bool = True,
@@ -25,7 +29,7 @@ def compile(
     """Compiles a file, or the text of one.
 
     Args:
-        path_or_text: a path; or a ``str`` with more than one line, or with a ``=`` in it and no ``.aent`` at its end.
+        path_or_text: a path; or a ``str`` with more than one line, or with a ``=`` in it that is no part of a path.
         params: values for ``param``s of the file; each is checked against its range.
         kernels: ``auto``, or ``reference`` for plain torch operations that can be differentiated twice.
         overwrite_logits: the batch gives its logits up, and their gradient is written over them.
@@ -35,14 +39,54 @@ def compile(
 
     Raises:
         SpecError: with every diagnostic, drawn.
+        FileNotFoundError: there is no such file.
+
+    Warns:
+        SpecWarning: the file has lints, which the warning draws.
     """
     name, text = _source(path_or_text)
-    return _aent.compile(name, text, dict(params or {}), kernels, overwrite_logits, chunk_bytes, validate, lets)
+    given = dict(params or {})
+    program = _aent.compile(name, text, given, kernels, overwrite_logits, chunk_bytes, validate, lets)
+    _warn(program, 3)
+    return program
 
 
-def check(path_or_text: str | os.PathLike[str]) -> Report:
-    """Everything that is wrong with a file, or the text of one. A notebook draws it; it is true if nothing is an error."""
-    return Report(*_aent.diagnose(*_source(path_or_text)))
+def program_of(spec: str | os.PathLike[str] | Program, params: Mapping[str, float] | None, stacklevel: int) -> Program:
+    """What a trainer was given: a program, a file or the text of one.
+
+    Args:
+        spec: the same.
+        params: values for ``param``s of a file or text.
+        stacklevel: how many calls above this one a warning is for, as in ``warnings.warn``.
+
+    Raises:
+        ValueError: there are ``params`` for what is compiled already.
+    """
+    if isinstance(spec, Program):
+        if params:
+            raise ValueError("`params`: this program is compiled already; give them to `aent.compile`")
+        return spec
+    program = _aent.compile(*_source(spec), dict(params or {}), "auto", False, None, True, False)
+    _warn(program, stacklevel + 1)
+    return program
+
+
+def _warn(program: Program, stacklevel: int) -> None:
+    if found := program.warnings.strip():
+        warnings.warn("\n" + found, SpecWarning, stacklevel=stacklevel)
+
+
+def check(path_or_text: str | os.PathLike[str], *, params: Mapping[str, float] | None = None) -> Report:
+    """Everything that is wrong with a file, or the text of one. A notebook draws it; it is true if nothing is an error.
+
+    Args:
+        path_or_text: as for ``compile``.
+        params: values for ``param``s of the file, which are checked too.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    return Report(*_aent.diagnose(*_source(path_or_text), dict(params or {})))
 
 
 @dataclass(frozen=True)
@@ -69,7 +113,33 @@ class Report:
 
 def _source(path_or_text: str | os.PathLike[str]) -> tuple[str, str | None]:
     """The name of a source with its text, or with none where it is a file."""
-    if not isinstance(path_or_text, str):
-        return os.fspath(path_or_text), None
-    is_text = "\n" in path_or_text or ("=" in path_or_text and not path_or_text.endswith(".aent"))
-    return ("spec.aent", path_or_text) if is_text else (path_or_text, None)
+    if isinstance(path_or_text, str) and _is_text(path_or_text):
+        return "spec.aent", path_or_text
+    name = os.fspath(path_or_text)
+    Path(name).stat()  # Python's own error for a file that is not there.
+    return name, None
+
+
+def _is_text(given: str) -> bool:
+    """Whether it is the text of a file: it has a ``=``, and a path with one in it has no blank, or a ``/`` before it."""
+    if "\n" in given:
+        return True
+    before, equals, _ = given.partition("=")
+    is_path = given.endswith(".aent") or "/" in before or not (" " in given or "(" in given)
+    return bool(equals) and not is_path
+
+
+def _rebuild(
+    sources: list[tuple[str, str]],
+    params: dict[str, float],
+    options: dict[str, Any],
+    modules: set[str],
+    state: dict[str, Any],
+) -> Program:
+    """What ``pickle`` and ``copy`` make of a program. Modules that register its terms in Python are imported first."""
+    for module in sorted(modules - {"__main__", "__mp_main__"}):
+        importlib.import_module(module)
+    name, text = sources[0]
+    program = _aent.compile(name, text, params, **options, sources=dict(sources))
+    program.load_state_dict(state)
+    return program

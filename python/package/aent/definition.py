@@ -76,7 +76,8 @@ def term(
 
     Args:
         name: how files call it (the function's name); a name like ``mine::gate`` can never be somebody else's.
-        version: a checkpoint of another version is refused (a hash of the source).
+        version: ranks must have the same one, and the state of a controller whose signal calls the term is refused in
+            another one (a hash of the source).
         extras: further values by name with their types: files read them as ``policy.clipped``, and the function returns
             ``(value, {"clipped": ...})``.
         gradient: whether the value can carry gradient.
@@ -86,8 +87,9 @@ def term(
         interval: the values that it can take, for the checks of controllers' targets.
 
     Raises:
-        TypeError: an annotation is missing or says nothing to the language.
-        ValueError: the name is none, or is taken by the language, its library, a linked crate or another module.
+        TypeError: it is no function that is defined by ``def``, or an annotation is missing or says nothing to the language.
+        ValueError: the name is none, or is taken by the language (its functions, its words, batch fields), its library, a
+            linked crate or another module.
     """
 
     def decorate(function: Function) -> Function:
@@ -101,6 +103,7 @@ def term(
 def _describe(
     function: Callable[..., Any], name: str | None, version: str | None, extras: Mapping[str, Any]
 ) -> dict[str, Any]:
+    _require_function(function)
     name = name or function.__name__
     if not _NAME.fullmatch(name):
         raise ValueError(f"`name`: expected a name like `my_term` or `mine::my_term`, found `{name}`")
@@ -129,6 +132,17 @@ def _describe(
         "result": _tensor(hints.get("return"), f"`{name}`, the result"),
         "extras": [(extra, _tensor(hint, f"`{name}`, extra `{extra}`")) for extra, hint in extras.items()],
     }
+
+
+def _require_function(given: Any) -> None:
+    """Refuses what has no name, source or annotations of its own, or gives no tensor when it is called."""
+    if not (inspect.isfunction(given) or inspect.ismethod(given)):
+        found = f"the class `{given.__name__}`" if inspect.isclass(given) else f"a `{type(given).__name__}`"
+        raise TypeError(f"`aent.term`: expected a function, found {found}; write a function with `def` that calls it")
+    if inspect.iscoroutinefunction(given) or inspect.isgeneratorfunction(given) or inspect.isasyncgenfunction(given):
+        raise TypeError(
+            f"`{given.__name__}`: expected a function that returns a tensor, found a coroutine or generator"
+        )
 
 
 def _tensor(hint: Any, place: str) -> str:

@@ -37,12 +37,19 @@ class SpecError(Error, ValueError):
         return as_html(self.rendered)
 
 
+class SpecWarning(UserWarning):
+    """A lint: a file runs, and probably does not do what its author wants. The message is every lint, drawn.
+
+    ``# aent: allow(ID)`` in the file silences one, ``warnings.simplefilter("error", aent.SpecWarning)`` makes them errors.
+    """
+
+
 class BatchError(Error, ValueError):
     """A batch field is missing, or has the wrong shape, kind, device or values."""
 
 
 class StateError(Error, ValueError):
-    """A saved state belongs to another program, or is none."""
+    """A saved state belongs to other controllers, holds what no run can have left, or is none."""
 
 
 class StepError(Error, RuntimeError):

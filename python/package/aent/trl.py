@@ -3,44 +3,88 @@
 from __future__ import annotations
 
 import inspect
-import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.utils import nanmax, nanmin
 
-from . import BatchError, Program, compile
-from .files import write_json
+from . import BatchError, Program, _aent
+from .compiler import program_of
+from .files import read_json, take_up, write_json
 
-_FED = ["actions", "advantages", "group", "log_prob", "logits", "old_log_prob", "response_mask", "rewards"]
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+
+_FED = ["actions", "advantages", "group", "logits", "old_log_prob", "response_mask", "rewards"]
 _SAID_BY_THE_FILE = """loss_type epsilon epsilon_high delta importance_sampling_level off_policy_mask_threshold
     use_bias_correction_kl top_entropy_quantile entropy_coef use_adaptive_entropy"""
+_STATE = "aent.json"
 
 
-class AentGRPOTrainer(GRPOTrainer):
-    """A ``trl.GRPOTrainer`` that minimises a file, over the optimizer's whole step: all micro-batches of all ranks.
+class AentLoss(GRPOTrainer):
+    """A ``trl.GRPOTrainer``, or one derived from it, whose loss is a file, over the optimizer's whole step.
+
+    ``class Mine(AentLoss, MyTrainer): ...`` gives a trainer of your own the arguments below; ``AentGRPOTrainer`` is that of
+    TRL's.
 
     Args:
-        given, others: as for ``GRPOTrainer``. Of its ``args``, what says the loss stays at its default.
-        spec, params: a file, or its text, and values for its ``param``s, as for ``aent.compile``.
+        given, others: as for the trainer. Of its ``args``, what says the loss stays at its default.
+        spec: a file, the text of one, or what ``aent.compile`` gave.
+        params: values for ``param``s of a file or text.
+        strict: whether a checkpoint must have the state of the same controllers. Otherwise what fits is taken up, and a
+            warning says what begins anew.
 
     Raises:
         ValueError: the file is no program (``SpecError``), reads what TRL does not feed, or contradicts ``args``.
     """
 
-    def __init__(self, *given: Any, spec: str | Path, params: dict[str, float] | None = None, **others: Any) -> None:
-        self.program = compile(spec, params=params)
-        scores = f"set temperature = {self.program.temperature} let score = log_prob loss = token_mean(score)"
-        self._scorer = compile(scores, lets=True)
-        arguments = inspect.signature(GRPOTrainer).bind(*given, **others).arguments
-        _refuse_contradictions(self.program, arguments.get("args") or GRPOConfig(), "rollout_func" in arguments)
+    def __init__(
+        self,
+        *given: Any,
+        spec: str | os.PathLike[str] | Program,
+        params: dict[str, float] | None = None,
+        strict: bool = True,
+        **others: Any,
+    ) -> None:
+        self.program, self._strict = program_of(spec, params, _calls_in_this_file() + 2), strict
+        scores = (
+            f"set temperature = {self.program.temperature} let log_prob_now = log_prob let entropy_now = entropy() "
+            "loss = token_mean(log_prob_now) + token_mean(entropy_now)"
+        )
+        self._scorer = _aent.compile("scores.aent", scores, {}, "auto", False, None, True, True)
+        self._clipped_at = _clip_bounds(str(self.program))
+        configs = (value for value in (*given, *others.values()) if isinstance(value, GRPOConfig))
+        _refuse_contradictions(
+            self.program, next(configs, None) or GRPOConfig(), others.get("rollout_func") is not None
+        )
         super().__init__(*given, **others)
         self._accumulation: Any = None  # An `Accumulation`, while a step is under way.
         observer = TrainerCallback()
         observer.on_optimizer_step = lambda *_, **__: self._finish("train")
         self.add_callback(observer)
+
+    def train(self, *given: Any, **others: Any) -> Any:
+        """As TRL's. A step that was interrupted is given up, and its generation made again."""
+        self._give_up()
+        return super().train(*given, **others)
+
+    def evaluation_loop(self, *given: Any, **others: Any) -> Any:
+        """As TRL's."""
+        self._give_up()
+        return super().evaluation_loop(*given, **others)
+
+    def _give_up(self) -> None:
+        if self._accumulation is not None:
+            self._accumulation, self._step = None, 0
+            self._buffered_inputs: Any = None  # TRL generates anew.
 
     def _calculate_rewards(self, *given: Any) -> torch.Tensor:
         by_function: torch.Tensor = super()._calculate_rewards(*given)
@@ -65,8 +109,9 @@ class AentGRPOTrainer(GRPOTrainer):
             if begins:
                 window = self._buffered_inputs[first : first + parts] if self.model.training else [inputs]
                 self._measure(model, window)
-            scores, aux_loss = self._scores(model, inputs)
+            scores = self._scores(model, inputs)
             batch = self._batch(inputs, scores)
+            self._log_as_trl(batch, scores)
         except BaseException as error:
             if begins:  # The other ranks come to the first share, and would wait there for this one.
                 failed, self._accumulation = self._accumulation, None
@@ -75,20 +120,20 @@ class AentGRPOTrainer(GRPOTrainer):
         loss: torch.Tensor = self._accumulation.step(batch)
         if not self.model.training:
             self._finish("eval")
-        return loss if aux_loss is None else loss + self.router_aux_loss_coef * aux_loss / parts
+        return loss if scores.aux_loss is None else loss + self.router_aux_loss_coef * scores.aux_loss / parts
 
     @torch.no_grad()
     def _measure(self, model: Any, parts: list[dict[str, Any]]) -> None:
         model_first = False
         try:  # What spans the step may come from the batch alone; then the model runs once for each part.
-            self.program.accumulate().measure(self._batch(parts[0], {}))
+            self.program.accumulate().measure(self._batch(parts[0], None))
         except BatchError:
             model_first = True
         for part in parts:
-            self._accumulation.measure(self._batch(part, self._scores(model, part)[0] if model_first else {}))
+            self._accumulation.measure(self._batch(part, self._scores(model, part) if model_first else None))
 
-    def _scores(self, model: Any, inputs: dict[str, Any]) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """TRL's own log-probabilities, or logits where the file reads more of a row; and the loss of a router."""
+    def _scores(self, model: Any, inputs: dict[str, Any]) -> _Scores:
+        """TRL's own log-probabilities, or logits where the file reads more of a row."""
         ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
         attention = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
         keep, outputs = inputs["completion_ids"].size(1), []
@@ -101,40 +146,160 @@ class AentGRPOTrainer(GRPOTrainer):
 
         score = self._get_per_token_logps_and_entropies  # It knows what images need.
         asked = {name: inputs[name] for name in inspect.signature(score).parameters if name in inputs}
-        called = with_logits if "logits" in self.program.fields else model
-        log_prob, _, aux_loss = score(called, ids, attention, keep, compute_aux_loss=self.aux_loss_enabled, **asked)
-        return {"logits": outputs[0].logits} if outputs else {"log_prob": log_prob}, aux_loss
+        asked["compute_aux_loss"] = self.aux_loss_enabled
+        if self.program.takes_log_prob or "logits" not in self.program.fields:
+            log_prob, entropy, aux_loss = score(model, ids, attention, keep, compute_entropy=True, **asked)
+            return _Scores({"log_prob": log_prob}, log_prob.detach(), entropy.detach(), aux_loss)
+        aux_loss = score(with_logits, ids, attention, keep, **asked)[2]
+        logits, mask = outputs[0].logits, inputs["completion_mask"]
+        now = self._scorer.step(logits=logits.detach(), actions=inputs["completion_ids"], response_mask=mask).lets
+        return _Scores({"logits": logits}, now["log_prob_now"], now["entropy_now"], aux_loss)
 
-    def _batch(self, inputs: dict[str, Any], scores: dict[str, torch.Tensor]) -> dict[str, torch.Tensor | None]:
+    def _batch(self, inputs: dict[str, Any], scores: _Scores | None) -> dict[str, torch.Tensor | None]:
         """TRL's inputs under the language's names; ``None`` is no field."""
-        batch = {name: inputs[name] for name in ("advantages", "rewards", "group")} | scores
+        batch = {name: inputs[name] for name in ("advantages", "rewards", "group")} | (scores.fields if scores else {})
         batch["actions"], mask = inputs["completion_ids"], inputs["completion_mask"]
         batch["response_mask"] = mask * inputs["tool_mask"] if "tool_mask" in inputs else mask
         old, rollout = inputs.get("old_per_token_logps"), inputs.get("sampling_per_token_logps")
         if old is None and scores:  # TRL leaves it out where the policy has not moved since.
-            old = self._scorer.step({name: x.detach() for name, x in batch.items()}).lets["score"]
+            old = scores.log_prob
         if rollout is not None and old is not None:  # NaN is what vLLM could not tell: a weight of 1, as TRL has it.
             rollout = torch.where(rollout.isnan(), old, rollout)
         batch["ref_log_prob"] = inputs.get("ref_per_token_logps")
         return batch | {"old_log_prob": old, "rollout_log_prob": rollout}
 
+    @torch.no_grad()
+    def _log_as_trl(self, batch: dict[str, Any], scores: _Scores) -> None:
+        """What TRL logs of a micro-batch beside its loss: the entropy, what was clipped, the balance of a router."""
+        logged, mask = self._metrics["train" if self.model.training else "eval"], batch["response_mask"]
+
+        def mean(x: torch.Tensor) -> float:
+            sums = self.accelerator.reduce(torch.stack([(x * mask).sum(), mask.sum().float()]), reduction="sum")
+            return float(sums[0] / sums[1].clamp(min=1))
+
+        if scores.entropy is not None:
+            logged["entropy"].append(mean(scores.entropy))
+        if scores.aux_loss is not None:
+            logged["aux_loss"].append(self.accelerator.gather_for_metrics(scores.aux_loss.detach()).mean().item())
+        if self._clipped_at is None:
+            return
+        low, high = self._clipped_at
+        ratio, advantages = (scores.log_prob - batch["old_log_prob"]).exp(), batch["advantages"]
+        advantages = advantages[:, None] if advantages.dim() == 1 else advantages
+        under = ((ratio < 1 - low) & (advantages < 0)).float()
+        over = ((ratio > 1 + high) & (advantages > 0)).float()
+        for name, clipped in (("low_mean", under), ("high_mean", over), ("region_mean", under + over)):
+            logged[f"clip_ratio/{name}"].append(mean(clipped))
+        for name, clipped, furthest in (("low_min", under, nanmin), ("high_max", over, nanmax)):
+            by_sequence = self.accelerator.gather((clipped * mask).sum(-1) / mask.sum(-1))
+            logged[f"clip_ratio/{name}"].append(furthest(by_sequence).item())
+
     def _finish(self, mode: str) -> None:
         output, self._accumulation = self._accumulation.finish(), None
-        signals = {f"{name}/signal": signal for name, signal in output.signals.items()}
-        for name, number in (self.program.coefficients | output.metrics | signals).items():
-            self._metrics[mode][f"aent/{name}"].append(number)
+        found = {"": output.metrics, "signal/": output.signals, "coefficient/": self.program.coefficients}
+        for kind, numbers in found.items():
+            for name, number in numbers.items():
+                self._metrics[mode][f"aent/{kind}{name}"].append(number)
         if mode == "train":
             self.program.observe(output)
 
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        super()._save_optimizer_and_scheduler(output_dir)
-        if self.args.should_save:
-            write_json(Path(output_dir, "aent.json"), self.program.state_dict())
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As TRL's; in a checkpoint, also one with ``save_only_model=True``, beside the state of the controllers."""
+        super().save_model(output_dir, _internal_call)
+        if _internal_call and output_dir is not None and self.args.should_save:
+            folder = Path(output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / _STATE, self.program.state_dict())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None:
-            self.program.load_state_dict(json.loads(Path(checkpoint, "aent.json").read_text()))
+        if checkpoint is None:
+            return
+        file = Path(checkpoint, _STATE)
+        state = read_json(file, needed=bool(self.program.coefficients))
+        take_up(self.program, state, f"`{file}`", strict=self._strict, way="AentGRPOTrainer(..., strict=False)")
+
+
+class AentGRPOTrainer(AentLoss):
+    """A ``trl.GRPOTrainer`` that minimises a file, over the optimizer's whole step: all micro-batches of all ranks.
+
+    Args:
+        model: as for ``GRPOTrainer``, and so are all arguments up to ``spec``. What ``args`` says of the loss stays at its
+            default.
+        spec: a file, the text of one, or what ``aent.compile`` gave, for instance with ``overwrite_logits=True``.
+        params: values for ``param``s of a file or text.
+        strict: whether a checkpoint must have the state of the same controllers. Otherwise what fits is taken up, and a
+            warning says what begins anew.
+
+    Raises:
+        ValueError: the file is no program (``SpecError``), reads what TRL does not feed, or contradicts ``args``.
+    """
+
+    def __init__(
+        self,
+        model: str | PreTrainedModel,
+        reward_funcs: Any = None,
+        args: GRPOConfig | None = None,
+        train_dataset: Dataset | IterableDataset | None = None,
+        eval_dataset: Any = None,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
+        reward_processing_classes: PreTrainedTokenizerBase | list[PreTrainedTokenizerBase] | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LambdaLR | None] = (None, None),
+        quantization_config: Any = None,
+        peft_config: Any = None,
+        tools: list[Callable[..., Any]] | None = None,
+        rollout_func: Callable[..., Any] | None = None,
+        environment_factory: Any = None,
+        *,
+        spec: str | os.PathLike[str] | Program,
+        params: dict[str, float] | None = None,
+        strict: bool = True,
+    ) -> None:
+        super().__init__(
+            model,
+            reward_funcs=reward_funcs,
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            reward_processing_classes=reward_processing_classes,
+            callbacks=callbacks,
+            optimizers=optimizers,
+            quantization_config=quantization_config,
+            peft_config=peft_config,
+            tools=tools,
+            rollout_func=rollout_func,
+            environment_factory=environment_factory,
+            spec=spec,
+            params=params,
+            strict=strict,
+        )
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What the model says of a micro-batch: the fields for the file, and what TRL logs, without gradient."""
+
+    fields: dict[str, torch.Tensor]
+    log_prob: torch.Tensor
+    entropy: torch.Tensor | None
+    aux_loss: torch.Tensor | None
+
+
+def _calls_in_this_file() -> int:
+    """How many constructors of this file lie between ``AentLoss.__init__`` and who makes the trainer."""
+    frame, calls = inspect.currentframe(), -1
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame, calls = frame.f_back, calls + 1
+    return calls
+
+
+def _clip_bounds(program: str) -> tuple[float, float] | None:
+    """``low`` and ``high`` of the one ``clip_ppo`` of the batch's advantages in a program; TRL's ``clip_ratio`` is of those."""
+    calls = re.findall(r"= clip_ppo\(%\d+, %\d+, (%\d+), (?:.*, )?low = ([^,)]+), high = ([^,)]+)", program)
+    calls = [(low, high) for of, low, high in calls if re.search(rf"(?m)^{of}: .* = advantages$", program)]
+    return (float(calls[0][0]), float(calls[0][1])) if len(calls) == 1 else None
 
 
 def _refuse_contradictions(program: Program, args: GRPOConfig, rollouts_are_scored: bool) -> None:

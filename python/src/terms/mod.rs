@@ -5,6 +5,7 @@ mod definition;
 mod term;
 
 use aent::plugin::{AnyEntry, Info, TermEntry, register};
+use aent::span::SourceId;
 use definition::{Definition, Description};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -14,10 +15,17 @@ use pyo3::prelude::*;
 #[pyfunction]
 pub(crate) fn register_term(description: &Bound<'_, PyAny>, function: PyObject) -> PyResult<()> {
     let description: Description = pythonize::depythonize(description)?;
-    if let Some(owner) = taken(&description.name) {
+    let name = description.name.as_str();
+    let last = name.rsplit("::").next().unwrap_or(name);
+    if let Some(word) = name.split("::").find(|part| is_word(part)) {
+        let what = if word == name { "is" } else { &format!("is no name: `{word}` is") };
         return Err(PyValueError::new_err(format!(
-            "`{0}` is a function of {owner} already; a name of your own is `mine::{0}`",
-            description.name
+            "`{name}` {what} a word of the language; a name of your own is `mine::{last}_term`"
+        )));
+    }
+    if let Some(what) = taken(name) {
+        return Err(PyValueError::new_err(format!(
+            "`{name}` is {what} already; a name of your own is `mine::{last}`"
         )));
     }
     // An entry lives as long as the program, as those of linked crates do.
@@ -29,18 +37,30 @@ pub(crate) fn register_term(description: &Bound<'_, PyAny>, function: PyObject) 
     register(AnyEntry::Term(Box::leak(Box::new(entry)))).map_err(PyValueError::new_err)
 }
 
-/// Every name that a file can call or read, or formula, arguments and sources of one of them.
+/// Everything that a file can call or read: a list, or of one name its formula, arguments, defaults and sources.
+///
+/// Raises:
+///     ValueError: there is no such name; the message says which was probably meant, or what it is called here.
 #[pyfunction]
 #[pyo3(signature = (name = None))]
 pub(crate) fn terms(name: Option<&str>) -> PyResult<String> {
     name.map_or_else(|| Ok(aent_show::terms()), |name| aent_show::term(name).map_err(PyValueError::new_err))
 }
 
-/// Who in the language has a name that no registry knows of.
+/// What in the language has a name that no registry knows of.
 fn taken(name: &str) -> Option<String> {
+    if aent::fields::names().any(|field| field == name) {
+        return Some("a batch field".to_owned());
+    }
     if aent::BUILTINS.iter().any(|builtin| builtin.name == name) {
-        return Some("the language".to_owned());
+        return Some("a function of the language".to_owned());
     }
     let function = aent::load::functions().into_iter().find(|function| function.name == name)?;
-    Some(format!("the library (`{}`)", function.file))
+    Some(format!("a function of the library (`{}`)", function.file))
+}
+
+/// Whether the language reads it as something else than a name, as it does `loss`.
+fn is_word(name: &str) -> bool {
+    let (_, found) = aent::syntax::parse(SourceId::default(), &format!("let x = {name}()\n"));
+    found.iter().next().is_some()
 }

@@ -59,6 +59,9 @@ fn stays_in_bounds(controller: &dyn Controller) -> Result<(), String> {
         if !interval.contains(state.value) {
             return Err(format!("after {step} observations the value {} is outside {interval}", state.value));
         }
+        if let Err(refusal) = controller.validate(&state) {
+            return Err(format!("after {step} observations `validate` refuses the state: {refusal}"));
+        }
         if state.observations != step as u64 {
             return Err(format!("after {step} observations the state counts {}", state.observations));
         }

@@ -10,9 +10,10 @@ use super::input;
 use crate::arguments::Eval;
 use crate::{Outcome, Status, render, stream};
 use aent::kernels::fallback_reason;
-use aent::{Compiler, Options, Session};
+use aent::{Compiler, Options, Session, SessionState};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
 use step::{Batches, Seconds};
 
 /// Runs the step and prints its numbers as one JSON object.
@@ -34,13 +35,22 @@ pub(crate) fn run(arguments: &Eval) -> Outcome {
         Options { kernels: arguments.kernels.into(), lets: arguments.out.is_some(), ..Options::default() };
     let mut session = Session::with(program, options);
     if let Some(path) = &arguments.state {
-        session.load(path).map_err(|error| error.to_string())?;
+        take_up(&mut session, path).map_err(|error| error.to_string())?;
     }
     let fields = read::batch(&arguments.batch, arguments.dtype.map(Into::into), device)?;
     let batches = Batches::new(fields, arguments.microbatches);
     let result = evaluate(arguments, &mut session, &batches).map_err(|error| error.to_string())?;
     stream::print(&format!("{result:#}\n"));
     Ok(Status::Done)
+}
+
+/// Takes up the state in a file. The library's own refusal speaks to whoever calls it.
+fn take_up(session: &mut Session, path: &Path) -> aent::Result<()> {
+    let state = SessionState::read(path)?;
+    if let Some(refusal) = session.fit(&state)?.refusal("without `--state` all controllers begin anew") {
+        return Err(aent::Error::State(format!("`{}`: {refusal}", path.display())));
+    }
+    session.restore(state)
 }
 
 fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent::Result<Value> {

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 import weakref
 from collections.abc import Callable
@@ -15,11 +14,11 @@ from typing import Any
 
 import torch
 
-from aent.errors import StepError
-from aent.files import write_json
+from aent.errors import StateError, StepError
+from aent.files import read_json, write_json
 
 from .mini_batch import open_step, step
-from .state import load_state_dict, programs, state_dict
+from .state import programs, registered, restore, state_dict
 
 STATE_FILE = "aent_state.json"
 
@@ -146,12 +145,16 @@ def _load_checkpoint(method: Callable[..., Any]) -> Callable[..., Any]:
     def load_checkpoint(self: Any, local_path: str | None, *args: Any, **kwargs: Any) -> Any:
         # Read first: verl may remove the folder once it has loaded it.
         file = None if local_path is None else Path(local_path) / STATE_FILE
-        state = json.loads(file.read_text(encoding="utf-8")) if file is not None and file.exists() else None
+        needed = any(program.coefficients for program in programs().values())
+        state = None if file is None else read_json(file, needed=needed)
         result = method(self, local_path, *args, **kwargs)
         if state is not None:
-            load_state_dict(state)
-            self._aent_losses = set(state)
-        elif file is not None and _is_actor(self) and any(program.coefficients for program in programs().values()):
+            names = set(state) & set(registered)
+            if unknown := sorted(set(state) - names):
+                raise StateError(f"`{file}` has the state of {unknown}; expected one of {sorted(registered)}")
+            restore(state, sorted(names), f"`{file}`")
+            self._aent_losses = names
+        elif file is not None and _is_actor(self) and needed:
             warnings.warn(f"{file} is not there: controllers begin anew", stacklevel=2)
         return result
 

@@ -34,7 +34,7 @@ class Loss:
     @property
     def reads_logits(self) -> bool:
         """Whether it needs more of the policy than ``log_prob``."""
-        return "logits" in self.program.fields
+        return "logits" in self.program.fields and not self.program.takes_log_prob
 
 
 @dataclass(frozen=True)

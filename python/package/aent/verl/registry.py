@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from aent._aent import Program
-from aent.compiler import compile
+from aent.compiler import program_of
 from aent.errors import BatchError, StepError
 
 from .engine import follow, fsdp_engines
 from .mini_batch import Counts, Loss, Step, open_step
-from .state import registered
+from .state import Registered, registered
 
-# What a policy loss is handed, and the logits. Where `log_prob` is given, `actions` are not read.
+# What a policy loss is handed, and the logits.
 _GIVEN = ["advantages", "log_prob", "logits", "old_log_prob", "response_mask", "rollout_is_weights"]
 _ADVANTAGES = "verl computes advantages before: choose `algorithm.adv_estimator`, and read `advantages`"
 _INSTEAD = {
@@ -37,8 +38,10 @@ def register(
     params: Mapping[str, float] | None = None,
     whole_step: bool = False,
     engines: Sequence[type] | None = None,
+    strict: bool = True,
 ) -> Program:
-    """Puts a file into verl's registry of policy losses.
+    """Puts a file into verl's registry of policy losses. The same module may do so again under the same name, as a notebook
+    does whose cell is run again: then the new program takes the place of the old one, and begins anew.
 
     Args:
         name: what ``actor.policy_loss.loss_mode`` will say.
@@ -47,6 +50,8 @@ def register(
         whole_step: every mini-batch is one micro-batch on one rank, which each call checks. Files that must know more
             of the mini-batch than its counts need it, such as one with ``top_fraction``.
         engines: the engine classes to ``follow``; verl's FSDP engine unless given.
+        strict: whether a checkpoint must have the state of the same controllers. Otherwise what fits is taken up, and a
+            warning says what begins anew.
 
     Returns:
         The program, for instance to look at its ``coefficients``.
@@ -55,23 +60,29 @@ def register(
         SpecError: the file is wrong.
         BatchError: it reads what verl hands to no policy loss.
         StepError: it needs more of the mini-batch than its counts.
-        ValueError: the name is taken, or there are ``params`` for what is compiled already.
+        ValueError: the name is verl's or another module's, or there are ``params`` for what is compiled already.
     """
     from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY, register_policy_loss
 
-    if isinstance(spec, Program) and params:
-        raise ValueError("`params`: this program is compiled already; give them to `aent.compile`")
-    if name in POLICY_LOSS_REGISTRY:
+    module = sys._getframe(1).f_globals.get("__name__", "?")
+    there, ours = POLICY_LOSS_REGISTRY.get(name), registered.get(name)
+    if there is not None and (ours is None or ours.policy_loss is not there):
         raise ValueError(f"`{name}`: verl has a policy loss of this name already; choose another")
-    program = spec if isinstance(spec, Program) else compile(spec, params=params)
+    if there is not None and ours is not None and ours.module != module:
+        raise ValueError(f"`{name}`: `{ours.module}` registers a policy loss of this name already; choose another")
+    if (current := open_step()) is not None and name in current.names:
+        raise StepError(f"`{name}` is in use: a step that called it is open")
+    program = program_of(spec, params, 3)
     _check(name, program, whole_step)
     # Without an argument this reduction divides by the width, or by what stands for it in `actor.loss_scale_factor`.
     # What comes from a plugin, whose names are qualified, may do so too.
     reads_width = re.search(r"seq_mean_token_sum_norm\(%\d+\)|\w::\w", str(program)) is not None
     for engine in fsdp_engines() if engines is None else engines:
         follow(engine)
-    register_policy_loss(name)(_policy_loss(Loss(name, program, whole_step, reads_width)))
-    registered[name] = program
+    policy_loss = _policy_loss(Loss(name, program, whole_step, reads_width))
+    POLICY_LOSS_REGISTRY.pop(name, None)
+    register_policy_loss(name)(policy_loss)
+    registered[name] = Registered(program, module, strict, policy_loss)
     return program
 
 
@@ -80,7 +91,7 @@ def _check(name: str, program: Program, whole_step: bool) -> None:
     for field in sorted(program.fields - {*_GIVEN, "actions"}):
         instead = _INSTEAD.get(field, "there are " + ", ".join(f"`{given}`" for given in _GIVEN))
         raise BatchError(f"`{name}` reads `{field}`, which verl hands to no policy loss; {instead}")
-    if "logits" not in program.fields and program.temperature != 1:
+    if program.takes_log_prob and program.temperature != 1:
         raise StepError(
             f"`{name}`: `set temperature` changes nothing where only `log_prob` is read, which verl computes: "
             "set `actor_rollout_ref.rollout.temperature`, and leave the line out"

@@ -1,0 +1,166 @@
+//! What of a saved state fits a program, in the words of the program's author.
+
+use super::error::{Error, Result};
+use super::state::{SavedController, SessionState};
+use crate::plugin::{Controller, ControllerState, Lookup, registry};
+use crate::program::{ControllerDecl, Program, Restore, argument};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The highest count that every reader of JSON has exactly.
+const MAX_COUNT: u64 = 1 << 53;
+
+/// What a saved state and a program have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fit {
+    /// The controllers that are the same.
+    pub taken: Vec<String>,
+    /// The controllers of the program that the state does not have.
+    pub missing: Vec<String>,
+    /// The controllers of the state that the program does not have.
+    pub unexpected: Vec<String>,
+    /// The controllers that differ, each with how.
+    pub changed: Vec<(String, String)>,
+    /// Of the missing and the unexpected, those that are the same but for their name.
+    renamed: Vec<(String, String)>,
+}
+
+impl Fit {
+    /// Compares. Of what fits, every number must be one that a run can have left.
+    pub(super) fn of(program: &Program, state: &SessionState) -> Result<Self> {
+        let mut names = BTreeSet::new();
+        if let Some(twice) = state.controllers.iter().find(|saved| !names.insert(saved.name.as_str())) {
+            return Err(Error::State(format!("the saved state has controller `{}` twice", twice.name)));
+        }
+        check_count("steps", state.steps)
+            .map_err(|wrong| Error::State(format!("the saved state: {wrong}")))?;
+        let mut fit = Self::default();
+        for here in &program.controllers {
+            let Some(saved) = state.controllers.iter().find(|saved| saved.name == here.name) else {
+                fit.missing.push(here.name.clone());
+                continue;
+            };
+            let differs = differences(program, here, saved);
+            if !differs.is_empty() {
+                fit.changed.push((here.name.clone(), differs.join(", ")));
+                continue;
+            }
+            let count = check_count("observations", saved.state.observations);
+            count.and_then(|()| check_state(here.object.value.as_ref(), &saved.state)).map_err(|wrong| {
+                Error::State(format!("controller `{}` in the saved state: {wrong}", here.name))
+            })?;
+            fit.taken.push(here.name.clone());
+        }
+        let here = |name: &str| program.controllers.iter().any(|here| here.name == name);
+        let unexpected: Vec<_> = state.controllers.iter().filter(|saved| !here(&saved.name)).collect();
+        for name in &fit.missing {
+            let Some(here) = program.controllers.iter().find(|here| here.name == *name) else { continue };
+            let same = unexpected.iter().filter(|saved| differences(program, here, saved).is_empty());
+            fit.renamed.extend(same.map(|saved| (name.clone(), saved.name.clone())));
+        }
+        fit.unexpected = unexpected.into_iter().map(|saved| saved.name.clone()).collect();
+        Ok(fit)
+    }
+
+    /// Why the state does not belong to the program, and `way`, what to do; none where all of it fits, or where the
+    /// program has no controller that could miss something.
+    pub fn refusal(&self, way: &str) -> Option<String> {
+        if self.taken.len() + self.missing.len() + self.changed.len() == 0 {
+            return None;
+        }
+        let mut words = self.words();
+        if words.is_empty() {
+            return None;
+        }
+        for (here, saved) in &self.renamed {
+            words.push(format!(
+                "if `{saved}` was renamed to `{here}`, write that name into the saved state, or name it `{saved}` again"
+            ));
+        }
+        words.push(way.to_owned());
+        Some(words.join("; "))
+    }
+
+    /// What does not fit, a clause for each controller.
+    pub fn words(&self) -> Vec<String> {
+        let changed = self.changed.iter().map(|(name, how)| format!("controller `{name}`: {how}"));
+        let missing =
+            self.missing.iter().map(|name| format!("controller `{name}` is not in the saved state"));
+        let unexpected = self
+            .unexpected
+            .iter()
+            .map(|name| format!("controller `{name}` is in the saved state and not here"));
+        changed.chain(missing).chain(unexpected).collect()
+    }
+}
+
+/// Refuses what no run can leave behind.
+pub(super) fn check_state(rule: &dyn Controller, state: &ControllerState) -> std::result::Result<(), String> {
+    let interval = rule.signature().interval;
+    let ControllerState { value, memory, .. } = state;
+    if !value.is_finite() {
+        return Err(format!("expected a finite `value`, found {value}"));
+    }
+    if !interval.contains(*value) {
+        return Err(format!("expected a `value` within {interval}, found {value}"));
+    }
+    if let Some(wrong) = memory.iter().find(|number| !number.is_finite()) {
+        return Err(format!("expected finite numbers in `memory`, found {wrong}"));
+    }
+    rule.validate(state)
+}
+
+/// Refuses a count from which a run could not go on.
+fn check_count(name: &str, found: u64) -> std::result::Result<(), String> {
+    if found <= MAX_COUNT {
+        return Ok(());
+    }
+    Err(format!("expected at most {MAX_COUNT} `{name}`, found {found}"))
+}
+
+/// How two controllers differ, a clause for each way.
+fn differences(program: &Program, here: &ControllerDecl, saved: &SavedController) -> Vec<String> {
+    if here.object.name != saved.kind {
+        return vec![format!("it is `{}` here and `{}` in the saved state", here.object.name, saved.kind)];
+    }
+    let (ours, theirs) = (here.object.args(), completed(&saved.kind, &saved.args));
+    let none = serde_json::Map::new();
+    let [ours, theirs] = [&ours, &theirs].map(|args| args.as_object().unwrap_or(&none));
+    let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+    let mut result = Vec::new();
+    for name in names {
+        let [here, there] = [ours, theirs].map(|args| args.get(name).filter(|value| !value.is_null()));
+        if here != there {
+            let shown = |value: Option<&Value>| value.map_or_else(|| "not set".to_owned(), argument);
+            result.push(format!("`{name}` is {} here and {} in the saved state", shown(here), shown(there)));
+        }
+    }
+    let signal = here.signal.map(|id| program.expression(id));
+    if signal != saved.signal {
+        let shown = |signal: &Option<String>| {
+            signal.as_ref().map_or("nothing".to_owned(), |of| format!("`{}`", cut(of)))
+        };
+        result.push(format!(
+            "its signal is {} here and {} in the saved state",
+            shown(&signal),
+            shown(&saved.signal)
+        ));
+    }
+    result
+}
+
+/// Saved arguments with the defaults of those that the rule has got since.
+fn completed(kind: &str, args: &Value) -> Value {
+    let Lookup::Found(entry) = registry().find(kind) else { return args.clone() };
+    let built = <dyn Controller as Restore>::build(entry, args.clone()).and_then(std::result::Result::ok);
+    built.and_then(|rule| serde_json::to_value(&rule).ok()).unwrap_or_else(|| args.clone())
+}
+
+/// As much of an expression as a sentence can hold.
+fn cut(text: &str) -> String {
+    const LONGEST: usize = 160;
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,197 @@
+//! What one value computes, as a text that depends on nothing else of its program: neither on how values are numbered
+//! nor on what else is computed.
+
+use super::{BinaryFn, NodeId, Object, Op, Program, Restore, UnaryFn};
+use crate::kernels::Moment;
+use crate::plugin::{Input, InputDefault, Lookup, registry};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
+
+/// The text of a value, and whether it can stand beside an operator as it is.
+#[derive(Clone)]
+struct Text {
+    text: String,
+    atomic: bool,
+}
+
+impl Text {
+    fn atom(text: impl Into<String>) -> Self {
+        Self { text: text.into(), atomic: true }
+    }
+
+    fn operand(&self) -> String {
+        if self.atomic { self.text.clone() } else { format!("({})", self.text) }
+    }
+}
+
+impl Program {
+    /// What a value computes, close to how it could be written in a file. Two programs in which the value is computed alike
+    /// have the same text for it: arguments and inputs that are the defaults are left out, so that a plugin may add one.
+    /// What is used more than once stands first, as `let v1 = ...`.
+    pub fn expression(&self, of: NodeId) -> String {
+        let (order, uses) = self.visit(of);
+        let mut texts: HashMap<NodeId, Text> = HashMap::new();
+        let mut result = String::new();
+        let mut named = 0;
+        for id in order {
+            let text = self.text_of(id, &texts);
+            let shared = uses[&id] > 1 && !self.operands_by_name(id).is_empty();
+            let text = if shared {
+                named += 1;
+                // Writing to a string cannot fail.
+                let _ = write!(result, "let v{named} = {} ", text.text);
+                Text::atom(format!("v{named}"))
+            } else {
+                text
+            };
+            texts.insert(id, text);
+        }
+        result + &texts[&of].text
+    }
+
+    /// The nodes that a value is made from in the order in which its text names them, and how often each is used. Row
+    /// statistics are no operands here: they follow from their term.
+    fn visit(&self, of: NodeId) -> (Vec<NodeId>, HashMap<NodeId, usize>) {
+        let mut uses = HashMap::from([(of, 1)]);
+        let mut order = Vec::new();
+        let mut seen = HashSet::new();
+        let mut open = vec![(of, false)];
+        while let Some((id, done)) = open.pop() {
+            if done {
+                order.push(id);
+            } else if seen.insert(id) {
+                open.push((id, true));
+                for operand in self.operands_by_name(id).into_iter().rev() {
+                    *uses.entry(operand).or_insert(0) += 1;
+                    open.push((operand, false));
+                }
+            }
+        }
+        (order, uses)
+    }
+
+    fn operands_by_name(&self, id: NodeId) -> Vec<NodeId> {
+        match &self.node(id).op {
+            Op::Term { object, inputs, .. } => {
+                let names = self.terms[*object].value.signature().inputs;
+                self.given(&names, inputs).into_iter().map(|(_, id)| id).collect()
+            }
+            Op::Reduce { object, operand, inputs } => {
+                let names = self.reductions[*object].value.signature().inputs;
+                let given = self.given(&names, inputs).into_iter().map(|(_, id)| id);
+                std::iter::once(*operand).chain(given).collect()
+            }
+            op => op.operands(),
+        }
+    }
+
+    /// The inputs of a call that are not what it would take by itself.
+    fn given(&self, names: &[Input], inputs: &[NodeId]) -> Vec<(&'static str, NodeId)> {
+        let is_default = |input: &Input, id: NodeId| match (input.default, &self.node(id).op) {
+            (InputDefault::Field, Op::Field(name)) => name == input.name,
+            (InputDefault::Field, Op::LogProb(_)) => input.name == "log_prob",
+            (InputDefault::Constant(default), Op::Constant(value)) => default.to_bits() == value.to_bits(),
+            _ => false,
+        };
+        let pairs = names.iter().zip(inputs);
+        pairs.filter(|(input, id)| !is_default(input, **id)).map(|(input, id)| (input.name, *id)).collect()
+    }
+
+    fn text_of(&self, id: NodeId, texts: &HashMap<NodeId, Text>) -> Text {
+        let text = |id: &NodeId| texts[id].text.as_str();
+        let operand = |id: &NodeId| texts[id].operand();
+        let inputs = |names: &[Input], inputs: &[NodeId]| {
+            let given = self.given(names, inputs).into_iter();
+            given.map(|(name, id)| format!("{name} = {}", texts[&id].text)).collect::<Vec<_>>()
+        };
+        match &self.node(id).op {
+            Op::Constant(value) => Text { text: value.to_string(), atomic: value.is_sign_positive() },
+            Op::LogProb(row) => Text::atom(format!("log_prob{}", at(row.temperature))),
+            Op::Unary(UnaryFn::Neg, x) => Text { text: format!("-{}", operand(x)), atomic: false },
+            Op::Unary(UnaryFn::Not, x) => Text { text: format!("not {}", operand(x)), atomic: false },
+            Op::Unary(function, x) => Text::atom(format!("{}({})", function.as_str(), text(x))),
+            Op::Binary(function @ (BinaryFn::Min | BinaryFn::Max), a, b) => {
+                Text::atom(format!("{}({}, {})", function.as_str(), text(a), text(b)))
+            }
+            Op::Binary(function, a, b) => {
+                let text = format!("{} {} {}", operand(a), function.as_str(), operand(b));
+                Text { text, atomic: false }
+            }
+            Op::Where(condition, a, b) => {
+                Text::atom(format!("where({}, {}, {})", text(condition), text(a), text(b)))
+            }
+            Op::Clamp(x, lo, hi) => Text::atom(format!("clamp({}, {}, {})", text(x), text(lo), text(hi))),
+            Op::Quantile(x, q) => Text::atom(format!("quantile({}, {q})", text(x))),
+            Op::TopFraction(x, p) => Text::atom(format!("top_fraction({}, {p})", text(x))),
+            Op::Extra { term, name } => Text::atom(format!("{}.{name}", operand(term))),
+            Op::Term { object, inputs: of, rows } => {
+                let object = &self.terms[*object];
+                let operands = inputs(&object.value.signature().inputs, of);
+                let temperature = rows.first().map_or(1.0, |row| self.temperature_of(*row));
+                Text::atom(format!("{}{}", object.call(operands), at(temperature)))
+            }
+            Op::Reduce { object, operand, inputs: of } => {
+                let object = &self.reductions[*object];
+                let mut operands = vec![text(operand).to_owned()];
+                operands.extend(inputs(&object.value.signature().inputs, of));
+                Text::atom(object.call(operands))
+            }
+            op @ (Op::Boolean(_) | Op::Field(_) | Op::Row(_) | Op::Controller(_)) => {
+                Text::atom(self.describe(op))
+            }
+        }
+    }
+
+    /// What the logits are divided by before this statistic is taken.
+    fn temperature_of(&self, row: NodeId) -> f64 {
+        match &self.node(row).op {
+            Op::LogProb(row) | Op::Row(row) if row.moment != Moment::ActionLogit => row.temperature,
+            _ => self.temperature,
+        }
+    }
+}
+
+fn at(temperature: f64) -> String {
+    #[expect(clippy::float_cmp, reason = "1 is what a file without a temperature has")]
+    let plain = temperature == 1.0;
+    if plain { String::new() } else { format!(" at temperature {temperature}") }
+}
+
+impl<T: ?Sized + Restore + Serialize> Object<T> {
+    /// A call of it with the arguments that are not its defaults.
+    fn call(&self, mut operands: Vec<String>) -> String {
+        let given = self.given_args().into_iter();
+        operands.extend(given.map(|(name, value)| format!("{name} = {}", argument(&value))));
+        let version = if self.is_hosted() { format!(" of version {}", self.version) } else { String::new() };
+        format!("{}({}){version}", self.name, operands.join(", "))
+    }
+
+    /// The arguments without which it would be another object.
+    fn given_args(&self) -> BTreeMap<String, Value> {
+        let args = self.args();
+        let Lookup::Found(entry) = registry().find(&self.name) else { return entries(&args) };
+        let is_default = |name: &str| {
+            let mut without = args.clone();
+            without.as_object_mut().map(|args| args.remove(name));
+            let built = T::build(entry, without).and_then(Result::ok);
+            built.and_then(|object| serde_json::to_value(&object).ok()).is_some_and(|other| other == args)
+        };
+        entries(&args).into_iter().filter(|(name, _)| !is_default(name)).collect()
+    }
+}
+
+/// The arguments by name, in an order that does not depend on how the plugin lists them.
+fn entries(args: &Value) -> BTreeMap<String, Value> {
+    let args = args.as_object().into_iter().flatten();
+    args.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// An argument's value as it is written in a file.
+pub fn argument(value: &Value) -> String {
+    match value.as_array().map(Vec::as_slice) {
+        Some([lo, hi]) => format!("{lo} .. {hi}"),
+        _ => value.to_string(),
+    }
+}
