@@ -6,6 +6,7 @@
 mod apart;
 mod codes;
 mod docs;
+mod domains;
 mod suite;
 
 use aent::Compiler;
