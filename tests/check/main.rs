@@ -7,6 +7,7 @@ mod apart;
 mod codes;
 mod docs;
 mod domains;
+mod fields;
 mod suite;
 
 use aent::Compiler;
