@@ -71,7 +71,8 @@ pub mod types;
 pub use check::{BUILTINS, Builtin, elsewhere};
 pub use compile::{Compiler, Failure, compile, compile_file};
 pub use exec::{
-    Accumulation, Batch, Error, Group, GroupError, Options, Output, PartOutput, Result, Session, SessionState,
+    Accumulation, Batch, Error, Group, GroupError, NonFinite, Options, Output, PartOutput, Result, Session,
+    SessionState,
 };
 pub use kernels::Kernels;
 pub use program::Program;

@@ -99,6 +99,18 @@ impl Program {
         self.write(py, |session| output.with(|whole| session.observe(whole))).map_err(errors::of_step)
     }
 
+    #[pyo3(signature = (batch = None, /, **fields))]
+    fn find_nonfinite(
+        &self,
+        py: Python<'_>,
+        batch: Option<&Bound<'_, PyMapping>>,
+        fields: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Vec<String>> {
+        let batch = self.names.read(batch, fields)?;
+        let found = self.read(py, move |session| session.find_nonfinite(&batch)).map_err(errors::of_step)?;
+        Ok(found.iter().map(ToString::to_string).collect())
+    }
+
     fn state_dict(&self, py: Python<'_>) -> PyResult<PyObject> {
         let state = self.read(py, Session::state);
         Ok(pythonize::pythonize(py, &state)?.unbind())

@@ -8,6 +8,7 @@ mod codes;
 mod docs;
 mod domains;
 mod fields;
+mod project;
 mod suite;
 
 use aent::Compiler;

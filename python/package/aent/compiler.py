@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ def compile(
     chunk_bytes: int | None = None,
     validate: bool = True,
     lets: bool = False,
+    import_roots: Iterable[str | os.PathLike[str]] = (),
 ) -> Program:
     """Compiles a file, or the text of one.
 
@@ -32,17 +33,23 @@ def compile(
         chunk_bytes: how many bytes of logits are made at once from ``hidden`` and ``lm_head`` (256 MiB).
         validate: whether action ids and numbers are checked too; on a GPU this waits for the device.
         lets: whether every ``let`` is given out, for debugging.
+        import_roots: folders that the file may import from, besides its own project.
 
     Raises:
         SpecError: with every diagnostic, drawn.
     """
     name, text = _source(path_or_text)
-    return _aent.compile(name, text, dict(params or {}), kernels, overwrite_logits, chunk_bytes, validate, lets)
+    return _aent.compile(name, text, dict(params or {}), kernels, overwrite_logits, chunk_bytes, validate, lets, list(import_roots))
 
 
-def check(path_or_text: str | os.PathLike[str]) -> Report:
-    """Everything that is wrong with a file, or the text of one. A notebook draws it; it is true if nothing is an error."""
-    return Report(*_aent.diagnose(*_source(path_or_text)))
+def check(
+    path_or_text: str | os.PathLike[str], *, import_roots: Iterable[str | os.PathLike[str]] = ()
+) -> Report:
+    """Everything that is wrong with a file, or the text of one. A notebook draws it; it is true if nothing is an error.
+
+    It may import from the folders of ``import_roots``, besides its own project.
+    """
+    return Report(*_aent.diagnose(*_source(path_or_text), list(import_roots)))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 //! positions hold zeros from here on.
 
 mod field;
+mod log_prob;
 mod logits;
 mod source;
 mod wrong;
@@ -16,6 +17,7 @@ use crate::program::{Op, Program};
 use std::collections::BTreeMap;
 use tch::{Device, Kind as TensorKind, Tensor};
 use wrong::field_error;
+pub(super) use wrong::{first_of, place};
 
 /// The tensors of one part of a step.
 #[derive(Debug)]
