@@ -7,7 +7,7 @@ use crate::program::Program;
 use crate::source::Sources;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Compiles the text of a spec.
 pub fn compile(text: &str) -> Result<Program, Failure> {
@@ -23,11 +23,12 @@ pub fn compile_file(path: impl AsRef<Path>) -> Result<Program, Failure> {
 pub struct Compiler {
     overrides: BTreeMap<String, f64>,
     loader: Box<dyn Loader>,
+    allowed: Vec<PathBuf>,
 }
 
 impl Default for Compiler {
     fn default() -> Self {
-        Self { overrides: BTreeMap::new(), loader: Box::new(Disk) }
+        Self { overrides: BTreeMap::new(), loader: Box::new(Disk), allowed: Vec::new() }
     }
 }
 
@@ -51,14 +52,23 @@ impl Compiler {
         self
     }
 
+    /// Lets files import from this folder and below too, by a relative or an absolute path. By itself an import stays
+    /// within the project: the nearest folder at or above the compiled file that holds `.git`, or else the file's own
+    /// folder.
+    #[must_use]
+    pub fn allow_imports(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.allowed.push(folder.into());
+        self
+    }
+
     /// Compiles a text; imports are relative to `name`.
     pub fn compile(&self, name: &str, text: &str) -> Result<Program, Failure> {
-        self.finish(Bundle::from_text(name, text, self.loader.as_ref()))
+        self.finish(Bundle::from_text(name, text, self.loader.as_ref(), &self.allowed))
     }
 
     /// Compiles a file and what it imports.
     pub fn compile_file(&self, path: impl AsRef<Path>) -> Result<Program, Failure> {
-        self.finish(Bundle::from_file(path.as_ref(), self.loader.as_ref()))
+        self.finish(Bundle::from_file(path.as_ref(), self.loader.as_ref(), &self.allowed))
     }
 
     fn finish(&self, bundle: Bundle) -> Result<Program, Failure> {

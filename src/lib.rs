@@ -71,8 +71,8 @@ pub mod types;
 pub use check::{BUILTINS, Builtin, elsewhere};
 pub use compile::{Compiler, Failure, compile, compile_file};
 pub use exec::{
-    Accumulation, Batch, Error, Fit, Group, GroupError, Options, Output, PartOutput, Result, SavedController,
-    Session, SessionState,
+    Accumulation, Batch, Error, Fit, Group, GroupError, NonFinite, Options, Output, PartOutput, Result,
+    SavedController, Session, SessionState,
 };
 pub use kernels::Kernels;
 pub use program::Program;

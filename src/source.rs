@@ -1,11 +1,13 @@
 //! The texts a program was compiled from.
 
 use crate::span::{SourceId, Span};
+use std::path::{Path, PathBuf};
 
 /// One file: its display name, its text and where its lines begin.
 #[derive(Clone, Debug)]
 pub struct Source {
     name: String,
+    path: Option<PathBuf>,
     text: String,
     line_starts: Vec<usize>,
 }
@@ -15,7 +17,19 @@ impl Source {
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { name: name.into(), text, line_starts }
+        Self { name: name.into(), path: None, text, line_starts }
+    }
+
+    /// Says which file on the disk it was read from.
+    #[must_use]
+    pub fn at(mut self, path: impl Into<PathBuf>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// The file that it was read from; none for a text, or a file of the library.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// The name that diagnostics show, usually a path.

@@ -47,6 +47,9 @@ pub(crate) struct Check {
     /// For people (on standard error) or for programs (on standard output)
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
+    /// Let the files import from this folder too, besides their own project
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) allow_import: Vec<PathBuf>,
 }
 
 /// How diagnostics are written.
@@ -93,6 +96,9 @@ pub(crate) struct Explain {
     /// Set a `param` of the file
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, f64)>,
+    /// Let the files import from this folder too, besides their own project
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) allow_import: Vec<PathBuf>,
 }
 
 /// `aent terms`
@@ -120,6 +126,9 @@ pub(crate) struct Eval {
     /// Set a `param` of the file
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, f64)>,
+    /// Let the files import from this folder too, besides their own project
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) allow_import: Vec<PathBuf>,
     /// Begin with saved controllers
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
@@ -209,6 +218,9 @@ pub(crate) struct Train {
     /// Set a `param` of the files
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, f64)>,
+    /// Let the files import from this folder too, besides their own project
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) allow_import: Vec<PathBuf>,
     /// Set one of the task's settings, by its name in the report
     #[arg(long, value_name = "NAME=VALUE", value_parser = task_setting)]
     pub(crate) task_set: Vec<(String, String)>,

@@ -9,11 +9,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Compiles a text, or a file where there is none. With ``sources``, imports are read from there and not from the disk.
 #[pyfunction]
-#[pyo3(signature = (name, text, params, kernels, overwrite_logits, chunk_bytes, validate, lets, sources = None))]
+#[pyo3(signature = (name, text, params, kernels, overwrite_logits, chunk_bytes, validate, lets, import_roots, sources = None))]
 #[expect(clippy::too_many_arguments, reason = "the package's `compile` names and documents them")]
 pub(crate) fn compile(
     py: Python<'_>,
@@ -25,6 +25,7 @@ pub(crate) fn compile(
     chunk_bytes: Option<usize>,
     validate: bool,
     lets: bool,
+    import_roots: Vec<PathBuf>,
     sources: Option<BTreeMap<String, String>>,
 ) -> PyResult<Program> {
     let kernels: Kernels = kernels.parse().map_err(|_| {
@@ -32,7 +33,7 @@ pub(crate) fn compile(
     })?;
     let chunk_bytes = chunk_bytes.unwrap_or(Options::default().chunk_bytes);
     let options = Options { kernels, overwrite_logits, chunk_bytes, validate, lets };
-    let mut compiler = compiler(&params);
+    let mut compiler = compiler(&params, import_roots);
     if let Some(sources) = sources {
         compiler = compiler.loader(Carried(sources));
     }
@@ -49,8 +50,9 @@ pub(crate) fn diagnose(
     name: &str,
     text: Option<&str>,
     params: BTreeMap<String, f64>,
+    import_roots: Vec<PathBuf>,
 ) -> PyResult<(String, PyObject)> {
-    let compiled = run(&compiler(&params), name, text);
+    let compiled = run(&compiler(&params, import_roots), name, text);
     let (found, sources) = match &compiled {
         Ok(program) => (program.warnings(), program.sources()),
         Err(failure) => (&failure.diagnostics, &failure.sources),
@@ -59,8 +61,10 @@ pub(crate) fn diagnose(
     Ok((aent_show::text(found, sources, Colour::Plain), data.unbind()))
 }
 
-fn compiler(params: &BTreeMap<String, f64>) -> Compiler {
-    params.iter().fold(Compiler::new(), |compiler, (name, value)| compiler.set(name, *value))
+/// A compiler with parameters set, which also imports from the folders.
+fn compiler(params: &BTreeMap<String, f64>, import_roots: Vec<PathBuf>) -> Compiler {
+    let compiler = import_roots.into_iter().fold(Compiler::new(), Compiler::allow_imports);
+    params.iter().fold(compiler, |compiler, (name, value)| compiler.set(name, *value))
 }
 
 fn run(compiler: &Compiler, name: &str, text: Option<&str>) -> Result<aent::Program, Failure> {

@@ -194,6 +194,30 @@ impl Program {
         guarded(|| self.write(py, "observe", |session| output.observed_by(session)))
     }
 
+    /// Why the loss, metrics or signals of a step on this batch are NaN or infinite, one sentence for each that is.
+    ///
+    /// A sentence names the first formula that is not finite although its operands are, with its file, line and column,
+    /// the operands, and the position: ```loss` is NaN: division of 0 by 0 at [3] in `a / group_std(rewards)`, ...``.
+    /// The list is empty where all are finite. The step is computed anew without gradient, on one batch of one process;
+    /// with ``overwrite_logits``, ask before ``backward``.
+    ///
+    /// Raises:
+    ///     BatchError: as for ``step``.
+    ///     StepError: as for ``step``.
+    #[pyo3(signature = (batch = None, /, **fields))]
+    fn find_nonfinite(
+        &self,
+        py: Python<'_>,
+        batch: Option<&Bound<'_, PyAny>>,
+        fields: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Vec<String>> {
+        guarded(|| {
+            let Given { batch, others } = self.names.read(batch, fields)?;
+            let found = self.run(py, &others, move |session| session.find_nonfinite(&batch))?;
+            Ok(found.iter().map(ToString::to_string).collect())
+        })
+    }
+
     /// What the program remembers: plain numbers, strings and lists, which travel in any torch checkpoint.
     fn state_dict(&self, py: Python<'_>) -> PyResult<PyObject> {
         guarded(|| Ok(pythonize::pythonize(py, &self.now().state())?.unbind()))

@@ -249,9 +249,10 @@ impl<'a> Checker<'a> {
 
     /// Warns where bounds around one meet a value on the logarithmic scale.
     pub(super) fn warn_of_clamp(&mut self, x: NodeId, lo: NodeId, span: Span) {
-        let unit = self.builder.node(x).unit;
+        let (unit, interval) = (self.builder.node(x).unit, self.builder.node(x).interval);
         let bounds_a_ratio = self.builder.as_constant(lo).is_some_and(|lo| lo > 0.0);
-        if unit == Unit::LogRatio && bounds_a_ratio {
+        // The size of a log-ratio, `abs(...)`, is never negative, and may well be kept above a bound.
+        if unit == Unit::LogRatio && interval.lo < 0.0 && bounds_a_ratio {
             self.warn(
                 Diagnostic::warning(
                     "unit-mismatch",

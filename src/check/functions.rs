@@ -180,9 +180,13 @@ impl<'a> Checker<'a> {
                     .help("`exp` belongs around a difference of log-probabilities"),
             );
         }
-        if matches!(function, UnaryFn::Log | UnaryFn::Sqrt) && interval.hi < 0.0
-            || function == UnaryFn::Log && unit == Unit::LogProb
-        {
+        // The interval decides: `-log_prob` and `1 + abs(log_prob)` have the unit of `log_prob`, and a logarithm.
+        let is_outside = match function {
+            UnaryFn::Log => interval.hi <= 0.0,
+            UnaryFn::Sqrt => interval.hi < 0.0,
+            _ => false,
+        };
+        if is_outside {
             let name = function.as_str();
             let message = format!("`{name}` of a value that is never positive");
             let mut diagnostic = Diagnostic::error("outside-domain", span, message);

@@ -3,10 +3,10 @@
 use super::{Checker, Outcome, Reported, Value};
 use crate::diag::Diagnostic;
 use crate::plugin::{Input, InputDefault, quoted, unknown_argument};
-use crate::program::{InputDecl, NodeId, Op};
+use crate::program::{NodeId, Op};
 use crate::span::Span;
 use crate::syntax::ast::{Arg, Expr, Name};
-use crate::types::{Suits, Type, Unit};
+use crate::types::{Suits, Unit};
 
 impl<'a> Checker<'a> {
     /// The tensors an object reads: given by the call, or batch fields, or constants.
@@ -92,11 +92,7 @@ impl<'a> Checker<'a> {
                 )
                 .help(format!("write `{}({} = ...)`", callee.node, input.name)),
             )),
-            InputDefault::Field => match crate::fields::find(input.name) {
-                Some(field) => Ok(self.builder.field(field, self.temperature, span)),
-                // A plugin may read a batch field of its own, as if the file declared it.
-                None => Ok(self.plugin_field(input.name, input.ty, span)),
-            },
+            InputDefault::Field => self.default_field(callee, input, span),
         }
     }
 
@@ -176,17 +172,5 @@ impl<'a> Checker<'a> {
                     .help(format!("name the argument that it is meant for, or make a {wanted} of it")),
             )),
         }
-    }
-
-    fn plugin_field(&mut self, name: &str, ty: Type, span: Span) -> NodeId {
-        if let Some(binding) = self.scope.names.get_mut(name)
-            && binding.keyword == "input"
-        {
-            binding.used = true;
-        }
-        if !self.inputs.iter().any(|input| input.name == name) {
-            self.inputs.push(InputDecl { name: name.to_owned(), ty });
-        }
-        self.builder.declared_field(name, ty, span)
     }
 }

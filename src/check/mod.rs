@@ -2,6 +2,7 @@
 
 mod args;
 mod calls;
+mod default_fields;
 mod elsewhere;
 mod expr;
 mod functions;

@@ -182,8 +182,14 @@ impl<'a> Checker<'a> {
             first.files.push(name.span.source);
             return;
         }
+        if self.agrees_with_readers(name, ty).is_err() {
+            self.define(name, "input", Meaning::Poisoned);
+            return;
+        }
         let node = self.builder.declared_field(&name.node, ty, name.span);
-        self.inputs.push(InputDecl { name: name.node.clone(), ty });
+        if !self.inputs.iter().any(|input| input.name == name.node) {
+            self.inputs.push(InputDecl { name: name.node.clone(), ty });
+        }
         self.define(name, "input", Meaning::Value(Value::Node(node)));
     }
 

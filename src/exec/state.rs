@@ -10,7 +10,6 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::fmt;
-use std::io::Write;
 use std::path::Path;
 
 /// The version of the format that is written. Every one up to it is read.
@@ -124,13 +123,8 @@ impl Session {
         let path = path.as_ref();
         let fail =
             |error: std::io::Error| Error::State(format!("cannot write `{}`: {error}", path.display()));
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let text = serde_json::to_string_pretty(&self.state()).map_err(|error| fail(error.into()))?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
-        file.write_all(text.as_bytes()).map_err(fail)?;
-        file.as_file().sync_all().map_err(fail)?;
-        file.persist(path).map_err(|error| fail(error.error))?;
-        Ok(())
+        aent_files::write(path, text.as_bytes()).map_err(fail)
     }
 
     /// Takes up the state in a file, as [`Session::restore`] does.

@@ -1,32 +1,21 @@
 //! Gathers the files of one compilation: the file asked for and all it imports.
 
+mod fence;
 mod library;
+mod loader;
 
 pub use library::{LIBRARY, LibraryFn, functions};
+pub use loader::{Disk, Loader};
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::source::{Source, Sources};
 use crate::span::{SourceId, Span};
 use crate::syntax::ast::{File, StatementKind};
 use crate::syntax::parse;
+use fence::Fence;
+use loader::normalize;
 use std::collections::HashMap;
-use std::path::{Component, Path, PathBuf};
-
-/// Where files come from. The compiler touches no disk but through this.
-pub trait Loader {
-    /// The bytes of a file, or why they cannot be had.
-    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>>;
-}
-
-/// The file system.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Disk;
-
-impl Loader for Disk {
-    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
-        std::fs::read(path)
-    }
-}
+use std::path::{Path, PathBuf};
 
 /// The parsed files of one compilation.
 #[derive(Debug, Default)]
@@ -47,73 +36,82 @@ impl Bundle {
         &self.files[id.0 as usize]
     }
 
-    /// Loads a text and what it imports; `name` is the path that its imports are relative to.
-    pub fn from_text(name: &str, text: &str, loader: &dyn Loader) -> Self {
-        let mut bundle = Self::default();
-        Load { bundle: &mut bundle, loader, open: Vec::new(), done: HashMap::new() }.add(
-            Path::new(name),
-            name,
-            text.as_bytes(),
-        );
-        bundle
+    /// Loads a text and what it imports, from its project and the `allowed` folders; `name` is the path that its imports
+    /// are relative to.
+    pub fn from_text(name: &str, text: &str, loader: &dyn Loader, allowed: &[PathBuf]) -> Self {
+        let mut load = Load::new(Path::new(name), loader, allowed);
+        load.root(Source::new(name, text), Path::new(name), text.as_bytes());
+        load.bundle
     }
 
-    /// Loads a file and what it imports.
-    pub fn from_file(path: &Path, loader: &dyn Loader) -> Self {
-        let mut bundle = Self::default();
+    /// Loads a file and what it imports, from its project and the `allowed` folders.
+    pub fn from_file(path: &Path, loader: &dyn Loader, allowed: &[PathBuf]) -> Self {
+        let mut load = Load::new(path, loader, allowed);
         let name = path.display().to_string();
         match loader.read(path) {
             Ok(bytes) => {
-                Load { bundle: &mut bundle, loader, open: Vec::new(), done: HashMap::new() }
-                    .add(path, &name, &bytes);
+                let text = String::from_utf8_lossy(&bytes);
+                load.root(Source::new(name, text).at(path), path, &bytes);
             }
             Err(error) => {
-                let source = bundle.sources.add(Source::new(name.as_str(), ""));
-                bundle.files.push(File {
-                    source,
-                    statements: Vec::new(),
-                    comments: Vec::new(),
-                    broken: Vec::new(),
-                });
-                bundle.diagnostics.push(Diagnostic::error(
+                let source = load.bundle.sources.add(Source::new(name.as_str(), ""));
+                load.bundle.files.push(nothing(source));
+                load.bundle.diagnostics.push(Diagnostic::error(
                     "unreadable-file",
                     Span::new(source, 0, 0),
                     format!("cannot read `{name}`: {error}"),
                 ));
             }
         }
-        bundle
+        load.bundle
     }
 }
 
 struct Load<'a> {
-    bundle: &'a mut Bundle,
+    bundle: Bundle,
     loader: &'a dyn Loader,
-    /// The files on the way from the first one to this one, to tell cycles.
-    open: Vec<PathBuf>,
+    fence: Fence,
+    /// The files on the way from the first one to this one, as located and as named, to tell cycles.
+    open: Vec<(PathBuf, String)>,
+    /// By the path where the loader located them.
     done: HashMap<PathBuf, SourceId>,
+    /// Files of the library by name.
+    library: HashMap<&'static str, SourceId>,
 }
 
 /// How many files may import one another in a row.
 const MAX_IMPORT_DEPTH: usize = 32;
 
-impl Load<'_> {
-    fn add(&mut self, path: &Path, name: &str, bytes: &[u8]) -> SourceId {
-        let text = String::from_utf8_lossy(bytes);
-        let id = self.bundle.sources.add(Source::new(name, text.as_ref()));
-        self.done.insert(path.to_owned(), id);
-        let (file, found) = match std::str::from_utf8(bytes) {
-            Ok(text) => parse(id, text),
-            Err(error) => {
-                let at = error.valid_up_to();
-                let message = format!("expected UTF-8 text, found the byte 0x{:02x}", bytes[at]);
-                let diagnostic = Diagnostic::error("not-utf8", Span::new(id, at, at), message);
-                (
-                    File { source: id, statements: Vec::new(), comments: Vec::new(), broken: Vec::new() },
-                    diagnostic.into(),
-                )
-            }
-        };
+impl<'a> Load<'a> {
+    fn new(root: &Path, loader: &'a dyn Loader, allowed: &[PathBuf]) -> Self {
+        Self {
+            bundle: Bundle::default(),
+            loader,
+            fence: Fence::around(root, allowed, loader),
+            open: Vec::new(),
+            done: HashMap::new(),
+            library: HashMap::new(),
+        }
+    }
+
+    /// Adds the file that was asked for.
+    fn root(&mut self, source: Source, path: &Path, bytes: &[u8]) {
+        let (file, found) = read(SourceId(0), bytes);
+        self.add(self.loader.locate(path), path, source, file, found);
+    }
+
+    /// Adds a file, then what it imports. `located` is the file's one path, `path` the one its imports are relative to.
+    fn add(
+        &mut self,
+        located: PathBuf,
+        path: &Path,
+        source: Source,
+        file: File,
+        found: Diagnostics,
+    ) -> SourceId {
+        let name = source.name().to_owned();
+        let id = self.bundle.sources.add(source);
+        self.done.insert(located.clone(), id);
         self.bundle.diagnostics.extend(found);
         let imports: Vec<_> = file
             .statements
@@ -124,92 +122,113 @@ impl Load<'_> {
             })
             .collect();
         self.bundle.files.push(file);
-        self.open.push(path.to_owned());
+        self.open.push((located, name));
         for (span, import) in imports {
-            match self.follow(path, &import.node) {
+            let target = match import.node.strip_prefix("std/") {
+                Some(name) => self.follow_library(name, import.span),
+                None => self.follow(path, &import.node, import.span),
+            };
+            match target {
                 Ok(target) => {
                     self.bundle.imports.insert(span, target);
                 }
-                Err(mut diagnostic) => {
-                    diagnostic.span = import.span;
-                    self.bundle.diagnostics.push(*diagnostic);
-                }
+                Err(diagnostic) => self.bundle.diagnostics.push(*diagnostic),
             }
         }
         self.open.pop();
         id
     }
 
-    /// Loads an import; its diagnostic gets its place from the caller.
-    fn follow(&mut self, from: &Path, import: &str) -> Result<SourceId, Box<Diagnostic>> {
-        let nowhere = Span::default();
-        if let Some(name) = import.strip_prefix("std/") {
-            let path = PathBuf::from(import);
-            if let Some(&id) = self.done.get(&path) {
-                return Ok(id);
-            }
-            let Some((_, text)) = LIBRARY.iter().find(|(of, _)| *of == name) else {
-                let known: Vec<_> = LIBRARY.iter().map(|(name, _)| format!("\"std/{name}\"")).collect();
-                return Err(Box::new(
-                    Diagnostic::error(
-                        "unknown-import",
-                        nowhere,
-                        format!("the library has no file \"{import}\""),
-                    )
-                    .help(format!("it has {}", known.join(", "))),
-                ));
-            };
-            return Ok(self.add(&path, import, text.as_bytes()));
-        }
-        let path = normalize(&from.parent().unwrap_or(Path::new("")).join(import));
-        if let Some(at) = self.open.iter().position(|open| *open == path) {
-            let mut names: Vec<_> = self.open[at..].iter().map(|path| path.display().to_string()).collect();
-            names.push(path.display().to_string());
+    /// Loads a file of the library, which imports nothing from elsewhere.
+    fn follow_library(&mut self, name: &str, place: Span) -> Result<SourceId, Box<Diagnostic>> {
+        let Some(&(name, text)) = LIBRARY.iter().find(|(of, _)| *of == name) else {
+            let known: Vec<_> = LIBRARY.iter().map(|(name, _)| format!("\"std/{name}\"")).collect();
+            let message = format!("the library has no file \"std/{name}\"");
             return Err(Box::new(
-                Diagnostic::error(
-                    "import-cycle",
-                    nowhere,
-                    format!("files import one another in a circle: {}", names.join(" imports ")),
-                )
-                .help("move what both need into a third file"),
+                Diagnostic::error("unknown-import", place, message)
+                    .help(format!("it has {}", known.join(", "))),
+            ));
+        };
+        if let Some(&id) = self.library.get(name) {
+            return Ok(id);
+        }
+        let path = PathBuf::from(format!("std/{name}"));
+        let (file, found) = read(self.next(), text.as_bytes());
+        // No path on a disk is spelled like this.
+        let located = PathBuf::from(format!("\"std/{name}\""));
+        let id = self.add(located, &path, Source::new(path.display().to_string(), text), file, found);
+        self.library.insert(name, id);
+        Ok(id)
+    }
+
+    /// Loads an import.
+    fn follow(&mut self, from: &Path, import: &str, place: Span) -> Result<SourceId, Box<Diagnostic>> {
+        let path = normalize(&from.parent().unwrap_or(Path::new("")).join(import));
+        let name = path.display().to_string();
+        let located = self.loader.locate(&path);
+        if let Some(refusal) = self.fence.refuse(import, &located, place) {
+            return Err(Box::new(refusal));
+        }
+        if let Some(at) = self.open.iter().position(|(open, _)| *open == located) {
+            let mut names: Vec<_> = self.open[at..].iter().map(|(_, name)| name.as_str()).collect();
+            names.push(names[0]);
+            let message = format!("files import one another in a circle: {}", names.join(" imports "));
+            return Err(Box::new(
+                Diagnostic::error("import-cycle", place, message)
+                    .help("move what both need into a third file"),
             ));
         }
-        if let Some(&id) = self.done.get(&path) {
+        if let Some(&id) = self.done.get(&located) {
             return Ok(id);
         }
         if self.open.len() >= MAX_IMPORT_DEPTH {
-            return Err(Box::new(Diagnostic::error(
-                "nesting-too-deep",
-                nowhere,
-                format!("expected at most {MAX_IMPORT_DEPTH} files that import one another in a row"),
-            )));
+            let message =
+                format!("expected at most {MAX_IMPORT_DEPTH} files that import one another in a row");
+            return Err(Box::new(Diagnostic::error("nesting-too-deep", place, message)));
         }
-        let name = path.display().to_string();
-        match self.loader.read(&path) {
-            Ok(bytes) => Ok(self.add(&path, &name, &bytes)),
-            Err(error) => Err(Box::new(
-                Diagnostic::error(
-                    "unknown-import",
-                    nowhere,
-                    format!("cannot read the imported file `{name}`: {error}"),
-                )
-                .help("paths are relative to the importing file; the library's begin with \"std/\""),
-            )),
+        let bytes = self.loader.read_import(&located).map_err(|error| {
+            let message = format!("cannot read the imported file `{name}`: {error}");
+            Diagnostic::error("unknown-import", place, message)
+                .help("paths are relative to the importing file; the library's begin with \"std/\"")
+        })?;
+        let (file, found) = read(self.next(), &bytes);
+        if found.has_errors() && file.statements.is_empty() {
+            return Err(Box::new(foreign(&name, &found, place)));
+        }
+        let source = Source::new(name, String::from_utf8_lossy(&bytes)).at(&located);
+        Ok(self.add(located, &path, source, file, found))
+    }
+
+    /// The id of the file that is added next.
+    fn next(&self) -> SourceId {
+        SourceId(self.bundle.files.len() as u32)
+    }
+}
+
+/// The tree of a file, with what is wrong with its text.
+fn read(id: SourceId, bytes: &[u8]) -> (File, Diagnostics) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => parse(id, text),
+        Err(error) => {
+            let at = error.valid_up_to();
+            let message = format!("expected UTF-8 text, found the byte 0x{:02x}", bytes[at]);
+            (nothing(id), Diagnostic::error("not-utf8", Span::new(id, at, at), message).into())
         }
     }
 }
 
-/// The path without `.` and `..`, so that one file has one name.
-fn normalize(path: &Path) -> PathBuf {
-    let mut result = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir if matches!(result.components().next_back(), Some(Component::Normal(_))) => {
-                result.pop();
-            }
-            part => result.push(part),
-        }
-    }
-    result
+/// What to say of an imported file of which nothing can be read. It may be any file of the user's, so that neither its
+/// text nor a message that quotes it is shown.
+fn foreign(name: &str, found: &Diagnostics, place: Span) -> Diagnostic {
+    let quotes_nothing = |of: &&Diagnostic| matches!(of.id, "not-utf8" | "file-too-large");
+    let reason = found
+        .iter()
+        .find(quotes_nothing)
+        .map_or("none of its statements can be read", |of| of.message.as_str());
+    Diagnostic::error("unknown-import", place, format!("`{name}` is not an `.aent` file: {reason}"))
+        .help(format!("`aent check {name}` shows all that is wrong with it"))
+}
+
+fn nothing(source: SourceId) -> File {
+    File { source, statements: Vec::new(), comments: Vec::new(), broken: Vec::new() }
 }

@@ -34,7 +34,9 @@ pub enum InputDefault {
 }
 
 impl Input {
-    /// The batch field `name`, unless the call gives another value.
+    /// The batch field `name`, unless the call gives another value. It may be a field that the language does not know;
+    /// then the batch has to bring it in the type `ty`. Two objects that read one such field in two types cannot stand in
+    /// one file, unless the file declares an `input` that fits both.
     pub const fn field(name: &'static str, ty: Type) -> Self {
         Self::new(name, ty, InputDefault::Field)
     }

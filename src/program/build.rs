@@ -62,6 +62,11 @@ impl Builder {
         self.add(Op::Field(name.to_owned()), ty, false, interval, Unit::Unknown, span)
     }
 
+    /// The node of a batch field that was read before.
+    pub fn field_of(&self, name: &str) -> Option<NodeId> {
+        self.known.get(&key(&Op::Field(name.to_owned()))).copied()
+    }
+
     /// A statistic of the rows of logits.
     pub fn row(&mut self, row: RowStatistic, span: Span) -> NodeId {
         if row.moment == Moment::LogProb {
@@ -222,8 +227,7 @@ impl Builder {
         unit: Unit,
         span: Span,
     ) -> NodeId {
-        // The printed form of an operation tells it from every other one of the same program.
-        let key = format!("{op:?}");
+        let key = key(&op);
         if let Some(&id) = self.known.get(&key) {
             return id;
         }
@@ -234,6 +238,11 @@ impl Builder {
         self.known.insert(key, id);
         id
     }
+}
+
+/// The printed form of an operation tells it from every other one of the same program.
+fn key(op: &Op) -> String {
+    format!("{op:?}")
 }
 
 /// The number of an object that is equal to this one, which is added if there is none.

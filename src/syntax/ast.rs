@@ -112,6 +112,20 @@ pub enum StatementKind {
     },
 }
 
+impl StatementKind {
+    /// The formula that ends the statement, if it ends with one.
+    pub fn value(&self) -> Option<&Expr> {
+        match self {
+            Self::Set { value, .. }
+            | Self::Fn { body: value, .. }
+            | Self::Let { value, .. }
+            | Self::Loss { value }
+            | Self::Metric { value, .. } => Some(value),
+            Self::Param { .. } | Self::Input { .. } | Self::Controller { .. } | Self::Import { .. } => None,
+        }
+    }
+}
+
 /// A parameter of a `fn`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FnParam {

@@ -13,7 +13,7 @@ use std::fmt;
 const WIDTH: usize = 100;
 
 /// Writes a file in the canonical layout; `text` is what it was parsed from, and tells where comments and
-/// blank lines were.
+/// blank lines were. Lines end as the first line of `text` does, with LF or with CRLF; a byte order mark is dropped.
 ///
 /// A file that parsed with errors should not be printed: what did not parse is not in the tree.
 pub fn print(file: &File, text: &str) -> String {
@@ -45,7 +45,12 @@ pub fn print(file: &File, text: &str) -> String {
     if !out.is_empty() {
         out.push('\n');
     }
-    out
+    if ends_lines_with_crlf(text) { out.replace('\n', "\r\n") } else { out }
+}
+
+/// Whether the first line of a text ends as on Windows; then all lines of the canonical text do.
+fn ends_lines_with_crlf(text: &str) -> bool {
+    text.find('\n').is_some_and(|at| text[..at].ends_with('\r'))
 }
 
 impl fmt::Display for Expr {
@@ -108,7 +113,7 @@ impl Printer<'_> {
             StatementKind::Fn { name, params, body } => {
                 let items = params.iter().map(|param| self.param(param)).collect();
                 let from = name.span.end as usize;
-                let params = self.list(items, from, body.span.start as usize);
+                let params = self.list(items, from, first_leaf(body));
                 // Where one line is too short for all, the formula goes to a line of its own.
                 let body = Doc::indent(vec![Doc::Line, self.expr(body, Precedence::Or)]);
                 vec![Doc::group(vec![Doc::text(format!("fn {}", name.node)), params, Doc::text(" ="), body])]
@@ -116,8 +121,9 @@ impl Printer<'_> {
             StatementKind::Import { path } => vec![Doc::text("import "), Doc::Text(quoted(&path.node))],
         };
         // What is left stood where no comment is kept, such as before the `=`: it goes above the statement.
-        for comment in self.take(statement.span.start as usize, statement.span.end as usize).into_iter().rev()
-        {
+        // Behind the last word, before closing parentheses, it stays behind the statement.
+        let end = statement.kind.value().map_or(statement.span.end as usize, last_leaf);
+        for comment in self.take(statement.span.start as usize, end).into_iter().rev() {
             parts.splice(0..0, [Doc::Comment(comment), Doc::HardLine]);
         }
         Piece { span: statement.span, is_comment: false, text: render(&Doc::Concat(parts), WIDTH) }
@@ -133,7 +139,7 @@ impl Printer<'_> {
             None => (param.name.span, name),
             Some(default) => {
                 let doc = Doc::Concat(vec![name, Doc::text(" = "), self.expr(default, Precedence::Or)]);
-                (param.name.span.to(default.span), doc)
+                (Span { end: last_leaf(default) as u32, ..param.name.span }, doc)
             }
         }
     }
@@ -150,7 +156,8 @@ impl Printer<'_> {
                 // `1.x` would be read as a number.
                 let inside =
                     if matches!(base.kind, ExprKind::Number(_)) { parenthesised(inside) } else { inside };
-                Doc::Concat(vec![inside, Doc::text(format!(".{}", field.node))])
+                let field_doc = Doc::text(format!(".{}", field.node));
+                self.joined(inside, (last_leaf(base), field.span.start as usize), field_doc)
             }
             ExprKind::Unary { op: UnaryOp::Neg, operand } => {
                 Doc::Concat(vec![Doc::text("-"), self.expr(operand, Precedence::Negation)])
@@ -161,8 +168,10 @@ impl Printer<'_> {
             ExprKind::Binary { op: BinaryOp::Pow, left, right, .. } => {
                 let is_negation = matches!(right.kind, ExprKind::Unary { op: UnaryOp::Neg, .. });
                 let loosest = if is_negation { Precedence::Negation } else { Precedence::Power };
+                let gap = (last_leaf(left), first_leaf(right));
                 let left = self.expr(left, Precedence::Operand);
-                Doc::Concat(vec![left, Doc::text("^"), self.expr(right, loosest)])
+                let right = Doc::Concat(vec![Doc::text("^"), self.expr(right, loosest)]);
+                self.joined(left, gap, right)
             }
             ExprKind::Binary { op, .. } => self.chain(expr, (*op).into()),
         };
@@ -188,21 +197,42 @@ impl Printer<'_> {
         let mut rest = Vec::new();
         for (op, left, right) in links.into_iter().rev() {
             let right_doc = self.expr(right, tighter);
-            let (end, start) = (left.span.end as usize, right.span.start as usize);
-            let (beside, above) = self.beside_and_above(end, start);
-            let has_comments = beside.is_some() || !above.is_empty();
-            rest.extend(beside);
-            for comment in above {
-                rest.extend([Doc::HardLine, comment]);
-            }
-            rest.push(if has_comments { Doc::HardLine } else { Doc::Line });
+            let comments = self.between(last_leaf(left), first_leaf(right));
+            rest.extend(comments.unwrap_or_else(|| vec![Doc::Line]));
             rest.extend([Doc::text(format!("{} ", op.as_str())), right_doc]);
         }
         Doc::group(vec![first, Doc::indent(rest)])
     }
 
+    /// Two parts of an operand that nothing separates but the comments between two bytes.
+    fn joined(&mut self, left: Doc, (from, to): (usize, usize), right: Doc) -> Doc {
+        let mut rest = self.between(from, to).unwrap_or_default();
+        rest.push(right);
+        Doc::Concat(vec![left, Doc::indent(rest)])
+    }
+
+    /// The comments between two bytes, from the first one to the line break behind the last one.
+    fn between(&mut self, from: usize, to: usize) -> Option<Vec<Doc>> {
+        let (beside, above) = self.beside_and_above(from, to);
+        if beside.is_none() && above.is_empty() {
+            return None;
+        }
+        let mut docs: Vec<Doc> = beside.into_iter().collect();
+        for comment in above {
+            docs.extend([Doc::HardLine, comment]);
+        }
+        docs.push(Doc::HardLine);
+        Some(docs)
+    }
+
     fn call(&mut self, call: &Call, span: Span) -> Doc {
-        let items = call.args.iter().map(|arg| (arg.span, self.arg(arg.name.as_ref(), &arg.value))).collect();
+        let items = call.args.iter().map(|arg| {
+            let last = match &arg.value {
+                ArgValue::Expr(value) | ArgValue::Range { hi: value, .. } => last_leaf(value),
+            };
+            (Span { end: last as u32, ..arg.span }, self.arg(arg.name.as_ref(), &arg.value))
+        });
+        let items = items.collect();
         let list = self.list(items, call.callee.span.end as usize, span.end as usize);
         Doc::Concat(vec![Doc::text(call.callee.node.clone()), list])
     }
@@ -215,8 +245,11 @@ impl Printer<'_> {
         match value {
             ArgValue::Expr(expr) => parts.push(self.expr(expr, Precedence::Or)),
             ArgValue::Range { lo, hi } => {
+                let (from, to) = (last_leaf(lo), first_leaf(hi));
                 let lo = self.expr(lo, Precedence::Or);
-                parts.extend([lo, Doc::text(" .. "), self.expr(hi, Precedence::Or)]);
+                let hi = self.expr(hi, Precedence::Or);
+                let comments = self.between(from, to).unwrap_or_else(|| vec![Doc::text(" ")]);
+                parts.extend([lo, Doc::indent(comments), Doc::text(".. "), hi]);
             }
         }
         Doc::Concat(parts)
@@ -317,6 +350,25 @@ impl Printer<'_> {
     fn lines_between(&self, from: u32, to: u32) -> usize {
         let between = self.text.get(from as usize..to as usize).unwrap_or_default();
         between.bytes().filter(|byte| *byte == b'\n').count()
+    }
+}
+
+/// Where the first word of an expression begins, within all its parentheses.
+fn first_leaf(expr: &Expr) -> usize {
+    match &expr.kind {
+        ExprKind::Binary { left: first, .. }
+        | ExprKind::Field { base: first, .. }
+        | ExprKind::Unary { operand: first, .. } => first_leaf(first),
+        _ => expr.span.start as usize,
+    }
+}
+
+/// Where the last word of an expression ends, within all its parentheses.
+fn last_leaf(expr: &Expr) -> usize {
+    match &expr.kind {
+        ExprKind::Binary { right: last, .. } | ExprKind::Unary { operand: last, .. } => last_leaf(last),
+        ExprKind::Field { field, .. } => field.span.end as usize,
+        _ => expr.span.end as usize,
     }
 }
 

@@ -6,6 +6,9 @@
 mod apart;
 mod codes;
 mod docs;
+mod domains;
+mod fields;
+mod project;
 mod suite;
 
 use aent::Compiler;

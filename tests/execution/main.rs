@@ -4,7 +4,9 @@
 #![expect(clippy::float_cmp, reason = "zeros, halves and equal computations are exact")]
 
 mod hidden;
+mod log_probs;
 mod misbehave;
+mod nonfinite;
 mod parts;
 mod ranks;
 mod refused;

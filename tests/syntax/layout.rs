@@ -109,6 +109,29 @@ fn comments_in_odd_places_move_above() {
 }
 
 #[test]
+fn comments_inside_parentheses_pass_no_other_comment() {
+    check(
+        "loss = a\n# b\n+ 2 * (\n# c\nd - e)^2",
+        "loss = a\n    # b\n    + 2\n        # c\n        * (d - e)^2\n",
+    );
+    check("loss = a # b\n + (c # d\n)", "loss = a  # b\n    + c  # d\n");
+    check("loss = f(a, # b\n (c # d\n), e)", "loss = f(\n    a,  # b\n    c,  # d\n    e,\n)\n");
+    check("loss = f(a # b\n)^(# c\n d)", "loss = f(\n    a,  # b\n)  # c\n    ^d\n");
+}
+
+#[test]
+fn lines_end_as_the_first_line_does() {
+    let unix = "# a\nlet b = f(\n    c,  # d\n)\n\nlet e = b\n";
+    let windows = unix.replace('\n', "\r\n");
+    check(unix, unix);
+    check(&windows, &windows);
+    check("let a=b\r\nlet c = d\nlet e = f", "let a = b\r\nlet c = d\r\nlet e = f\r\n");
+    check("let a=b\nlet c = d\r\nlet e = f\r\n", "let a = b\nlet c = d\nlet e = f\n");
+    check("let a=b", "let a = b\n");
+    check("\u{feff}let a=b\r\n", "let a = b\r\n");
+}
+
+#[test]
 fn an_expression_alone_prints_on_one_line() {
     let long = format!("f({}, g = 0 .. 1) + (b - c)^2", "x".repeat(120));
     let file = tree(&format!("let a = {long}"));

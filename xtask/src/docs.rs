@@ -77,13 +77,11 @@ fn print(document: &Document, root: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// Writes beside the file and renames, so that a stop never leaves half a document.
+/// Writes the document whole or not at all.
 fn replace(path: &Path, text: &str) -> Result<()> {
     let folder = path.parent().context("a document lies in a folder")?;
-    let beside = path.with_extension("md.new");
     fs::create_dir_all(folder)
-        .and_then(|()| fs::write(&beside, text))
-        .and_then(|()| fs::rename(&beside, path))
+        .and_then(|()| aent_files::write(path, text.as_bytes()))
         .with_context(|| format!("{} cannot be written", path.display()))
 }
 

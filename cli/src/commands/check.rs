@@ -4,13 +4,12 @@ use super::input;
 use crate::arguments::{Check, Format};
 use crate::render::{Counts, counted};
 use crate::{Outcome, Status, render, stream};
-use aent::Compiler;
 use serde_json::{Value, json};
 
 /// Checks every file and tells all that was found: for people on standard error, for machines on standard
 /// output.
 pub(crate) fn run(arguments: &Check) -> Outcome {
-    let compiler = Compiler::new();
+    let compiler = input::compiler(&[], &arguments.allow_import);
     let mut counts = Counts::default();
     let mut values: Vec<Value> = Vec::new();
     for file in &arguments.files {
@@ -21,7 +20,7 @@ pub(crate) fn run(arguments: &Check) -> Outcome {
         };
         counts.add(found);
         match arguments.format {
-            Format::Human => stream::complain(&render::human(found, sources)),
+            Format::Human => stream::report(&render::human(found, sources))?,
             // Two files may import the same faulty third one.
             Format::Json => {
                 for value in aent_show::json(found, sources) {
@@ -33,8 +32,8 @@ pub(crate) fn run(arguments: &Check) -> Outcome {
         }
     }
     match arguments.format {
-        Format::Human => stream::complain(&summary(arguments.files.len(), counts)),
-        Format::Json => stream::print(&format!("{:#}\n", json!({ "diagnostics": values }))),
+        Format::Human => stream::report(&summary(arguments.files.len(), counts))?,
+        Format::Json => stream::print(&format!("{:#}\n", json!({ "diagnostics": values })))?,
     }
     Ok(if counts.errors > 0 { Status::Wrong } else { Status::Done })
 }

@@ -3,16 +3,15 @@
 use super::input::{STDIN, STDIN_NAME, stdin};
 use crate::arguments::Fmt;
 use crate::render::counted;
-use crate::{Status, render, stream};
+use crate::{Outcome, Status, render, stream};
 use aent::diag::{Diagnostic, Diagnostics};
 use aent::source::{Source, Sources};
 use aent::span::{SourceId, Span};
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
 /// Writes every file in the canonical layout, or tells which ones are not in it.
-pub(crate) fn run(arguments: &Fmt) -> Status {
+pub(crate) fn run(arguments: &Fmt) -> Outcome {
     let (mut changed, mut same, mut wrong) = (0, 0, 0);
     for file in &arguments.files {
         match format(file, arguments.check) {
@@ -28,7 +27,7 @@ pub(crate) fn run(arguments: &Fmt) -> Status {
     let left = if wrong > 0 { format!(", {} left as found", counted(wrong, "file")) } else { String::new() };
     stream::complain(&format!("{} {verb}, {same} unchanged{left}\n", counted(changed, "file")));
     let differs = arguments.check && changed > 0;
-    if wrong > 0 || differs { Status::Wrong } else { Status::Done }
+    Ok(if wrong > 0 || differs { Status::Wrong } else { Status::Done })
 }
 
 enum Change {
@@ -50,10 +49,11 @@ fn format(path: &Path, only_check: bool) -> Result<Change, String> {
     match (only_check, is_stdin, is_same) {
         (true, _, false) => stream::print(&format!("{name}\n")),
         (false, true, _) => stream::print(&text),
-        (false, false, false) => replace(path, &text)
-            .map_err(|error| render::sentence(&format!("cannot write `{name}`: {error}")))?,
-        _ => {}
+        (false, false, false) => aent_files::write(path, text.as_bytes())
+            .map_err(|error| format!("cannot write `{name}`: {error}")),
+        _ => Ok(()),
     }
+    .map_err(|error| render::sentence(&error))?;
     Ok(if is_same { Change::Same } else { Change::Changed })
 }
 
@@ -75,16 +75,4 @@ fn canonical(name: &str, bytes: &[u8]) -> Result<String, String> {
         return Err(show(text, &found));
     }
     Ok(aent::syntax::print(&file, text))
-}
-
-/// Writes beside the file and renames, so that a stop never leaves half a file.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    // A link stays a link: what it leads to is replaced.
-    let path = path.canonicalize()?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-    beside.write_all(text.as_bytes())?;
-    beside.as_file().set_permissions(fs::metadata(&path)?.permissions())?;
-    beside.persist(&path)?;
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::{Status, render, stream};
 use aent::{Compiler, Failure, Program};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The name of standard input on the command line.
 pub(crate) const STDIN: &str = "-";
@@ -15,6 +15,12 @@ pub(crate) fn stdin() -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     io::stdin().read_to_end(&mut bytes).map_err(|error| format!("cannot read standard input: {error}"))?;
     Ok(bytes)
+}
+
+/// A compiler with parameters set and folders allowed as the arguments say.
+pub(crate) fn compiler(set: &[(String, f64)], allowed: &[PathBuf]) -> Compiler {
+    let compiler = set.iter().fold(Compiler::new(), |compiler, (name, value)| compiler.set(name, *value));
+    allowed.iter().fold(compiler, Compiler::allow_imports)
 }
 
 /// Compiles a file, or standard input for `-`; its imports are relative to the working folder.

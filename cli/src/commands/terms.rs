@@ -5,10 +5,11 @@ use crate::{Outcome, Status, stream};
 
 /// Lists everything, describes one thing, or writes the reference.
 pub(crate) fn run(arguments: &Terms) -> Outcome {
-    match &arguments.name {
-        None if arguments.markdown => stream::print(&aent_show::reference()),
-        None => stream::print(&aent_show::terms()),
-        Some(name) => stream::print(&aent_show::term(name)?),
-    }
+    let text = match &arguments.name {
+        None if arguments.markdown => aent_show::reference(),
+        None => aent_show::terms(),
+        Some(name) => aent_show::term(name)?,
+    };
+    stream::print(&text)?;
     Ok(Status::Done)
 }

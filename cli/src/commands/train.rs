@@ -19,6 +19,7 @@ pub(crate) fn run(arguments: &Train) -> Outcome {
         steps: arguments.steps,
         device: device::find(arguments.device)?,
         overrides: arguments.set.clone(),
+        allowed_imports: arguments.allow_import.clone(),
         task_settings: arguments.task_set.clone(),
         jobs: arguments.jobs,
         quiet: arguments.quiet,
@@ -27,8 +28,8 @@ pub(crate) fn run(arguments: &Train) -> Outcome {
     };
     let outcome = train(&options).map_err(|error| error.to_string())?;
     let report = report::write(&outcome.folder).map_err(|error| error.to_string())?;
-    stream::print(&summary(&outcome.folder)?);
-    stream::print(&format!("report: {}\n", report.html.display()));
+    stream::print(&summary(&outcome.folder)?)?;
+    stream::print(&format!("report: {}\n", report.html.display()))?;
     Ok(Status::Done)
 }
 

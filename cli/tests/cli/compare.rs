@@ -19,6 +19,10 @@ fn two_finished_runs_become_one_page() {
     assert_eq!(ran.stdout, "comparison: both/report.html\n");
     let page = folder.read("both/report.html");
     assert!(page.contains("Losses compared on sums and table") && page.contains("As published."));
+    let ran = folder.run(&["compare", "sums", "table", "--out", "./table"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.contains("`--out ./table`") && ran.stderr.contains("`table`"), "{}", ran.stderr);
+    assert!(!folder.path("table/report.html").exists());
 }
 
 #[test]

@@ -6,6 +6,8 @@ mod check;
 mod compare;
 mod eval;
 mod explain;
+mod files;
+mod finite;
 mod fixture;
 mod fmt;
 mod general;

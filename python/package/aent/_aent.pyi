@@ -1,5 +1,6 @@
 """The extension module: the Rust core over torch's tensors. Use it through the package ``aent``."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, final
 
@@ -31,6 +32,7 @@ def compile(
     chunk_bytes: int | None,
     validate: bool,
     lets: bool,
+    import_roots: list[str | os.PathLike[str]],
     sources: dict[str, str] | None = None,
 ) -> Program:
     """Compiles a text, or a file where there is none. With ``sources``, imports are read from there and not from the disk."""
@@ -56,7 +58,9 @@ def terms(name: str | None = None) -> str:
         ValueError: there is no such name; the message says which was probably meant, or what it is called here.
     """
 
-def diagnose(name: str, text: str | None, params: dict[str, float]) -> tuple[str, list[dict[str, Any]]]:
+def diagnose(
+    name: str, text: str | None, params: dict[str, float], import_roots: list[str | os.PathLike[str]]
+) -> tuple[str, list[dict[str, Any]]]:
     """Everything found in a text or a file: drawn, and as data."""
 
 @final
@@ -121,6 +125,21 @@ class Program:
 
         Raises:
             StepError: the output is of another program, is a copy, or was observed before.
+        """
+
+    def find_nonfinite(
+        self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None
+    ) -> list[str]:
+        """Why the loss, metrics or signals of a step on this batch are NaN or infinite, one sentence for each that is.
+
+        A sentence names the first formula that is not finite although its operands are, with its file, line and column,
+        the operands, and the position: ```loss` is NaN: division of 0 by 0 at [3] in `a / group_std(rewards)`, ...``.
+        The list is empty where all are finite. The step is computed anew without gradient, on one batch of one process;
+        with ``overwrite_logits``, ask before ``backward``.
+
+        Raises:
+            BatchError: as for ``step``.
+            StepError: as for ``step``.
         """
 
     def state_dict(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ def compile(
     chunk_bytes: int | None = None,
     validate: bool = True,
     lets: bool = False,
+    import_roots: Iterable[str | os.PathLike[str]] = (),
 ) -> Program:
     """Compiles a file, or the text of one.
 
@@ -36,6 +37,7 @@ def compile(
         chunk_bytes: how many bytes of logits are made at once from ``hidden`` and ``lm_head`` (256 MiB).
         validate: whether action ids and numbers are checked too; on a GPU this waits for the device.
         lets: whether every ``let`` is given out, for debugging.
+        import_roots: folders that the file may import from, besides its own project.
 
     Raises:
         SpecError: with every diagnostic, drawn.
@@ -46,7 +48,7 @@ def compile(
     """
     name, text = _source(path_or_text)
     given = dict(params or {})
-    program = _aent.compile(name, text, given, kernels, overwrite_logits, chunk_bytes, validate, lets)
+    program = _aent.compile(name, text, given, kernels, overwrite_logits, chunk_bytes, validate, lets, list(import_roots))
     _warn(program, 3)
     return program
 
@@ -66,7 +68,7 @@ def program_of(spec: str | os.PathLike[str] | Program, params: Mapping[str, floa
         if params:
             raise ValueError("`params`: this program is compiled already; give them to `aent.compile`")
         return spec
-    program = _aent.compile(*_source(spec), dict(params or {}), "auto", False, None, True, False)
+    program = _aent.compile(*_source(spec), dict(params or {}), "auto", False, None, True, False, [])
     _warn(program, stacklevel + 1)
     return program
 
@@ -76,17 +78,23 @@ def _warn(program: Program, stacklevel: int) -> None:
         warnings.warn("\n" + found, SpecWarning, stacklevel=stacklevel)
 
 
-def check(path_or_text: str | os.PathLike[str], *, params: Mapping[str, float] | None = None) -> Report:
+def check(
+    path_or_text: str | os.PathLike[str],
+    *,
+    params: Mapping[str, float] | None = None,
+    import_roots: Iterable[str | os.PathLike[str]] = (),
+) -> Report:
     """Everything that is wrong with a file, or the text of one. A notebook draws it; it is true if nothing is an error.
 
     Args:
         path_or_text: as for ``compile``.
         params: values for ``param``s of the file, which are checked too.
+        import_roots: folders that the file may import from besides its own project.
 
     Raises:
         FileNotFoundError: there is no such file.
     """
-    return Report(*_aent.diagnose(*_source(path_or_text), dict(params or {})))
+    return Report(*_aent.diagnose(*_source(path_or_text), dict(params or {}), list(import_roots)))
 
 
 @dataclass(frozen=True)

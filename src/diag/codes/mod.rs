@@ -70,6 +70,11 @@ pub const CODES: &[Code] = &[
         explanation: include_str!("gradient-misses-policy.md"),
     },
     Code { id: "import-cycle", is_lint: false, explanation: include_str!("import-cycle.md") },
+    Code {
+        id: "import-outside-project",
+        is_lint: false,
+        explanation: include_str!("import-outside-project.md"),
+    },
     Code { id: "invalid-name", is_lint: false, explanation: include_str!("invalid-name.md") },
     Code { id: "invalid-number", is_lint: false, explanation: include_str!("invalid-number.md") },
     Code { id: "invalid-string", is_lint: false, explanation: include_str!("invalid-string.md") },

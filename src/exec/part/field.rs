@@ -1,12 +1,14 @@
 //! One batch field: its shape, kind, device and values.
 
 use super::Part;
-use super::wrong::{describe, field_error, first_of, missing, place, refuse_gradient, taken};
+use super::log_prob;
+use super::wrong::{FINITE, describe, field_error, missing, refuse_gradient, refuse_values, taken};
 use crate::exec::Batch;
-use crate::exec::error::{Error, Result};
+use crate::exec::error::Result;
 use crate::exec::value::zero_unless;
+use crate::fields;
 use crate::kernels::kind_name;
-use crate::types::{Kind, Shape, Type};
+use crate::types::{Kind, Shape, Type, Unit};
 use tch::{Kind as TensorKind, Tensor};
 
 impl Part {
@@ -48,6 +50,7 @@ impl Part {
             Shape::Seq => Some(&self.valid),
             Shape::Scalar => None,
         };
+        let brought = tensor.kind();
         let tensor = if name == "group" {
             if !matches!(tensor.kind(), TensorKind::Int64 | TensorKind::Int) {
                 return Err(field_error(name, "int64 ids of prompts", kind_name(tensor.kind())));
@@ -69,7 +72,11 @@ impl Part {
         let is_real = matches!(tensor.kind(), TensorKind::Float | TensorKind::Double);
         if validate && is_real {
             let wrong = tensor.f_isfinite()?.f_logical_not()?;
-            refuse_values(name, &tensor, wrong, counted, "a finite number where `response_mask` is 1")?;
+            let is_log_prob = fields::find(name).is_some_and(|field| field.unit == Unit::LogProb);
+            match counted.filter(|_| is_log_prob) {
+                Some(counted) => log_prob::check(name, &tensor, brought, wrong, counted)?,
+                None => refuse_values(name, &tensor, wrong, counted, FINITE)?,
+            }
         }
         match counted {
             Some(counted) => zero_unless(counted, &tensor),
@@ -98,25 +105,4 @@ fn to_bool(name: &str, tensor: &Tensor, counted: Option<&Tensor>) -> Result<Tens
     let wrong = ones.f_logical_or(&tensor.f_eq(0.0)?)?.f_logical_not()?;
     refuse_values(name, tensor, wrong, counted, "bool, or 0 or 1")?;
     Ok(ones)
-}
-
-/// Refuses a field by its first wrong value among those that count.
-fn refuse_values(
-    name: &str,
-    tensor: &Tensor,
-    wrong: Tensor,
-    counted: Option<&Tensor>,
-    expected: &str,
-) -> Result<()> {
-    let wrong = match counted {
-        Some(counted) => wrong.f_logical_and(counted)?,
-        None => wrong,
-    };
-    let Some(at) = first_of(&wrong)? else { return Ok(()) };
-    Err(Error::Value {
-        name: name.to_owned(),
-        place: place(&at),
-        expected: expected.to_owned(),
-        found: tensor.f_double_value(&at)?.to_string(),
-    })
 }

@@ -2,6 +2,7 @@
 //! positions hold zeros from here on.
 
 mod field;
+mod log_prob;
 mod logits;
 mod source;
 mod wrong;
@@ -17,6 +18,7 @@ use crate::program::{Op, Program};
 use std::collections::BTreeMap;
 use tch::{Device, Kind as TensorKind, Tensor};
 use wrong::{field_error, taken};
+pub(super) use wrong::{first_of, place};
 
 /// The tensors of one part of a step.
 #[derive(Debug)]

@@ -20,8 +20,11 @@ pub(super) fn taken(batch: &Batch, name: &str) -> Result<Option<Tensor>> {
     }
 }
 
+/// What every number that counts has to be.
+pub(super) const FINITE: &str = "a finite number where `response_mask` is 1";
+
 /// The index of the first true element.
-pub(super) fn first_of(wrong: &Tensor) -> Result<Option<Vec<i64>>> {
+pub(in crate::exec) fn first_of(wrong: &Tensor) -> Result<Option<Vec<i64>>> {
     if wrong.f_any()?.f_int64_value(&[])? == 0 {
         return Ok(None);
     }
@@ -29,7 +32,7 @@ pub(super) fn first_of(wrong: &Tensor) -> Result<Option<Vec<i64>>> {
     Ok(Some(elements("response_mask", &first)?))
 }
 
-pub(super) fn place(at: &[i64]) -> String {
+pub(in crate::exec) fn place(at: &[i64]) -> String {
     format!("[{}]", at.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
@@ -61,4 +64,25 @@ pub(super) fn missing(name: &str, expected: String) -> Error {
 
 pub(super) fn field_error(name: &str, expected: impl Into<String>, found: &str) -> Error {
     Error::Field { name: name.to_owned(), expected: expected.into(), found: found.to_owned() }
+}
+
+/// Refuses a field by its first wrong value among those that count.
+pub(super) fn refuse_values(
+    name: &str,
+    tensor: &Tensor,
+    wrong: Tensor,
+    counted: Option<&Tensor>,
+    expected: &str,
+) -> Result<()> {
+    let wrong = match counted {
+        Some(counted) => wrong.f_logical_and(counted)?,
+        None => wrong,
+    };
+    let Some(at) = first_of(&wrong)? else { return Ok(()) };
+    Err(Error::Value {
+        name: name.to_owned(),
+        place: place(&at),
+        expected: expected.to_owned(),
+        found: tensor.f_double_value(&at)?.to_string(),
+    })
 }

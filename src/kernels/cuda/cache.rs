@@ -2,7 +2,6 @@
 //! is no error: it is only slow.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What was kept under the key.
@@ -29,12 +28,8 @@ fn read_in(folder: &Path, key: &str) -> Option<Vec<u8>> {
 /// Another process that reads or writes the same sees the whole file or none.
 fn write_in(folder: &Path, key: &str, bytes: &[u8]) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(&(key.len() as u64).to_le_bytes())?;
-    file.write_all(key.as_bytes())?;
-    file.write_all(bytes)?;
-    file.persist(folder.join(name(key)))?;
-    Ok(())
+    let length = (key.len() as u64).to_le_bytes();
+    aent_files::write(&folder.join(name(key)), &[&length, key.as_bytes(), bytes].concat())
 }
 
 /// 64 bits of the key, by the rule of Fowler, Noll and Vo.

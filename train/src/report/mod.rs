@@ -206,13 +206,9 @@ fn draw<'a>(folder: &Path, figures: impl Iterator<Item = &'a Figure>) -> Result<
     Ok(plots)
 }
 
-/// Writes a file beside its place and then moves it there.
+/// Writes a file whole or not at all.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".partial");
-    fs::write(&beside, bytes)
-        .and_then(|()| fs::rename(&beside, path))
-        .map_err(|source| ReportError::Io { path: path.into(), source })
+    aent_files::write(path, bytes).map_err(|source| ReportError::Io { path: path.into(), source })
 }
 
 /// A heading as part of a file's name: small letters and digits, the rest as single dashes.

@@ -1,7 +1,7 @@
 //! One file that continues a run: the learner's tensors, the loss's state and the step.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io;
 use std::path::Path;
 
 use tch::{Device, Tensor};
@@ -37,7 +37,7 @@ impl Checkpoint {
             .map(|(name, tensor)| (name.as_str(), tensor))
             .chain([(STEP, &step), (LOSS, &loss)])
             .collect();
-        write_atomically(path, |file| Ok(Tensor::write_safetensors(&named, file)?))
+        write_tensors(path, &named)
     }
 
     /// Reads the checkpoint, if there is one.
@@ -61,22 +61,16 @@ impl Checkpoint {
     }
 }
 
-/// Has `write` fill a file beside `path`, then puts it in `path`'s place.
-pub fn write_atomically(
-    path: &Path,
-    write: impl FnOnce(&Path) -> Result<(), TrainError>,
-) -> Result<(), TrainError> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    write(&part)?;
-    fs::File::open(&part).and_then(|file| file.sync_all()).map_err(TrainError::file("write", &part))?;
-    fs::rename(&part, path).map_err(TrainError::file("write", path))
+/// Writes tensors to a safetensors file, whole or not at all.
+pub fn write_tensors(path: &Path, named: &[(&str, &Tensor)]) -> Result<(), TrainError> {
+    let fill = |beside: &Path| Tensor::write_safetensors(named, beside).map_err(io::Error::other);
+    aent_files::replace(path, fill).map_err(TrainError::file("write", path))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_checkpoint_brings_back_what_was_saved() {
@@ -90,18 +84,5 @@ mod tests {
         assert_eq!((back.step, back.loss.as_str()), (25, r#"{"é": 1}"#));
         assert_eq!(back.tensors["weight"], weight);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_failed_write_leaves_the_old_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        fs::write(&path, "old").unwrap();
-        let failed = write_atomically(&path, |part| {
-            fs::write(part, "half").unwrap();
-            Err(TrainError::refused("killed"))
-        });
-        assert!(failed.is_err());
-        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     }
 }

@@ -1,11 +1,11 @@
 //! The run folder: whose it is, where each run's files are, and that only one process writes it.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::error::TrainError;
 use crate::report::Run;
-use crate::runner::checkpoint::write_atomically;
 use crate::tasks::Conclusion;
 
 /// An opened run folder.
@@ -88,7 +88,7 @@ pub(super) struct Described {
 
 fn write_run(file: &Path, run: &Run) -> Result<(), TrainError> {
     let text = serde_json::to_string_pretty(run).map_err(|error| TrainError::refused(error.to_string()))?;
-    write_atomically(file, |part| fs::write(part, text).map_err(TrainError::file("write", part)))
+    aent_files::write(file, text.as_bytes()).map_err(TrainError::file("write", file))
 }
 
 fn lock(path: &Path) -> Result<File, TrainError> {
@@ -106,8 +106,9 @@ fn lock(path: &Path) -> Result<File, TrainError> {
 
 fn refuse_foreign_files(path: &Path) -> Result<(), TrainError> {
     let entries = fs::read_dir(path).map_err(TrainError::file("read", path))?;
-    let ours = [".lock", "run.json.part"];
-    match entries.flatten().find(|entry| !ours.iter().any(|name| entry.file_name() == *name)) {
+    // A kill may have left an unfinished `run.json`.
+    let is_ours = |name: &OsStr| name == ".lock" || name.to_string_lossy().starts_with(aent_files::PREFIX);
+    match entries.flatten().find(|entry| !is_ours(&entry.file_name())) {
         Some(entry) => Err(TrainError::refused(format!(
             "`{}` holds `{}` but no `run.json`, so it is not a run folder; choose another with `--out`",
             path.display(),

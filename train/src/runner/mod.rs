@@ -13,7 +13,7 @@ mod spec;
 
 use std::path::PathBuf;
 
-pub use checkpoint::write_atomically;
+pub use checkpoint::write_tensors;
 pub use objective::{Measured, Objective};
 pub use options::TrainOptions;
 

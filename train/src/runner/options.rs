@@ -23,6 +23,8 @@ pub struct TrainOptions {
     pub device: Device,
     /// Values for the specs' `param`s. One that no spec declares is refused.
     pub overrides: Vec<(String, f64)>,
+    /// Folders that the specs may import from besides their own project.
+    pub allowed_imports: Vec<PathBuf>,
     /// Values for the task's settings, by their names in the report, as JSON or plain text.
     pub task_settings: Vec<(String, String)>,
     /// How many runs are trained at a time; one per core when missing. It does not change any number.
@@ -45,6 +47,7 @@ impl TrainOptions {
             out: out.into(),
             device: Device::Cpu,
             overrides: Vec::new(),
+            allowed_imports: Vec::new(),
             task_settings: Vec::new(),
             jobs: None,
             quiet: false,

@@ -43,7 +43,7 @@ impl Plan {
         }
         let mut specs: Vec<SpecFile> = Vec::new();
         for path in &options.specs {
-            let spec = SpecFile::read(path, &options.overrides)?;
+            let spec = SpecFile::read(path, &options.overrides, &options.allowed_imports)?;
             if let Some(twin) = specs.iter().find(|other| other.name == spec.name) {
                 return Err(TrainError::refused(format!(
                     "`{}` and `{}` would both be reported as `{}`; rename one",

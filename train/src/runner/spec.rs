@@ -19,14 +19,26 @@ pub(super) struct SpecFile {
     pub(super) text: String,
     /// Those of the overrides that it declares as `param`.
     overrides: Vec<(String, f64)>,
+    /// Folders that it may import from besides its own project.
+    allowed_imports: Vec<PathBuf>,
 }
 
 impl SpecFile {
     /// Reads a file and sees to it that it compiles.
-    pub(super) fn read(path: &Path, overrides: &[(String, f64)]) -> Result<Self, TrainError> {
+    pub(super) fn read(
+        path: &Path,
+        overrides: &[(String, f64)],
+        allowed_imports: &[PathBuf],
+    ) -> Result<Self, TrainError> {
         let text = fs::read_to_string(path).map_err(TrainError::file("read", path))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let mut spec = SpecFile { name, path: path.to_path_buf(), text, overrides: Vec::new() };
+        let mut spec = SpecFile {
+            name,
+            path: path.to_path_buf(),
+            text,
+            overrides: Vec::new(),
+            allowed_imports: allowed_imports.to_vec(),
+        };
         let program = spec.compile()?;
         let declared = |name: &str| program.params.iter().any(|param| param.name == name);
         spec.overrides = overrides.iter().filter(|(name, _)| declared(name)).cloned().collect();
@@ -37,6 +49,7 @@ impl SpecFile {
     pub(super) fn compile(&self) -> Result<Program, TrainError> {
         let compiler =
             self.overrides.iter().fold(Compiler::new(), |compiler, (name, value)| compiler.set(name, *value));
+        let compiler = self.allowed_imports.iter().fold(compiler, Compiler::allow_imports);
         compiler.compile_file(&self.path).map_err(|failure| self.wrong(&failure))
     }
 

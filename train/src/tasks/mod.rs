@@ -131,7 +131,7 @@ pub struct Start<'a> {
     pub case: &'a str,
     /// Where tensors live.
     pub device: Device,
-    /// A folder of this seed and case that all specs share. Write into it atomically ([`crate::runner::write_atomically`]).
+    /// A folder of this seed and case that all specs share. Write into it with [`crate::runner::write_tensors`].
     pub shared: &'a Path,
     /// How entropy is clamped when it is measured, the same for all specs of a run.
     pub probe: Probe,

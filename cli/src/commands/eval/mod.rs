@@ -1,7 +1,9 @@
 //! `aent eval`: one step of a spec on a batch from a file.
 
 pub(crate) mod device;
+mod finite;
 mod memory;
+mod outputs;
 mod read;
 mod step;
 mod write;
@@ -10,7 +12,8 @@ use super::input;
 use crate::arguments::Eval;
 use crate::{Outcome, Status, render, stream};
 use aent::kernels::fallback_reason;
-use aent::{Compiler, Options, Session, SessionState};
+use aent::{Options, Session, SessionState};
+use finite::Findings;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,14 +21,15 @@ use step::{Batches, Seconds};
 
 /// Runs the step and prints its numbers as one JSON object.
 pub(crate) fn run(arguments: &Eval) -> Outcome {
-    let mut compiler = Compiler::new();
-    for (name, value) in &arguments.set {
-        compiler = compiler.set(name, *value);
-    }
+    let compiler = input::compiler(&arguments.set, &arguments.allow_import);
     let program = match input::program(&compiler, &arguments.file)? {
         Ok(program) => program,
         Err(status) => return Ok(status),
     };
+    if let Err(sentence) = outputs::check(arguments, &program) {
+        stream::complain(&render::sentence(&sentence));
+        return Ok(Status::Usage);
+    }
     let device = device::find(arguments.device)?;
     if let Some(reason) = fallback_reason(device) {
         let plain = "row statistics are computed in plain torch operations";
@@ -39,9 +43,16 @@ pub(crate) fn run(arguments: &Eval) -> Outcome {
     }
     let fields = read::batch(&arguments.batch, arguments.dtype.map(Into::into), device)?;
     let batches = Batches::new(fields, arguments.microbatches);
-    let result = evaluate(arguments, &mut session, &batches).map_err(|error| error.to_string())?;
-    stream::print(&format!("{result:#}\n"));
-    Ok(Status::Done)
+    let (result, findings) =
+        evaluate(arguments, &mut session, &batches).map_err(|error| error.to_string())?;
+    stream::print(&format!("{result:#}\n"))?;
+    for sentence in &findings.remarks {
+        stream::complain(&render::remark(sentence));
+    }
+    for sentence in &findings.errors {
+        stream::complain(&render::sentence(sentence));
+    }
+    Ok(if findings.errors.is_empty() { Status::Done } else { Status::Wrong })
 }
 
 /// Takes up the state in a file. The library's own refusal speaks to whoever calls it.
@@ -53,7 +64,7 @@ fn take_up(session: &mut Session, path: &Path) -> aent::Result<()> {
     session.restore(state)
 }
 
-fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent::Result<Value> {
+fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent::Result<(Value, Findings)> {
     let repeat = arguments.repeat.unwrap_or(0);
     let needs_gradient = arguments.out.is_some() || repeat > 0;
     let mut done = step::run(session, batches, needs_gradient)?;
@@ -64,12 +75,14 @@ fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent:
         done = step::run(session, batches, true)?;
         timed.push(done.seconds);
     }
+    let findings = finite::look(session, batches, &done)?;
     let before = session.coefficients();
     session.observe(&done.output)?;
     if let Some(path) = &arguments.out {
         write::results(path, session.program(), &done)?;
     }
-    if let Some(path) = &arguments.save_state {
+    // A step that nobody may train on leaves the saved controllers as they are.
+    if let Some(path) = arguments.save_state.as_ref().filter(|_| findings.errors.is_empty()) {
         session.save(path)?;
     }
     let mut result = Map::new();
@@ -86,7 +99,7 @@ fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent:
             .insert("seconds".to_owned(), json!({ "forward": median.forward, "backward": median.backward }));
         result.insert("peak_rss_bytes".to_owned(), json!(memory::peak()));
     }
-    Ok(Value::Object(result))
+    Ok((Value::Object(result), findings))
 }
 
 /// Every controller's coefficient in this step, what it observed, and the coefficient of the next step.

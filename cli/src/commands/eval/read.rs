@@ -116,6 +116,6 @@ pub(super) fn is_float(kind: Kind) -> bool {
 }
 
 /// libtorch appends a trace of its own stack, which helps nobody here.
-fn first_line(error: &TchError) -> String {
+pub(super) fn first_line(error: &TchError) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }

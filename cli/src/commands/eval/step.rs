@@ -60,6 +60,11 @@ impl Batches {
         Self { fields, device, parts }
     }
 
+    /// The step uncut.
+    pub(super) fn whole(&self) -> &Batch {
+        &self.fields
+    }
+
     /// The parts of the step, whose trained fields are leaves of their own.
     fn leaves(&self) -> Result<Vec<Batch>> {
         let parts = match self.parts {

@@ -5,7 +5,6 @@ mod pages;
 use super::input;
 use crate::arguments::Explain;
 use crate::{Outcome, Status, stream};
-use aent::Compiler;
 use aent::diag::codes;
 use aent::near::nearest;
 use aent_show::{Size, explain};
@@ -14,11 +13,11 @@ use std::path::Path;
 /// Explains every diagnostic, one diagnostic, or a file.
 pub(crate) fn run(arguments: &Explain) -> Outcome {
     let Some(target) = arguments.target.as_deref() else {
-        stream::print(&pages::all());
+        stream::print(&pages::all())?;
         return Ok(Status::Done);
     };
     if let Some(code) = codes::find(target) {
-        stream::print(&pages::page(code));
+        stream::print(&pages::page(code))?;
         return Ok(Status::Done);
     }
     if looks_like_an_id(target) {
@@ -26,14 +25,11 @@ pub(crate) fn run(arguments: &Explain) -> Outcome {
         let hint = nearest(target, ids).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         return Err(format!("there is neither a diagnostic nor a file `{target}`{hint}"));
     }
-    let mut compiler = Compiler::new();
-    for (name, value) in &arguments.set {
-        compiler = compiler.set(name, *value);
-    }
+    let compiler = input::compiler(&arguments.set, &arguments.allow_import);
     match input::program(&compiler, Path::new(target))? {
         Ok(program) => {
             let &Explain { sequences, length, vocabulary, .. } = arguments;
-            stream::print(&explain(&program, Size { sequences, length, vocabulary }));
+            stream::print(&explain(&program, Size { sequences, length, vocabulary }))?;
             Ok(Status::Done)
         }
         Err(status) => Ok(status),

@@ -11,7 +11,7 @@ use super::settings::Settings;
 use crate::error::TrainError;
 use crate::optimizer::Adam;
 use crate::runner::random::Random;
-use crate::runner::write_atomically;
+use crate::runner::write_tensors;
 use crate::tasks::Start;
 
 /// Trains a model on demonstrations, unless the seed's shared folder has it already.
@@ -47,7 +47,7 @@ pub(super) fn warm_up(settings: &Settings, start: &Start<'_>) -> Result<(), Trai
         }
     }
     let named: Vec<(&str, &Tensor)> = params.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
-    write_atomically(&file, |part| Ok(Tensor::write_safetensors(&named, part)?))
+    write_tensors(&file, &named)
 }
 
 /// The model that [`warm_up`] left.

@@ -1,0 +1,54 @@
+//! Whether a step gave finite numbers, and where one that is not comes from.
+
+use super::step::{Batches, Done};
+use aent::{Result, Session};
+use std::collections::BTreeMap;
+use tch::Tensor;
+
+/// What is not finite, in sentences.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// The loss and its gradients: training on them would ruin the model.
+    pub(super) errors: Vec<String>,
+    /// Metrics and signals, which the loss does not depend on.
+    pub(super) remarks: Vec<String>,
+}
+
+/// Looks through the results of a step; the session is the one before it observes them.
+pub(super) fn look(session: &Session, batches: &Batches, done: &Done) -> Result<Findings> {
+    let loss = done.output.loss().f_double_value(&[])?;
+    let (metrics, signals) = (done.output.metrics()?, done.output.signals()?);
+    let reported = metrics.values().chain(signals.values()).all(|value| value.is_finite());
+    let mut findings = Findings::default();
+    if !loss.is_finite() || !reported {
+        for found in session.find_nonfinite(batches.whole())? {
+            let to = if found.result == "loss" { &mut findings.errors } else { &mut findings.remarks };
+            to.push(found.to_string());
+        }
+    }
+    if loss.is_finite() {
+        findings.errors.extend(gradients(&done.gradients)?);
+    } else if findings.errors.is_empty() {
+        // The parts of a step may round differently from the whole.
+        findings.errors.push(format!("`loss` is {loss}"));
+    }
+    Ok(findings)
+}
+
+/// The first wrong value of each gradient.
+fn gradients(gradients: &BTreeMap<&'static str, Tensor>) -> Result<Vec<String>> {
+    let mut sentences = Vec::new();
+    for (name, gradient) in gradients {
+        let wrong = gradient.f_isfinite()?.f_logical_not()?;
+        if wrong.f_any()?.f_int64_value(&[])? == 0 {
+            continue;
+        }
+        let at = Vec::<i64>::try_from(&wrong.f_nonzero()?.f_get(0)?)?;
+        let value = gradient.f_double_value(&at)?;
+        sentences.push(format!(
+            "the gradient of `{name}` is {value} at {at:?}, though the loss is finite: a slope without bound, such as that \
+             of `sqrt` at 0, met a factor of 0 or grew too large"
+        ));
+    }
+    Ok(sentences)
+}

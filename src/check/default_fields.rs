@@ -1,0 +1,83 @@
+//! Batch fields that a term or reduction reads when the call does not give them: one field has one type.
+
+use super::{Checker, Outcome, Reported};
+use crate::diag::Diagnostic;
+use crate::fields;
+use crate::plugin::Input;
+use crate::program::{InputDecl, NodeId};
+use crate::span::Span;
+use crate::syntax::ast::Name;
+use crate::types::Type;
+
+impl Checker<'_> {
+    /// The batch field an object reads by itself: one of the language, one the file declares, or, for a plugin,
+    /// one of its own, as if the file declared it.
+    pub(super) fn default_field(&mut self, callee: &Name, input: &Input, span: Span) -> Outcome<NodeId> {
+        let name = input.name;
+        if let Some(field) = fields::find(name) {
+            if !field.ty.fits(input.ty) {
+                return Err(self.field_clash(callee, input, field.ty, None, span));
+            }
+            return Ok(self.builder.field(field, self.temperature, span));
+        }
+        let binding = self.scope.names.get_mut(name).filter(|binding| binding.keyword == "input");
+        let is_declared = binding.is_some();
+        if let Some(binding) = binding {
+            binding.used = true;
+        }
+        let Some(known) = self.builder.field_of(name) else {
+            self.inputs.push(InputDecl { name: name.to_owned(), ty: input.ty });
+            return Ok(self.builder.declared_field(name, input.ty, span));
+        };
+        let (found, place) = (self.builder.node(known).ty, self.builder.node(known).span);
+        // A declared `seq` may be broadcast. Two objects with two types leave open what the batch has to bring.
+        let agrees = if is_declared { found.fits(input.ty) } else { found == input.ty };
+        if agrees {
+            return Ok(known);
+        }
+        let label = if is_declared { "it is declared here" } else { "the other type is read here" };
+        Err(self.field_clash(callee, input, found, Some((place, label)), span))
+    }
+
+    /// Whether an `input` has the type in which an object above it reads the same field.
+    pub(super) fn agrees_with_readers(&mut self, name: &Name, ty: Type) -> Outcome<()> {
+        // A name that is defined twice is reported as that.
+        let is_new = !self.scope.names.contains_key(name.node.as_str());
+        let Some(known) = self.builder.field_of(&name.node).filter(|_| is_new) else { return Ok(()) };
+        let (found, place) = (self.builder.node(known).ty, self.builder.node(known).span);
+        if found == ty {
+            return Ok(());
+        }
+        let message = format!("expected `{}` to be a `{found}`, found `{ty}`", name.node);
+        Err(self.report(
+            Diagnostic::error(mismatch(found, ty), name.span, message)
+                .label(place, "it is read here")
+                .help("an `input` goes above what reads it"),
+        ))
+    }
+
+    fn field_clash(
+        &mut self,
+        callee: &Name,
+        input: &Input,
+        found: Type,
+        first: Option<(Span, &str)>,
+        span: Span,
+    ) -> Reported {
+        let (name, callee) = (input.name, &callee.node);
+        let message = format!(
+            "expected the batch field `{name}` of `{callee}` to be a `{}`, found `{found}`",
+            input.ty
+        );
+        let mut diagnostic = Diagnostic::error(mismatch(input.ty, found), span, message)
+            .help(format!("give it another value: `{callee}({name} = ...)`"));
+        if let Some((place, label)) = first {
+            diagnostic = diagnostic.label(place, label);
+        }
+        self.report(diagnostic)
+    }
+}
+
+fn mismatch(expected: Type, found: Type) -> &'static str {
+    if expected.kind == found.kind { "shape-mismatch" } else { "kind-mismatch" }
+}

@@ -1,0 +1,267 @@
+//! Why a result is not finite: the first value that is not, although everything it is computed from is.
+
+use super::batch::Batch;
+use super::error::Result;
+use super::evaluate::{Values, frame};
+use super::part::{Depth, Part, first_of, place};
+use super::session::Session;
+use super::whole::Tally;
+use crate::plugin::Reach;
+use crate::program::{BinaryFn, NodeId, Op, Program, UnaryFn};
+use crate::types::{Kind, Shape};
+use std::collections::HashMap;
+use std::fmt;
+use tch::{Kind as TensorKind, Tensor};
+
+/// A result of a step that is not finite, and where that comes from.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct NonFinite {
+    /// The result: `loss`, `metric NAME`, or `signal of NAME`.
+    pub result: String,
+    /// The value of the result: NaN or an infinity.
+    pub value: f64,
+    /// What happened, such as `division of 0 by 0`.
+    pub cause: String,
+    /// The formula in which it happened, as written.
+    pub formula: String,
+    /// The `let` or `metric` that gives this formula a name, if one does.
+    pub name: Option<String>,
+    /// The file with line and column; none for a program that was saved and brought back.
+    pub place: Option<String>,
+    /// The first valid position where it happened: `[b, t]`, `[b]`, or nothing for a scalar.
+    pub at: Vec<i64>,
+}
+
+impl fmt::Display for NonFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is {}: {}", self.result, number(self.value), self.cause)?;
+        if !self.at.is_empty() {
+            write!(f, " at {}", place(&self.at))?;
+        }
+        write!(f, " in `{}`", self.formula)?;
+        if let Some(name) = &self.name {
+            write!(f, ", `{name}`")?;
+        }
+        if let Some(place) = &self.place {
+            write!(f, ", {place}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Why the loss, a metric or a signal of a step on this batch is not finite: one finding for each such result, the
+    /// loss first. Nothing is found where a step gives finite numbers only.
+    ///
+    /// It computes the step anew, without gradient, on one batch of one process. With
+    /// [`super::Options::overwrite_logits`], ask before the backward pass.
+    ///
+    /// ```no_run
+    /// # fn run(session: &aent::Session, batch: &aent::Batch) -> aent::Result<()> {
+    /// for found in session.find_nonfinite(batch)? {
+    ///     eprintln!("{found}"); // `loss` is NaN: division of 0 by 0 at [3] in `a / group_std(rewards)`, spec.aent:2:9
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn find_nonfinite(&self, batch: &Batch) -> Result<Vec<NonFinite>> {
+        let _untracked = tch::no_grad_guard();
+        let frozen = self.frozen();
+        let part = frozen.read(batch, Depth::Model)?;
+        let mut tally = Tally::default();
+        tally.add(&part)?;
+        let frame = frame(&part, tally.counts(&part)?)?;
+        let values = frozen.evaluate(&part, &frame, &HashMap::new(), &frozen.plan().needed, false)?;
+        let search = Search { program: self.program(), part: &part, values: &values };
+        let program = self.program();
+        let metrics = program.metrics.iter().map(|(name, id)| (format!("metric {name}"), *id));
+        let signals = program.controllers.iter();
+        let signals = signals.filter_map(|of| Some((format!("signal of {}", of.name), of.signal?)));
+        let results = std::iter::once(("loss".to_owned(), program.loss)).chain(metrics).chain(signals);
+        let found = results.map(|(result, id)| search.explain(result, id));
+        found.filter_map(Result::transpose).collect()
+    }
+}
+
+struct Search<'a> {
+    program: &'a Program,
+    part: &'a Part,
+    values: &'a Values,
+}
+
+/// Where in an operand the cause of a value may be.
+#[derive(Clone, Copy)]
+enum Within<'a> {
+    /// At the value's own position.
+    Position(&'a [i64]),
+    /// In the sequence of that position.
+    Sequence(&'a [i64]),
+    /// Anywhere.
+    Batch,
+}
+
+impl Search<'_> {
+    fn explain(&self, result: String, id: NodeId) -> Result<Option<NonFinite>> {
+        let Some(mut at) = self.first(id, Within::Batch)? else { return Ok(None) };
+        let value = self.value(id, &at)?;
+        let mut id = id;
+        // An operand comes before what uses it, so this ends.
+        while let Some((operand, place)) = self.culprit(id, &at)? {
+            (id, at) = (operand, place);
+        }
+        let (formula, place) = self.written(id);
+        Ok(Some(NonFinite {
+            result,
+            value,
+            cause: self.cause(id, &at)?,
+            formula,
+            name: self.name(id),
+            place,
+            at,
+        }))
+    }
+
+    /// The operand that brings a value which is not finite, with the position.
+    fn culprit(&self, id: NodeId, at: &[i64]) -> Result<Option<(NodeId, Vec<i64>)>> {
+        let op = &self.program.node(id).op;
+        let (operands, within) = match op {
+            Op::Where(condition, a, b) => {
+                let condition = self.value(*condition, at)? != 0.0;
+                (vec![if condition { *a } else { *b }], Within::Position(at))
+            }
+            Op::Term { object, .. } => (op.operands(), self.within(*object, at)),
+            // An extra is computed from what its term is computed from.
+            Op::Extra { term, .. } => match &self.program.node(*term).op {
+                Op::Term { object, .. } => (self.program.node(*term).op.operands(), self.within(*object, at)),
+                _ => (Vec::new(), Within::Batch),
+            },
+            Op::Reduce { object, .. } => {
+                let reach = self.program.reductions[*object].value.signature().reach;
+                (op.operands(), if reach == Reach::Batch { Within::Batch } else { Within::Sequence(at) })
+            }
+            Op::Quantile(..) | Op::TopFraction(..) => (op.operands(), Within::Batch),
+            _ => (op.operands(), Within::Position(at)),
+        };
+        for operand in operands {
+            if let Some(place) = self.first(operand, within)? {
+                return Ok(Some((operand, place)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn within<'a>(&self, object: usize, at: &'a [i64]) -> Within<'a> {
+        match self.program.terms[object].value.signature().reach {
+            Reach::Token => Within::Position(at),
+            Reach::Sequence => Within::Sequence(at),
+            Reach::Batch => Within::Batch,
+        }
+    }
+
+    /// The first valid position at which a value is not finite.
+    fn first(&self, id: NodeId, within: Within<'_>) -> Result<Option<Vec<i64>>> {
+        let node = self.program.node(id);
+        if node.ty.kind == Kind::Bool {
+            return Ok(None);
+        }
+        let mut wrong = self.full(id)?.f_isfinite()?.f_logical_not()?;
+        match node.ty.shape {
+            Shape::Token => wrong = wrong.f_logical_and(&self.part.mask)?,
+            Shape::Seq => wrong = wrong.f_logical_and(&self.part.valid)?,
+            Shape::Scalar => {}
+        }
+        let (near, rows) = match within {
+            Within::Position(at) => (at, at.len()),
+            Within::Sequence(at) => (at, at.len().min(1)),
+            Within::Batch => (&[][..], 0),
+        };
+        let mut start = Vec::new();
+        for (dim, index) in near.iter().take(rows.min(wrong.dim())).enumerate() {
+            wrong = wrong.f_narrow(dim as i64, *index, 1)?;
+            start.push(*index);
+        }
+        Ok(first_of(&wrong)?.map(|mut found| {
+            for (index, start) in found.iter_mut().zip(start) {
+                *index += start;
+            }
+            found
+        }))
+    }
+
+    /// A value in the shape of its type.
+    fn full(&self, id: NodeId) -> Result<Tensor> {
+        let node = self.program.node(id);
+        let tensor = self.values.tensor(id, (self.part.kind, self.part.device()))?;
+        let tensor = tensor.f_detach()?.f_to_kind(TensorKind::Double)?;
+        let (sequences, width) = self.part.size();
+        Ok(match node.ty.shape {
+            Shape::Token => tensor.f_expand([sequences, width], false)?,
+            Shape::Seq => tensor.f_expand([sequences], false)?,
+            Shape::Scalar => tensor,
+        })
+    }
+
+    /// An operand's value at a position of what uses it.
+    fn value(&self, id: NodeId, at: &[i64]) -> Result<f64> {
+        let tensor = self.full(id)?;
+        let at = &at[..at.len().min(tensor.dim())];
+        Ok(if at.len() < tensor.dim() { f64::NAN } else { tensor.f_double_value(at)? })
+    }
+
+    fn cause(&self, id: NodeId, at: &[i64]) -> Result<String> {
+        let program = self.program;
+        let of = |id: NodeId| Ok::<_, super::Error>(number(self.value(id, at)?));
+        let kind = if self.part.kind == TensorKind::Double { "f64" } else { "f32" };
+        Ok(match &program.node(id).op {
+            Op::Unary(UnaryFn::Log, x) => format!("logarithm of {}", of(*x)?),
+            Op::Unary(UnaryFn::Sqrt, x) => format!("square root of {}", of(*x)?),
+            Op::Unary(function, x) => {
+                format!("`{}` of {}, too large for {kind},", function.as_str(), of(*x)?)
+            }
+            Op::Binary(BinaryFn::Div, a, b) => {
+                let large = if self.value(*b, at)? == 0.0 {
+                    String::new()
+                } else {
+                    format!(", too large for {kind},")
+                };
+                format!("division of {} by {}{large}", of(*a)?, of(*b)?)
+            }
+            Op::Binary(BinaryFn::Pow, a, b) => format!("{} to the power of {}", of(*a)?, of(*b)?),
+            Op::Binary(function, a, b) => {
+                format!("{} {} {}, too large for {kind},", of(*a)?, function.as_str(), of(*b)?)
+            }
+            Op::Field(_) | Op::LogProb(_) | Op::Row(_) => {
+                format!("the batch gives {}", number(self.value(id, at)?))
+            }
+            Op::Controller(_) => format!("the coefficient is {}", number(self.value(id, at)?)),
+            Op::Term { object, .. } => format!("`{}` gives {}", program.terms[*object].name, of(id)?),
+            Op::Reduce { object, .. } => format!("`{}` gives {}", program.reductions[*object].name, of(id)?),
+            _ => format!("the value is {}", of(id)?),
+        })
+    }
+
+    /// The formula as written, on one line, and its file, line and column.
+    fn written(&self, id: NodeId) -> (String, Option<String>) {
+        let node = self.program.node(id);
+        let source = self.program.sources().iter().find(|(source, _)| *source == node.span.source);
+        let Some((_, source)) = source else { return (self.program.describe(&node.op), None) };
+        let text = self.program.sources().text(node.span);
+        let code = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+        let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
+        let (line, column) = source.line_column(node.span.start as usize);
+        (words.join(" "), Some(format!("{}:{line}:{column}", source.name())))
+    }
+
+    fn name(&self, id: NodeId) -> Option<String> {
+        let named = |(name, of): &(String, NodeId)| (*of == id).then(|| name.clone());
+        let lets = self.program.lets.iter().find_map(named).map(|name| format!("let {name}"));
+        lets.or_else(|| self.program.metrics.iter().find_map(named).map(|name| format!("metric {name}")))
+    }
+}
+
+/// As a person writes it: an `f32` brings digits that nobody chose.
+fn number(value: f64) -> String {
+    let short = value as f32;
+    if short.is_finite() { short.to_string() } else { value.to_string() }
+}

@@ -1,0 +1,40 @@
+//! Whether a field that should hold log-probabilities can be one. Probabilities, and negated log-probabilities, have the
+//! same shape, are finite, and train something else.
+
+use super::wrong::{FINITE, first_of, place, refuse_values};
+use crate::exec::error::{Error, Result};
+use tch::{Kind, Tensor};
+
+/// Rounding in f32, of logits in the hundreds, stays far below this.
+const SLACK: f64 = 1e-3;
+
+/// The same of 16-bit numbers: with logits near 32 a step of bf16 is 1/8, and two of them are subtracted.
+const SLACK_16: f64 = 0.25;
+
+/// Refuses values that are not finite, or above 0 by more than the rounding of the kind that the batch `brought`.
+pub(super) fn check(
+    name: &str,
+    tensor: &Tensor,
+    brought: Kind,
+    not_finite: Tensor,
+    counted: &Tensor,
+) -> Result<()> {
+    let slack = if matches!(brought, Kind::Half | Kind::BFloat16) { SLACK_16 } else { SLACK };
+    // One question to the device; which answer it was is asked only if there is one.
+    let wrong = tensor.f_gt(slack)?.f_logical_or(&not_finite)?.f_logical_and(counted)?;
+    let Some(at) = first_of(&wrong)? else { return Ok(()) };
+    refuse_values(name, tensor, not_finite, Some(counted), FINITE)?;
+    let chosen = tensor.f_masked_select(counted)?;
+    let (least, most) = (chosen.f_min()?.f_double_value(&[])?, chosen.f_max()?.f_double_value(&[])?);
+    let reason = match (least >= 0.0, most <= 1.0) {
+        (true, true) => "all values lie in 0 .. 1, as probabilities do: bring their `log`",
+        (true, false) => "no value is negative, as in negative log-probabilities: bring them negated",
+        (false, _) => "probabilities need a `log`, negative log-probabilities another sign",
+    };
+    Err(Error::Value {
+        name: name.to_owned(),
+        place: place(&at),
+        expected: "a log-probability, which is at most 0".to_owned(),
+        found: format!("{} ({reason})", tensor.f_double_value(&at)?),
+    })
+}
