@@ -7,8 +7,8 @@ use super::evaluate::frame;
 use super::frozen::Frozen;
 use super::given::{Given, Seen};
 use super::group::Group;
-use super::meeting::{At, Place, Report, meet, refuse};
-use super::output::{Output, backward};
+use super::meeting::{At, Place, Report, meet, refuse, rows_before};
+use super::output::{Output, PartOutput};
 use super::part::{Depth, Part};
 use super::recognise::recognise;
 use super::share::{Presets, Shared};
@@ -16,7 +16,6 @@ use super::whole::Tally;
 use crate::plan::{FirstPass, Plan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tch::Tensor;
 
 /// A step that comes in micro-batches, cut along B in any way.
 ///
@@ -39,7 +38,7 @@ use tch::Tensor;
 /// # }
 /// ```
 ///
-/// The parts may lie in many processes, each with any number of them, from one on: see [`Accumulation::over`].
+/// The parts may be spread over processes: see [`Accumulation::over`].
 #[derive(Debug)]
 pub struct Accumulation {
     frozen: Frozen,
@@ -58,24 +57,6 @@ pub struct Accumulation {
     given: Option<Given>,
     /// Where the ranks meet next; none when they meet no more.
     next: Option<Place>,
-}
-
-/// One part's share of the loss.
-#[derive(Debug)]
-pub struct PartOutput {
-    loss: Tensor,
-}
-
-impl PartOutput {
-    /// The share, a scalar under autograd.
-    pub fn loss(&self) -> &Tensor {
-        &self.loss
-    }
-
-    /// Adds the share's gradient to the leaves it was computed from.
-    pub fn backward(&self) -> Result<()> {
-        backward(&self.loss)
-    }
 }
 
 impl Accumulation {
@@ -158,8 +139,7 @@ impl Accumulation {
     }
 
     /// The whole step's loss, metrics and signals, for [`super::Session::observe`]; with
-    /// [`super::Options::lets`] also every `let` for the sequences of this process, in the order in which the parts were
-    /// measured.
+    /// [`super::Options::lets`] also every `let` for this process's sequences, in the order in which parts were measured.
     pub fn finish(mut self) -> Result<Output> {
         let done = caught(|| self.try_finish());
         self.told(done)
@@ -236,13 +216,7 @@ impl Accumulation {
         // Where nothing but counts is known of the parts, looking at their values is a matter of validation.
         let exactly =
             self.frozen.plan().first_pass != FirstPass::Counts || self.frozen.setup.options.validate;
-        let count = self.recorded.len();
-        recognise(part, &self.measured, |index| self.recorded.contains_key(&index), exactly).map_err(
-            |error| match error {
-                Error::Step(message) => Error::Step(format!("part {}: {message}", count + 1)),
-                other => other,
-            },
-        )
+        recognise(part, &self.measured, &self.recorded, exactly)
     }
 
     fn try_only(&mut self, batch: &Batch) -> Result<PartOutput> {
@@ -423,8 +397,4 @@ impl Accumulation {
             (done, _) => done,
         }
     }
-}
-
-fn rows_before(ranks: &[Report], group: &dyn Group) -> i64 {
-    ranks[..group.rank()].iter().map(|rank| rank.rows).sum()
 }

@@ -172,3 +172,8 @@ fn tell(group: &dyn Group, text: &str) -> Result<Vec<String>> {
     };
     texts.iter().zip(&lengths).map(read).collect()
 }
+
+/// How many rows lower ranks have.
+pub(super) fn rows_before(ranks: &[Report], group: &dyn Group) -> i64 {
+    ranks[..group.rank()].iter().map(|rank| rank.rows).sum()
+}

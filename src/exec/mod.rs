@@ -22,12 +22,12 @@ mod state_v1;
 mod value;
 mod whole;
 
-pub use accumulate::{Accumulation, PartOutput};
+pub use accumulate::Accumulation;
 pub use batch::Batch;
 pub use error::{Error, Result};
 pub use fit::Fit;
 pub use group::{Group, GroupError};
 pub use nonfinite::NonFinite;
-pub use output::Output;
+pub use output::{Output, PartOutput};
 pub use session::{Options, Session};
 pub use state::{SavedController, SessionState};

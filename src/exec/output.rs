@@ -81,7 +81,25 @@ impl Output {
     }
 }
 
-pub(super) fn backward(loss: &Tensor) -> Result<()> {
+/// One part's share of the loss.
+#[derive(Debug)]
+pub struct PartOutput {
+    pub(super) loss: Tensor,
+}
+
+impl PartOutput {
+    /// The share, a scalar under autograd.
+    pub fn loss(&self) -> &Tensor {
+        &self.loss
+    }
+
+    /// Adds the share's gradient to the leaves it was computed from.
+    pub fn backward(&self) -> Result<()> {
+        backward(&self.loss)
+    }
+}
+
+fn backward(loss: &Tensor) -> Result<()> {
     if !loss.requires_grad() {
         return Err(Error::Step(
             "the loss has no gradient to give: neither `logits` nor any other field that it depends on requires one \

@@ -3,6 +3,7 @@
 use super::error::{Error, Result};
 use super::part::Part;
 use crate::kernels::kind_name;
+use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 
 /// How far a value of the model may be from what was measured of the same part: in bf16 a logit of 32 moves by 0.125 from
@@ -10,16 +11,15 @@ use tch::{Kind, Tensor};
 const ABSOLUTE: f64 = 0.25;
 const RELATIVE: f64 = 0.05;
 
-/// The number of the measured part that this one is, among those that have not given their share. `next` is the first of
-/// them in the order in which they were measured.
+/// The number of the measured part that this one is, among those that have not given their share.
 pub(super) fn recognise(
     part: &Part,
     measured: &[Part],
-    given: impl Fn(usize) -> bool,
+    given: &BTreeMap<usize, Part>,
     exactly: bool,
 ) -> Result<usize> {
     let mut reason = None;
-    for (index, of) in measured.iter().enumerate().filter(|(index, _)| !given(*index)) {
+    for (index, of) in measured.iter().enumerate().filter(|(index, _)| !given.contains_key(index)) {
         let difference = if exactly { part.differs(of)? } else { part.differs_in_size(of) };
         match difference {
             None => return Ok(index),
@@ -30,7 +30,8 @@ pub(super) fn recognise(
     let (index, difference) =
         reason.ok_or_else(|| Error::Step("every measured part has given its share".to_owned()))?;
     Err(Error::Step(format!(
-        "expected a part that was measured, found another: compared with measured part {}, {difference}",
+        "part {}: expected a part that was measured, found another: compared with measured part {}, {difference}",
+        given.len() + 1,
         index + 1
     )))
 }

@@ -1,13 +1,13 @@
 //! A program in use: its coefficients, its step count, and the way from a batch to a loss.
 
-use super::accumulate::{Accumulation, PartOutput};
+use super::accumulate::Accumulation;
 use super::batch::Batch;
 use super::error::{Error, Result, caught};
 use super::evaluate::frame;
 use super::fit::check_state;
 use super::frozen::{Frozen, Setup};
 use super::group::Group;
-use super::output::Output;
+use super::output::{Output, PartOutput};
 use super::part::Depth;
 use super::whole::Tally;
 use crate::kernels::{CHUNK_BYTES, Kernels};
