@@ -181,5 +181,5 @@ pub(crate) fn copied_output(
 ) -> Output {
     let lets = lets.into_iter().map(|(name, tensor)| (name, tensor.0)).collect();
     let copy = Numbers { total, metrics, signals, tokens, lets };
-    Output { loss, whole: Mutex::new(Whole::Copy(copy)) }
+    Output { loss, whole: Mutex::new(Whole::Copy(copy)), turn: Turn::new() }
 }
