@@ -241,8 +241,9 @@ fn a_reason_outside_of_the_step_is_told_to_all() {
 
 #[test]
 fn scalars_beyond_the_room_of_a_message_travel_too() {
-    let metrics: String = (0..50).map(|at| format!("metric m{at} = {at} * token_mean(log_prob)\n")).collect();
-    let text = format!("{metrics}loss = token_mean(log_prob)");
+    let metrics: Vec<String> =
+        (0..50).map(|at| format!("metric m{at} = {at} * token_mean(log_prob)")).collect();
+    let text = format!("{}\nloss = token_mean(log_prob)", metrics.join("\n"));
     let found = over_two([&text; 2], |_| plain(), |done| done.unwrap().1.metrics().unwrap());
     let alone = session(&text).step(&plain()).unwrap().metrics().unwrap();
     for metrics in found {
