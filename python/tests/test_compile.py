@@ -51,7 +51,13 @@ def test_a_path_with_an_equals_sign_is_a_path(tmp_path: Path) -> None:
 
 
 def test_a_text_is_told_by_its_looks() -> None:
-    for text in ("loss = token_mean(clip_ppo())", "loss=token_mean(clip_ppo())", "loss =\ntoken_mean(log_prob)"):
+    imported = 'import "std/surrogates.aent" loss = token_mean(sapo())'
+    for text in (
+        imported,
+        "loss = token_mean(clip_ppo())",
+        "loss=token_mean(clip_ppo())",
+        "loss =\ntoken_mean(log_prob)",
+    ):
         assert aent.compile(text).source == text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -133,6 +134,7 @@ def _is_text(given: str) -> bool:
     if "\n" in given:
         return True
     before, equals, _ = given.partition("=")
+    before = re.sub(r'"[^"]*"', "", before)  # What a text imports is no folder of its own.
     is_path = given.endswith(".aent") or "/" in before or not (" " in given or "(" in given)
     return bool(equals) and not is_path
 
