@@ -12,8 +12,10 @@ from batches import batch
 
 
 def test_a_loss_that_is_not_finite_is_explained_with_its_place() -> None:
-    program = aent.compile("let a = rewards - group_mean(rewards)\nlet b = a / group_std(rewards)\n"
-                           "loss = token_mean(clip_ppo(advantages = b))\nmetric m = batch_mean(b)")
+    program = aent.compile(
+        "let a = rewards - group_mean(rewards)\nlet b = a / group_std(rewards)\n"
+        "loss = token_mean(clip_ppo(advantages = b))\nmetric m = batch_mean(b)"
+    )
     fields = batch()
     fields["rewards"] = torch.ones_like(fields["rewards"])
     assert torch.isnan(program.step(fields).loss)
@@ -33,7 +35,9 @@ def test_log_probabilities_above_zero_are_refused_with_the_likely_reason() -> No
         program.step(fields, old_log_prob=fields["old_log_prob"].exp())
     with pytest.raises(aent.BatchError, match="no value is negative"):
         program.step(fields, old_log_prob=-fields["old_log_prob"] + 2)
-    aent.compile("loss = token_mean(clip_ppo())", validate=False).step(fields, old_log_prob=fields["old_log_prob"].exp())
+    aent.compile("loss = token_mean(clip_ppo())", validate=False).step(
+        fields, old_log_prob=fields["old_log_prob"].exp()
+    )
 
 
 def test_files_import_from_their_project_and_from_import_roots(tmp_path: Path) -> None:

@@ -93,7 +93,8 @@ class Program:
                 so the loss of each rank is its share times the number of ranks.
             fields: tensors by name, or none; a name that is no batch field is refused. ``logits`` is ``[B, T, V]`` in f32,
                 f16, bf16 or f64, where row ``t`` scores ``actions[t]``; ``hidden`` ``[B, T, D]`` with ``lm_head`` ``[V, D]``
-                stand in its place, of one kind unless ``torch.autocast`` is on. Others are ``[B, T]``, ``[B]`` or scalars, as docs/language.md lists them.
+                stand in its place, of one kind unless ``torch.autocast`` is on. Others are ``[B, T]``, ``[B]`` or scalars, as
+                docs/language.md lists them.
 
         Raises:
             BatchError: a field is missing, or has the wrong shape, kind, device or values.
@@ -127,9 +128,7 @@ class Program:
             StepError: the output is of another program, is a copy, or was observed before.
         """
 
-    def find_nonfinite(
-        self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None
-    ) -> list[str]:
+    def find_nonfinite(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> list[str]:
         """Why the loss, metrics or signals of a step on this batch are NaN or infinite, one sentence for each that is.
 
         A sentence names the first formula that is not finite although its operands are, with its file, line and column,

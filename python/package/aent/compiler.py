@@ -49,7 +49,9 @@ def compile(
     """
     name, text = _source(path_or_text)
     given = dict(params or {})
-    program = _aent.compile(name, text, given, kernels, overwrite_logits, chunk_bytes, validate, lets, list(import_roots))
+    program = _aent.compile(
+        name, text, given, kernels, overwrite_logits, chunk_bytes, validate, lets, list(import_roots)
+    )
     _warn(program, 3)
     return program
 

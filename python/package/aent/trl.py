@@ -59,7 +59,7 @@ class AentLoss(GRPOTrainer):
             f"set temperature = {self.program.temperature} let log_prob_now = log_prob let entropy_now = entropy() "
             "loss = token_mean(log_prob_now) + token_mean(entropy_now)"
         )
-        self._scorer = _aent.compile("scores.aent", scores, {}, "auto", False, None, True, True)
+        self._scorer = _aent.compile("scores.aent", scores, {}, "auto", False, None, True, True, [])
         self._clipped_at = _clip_bounds(str(self.program))
         configs = (value for value in (*given, *others.values()) if isinstance(value, GRPOConfig))
         _refuse_contradictions(
