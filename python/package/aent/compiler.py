@@ -152,6 +152,6 @@ def _rebuild(
     for module in sorted(modules - {"__main__", "__mp_main__"}):
         importlib.import_module(module)
     name, text = sources[0]
-    program = _aent.compile(name, text, params, **options, sources=dict(sources))
+    program = _aent.compile(name, text, params, **options, import_roots=[], sources=dict(sources))
     program.load_state_dict(state)
     return program
