@@ -3,7 +3,7 @@
 //! A file is written beside its place, brought to the disk, and renamed. A kill, a full disk or an error at any
 //! moment leaves the old file or the new one, and readers never see half of either.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -63,9 +63,7 @@ pub fn same(a: &Path, b: &Path) -> bool {
 fn beside(path: &Path) -> io::Result<tempfile::TempPath> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX);
-    if let Some(permissions) = of_new_files() {
-        builder.permissions(permissions);
-    }
+    as_new_files(&mut builder);
     Ok(builder.tempfile_in(folder(path))?.into_temp_path())
 }
 
@@ -99,17 +97,16 @@ fn plain(error: io::Error) -> io::Error {
     }
 }
 
+/// With the permissions that any new file of this user gets.
 #[cfg(unix)]
-fn of_new_files() -> Option<Permissions> {
+fn as_new_files(builder: &mut tempfile::Builder<'_, '_>) {
     use std::os::unix::fs::PermissionsExt;
     // The system takes away what the user's umask forbids.
-    Some(Permissions::from_mode(0o666))
+    builder.permissions(fs::Permissions::from_mode(0o666));
 }
 
 #[cfg(not(unix))]
-fn of_new_files() -> Option<Permissions> {
-    None
-}
+fn as_new_files(_builder: &mut tempfile::Builder<'_, '_>) {}
 
 #[cfg(unix)]
 fn keep(old: &fs::Metadata, beside: &Path) -> io::Result<()> {
