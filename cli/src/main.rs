@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     };
     let outcome = match arguments.command {
         Command::Check(arguments) => commands::check::run(&arguments),
-        Command::Fmt(arguments) => commands::fmt::run(&arguments),
+        Command::Fmt(arguments) => Ok(commands::fmt::run(&arguments)),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Terms(arguments) => commands::terms::run(&arguments),
         Command::Eval(arguments) => commands::eval::run(&arguments),

@@ -14,7 +14,7 @@ use crate::syntax::ast::{File, StatementKind};
 use crate::syntax::parse;
 use fence::Fence;
 use loader::normalize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// The parsed files of one compilation.
@@ -25,7 +25,7 @@ pub struct Bundle {
     /// Their trees, by source.
     pub files: Vec<File>,
     /// Which file the import at a span leads to.
-    pub imports: HashMap<Span, SourceId>,
+    pub imports: BTreeMap<Span, SourceId>,
     /// Everything found on the way.
     pub diagnostics: Diagnostics,
 }

@@ -112,7 +112,7 @@ impl Term for Dppo {
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
         let (log_prob, old) = (ctx.input("log_prob"), ctx.input("old_log_prob"));
         let advantages = ctx.input("advantages");
-        let kept = self.kept(&log_prob.detach(), &old, &advantages);
+        let kept = self.kept(&log_prob.detach(), old, advantages);
         let ratio = ratio(ctx, self.guard);
         let weighted = -ratio.detach().clamp_max(self.cap) * advantages * log_prob;
         let value = weighted.where_self(&kept, &weighted.zeros_like());

@@ -40,7 +40,8 @@ impl Disk {
 
     /// Ids and messages of what is found in `project/spec.aent`, which imports these.
     fn check(&self, compiler: &Compiler, imports: &[&str]) -> Vec<(String, String)> {
-        let imports: String = imports.iter().map(|path| format!("import \"{path}\"\n")).collect();
+        let imports: Vec<String> = imports.iter().map(|path| format!("import \"{path}\"\n")).collect();
+        let imports = imports.concat();
         self.write("project/spec.aent", format!("{imports}loss = -token_mean(log_prob)\n"));
         let (diagnostics, sources) = match compiler.compile_file(self.path("project/spec.aent")) {
             Ok(program) => (program.warnings().clone(), program.sources().clone()),

@@ -3,7 +3,7 @@
 use super::input::{STDIN, STDIN_NAME, stdin};
 use crate::arguments::Fmt;
 use crate::render::counted;
-use crate::{Outcome, Status, render, stream};
+use crate::{Status, render, stream};
 use aent::diag::{Diagnostic, Diagnostics};
 use aent::source::{Source, Sources};
 use aent::span::{SourceId, Span};
@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 /// Writes every file in the canonical layout, or tells which ones are not in it.
-pub(crate) fn run(arguments: &Fmt) -> Outcome {
+pub(crate) fn run(arguments: &Fmt) -> Status {
     let (mut changed, mut same, mut wrong) = (0, 0, 0);
     for file in &arguments.files {
         match format(file, arguments.check) {
@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &Fmt) -> Outcome {
     let left = if wrong > 0 { format!(", {} left as found", counted(wrong, "file")) } else { String::new() };
     stream::complain(&format!("{} {verb}, {same} unchanged{left}\n", counted(changed, "file")));
     let differs = arguments.check && changed > 0;
-    Ok(if wrong > 0 || differs { Status::Wrong } else { Status::Done })
+    if wrong > 0 || differs { Status::Wrong } else { Status::Done }
 }
 
 enum Change {
