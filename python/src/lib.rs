@@ -9,6 +9,7 @@ mod output;
 mod plugins;
 mod program;
 mod ranks;
+mod reads;
 mod state;
 mod terms;
 mod turns;

@@ -5,11 +5,10 @@ use crate::batch::{Given, Names};
 use crate::errors::{self, guarded};
 use crate::output::Output;
 use crate::ranks::{self, Joined};
+use crate::reads::Reads;
 use crate::state::{self, Restored};
 use crate::turns::Turn;
-use aent::kernels::Moment;
 use aent::plan::FirstPass;
-use aent::program::Op;
 use aent::{Kernels, Options, Session, fields};
 use aent_show::{Colour, Size};
 use pyo3::exceptions::PyTypeError;
@@ -106,11 +105,15 @@ impl Program {
     ///         so the loss of each rank is its share times the number of ranks.
     ///     fields: tensors by name, or none; a name that is no batch field is refused. ``logits`` is ``[B, T, V]`` in f32,
     ///         f16, bf16 or f64, where row ``t`` scores ``actions[t]``; ``hidden`` ``[B, T, D]`` with ``lm_head`` ``[V, D]``
-    ///         stand in its place. Others are ``[B, T]``, ``[B]`` or scalars, as docs/language.md lists them.
+    ///         stand in its place, of one kind unless ``torch.autocast`` is on. Others are ``[B, T]``, ``[B]`` or scalars, as
+    ///         docs/language.md lists them.
     ///
     /// Raises:
     ///     BatchError: a field is missing, or has the wrong shape, kind, device or values.
     ///     StepError: the step could not be computed; over ranks, on all of them.
+    ///
+    /// What hooks, modes and torch raise through Python below the step comes out as it was raised, and so does whatever is no
+    /// ``Exception``, such as ``KeyboardInterrupt``.
     #[pyo3(signature = (batch = None, /, *, group = None, process_group = None, gradients = "mean", **fields))]
     fn step(
         &self,
@@ -375,24 +378,5 @@ impl Program {
 
     fn __str__(&self) -> String {
         self.now().program().to_string()
-    }
-}
-
-/// What a program reads of the policy's rows.
-struct Reads {
-    log_prob: bool,
-    /// More than `log_prob`.
-    rows: bool,
-    actions: bool,
-}
-
-impl Reads {
-    fn of(program: &aent::Program) -> Self {
-        let any = |what: &dyn Fn(&Op) -> bool| program.nodes.iter().any(|node| what(&node.op));
-        Self {
-            log_prob: any(&|op| matches!(op, Op::LogProb(_))),
-            rows: any(&|op| matches!(op, Op::Row(_))),
-            actions: any(&|op| matches!(op, Op::Row(row) if row.moment == Moment::ActionLogit)),
-        }
     }
 }

@@ -17,12 +17,13 @@ def test_a_loss_that_is_not_finite_is_explained_with_its_place() -> None:
         "loss = token_mean(clip_ppo(advantages = b))\nmetric m = batch_mean(b)"
     )
     fields = batch()
-    fields["rewards"] = torch.ones_like(fields["rewards"])
+    fields["rewards"] = torch.ones(3, dtype=torch.float64)
+    fields["group"] = torch.zeros(3, dtype=torch.int64)
     assert torch.isnan(program.step(fields).loss)
     found = program.find_nonfinite(fields)
     assert [sentence.split(" is ")[0] for sentence in found] == ["`loss`", "`metric m`"]
     assert all("division of 0 by 0 at [0] in `a / group_std(rewards)`, `let b`, spec.aent:2:9" in it for it in found)
-    fields["rewards"] = torch.arange(len(fields["rewards"]), dtype=torch.float64)
+    fields["rewards"] = torch.arange(3, dtype=torch.float64)
     assert program.find_nonfinite(**fields) == []
     with pytest.raises(aent.BatchError, match="rewardz"):
         program.find_nonfinite(rewardz=fields["rewards"])

@@ -222,10 +222,10 @@ def test_what_is_no_function_is_refused_when_it_is_registered(given: Any, words:
 
 
 def test_terms_are_listed_and_described() -> None:
-    assert "clip_ppo(" in aent.terms() and "plain_policy_gradient(scale = 1)" in aent.terms()
+    assert "clip_ppo(" in aent.terms() and "plain_policy_gradient(*, log_prob = log_prob," in aent.terms()
     text = aent.terms("clipped_by_hand")
-    assert text.startswith("clipped_by_hand(eps) -> token") and "max(-A r, -A clip(r, 1 ± eps))" in text
+    assert text.startswith("clipped_by_hand(*, log_prob = log_prob, ") and "max(-A r, -A clip(r, 1 ± eps))" in text
     assert "`old_log_prob: token`" in text and "extras: `.clipped` (token bool)" in text
-    assert "sequence_spread(x: token) -> seq" in aent.terms("sequence_spread")
+    assert "sequence_spread(x: token, *, response_mask = response_mask) -> seq" in aent.terms("sequence_spread")
     with pytest.raises(ValueError, match="what verl calls `geo_mean` is here `gmpo`"):
         aent.terms("geo_mean")

@@ -3,7 +3,7 @@
 use super::step::{Batches, Done};
 use aent::{Result, Session};
 use std::collections::BTreeMap;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// What is not finite, in sentences.
 #[derive(Debug, Default)]
@@ -39,8 +39,8 @@ pub(super) fn look(session: &Session, batches: &Batches, done: &Done) -> Result<
 fn gradients(gradients: &BTreeMap<&'static str, Tensor>) -> Result<Vec<String>> {
     let mut sentences = Vec::new();
     for (name, gradient) in gradients {
-        // A sum is finite only where all its summands are, and it takes no memory of the gradient's size.
-        if gradient.f_sum(Kind::Double)?.f_double_value(&[])?.is_finite() {
+        // A sum is finite only where all its summands are. Of its own kind, it takes no memory of the gradient's size.
+        if gradient.f_sum(gradient.kind())?.f_double_value(&[])?.is_finite() {
             continue;
         }
         let wrong = gradient.f_isfinite()?.f_logical_not()?;
