@@ -122,6 +122,12 @@ impl Unit {
         }
     }
 
+    /// Its name behind `a` or `an`.
+    pub fn with_article(self) -> String {
+        let article = if self == Unit::Entropy { "an" } else { "a" };
+        format!("{article} {self}")
+    }
+
     /// Whether it lives on the logarithmic scale.
     pub fn is_logarithmic(self) -> bool {
         matches!(self, Unit::LogProb | Unit::LogRatio)

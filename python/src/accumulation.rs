@@ -112,7 +112,11 @@ impl Accumulation {
         guarded(|| self.on_part(py, batch, fields, aent::Accumulation::measure))
     }
 
-    /// A part's share of the loss, in the order in which the parts were measured.
+    /// A part's share of the loss. Parts come in any order; each is recognised by what was measured of it.
+    ///
+    /// Raises:
+    ///     StepError: no measured part is like this one, or the parts bring more than the counts given to
+    ///         ``Program.accumulate``.
     #[pyo3(signature = (batch = None, /, **fields))]
     fn step<'py>(
         &self,
@@ -127,6 +131,9 @@ impl Accumulation {
         })
     }
 
+    /// Gives the step up on all ranks, for a reason that lies outside of it: a batch that cannot be loaded, a model that
+    /// raised. The others get a ``StepError`` with these words where they come together next, instead of waiting; this
+    /// returns when they have come there. What ``measure``, ``step`` and ``finish`` raise has been told already.
     fn fail(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
         guarded(|| {
             let text = match error.downcast::<PyBaseException>() {

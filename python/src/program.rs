@@ -189,7 +189,8 @@ impl Program {
         })
     }
 
-    /// Moves the controllers by what a step observed. Call it after the optimizer's step, once for each output.
+    /// Moves the controllers by what a step observed. Call it after the optimizer's step, once for each output, and not
+    /// from a term or a hook inside of a step.
     ///
     /// Raises:
     ///     StepError: the output is of another program, is a copy, or was observed before.

@@ -117,8 +117,9 @@ impl<'a> Checker<'a> {
             ExprKind::Name(field) => {
                 let wanted = crate::fields::find(field).map_or(Unit::Unknown, |field| field.unit);
                 if found.suits(wanted) != Suits::Well {
+                    let (wanted, found) = (wanted.with_article(), found.with_article());
                     let message = format!(
-                        "expected a {wanted} for `{name}` of `{}`, as its default `{field}` is, found a {found}",
+                        "expected {wanted} for `{name}` of `{}`, as its default `{field}` is, found {found}",
                         callee.node
                     );
                     self.warn(

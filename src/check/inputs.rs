@@ -143,11 +143,13 @@ impl<'a> Checker<'a> {
             let what = if found == Unit::LogProb {
                 "a negated log-probability".to_owned()
             } else {
-                format!("a {found}")
+                found.with_article()
             };
             let message = format!(
-                "expected a {wanted} for `{}` of `{}`, found {what}, which is never below 0",
-                input.name, callee.node
+                "expected {} for `{}` of `{}`, found {what}, which is never below 0",
+                wanted.with_article(),
+                input.name,
+                callee.node
             );
             let help = if found.is_probability_scale() {
                 "take its logarithm: `log(...)`"
@@ -156,8 +158,10 @@ impl<'a> Checker<'a> {
             };
             return Err(self.report(Diagnostic::error("argument-unit", span, message).help(help)));
         }
-        let message =
-            || format!("expected a {wanted} for `{}` of `{}`, found a {found}", input.name, callee.node);
+        let message = || {
+            let (wanted, found) = (wanted.with_article(), found.with_article());
+            format!("expected {wanted} for `{}` of `{}`, found {found}", input.name, callee.node)
+        };
         match found.suits(wanted) {
             Suits::Well => Ok(()),
             Suits::Scale => {
@@ -167,10 +171,9 @@ impl<'a> Checker<'a> {
                 );
                 Ok(())
             }
-            Suits::Not => Err(self.report(
-                Diagnostic::error("argument-unit", span, message())
-                    .help(format!("name the argument that it is meant for, or make a {wanted} of it")),
-            )),
+            Suits::Not => Err(self.report(Diagnostic::error("argument-unit", span, message()).help(
+                format!("name the argument that it is meant for, or make {} of it", wanted.with_article()),
+            ))),
         }
     }
 }

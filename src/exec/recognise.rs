@@ -18,13 +18,21 @@ pub(super) fn recognise(
     given: &BTreeMap<usize, Part>,
     exactly: bool,
 ) -> Result<usize> {
+    let compare = |of: &Part| if exactly { part.differs(of) } else { Ok(part.differs_in_size(of)) };
     let mut reason = None;
     for (index, of) in measured.iter().enumerate().filter(|(index, _)| !given.contains_key(index)) {
-        let difference = if exactly { part.differs(of)? } else { part.differs_in_size(of) };
-        match difference {
+        match compare(of)? {
             None => return Ok(index),
             // The first is the one that was expected if the parts come in order.
             Some(difference) => reason = reason.or(Some((index, difference))),
+        }
+    }
+    for index in given.keys() {
+        if exactly && compare(&measured[*index])?.is_none() {
+            let (number, index) = (given.len() + 1, index + 1);
+            return Err(Error::Step(format!(
+                "part {number}: this is measured part {index}, which gave its share before: expected each part once"
+            )));
         }
     }
     let (index, difference) =

@@ -122,6 +122,7 @@ fn another_part_than_was_measured_is_refused_by_what_differs() {
         assert_refused(step.step(&stranger), &["part 1", &format!("`{name}`"), "measured"]);
         // What was measured may still come.
         step.step(&parts[1]).unwrap();
+        assert_refused(step.step(&parts[1]), &["part 2", "measured part 2, which gave its share before"]);
         step.step(&parts[0]).unwrap();
         assert_refused(step.step(&parts[0]), &["part 3", "expected 2 parts"]);
     }

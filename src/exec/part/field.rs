@@ -63,7 +63,12 @@ impl Part {
             match tensor.kind() {
                 TensorKind::Float | TensorKind::Double => tensor,
                 TensorKind::Bool => return Err(field_error(name, "numbers", "bool")),
-                TensorKind::ComplexFloat | TensorKind::ComplexDouble | TensorKind::ComplexHalf => {
+                TensorKind::ComplexFloat
+                | TensorKind::ComplexDouble
+                | TensorKind::ComplexHalf
+                | TensorKind::QInt8
+                | TensorKind::QUInt8
+                | TensorKind::QInt32 => {
                     return Err(field_error(name, "real numbers", kind_name(tensor.kind())));
                 }
                 _ => tensor.f_to_kind(TensorKind::Float)?,
