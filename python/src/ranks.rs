@@ -123,7 +123,7 @@ pub(crate) fn split<'py>(
     let mut ranks = process_group;
     match group {
         Some(group) if ranks.is_some() || group.extract::<PyTensor>().is_ok() => {
-            named.set_item("group", group)?
+            named.set_item("group", group)?;
         }
         Some(group) => ranks = Some(group),
         None => {}
