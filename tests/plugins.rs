@@ -1,7 +1,7 @@
 //! A linked plugin crate is as good as a built-in: checked, documented, fused, saved and brought back.
 
 use aent::diag::Severity;
-use aent::plugin::{AnyEntry, Lookup, parameters, registry};
+use aent::plugin::{AnyEntry, Literal, Lookup, Presence, registry};
 use aent::program::Program;
 use aent::testing::{Extent, Outcome, sample, smooth};
 use aent::{Session, compile};
@@ -68,8 +68,12 @@ fn a_saved_program_brings_its_plugin_objects_back() {
 
 #[test]
 fn a_program_of_another_version_of_a_plugin_is_refused_with_both_versions() {
-    let version =
-        registry().iter().find(|entry| entry.info().name == "template::step").unwrap().info().version;
+    let version = registry()
+        .iter()
+        .find(|entry| entry.declaration().name == "template::step")
+        .unwrap()
+        .declaration()
+        .version;
     let saved = serde_json::to_string(&compile(SPEC).unwrap()).unwrap();
     let owned = |version: &str| format!("\"owner\":\"aent-plugin-template\",\"version\":\"{version}\"");
     assert!(saved.contains(&owned(version)), "{saved}");
@@ -86,11 +90,17 @@ fn an_entry_names_its_owner_and_its_arguments() {
     let Lookup::Found(entry @ AnyEntry::Controller(_)) = registry().find("template::step") else {
         panic!("`template::step` is a controller");
     };
-    assert_eq!(entry.info().owner, "aent-plugin-template");
-    let arguments: Vec<(String, bool)> =
-        parameters(entry).into_iter().map(|argument| (argument.name, argument.default.is_some())).collect();
-    let expected = [("target", false), ("step", true), ("bounds", true), ("init", true)];
-    assert_eq!(arguments, expected.map(|(name, default)| (name.to_owned(), default)));
+    assert_eq!(entry.declaration().owner, "aent-plugin-template");
+    let parameters = entry.declaration().parameters.iter();
+    let arguments: Vec<_> = parameters.map(|of| (of.name, of.presence, of.limits.in_words())).collect();
+    let default = |value| Presence::Default(value);
+    let expected = [
+        ("target", Presence::Required, None),
+        ("step", default(Literal::Number(0.005)), Some("above 0".to_owned())),
+        ("bounds", default(Literal::Range(0.0, 1.0)), None),
+        ("init", default(Literal::Number(0.0)), None),
+    ];
+    assert_eq!(arguments, expected);
 }
 
 #[test]
@@ -137,4 +147,18 @@ fn controllers_that_could_never_act_are_refused() {
     assert_controller_refused("linear(from = 1, to = 0, steps = 0)", "argument-value", &["`steps`"]);
     assert_controller_refused("cosine(from = 1, to = 0)", "missing-argument", &["`steps`"]);
     assert_controller_refused("constant()", "missing-argument", &["`value`"]);
+}
+
+#[test]
+fn the_readmes_show_the_code_of_the_template() {
+    let (own, root) = (include_str!("../plugins/template/README.md"), include_str!("../README.md"));
+    for code in [
+        include_str!("../plugins/template/src/tail_mass.rs"),
+        include_str!("../plugins/template/src/step.rs"),
+    ] {
+        assert!(own.contains(code.trim_end()), "the template's README shows other code than\n{code}");
+        assert!(root.contains(code.trim_end()), "README.md shows other code than\n{code}");
+    }
+    let manifest = include_str!("../plugins/template/Cargo.toml");
+    assert!(own.contains(manifest.trim_end()), "the template's README shows another manifest");
 }

@@ -52,10 +52,10 @@ pub(crate) struct Check {
     pub(crate) allow_import: Vec<PathBuf>,
 }
 
-/// How diagnostics are written.
+/// For whom something is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// With the lines they are about.
+    /// As text.
     Human,
     /// As one JSON object.
     Json,
@@ -105,11 +105,14 @@ pub(crate) struct Explain {
 #[derive(Debug, Args)]
 pub(crate) struct Terms {
     /// The one to describe
-    #[arg(conflicts_with = "markdown")]
+    #[arg(conflicts_with_all = ["markdown", "format"])]
     pub(crate) name: Option<String>,
     /// Write the reference of all of them as Markdown
-    #[arg(long)]
+    #[arg(long, conflicts_with = "format")]
     pub(crate) markdown: bool,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
 }
 
 /// `aent eval`

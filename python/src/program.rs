@@ -363,7 +363,7 @@ impl Program {
         options.set_item("validate", validate)?;
         options.set_item("lets", lets)?;
         let modules: BTreeSet<String> = self.read(|session| {
-            let owners = session.program().terms.iter().map(|term| &term.owner);
+            let owners = session.program().terms.iter().map(|term| term.owner());
             owners.filter_map(|owner| owner.strip_prefix("python:")).map(str::to_owned).collect()
         });
         let (sources, state) = (self.sources(), self.state_dict(py)?);

@@ -225,7 +225,11 @@ def test_terms_are_listed_and_described() -> None:
     assert "clip_ppo(" in aent.terms() and "plain_policy_gradient(*, log_prob = log_prob," in aent.terms()
     text = aent.terms("clipped_by_hand")
     assert text.startswith("clipped_by_hand(*, log_prob = log_prob, ") and "max(-A r, -A clip(r, 1 ± eps))" in text
-    assert "`old_log_prob: token`" in text and "extras: `.clipped` (token bool)" in text
+    assert "- `old_log_prob`, token:" in text and "- `.clipped`, token bool" in text and "- `eps`\n" in text
     assert "sequence_spread(x: token, *, response_mask = response_mask) -> seq" in aent.terms("sequence_spread")
+    by_name = {term["name"]: term for term in aent.catalog()["terms"]}
+    assert by_name["clipped_by_hand"]["parameters"][0]["required"]
+    assert by_name["plain_policy_gradient"]["parameters"][0]["default"] == 1.0
+    assert by_name["kl"]["parameters"][0]["choices"][:3] == ["k1", "k2", "k3"]
     with pytest.raises(ValueError, match="what verl calls `geo_mean` is here `gmpo`"):
         aent.terms("geo_mean")

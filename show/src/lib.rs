@@ -9,4 +9,4 @@ mod terms;
 
 pub use diagnostics::{Colour, json, remark, sentence, text};
 pub use explain::{Size, explain};
-pub use terms::{reference, term, terms};
+pub use terms::{reference, table, term, terms};

@@ -86,7 +86,7 @@ impl<'a> Checker<'a> {
 pub(super) fn stray(callee: &Name, arg: &Arg, slots: &[Slot<'_>]) -> Diagnostic {
     let names: Vec<&str> = slots.iter().map(|slot| slot.name).collect();
     match &arg.name {
-        Some(name) => unknown_argument(&callee.node, &name.node, &names).at(name.span),
+        Some(name) => unknown_argument(&callee.node, &name.node, names).at(name.span),
         None => Diagnostic::error(
             "too-many-arguments",
             arg.span,

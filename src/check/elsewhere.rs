@@ -1,7 +1,7 @@
 //! What to say to a name that stands for nothing here, but for something elsewhere.
 
 use crate::load::{LibraryFn, functions};
-use crate::plugin::{Alias, aliases, registry};
+use crate::plugin::{Alias, registry};
 
 /// Where a name can be had, or what it is called here: in a crate that is not linked, in the library, in another
 /// framework. None for a name that nobody is known to use.
@@ -16,17 +16,17 @@ fn in_the_library(name: &str) -> Option<String> {
 
 fn by_another_name(name: &str) -> Option<String> {
     let entries = registry().iter().map(|entry| {
-        let info = entry.info();
-        (aliases(info.docs), format!("`{}`", info.name))
+        let declaration = entry.declaration();
+        (declaration.aliases.to_vec(), format!("`{}`", declaration.name))
     });
     let library = functions().into_iter().map(|function| {
-        (aliases(&function.docs), format!("`{}` after `{}`", function.name, import(&function)))
+        let here = format!("`{}` after `{}`", function.name, import(&function));
+        (function.aliases, here)
     });
     let known = |(aliases, here): (Vec<Alias>, String)| {
-        let alias = aliases.into_iter().find(|alias| alias.name == name)?;
-        // `TRL, with `level = "token"``: who it is, and what to write besides.
-        let (who, besides) = alias.of.split_at(alias.of.find(',').unwrap_or(alias.of.len()));
-        Some(format!("what {who} calls `{name}` is here {here}{besides}"))
+        let Alias { framework, remark, .. } = aliases.into_iter().find(|alias| alias.name == name)?;
+        let comma = if remark.is_empty() { "" } else { ", " };
+        Some(format!("what {framework} calls `{name}` is here {here}{comma}{remark}"))
     };
     let found: Vec<String> = entries.chain(library).filter_map(known).collect();
     (!found.is_empty()).then(|| found.join("; "))

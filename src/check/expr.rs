@@ -182,7 +182,7 @@ impl<'a> Checker<'a> {
         let owner = self.unseen(name);
         let locals = self.frames.last().into_iter().flat_map(|frame| frame.locals.keys().copied());
         let fields = fields::FIELDS.iter().map(|field| field.name);
-        let entries = registry().iter().map(|entry| entry.info().name);
+        let entries = registry().iter().map(|entry| entry.declaration().name);
         let known = locals.chain(self.scope.visible(span.source)).chain(fields).chain(entries);
         let near = nearest(name, known);
         if let Some(owner) = owner {
@@ -219,7 +219,7 @@ impl<'a> Checker<'a> {
         {
             let (name, signature) = {
                 let term = &self.builder.terms[object];
-                (term.name.clone(), term.value.signature())
+                (term.name(), term.signature.clone())
             };
             if let Some(extra) = signature.extras.iter().find(|extra| extra.name == field.node) {
                 return Ok(Value::Node(self.builder.extra(id, extra, span)));

@@ -19,7 +19,7 @@ pub(super) enum Cause {
     /// The author's `detach`.
     Detach,
     /// An input of a term that is a constant for the gradient.
-    Constant { input: &'static str, term: String },
+    Constant { input: &'static str, term: &'static str },
     /// A function that is flat, or a comparison.
     Flat,
 }
@@ -55,11 +55,11 @@ pub(super) fn stop(nodes: &[Node], terms: &[Object<dyn Term>], root: NodeId) -> 
             Op::Unary(UnaryFn::Detach, _) => Cause::Detach,
             Op::Term { object, inputs, .. } => {
                 let term = &terms[*object];
-                let signature = term.value.signature();
+                let signature = &term.signature;
                 let constant = signature.inputs.iter().zip(inputs).find(|(_, id)| carries(id));
                 match constant {
                     Some((input, _)) if signature.gradient => {
-                        Cause::Constant { input: input.name, term: term.name.clone() }
+                        Cause::Constant { input: input.name, term: term.name() }
                     }
                     _ => Cause::Flat,
                 }

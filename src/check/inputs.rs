@@ -2,7 +2,7 @@
 
 use super::{Checker, Outcome, Reported, Value};
 use crate::diag::Diagnostic;
-use crate::plugin::{Input, InputDefault, quoted, unknown_argument};
+use crate::plugin::{Declaration, Input, InputDefault, quoted, unknown_argument};
 use crate::program::{NodeId, Op};
 use crate::span::Span;
 use crate::syntax::ast::{Arg, Expr, Name};
@@ -12,9 +12,9 @@ impl<'a> Checker<'a> {
     /// The tensors an object reads: given by the call, or batch fields, or constants.
     pub(super) fn inputs(
         &mut self,
+        declaration: &Declaration,
         callee: &Name,
         inputs: &[Input],
-        fields: &[&'static str],
         args: &[&'a Arg],
         span: Span,
     ) -> Outcome<Vec<NodeId>> {
@@ -41,12 +41,12 @@ impl<'a> Checker<'a> {
                     failed = Some(self.report(Diagnostic::error("duplicate-argument", arg.span, message)));
                 }
                 (None, Some(name)) => {
-                    let known: Vec<&str> =
-                        fields.iter().copied().chain(inputs.iter().map(|input| input.name)).collect();
-                    let diagnostic = unknown_argument(&callee.node, &name.node, &known).at(name.span);
+                    let known = declaration.parameters.iter().map(|parameter| parameter.name);
+                    let known = known.chain(inputs.iter().map(|input| input.name));
+                    let diagnostic = unknown_argument(&callee.node, &name.node, known).at(name.span);
                     failed = Some(self.report(diagnostic));
                 }
-                (None, None) => failed = Some(self.nameless(callee, inputs, fields, arg.span, expr)),
+                (None, None) => failed = Some(self.nameless(declaration, inputs, arg.span, expr)),
             }
         }
         let mut nodes = Vec::new();
@@ -99,9 +99,8 @@ impl<'a> Checker<'a> {
     /// Reports an argument that needs a name, with the name that its value fits best.
     fn nameless(
         &mut self,
-        callee: &Name,
+        declaration: &Declaration,
         inputs: &[Input],
-        fields: &[&'static str],
         span: Span,
         expr: &'a Expr,
     ) -> Reported {
@@ -109,10 +108,10 @@ impl<'a> Checker<'a> {
             .iter()
             .filter(|of| !of.positional)
             .map(|of| of.name)
-            .chain(fields.iter().copied())
+            .chain(declaration.parameters.iter().map(|parameter| parameter.name))
             .collect();
         if by_name.is_empty() {
-            let message = format!("`{}` takes no further argument without a name", callee.node);
+            let message = format!("`{}` takes no further argument without a name", declaration.name);
             return self.report(Diagnostic::error("too-many-arguments", span, message));
         }
         let Ok(value) = self.expr(expr) else { return Reported };
@@ -121,12 +120,12 @@ impl<'a> Checker<'a> {
             Value::Text(_) => (Unit::Unknown, true),
         };
         let fitting = if constant {
-            fields.first().copied()
+            declaration.parameters.first().map(|parameter| parameter.name)
         } else {
             let fits = |of: &&Input| unit != Unit::Unknown && of.expected_unit() == unit;
             inputs.iter().find(fits).map(|of| of.name)
         };
-        let message = format!("`{}` takes this argument by name", callee.node);
+        let message = format!("`{}` takes this argument by name", declaration.name);
         let help = match fitting {
             Some(name) => format!("write `{name} = ...`; its arguments are {}", quoted(&by_name)),
             None => format!("its arguments are {}", quoted(&by_name)),

@@ -138,12 +138,12 @@ impl Walk<'_> {
 
     fn extensive(&mut self, object: usize, place: Span) {
         let reduction = &self.program.reductions[object];
-        if reduction.value.signature().extensive {
+        if reduction.signature.extensive {
             self.found.push(
                 Diagnostic::warning(
                     "sum-grows-with-batch",
                     place,
-                    format!("`{}` grows with the batch, and so does the step", reduction.name),
+                    format!("`{}` grows with the batch, and so does the step", reduction.name()),
                 )
                 .help("use `token_mean`, or divide by a constant and silence this with `# aent: allow(sum-grows-with-batch)`"),
             );

@@ -4,13 +4,13 @@ use super::args::positional_after_named;
 use super::statements::empty_range;
 use super::{Checker, Outcome, Value};
 use crate::diag::Diagnostic;
-use crate::plugin::{ArgError, ArgNode, ArgSource, Build, build, field_names};
-use crate::program::Op;
+use crate::plugin::{ArgError, ArgNode, ArgSource, Entry, Plugin, build};
+use crate::program::{Object, Op};
 use crate::syntax::ast::{Arg, ArgValue, Expr, Name};
 
 /// An object made from the constant arguments of a call, and the arguments that are left.
-pub(super) struct Made<'a, T: ?Sized> {
-    pub value: Box<T>,
+pub(super) struct Made<'a, T: ?Sized + Plugin> {
+    pub object: Object<T>,
     pub constants: Vec<ArgNode>,
     /// Arguments that can only be inputs.
     pub rest: Vec<&'a Arg>,
@@ -18,13 +18,12 @@ pub(super) struct Made<'a, T: ?Sized> {
 
 impl<'a> Checker<'a> {
     /// Makes an object from those arguments that are constants of it.
-    pub(super) fn make<T: ?Sized>(
+    pub(super) fn make<T: ?Sized + Plugin>(
         &mut self,
-        constructor: Build<T>,
+        entry: &'static Entry<T>,
         callee: &Name,
         args: &'a [Arg],
     ) -> Outcome<Made<'a, T>> {
-        let fields = field_names(constructor);
         let mut constants: Vec<ArgNode> = Vec::new();
         let mut rest = Vec::new();
         let mut failed = None;
@@ -38,11 +37,7 @@ impl<'a> Checker<'a> {
                 continue;
             };
             named = true;
-            let is_constant = match fields {
-                Some(fields) => fields.contains(&name.node.as_str()),
-                None => name.node != "signal",
-            };
-            if !is_constant {
+            if entry.declaration.parameter(&name.node).is_none() {
                 rest.push(arg);
                 continue;
             }
@@ -59,8 +54,8 @@ impl<'a> Checker<'a> {
         if let Some(reported) = failed {
             return Err(reported);
         }
-        match build(constructor, &callee.node, &constants) {
-            Ok(value) => Ok(Made { value, constants, rest }),
+        match build(entry, &constants) {
+            Ok(value) => Ok(Made { object: Object::new(entry, value), constants, rest }),
             Err(error) => {
                 let span = error.arg.map_or(callee.span, |index| constants[index].span);
                 Err(self.report(error.message.at(span)))

@@ -7,10 +7,10 @@ use crate::diag::Diagnostic;
 use crate::kernels::RowStatistic;
 use crate::near::nearest;
 use crate::plugin::{
-    AnyEntry, ControllerEntry, Lookup, Reduction, ReductionEntry, Term, TermEntry, field_names, quoted,
-    registry, unknown_argument,
+    AnyEntry, ControllerEntry, Lookup, Reduction, ReductionEntry, Term, TermEntry, quoted, registry,
+    unknown_argument,
 };
-use crate::program::{ControllerDecl, NodeId, Object};
+use crate::program::{ControllerDecl, NodeId};
 use crate::span::Span;
 use crate::syntax::ast::{Arg, Call, Name};
 use crate::types::{Kind, Shape};
@@ -59,9 +59,9 @@ impl<'a> Checker<'a> {
         span: Span,
     ) -> Outcome<NodeId> {
         let callee = &call.callee;
-        let made = self.make(entry.build, callee, &call.args)?;
-        self.check_object(made.value.check(), callee, &made.constants)?;
-        let signature = made.value.signature();
+        let made = self.make(entry, callee, &call.args)?;
+        self.check_object(made.object.value.check(), callee, &made.constants)?;
+        let signature = made.object.signature;
         let mut signal = None;
         for arg in &made.rest {
             match &arg.name {
@@ -70,11 +70,10 @@ impl<'a> Checker<'a> {
                     signal = Some((self.scalar(expr, "a signal")?, expr.span));
                 }
                 Some(of) => {
-                    let mut names: Vec<&str> = field_names(entry.build).unwrap_or(&[]).to_vec();
-                    if signature.signal {
-                        names.push("signal");
-                    }
-                    let diagnostic = unknown_argument(&callee.node, &of.node, &names).at(of.span);
+                    let signal = signature.signal.then_some("signal");
+                    let names =
+                        entry.declaration.parameters.iter().map(|parameter| parameter.name).chain(signal);
+                    let diagnostic = unknown_argument(&callee.node, &of.node, names).at(of.span);
                     return Err(self.report(diagnostic));
                 }
                 None => {
@@ -96,7 +95,7 @@ impl<'a> Checker<'a> {
                 .help("write `signal = token_mean(...)`: what it observes after each step"),
             ));
         }
-        if let (Some((id, place)), Some(target)) = (signal, signature.target) {
+        if let (Some((id, place)), Some(target)) = (signal, made.object.value.target()) {
             let reach = self.builder.node(id).interval;
             if !reach.meets(target) {
                 let blame =
@@ -113,13 +112,13 @@ impl<'a> Checker<'a> {
             }
         }
         let index = self.controllers.len();
-        let object = object(&entry.info, made.value);
+        let interval = made.object.value.interval();
         self.controllers.push(ControllerDecl {
             name: name.node.clone(),
-            object,
+            object: made.object,
             signal: signal.map(|(id, _)| id),
         });
-        Ok(self.builder.controller(index, signature.interval, name.span))
+        Ok(self.builder.controller(index, interval, name.span))
     }
 
     fn term(
@@ -129,14 +128,13 @@ impl<'a> Checker<'a> {
         args: &'a [Arg],
         span: Span,
     ) -> Outcome<NodeId> {
-        let made: Made<'a, dyn Term> = self.make(entry.build, callee, args)?;
-        let signature = made.value.signature();
-        let fields = field_names(entry.build).unwrap_or(&[]);
+        let made: Made<'a, dyn Term> = self.make(entry, callee, args)?;
+        let signature = made.object.signature.clone();
         // A misspelt argument says more than what its absence leads to.
-        let inputs = self.inputs(callee, &signature.inputs, fields, &made.rest, span)?;
-        self.check_object(made.value.check(), callee, &made.constants)?;
-        let rows = made.value.rows();
-        let rows = rows
+        let inputs = self.inputs(&entry.declaration, callee, &signature.inputs, &made.rest, span)?;
+        self.check_object(made.object.value.check(), callee, &made.constants)?;
+        let rows = signature
+            .rows
             .iter()
             .map(|row| {
                 let temperature = self.temperature / row.power;
@@ -144,7 +142,7 @@ impl<'a> Checker<'a> {
                 self.builder.row(row, span)
             })
             .collect();
-        Ok(self.builder.term(object(&entry.info, made.value), inputs, rows, span))
+        Ok(self.builder.term(made.object, inputs, rows, span))
     }
 
     fn reduction(
@@ -156,9 +154,9 @@ impl<'a> Checker<'a> {
     ) -> Outcome<NodeId> {
         // The value to reduce is the first argument, or the one named `x`.
         let position = args.iter().position(|arg| arg.name.as_ref().is_none_or(|name| name.node == "x"));
-        let made: Made<'a, dyn Reduction> = self.make(entry.build, callee, args)?;
-        self.check_object(made.value.check(), callee, &made.constants)?;
-        let signature = made.value.signature();
+        let made: Made<'a, dyn Reduction> = self.make(entry, callee, args)?;
+        self.check_object(made.object.value.check(), callee, &made.constants)?;
+        let signature = made.object.signature.clone();
         let Some(operand) = position.map(|position| &args[position]) else {
             return Err(self.report(
                 Diagnostic::error(
@@ -204,9 +202,8 @@ impl<'a> Checker<'a> {
         }
         let rest: Vec<&'a Arg> =
             made.rest.iter().copied().filter(|arg| !std::ptr::eq(*arg, operand)).collect();
-        let fields = field_names(entry.build).unwrap_or(&[]);
-        let inputs = self.inputs(callee, &signature.inputs, fields, &rest, span)?;
-        Ok(self.builder.reduce(object(&entry.info, made.value), id, inputs, span))
+        let inputs = self.inputs(&entry.declaration, callee, &signature.inputs, &rest, span)?;
+        Ok(self.builder.reduce(made.object, id, inputs, span))
     }
 
     fn lookup(&mut self, callee: &Name) -> Outcome<AnyEntry> {
@@ -214,7 +211,7 @@ impl<'a> Checker<'a> {
         match registry().find(name) {
             Lookup::Found(entry) => Ok(entry),
             Lookup::Clash(entries) => {
-                let owners: Vec<&str> = entries.iter().map(|entry| entry.info().owner).collect();
+                let owners: Vec<&str> = entries.iter().map(|entry| entry.declaration().owner).collect();
                 Err(self.report(
                     Diagnostic::error(
                         "ambiguous-name",
@@ -270,15 +267,6 @@ impl<'a> Checker<'a> {
                 Err(self.report(diagnostic))
             }
         }
-    }
-}
-
-fn object<T: ?Sized + serde::Serialize>(info: &crate::plugin::Info, value: Box<T>) -> Object<T> {
-    Object {
-        name: info.name.to_owned(),
-        owner: info.owner.to_owned(),
-        version: info.version.to_owned(),
-        value,
     }
 }
 

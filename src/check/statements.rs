@@ -270,7 +270,7 @@ impl<'a> Checker<'a> {
                 return;
             }
             if let crate::plugin::Lookup::Found(entry) = crate::plugin::registry().find(&name.node) {
-                let (kind, owner) = (entry.kind(), entry.info().owner);
+                let (kind, owner) = (entry.kind(), entry.declaration().owner);
                 let message = format!("`{}` is a {kind} of `{owner}`", name.node);
                 self.report(
                     Diagnostic::error("duplicate-name", name.span, message).help("take another name"),

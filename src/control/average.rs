@@ -3,60 +3,49 @@
 use super::limits::check_ends;
 use crate::plugin::prelude::*;
 
-crate::controller! {
-    /// The average of a signal over the steps before: a baseline, an anchor, a history.
-    ///
-    /// Formula, for the observed signal `h`, after `warmup` observations that leave `v` alone; the first `h` is taken as it is,
-    /// and the `n`-th observation after the warm-up moves it by
-    ///
-    ///     v ← v + (1 - decay) · (h - v)     with a `decay`
-    ///     v ← v + (h - v) / n               without one: the mean of all
-    ///
-    /// - `signal`: a scalar, such as `batch_mean(rewards)` or `token_mean(entropy())`
-    /// - `decay`, at least 0 and below 1: how much of the past is kept
-    /// - `until`, at least 1: after so many observations it stays as it is. `until = 1` is the signal of the first step
-    /// - `init = 0`: its value until something was observed
-    /// - `bounds`: where it stays; none unless given
-    /// - `warmup = 0`: how many observations leave it alone
-    ///
-    /// Errors: a `decay` outside of its range, an `until` of 0, crossed bounds, `init` outside them.
-    ///
-    /// Source: RAE, the reward baseline of prime-rl (with `decay`); the entropy histories of EPO, arXiv 2509.22576 (without
-    /// one; EPO keeps one for each turn of an episode), and SIREN, arXiv 2509.25133 (`until = 1`).
-    "average" => Average, example = "average(signal = token_mean(entropy()), decay = 0.9)"
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// The average of a signal over the steps before: a baseline, an anchor, a history.
+///
+/// Formula, for the observed signal `h`, after `warmup` observations that leave `v` alone; the first `h` is taken as it is,
+/// and the `n`-th observation after the warm-up moves it by
+///
+///     v ← v + (1 - decay) · (h - v)     with a `decay`
+///     v ← v + (h - v) / n               without one: the mean of all
+///
+/// Source: RAE, the reward baseline of prime-rl (with `decay`); the entropy histories of EPO, arXiv 2509.22576 (without
+/// one; EPO keeps one for each turn of an episode), and SIREN, arXiv 2509.25133 (`until = 1`).
+#[controller(name = "average", example = "average(signal = token_mean(entropy()), decay = 0.9)")]
 struct Average {
+    /// How much of the past is kept.
+    #[param(
+        min = 0,
+        below = 1,
+        help = "with `decay = 1` nothing would ever be learned; leave it out for the mean of all"
+    )]
     decay: Option<f64>,
+    /// After so many observations the average stays as it is; `until = 1` is the signal of the first step.
+    #[param(min = 1, help = "write `constant(value = ...)` for a value that never moves")]
     until: Option<u64>,
+    /// The value before the first observation.
+    #[param(default = 0)]
     init: f64,
+    /// Where the average stays.
     bounds: Option<Bounds>,
+    /// How many observations leave the average alone.
+    #[param(default = 0)]
     warmup: u64,
 }
 
 impl Controller for Average {
-    fn signature(&self) -> ControllerSignature {
-        let interval = self.bounds.map_or(Interval::ALL, Bounds::interval);
-        ControllerSignature { signal: true, interval, target: None }
+    fn signature() -> ControllerSignature {
+        ControllerSignature::new()
+            .signal("What to average, such as `batch_mean(rewards)` or `token_mean(entropy())`.")
+    }
+
+    fn interval(&self) -> Interval {
+        self.bounds.map_or(Interval::ALL, Bounds::interval)
     }
 
     fn check(&self) -> Result<(), ArgError> {
-        super::finite("init", self.init)?;
-        if let Some(decay) = self.decay
-            && !(0.0..1.0).contains(&decay)
-        {
-            return Err(ArgError::new(
-                "decay",
-                format!("expected `decay` of at least 0 and below 1, found {decay}"),
-            )
-            .help("with `decay = 1` nothing would ever be learned; leave it out for the mean of all"));
-        }
-        if self.until == Some(0) {
-            return Err(ArgError::new("until", "expected at least 1 of `until`, found 0")
-                .help("write `constant(value = ...)` for a value that never moves"));
-        }
         let Some(bounds) = self.bounds else { return Ok(()) };
         check_ends("bounds", bounds)?;
         if bounds.interval().contains(self.init) {

@@ -2,35 +2,27 @@
 
 use crate::plugin::prelude::*;
 
-crate::controller! {
-    /// A coefficient that never moves: what to compare the others with.
-    ///
-    /// Formula:
-    ///
-    ///     v ← value
-    ///
-    /// - `value`: the coefficient
-    ///
-    /// Errors: a `value` that is not finite.
-    ///
-    /// Source: the fixed coefficients of verl (`entropy_coeff`, `kl_loss_coef`, `FixedKLController`) and TRL (`beta`,
-    /// `entropy_coef`).
-    "constant" => Constant, example = "constant(value = 1e-3)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A coefficient that never moves: what to compare the others with.
+///
+/// Formula:
+///
+///     v ← value
+///
+/// Source: the fixed coefficients of verl (`entropy_coeff`, `kl_loss_coef`, `FixedKLController`) and TRL (`beta`,
+/// `entropy_coef`).
+#[controller(name = "constant", example = "constant(value = 1e-3)")]
 struct Constant {
+    /// The coefficient.
     value: f64,
 }
 
 impl Controller for Constant {
-    fn signature(&self) -> ControllerSignature {
-        ControllerSignature { signal: false, interval: Interval::point(self.value), target: None }
+    fn signature() -> ControllerSignature {
+        ControllerSignature::new()
     }
 
-    fn check(&self) -> Result<(), ArgError> {
-        super::finite("value", self.value)
+    fn interval(&self) -> Interval {
+        Interval::point(self.value)
     }
 
     fn start(&self) -> ControllerState {

@@ -4,52 +4,48 @@ use super::limits::check_positive_room;
 use super::side::Side;
 use crate::plugin::prelude::*;
 
-crate::controller! {
-    /// A coefficient that doubles while its signal is far on the wrong side of a number, and halves far on the right one.
-    ///
-    /// Formula, for the observed signal `h`, after `warmup` observations that leave `v` alone, with `d = at_most`:
-    ///
-    ///     v ← clip(v · factor, bounds)   where h > tolerance · d
-    ///     v ← clip(v / factor, bounds)   where h < d / tolerance
-    ///
-    /// and else it stays. With `d = at_least` it is the other way round.
-    ///
-    /// - `signal`: a scalar that is not negative, such as `token_mean(reverse_kl())`
-    /// - `at_least` or `at_most`, exactly one, positive: where the signal should be; an entropy at least, a divergence at
-    ///   most. TorchRL 0.01
-    /// - `tolerance = 1.5`, at least 1
-    /// - `factor = 2`, above 1
-    /// - `init = 1`, above 0: from 0 it would never move
-    /// - `bounds = 1e-6 .. 1e3`, the lower end above 0. TorchRL has none
-    /// - `warmup = 0`: how many observations leave the coefficient alone
-    ///
-    /// Errors: none or both of the two sides, or one that is not positive; a `tolerance` below 1, a `factor` that is not
-    /// above 1, an `init` or a lower bound of 0, crossed bounds, `init` outside them.
-    ///
-    /// Source: PPO's adaptive penalty, arXiv 1707.06347; TorchRL `KLPENPPOLoss`; the `zeta` of REPO-R, as proposed for
-    /// SkyRL.
-    ///
-    /// Aliases: `KLPENPPOLoss` (TorchRL).
-    "doubling" => Doubling, example = "doubling(signal = token_mean(kl(estimator = \"k2\")), at_most = 0.01)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// A coefficient that doubles while its signal is far on the wrong side of a number, and halves far on the right one.
+///
+/// Formula, for the observed signal `h`, after `warmup` observations that leave `v` alone, with `d = at_most`:
+///
+///     v ← clip(v · factor, bounds)   where h > tolerance · d
+///     v ← clip(v / factor, bounds)   where h < d / tolerance
+///
+/// and else it stays. With `d = at_least` it is the other way round. Exactly one of the two is given.
+///
+/// Source: PPO's adaptive penalty, arXiv 1707.06347; TorchRL `KLPENPPOLoss`; the `zeta` of REPO-R, as proposed for
+/// SkyRL.
+#[controller(
+    name = "doubling",
+    example = "doubling(signal = token_mean(kl(estimator = \"k2\")), at_most = 0.01)",
+    aliases = [Alias::new("KLPENPPOLoss", "TorchRL")]
+)]
 struct Doubling {
+    /// What the signal should at least be, such as an entropy.
+    #[param(above = 0)]
     at_least: Option<f64>,
+    /// What the signal should at most be, such as a divergence. TorchRL uses 0.01.
+    #[param(above = 0)]
     at_most: Option<f64>,
+    /// How far from the number the signal may be, as a factor, before the coefficient moves.
+    #[param(
+        default = 1.5,
+        min = 1,
+        help = "the coefficient stays while the signal is within this factor of its target"
+    )]
     tolerance: f64,
+    /// What the coefficient is multiplied with or divided by.
+    #[param(default = 2, above = 1, help = "the coefficient is multiplied by it, or divided")]
     factor: f64,
+    /// The first coefficient; from 0 it would never move.
+    #[param(default = 1)]
     init: f64,
+    /// Where the coefficient stays, above 0. TorchRL has no bounds.
+    #[param(default = 1e-6..1e3)]
     bounds: Bounds,
+    /// How many observations leave the coefficient alone.
+    #[param(default = 0)]
     warmup: u64,
-}
-
-impl Default for Doubling {
-    fn default() -> Self {
-        let bounds = Bounds::new(1e-6, 1e3);
-        Self { at_least: None, at_most: None, tolerance: 1.5, factor: 2.0, init: 1.0, bounds, warmup: 0 }
-    }
 }
 
 impl Doubling {
@@ -59,30 +55,21 @@ impl Doubling {
 }
 
 impl Controller for Doubling {
-    fn signature(&self) -> ControllerSignature {
-        ControllerSignature {
-            signal: true,
-            interval: self.bounds.interval(),
-            target: Some(self.side().interval()),
-        }
+    fn signature() -> ControllerSignature {
+        ControllerSignature::new()
+            .signal("What to steer: a scalar that is not negative, such as `token_mean(reverse_kl())`.")
+    }
+
+    fn interval(&self) -> Interval {
+        self.bounds.interval()
+    }
+
+    fn target(&self) -> Option<Interval> {
+        Some(self.side().interval())
     }
 
     fn check(&self) -> Result<(), ArgError> {
         self.side().check()?;
-        let name = if self.at_least.is_some() { "at_least" } else { "at_most" };
-        ArgError::positive(name, self.side().target())?;
-        if !(self.tolerance >= 1.0 && self.tolerance.is_finite()) {
-            let message = format!("expected a `tolerance` of at least 1, found {}", self.tolerance);
-            return Err(ArgError::new("tolerance", message)
-                .help("the coefficient stays while the signal is within this factor of its target"));
-        }
-        if !(self.factor > 1.0 && self.factor.is_finite()) {
-            return Err(ArgError::new(
-                "factor",
-                format!("expected a `factor` above 1, found {}", self.factor),
-            )
-            .help("the coefficient is multiplied by it, or divided"));
-        }
         check_positive_room(self.bounds, self.init)
     }
 

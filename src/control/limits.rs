@@ -2,11 +2,8 @@
 
 use crate::plugin::{ArgError, Bounds};
 
-/// Requires two finite ends, the lower one first.
+/// Requires two ends, the lower one first.
 pub(super) fn check_ends(name: &'static str, Bounds { lo, hi }: Bounds) -> Result<(), ArgError> {
-    if !(lo.is_finite() && hi.is_finite()) {
-        return Err(ArgError::new(name, format!("expected finite ends of `{name}`, found {lo} .. {hi}")));
-    }
     if lo > hi {
         return Err(ArgError::new(name, format!("expected `{name}` from low to high, found {lo} .. {hi}"))
             .help(format!("write `{name} = {hi} .. {lo}`")));

@@ -3,41 +3,35 @@
 use super::progress;
 use crate::plugin::prelude::*;
 
-crate::controller! {
-    /// A coefficient that moves from one value to another at an even pace, and stays there.
-    ///
-    /// Formula, after `n` observations:
-    ///
-    ///     v = (1 - s) · from + s · to,    s = clamp((n - warmup) / steps, 0, 1)
-    ///
-    /// - `from`, `to`: the first and the last value
-    /// - `steps`, at least 1: how many observations the way takes
-    /// - `warmup = 0`: how many observations leave the coefficient at `from`
-    ///
-    /// Errors: an end that is not finite, no steps.
-    ///
-    /// Source: the linear schedule of torch's `LinearLR` and of transformers' `get_linear_schedule_with_warmup`,
-    /// for a coefficient.
-    "linear" => Linear, example = "linear(from = 1e-2, to = 1e-3, steps = 500)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A coefficient that moves from one value to another at an even pace, and stays there.
+///
+/// Formula, after `n` observations:
+///
+///     v = (1 - s) · from + s · to,    s = clamp((n - warmup) / steps, 0, 1)
+///
+/// Source: the linear schedule of torch's `LinearLR` and of transformers' `get_linear_schedule_with_warmup`,
+/// for a coefficient.
+#[controller(name = "linear", example = "linear(from = 1e-2, to = 1e-3, steps = 500)")]
 struct Linear {
+    /// The first value.
     from: f64,
+    /// The last value.
     to: f64,
+    /// How many observations the way takes.
+    #[param(min = 1, help = "write `constant(value = ...)` for a coefficient that never moves")]
     steps: u64,
-    #[serde(default)]
+    /// How many observations leave the coefficient at `from`.
+    #[param(default = 0)]
     warmup: u64,
 }
 
 impl Controller for Linear {
-    fn signature(&self) -> ControllerSignature {
-        ControllerSignature { signal: false, interval: Interval::new(self.from, self.to), target: None }
+    fn signature() -> ControllerSignature {
+        ControllerSignature::new()
     }
 
-    fn check(&self) -> Result<(), ArgError> {
-        super::check_schedule(self.from, self.to, self.steps)
+    fn interval(&self) -> Interval {
+        Interval::new(self.from, self.to)
     }
 
     fn start(&self) -> ControllerState {

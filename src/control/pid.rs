@@ -3,56 +3,44 @@
 use super::limits::check_room;
 use crate::plugin::prelude::*;
 
-crate::controller! {
-    /// A coefficient that answers what its signal lacks, what it has lacked so far, and how fast that changes.
-    ///
-    /// Formula, for the observed signal `h`, after `warmup` observations that leave everything alone:
-    ///
-    ///     e = target - h
-    ///     S ← clip(S + e, -limit .. limit)
-    ///     v ← clip(init + p · e + i · S + d · (e - e of the observation before), bounds)
-    ///
-    /// So it rises while the signal is under the target. With negative gains it falls there, as a weight on what lowers an
-    /// entropy has to.
-    ///
-    /// - `signal`: a scalar, such as `token_mean(entropy())`
-    /// - `target`: where the signal should be
-    /// - `p = 0`, `i = 0`, `d = 0`: the gains, not all 0, and of one sign. EntroPIC's p is 1 and i 0.01
-    /// - `init = 0`, within the bounds: the coefficient without an error
-    /// - `bounds = 0 .. 1`: where the coefficient stays
-    /// - `limit`, positive: where the sum stays. Without it `(hi - lo) / |i|` of the bounds, which reaches across them and
-    ///   no further, so that what piled up while the coefficient could not move is soon worked off
-    /// - `warmup = 0`: how many observations leave the coefficient alone
-    ///
-    /// Errors: gains that are all 0 or of different signs, bounds that are crossed or leave no room, `init` outside them, a
-    /// `limit` that is not positive.
-    ///
-    /// Source: the textbook rule; EntroPIC, arXiv 2511.15248, with negative gains, bounds `-1 .. 1` and no change term.
-    "pid" => Pid, example = "pid(signal = token_mean(entropy()), target = 0.2, p = 0.1, i = 0.01)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A coefficient that answers what its signal lacks, what it has lacked so far, and how fast that changes.
+///
+/// Formula, for the observed signal `h`, after `warmup` observations that leave everything alone:
+///
+///     e = target - h
+///     S ← clip(S + e, -limit .. limit)
+///     v ← clip(init + p · e + i · S + d · (e - e of the observation before), bounds)
+///
+/// So it rises while the signal is under the target. With negative gains it falls there, as a weight on what lowers an
+/// entropy has to. The gains are of one sign and not all 0. EntroPIC's `p` is 1 and its `i` 0.01.
+///
+/// Source: the textbook rule; EntroPIC, arXiv 2511.15248, with negative gains, bounds `-1 .. 1` and no change term.
+#[controller(name = "pid", example = "pid(signal = token_mean(entropy()), target = 0.2, p = 0.1, i = 0.01)")]
 struct Pid {
+    /// Where the signal should be.
     target: f64,
-    #[serde(default)]
+    /// The gain of the error.
+    #[param(default = 0)]
     p: f64,
-    #[serde(default)]
+    /// The gain of the sum of errors.
+    #[param(default = 0)]
     i: f64,
-    #[serde(default)]
+    /// The gain of the error's change.
+    #[param(default = 0)]
     d: f64,
-    #[serde(default)]
+    /// The coefficient without an error, within the bounds.
+    #[param(default = 0)]
     init: f64,
-    #[serde(default = "default_bounds")]
+    /// Where the coefficient stays.
+    #[param(default = 0..1)]
     bounds: Bounds,
-    #[serde(default)]
+    /// Where the sum stays. Without it `(hi - lo) / |i|` of the bounds: it reaches across them and no further, so that a sum
+    /// that grew while the coefficient could not move shrinks soon.
+    #[param(above = 0)]
     limit: Option<f64>,
-    #[serde(default)]
+    /// How many observations leave the coefficient alone.
+    #[param(default = 0)]
     warmup: u64,
-}
-
-fn default_bounds() -> Bounds {
-    Bounds::new(0.0, 1.0)
 }
 
 impl Pid {
@@ -64,19 +52,19 @@ impl Pid {
 }
 
 impl Controller for Pid {
-    fn signature(&self) -> ControllerSignature {
-        ControllerSignature {
-            signal: true,
-            interval: self.bounds.interval(),
-            target: Some(Interval::point(self.target)),
-        }
+    fn signature() -> ControllerSignature {
+        ControllerSignature::new().signal("What to steer, such as `token_mean(entropy())`.")
+    }
+
+    fn interval(&self) -> Interval {
+        self.bounds.interval()
+    }
+
+    fn target(&self) -> Option<Interval> {
+        Some(Interval::point(self.target))
     }
 
     fn check(&self) -> Result<(), ArgError> {
-        super::finite("target", self.target)?;
-        for (name, gain) in [("p", self.p), ("i", self.i), ("d", self.d)] {
-            super::finite(name, gain)?;
-        }
         let gains = [self.p, self.i, self.d];
         let (rises, falls) = (gains.iter().any(|gain| *gain > 0.0), gains.iter().any(|gain| *gain < 0.0));
         if rises == falls {
@@ -87,7 +75,6 @@ impl Controller for Pid {
             };
             return Err(ArgError::new("", message).help("write `p = 0.1, i = 0.01`"));
         }
-        self.limit.map_or(Ok(()), |limit| ArgError::positive("limit", limit))?;
         check_room(self.bounds, self.init)
     }
 

@@ -2,38 +2,27 @@
 
 use crate::plugin::prelude::*;
 
-crate::controller! {
-    /// A coefficient that goes through given points, on straight lines or in steps.
-    ///
-    /// Formula, after `n` observations, between the points `(n_0, v_0)` and `(n_1, v_1)` next to `n`:
-    ///
-    ///     v = v_0 + (v_1 - v_0) · (n - n_0) / (n_1 - n_0)     between = "lines"
-    ///     v = v_0                                             between = "steps"
-    ///
-    /// Before the first point it is the first value, after the last point the last.
-    ///
-    /// - `points`: numbers of observations with their values, `"0: 1e-3, 100: 5e-4, 500: 0"`; two or more, the numbers whole
-    ///   and rising
-    /// - `between = "lines"`: or `"steps"`
-    ///
-    /// Errors: fewer than two points, numbers that do not rise, what is no number or not finite.
-    ///
-    /// Source: torch's `MultiStepLR` (steps); the schedules asked for in TRL and used by hand elsewhere, for a coefficient.
-    "piecewise" => Piecewise, example = "piecewise(points = \"0: 1e-3, 100: 5e-4, 500: 0\")"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A coefficient that goes through given points, on straight lines or in steps.
+///
+/// Formula, after `n` observations, between the points `(n_0, v_0)` and `(n_1, v_1)` next to `n`:
+///
+///     v = v_0 + (v_1 - v_0) · (n - n_0) / (n_1 - n_0)     between = "lines"
+///     v = v_0                                             between = "steps"
+///
+/// Before the first point it is the first value, after the last point the last.
+///
+/// Source: torch's `MultiStepLR` (steps); the schedules asked for in TRL and used by hand elsewhere, for a coefficient.
+#[controller(name = "piecewise", example = "piecewise(points = \"0: 1e-3, 100: 5e-4, 500: 0\")")]
 struct Piecewise {
+    /// Two or more numbers of observations with their values, `"0: 1e-3, 100: 5e-4, 500: 0"`; the numbers are whole and rise.
     points: String,
-    #[serde(default)]
+    /// How the coefficient goes from one point to the next.
+    #[param(default = "lines")]
     between: Between,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[choice]
 enum Between {
-    #[default]
     Lines,
     Steps,
 }
@@ -87,10 +76,13 @@ impl Piecewise {
 }
 
 impl Controller for Piecewise {
-    fn signature(&self) -> ControllerSignature {
+    fn signature() -> ControllerSignature {
+        ControllerSignature::new()
+    }
+
+    fn interval(&self) -> Interval {
         let values = self.points().unwrap_or_default().into_iter().map(|(_, value)| Interval::point(value));
-        let interval = values.reduce(Interval::join).unwrap_or(Interval::ALL);
-        ControllerSignature { signal: false, interval, target: None }
+        values.reduce(Interval::join).unwrap_or(Interval::ALL)
     }
 
     fn check(&self) -> Result<(), ArgError> {

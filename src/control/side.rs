@@ -15,11 +15,10 @@ impl Side {
         Self { at_least, at_most }
     }
 
-    /// Requires exactly one of the two, and a finite one.
+    /// Requires exactly one of the two.
     pub(super) fn check(self) -> Result<(), ArgError> {
         match (self.at_least, self.at_most) {
-            (Some(value), None) => super::finite("at_least", value),
-            (None, Some(value)) => super::finite("at_most", value),
+            (Some(_), None) | (None, Some(_)) => Ok(()),
             (found, _) => {
                 let found = if found.is_some() { "both" } else { "none" };
                 let message = format!("expected one of `at_least` and `at_most`, found {found}");

@@ -3,68 +3,58 @@
 use super::limits::check_room;
 use crate::plugin::prelude::*;
 
-crate::controller! {
-    /// A coefficient that goes one step up while its signal is at or under a target, and one step down above it.
-    ///
-    /// Formula, for the observed signal `h`, after `warmup` observations that leave `c` alone:
-    ///
-    ///     c ← clip(c + step, bounds)   where h <= target
-    ///     c ← clip(c - step, bounds)   where h > target
-    ///     v = c, or with `gate` 0 where h > target
-    ///
-    /// - `signal`: a scalar, such as `token_mean(entropy())`. Skywork-OR1 estimates it by `-token_mean(old_log_prob)`
-    /// - `target`: where the signal should be. Skywork-OR1 and TRL use 0.2
-    /// - `step = 0.005`, positive
-    /// - `bounds = 0 .. 1`: where the coefficient stays
-    /// - `init = 0`, within the bounds
-    /// - `warmup = 0`: how many observations leave the coefficient alone
-    /// - `gate = false`: whether the coefficient is 0 while the signal is above the target, and before the first
-    ///   observation, whatever it has risen to
-    ///
-    /// Errors: bounds that are crossed or leave no room, `init` outside them, a `step` that is not positive.
-    ///
-    /// Source: Skywork-OR1, arXiv 2505.22312, `EntController` (gated; step 1e-4, bounds 0 .. 0.005; compares with `<`); TRL
-    /// `use_adaptive_entropy` (gated).
-    ///
-    /// Aliases: `use_adaptive_entropy`, `entropy_coef_delta` (TRL).
-    "step" => Stepper, example = "step(signal = token_mean(entropy()), target = 0.2)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A coefficient that goes one step up while its signal is at or under a target, and one step down above it.
+///
+/// Formula, for the observed signal `h`, after `warmup` observations that leave `c` alone:
+///
+///     c ← clip(c + step, bounds)   where h <= target
+///     c ← clip(c - step, bounds)   where h > target
+///     v = c, or with `gate` 0 where h > target
+///
+/// Source: Skywork-OR1, arXiv 2505.22312, `EntController` (gated; step 1e-4, bounds 0 .. 0.005; compares with `<`); TRL
+/// `use_adaptive_entropy` (gated).
+#[controller(
+    name = "step",
+    example = "step(signal = token_mean(entropy()), target = 0.2)",
+    aliases = [Alias::new("use_adaptive_entropy", "TRL"), Alias::new("entropy_coef_delta", "TRL")]
+)]
 struct Stepper {
+    /// Where the signal should be. Skywork-OR1 and TRL use 0.2.
     target: f64,
-    #[serde(default = "default_step")]
+    /// How far the coefficient goes with each observation.
+    #[param(default = 0.005, above = 0)]
     step: f64,
-    #[serde(default = "default_bounds")]
+    /// Where the coefficient stays.
+    #[param(default = 0..1)]
     bounds: Bounds,
-    #[serde(default)]
+    /// The first coefficient, within the bounds.
+    #[param(default = 0)]
     init: f64,
-    #[serde(default)]
+    /// How many observations leave the coefficient alone.
+    #[param(default = 0)]
     warmup: u64,
-    #[serde(default)]
+    /// Whether the coefficient is 0 while the signal is above the target, and before the first observation, whatever it has
+    /// risen to.
+    #[param(default = false)]
     gate: bool,
 }
 
-fn default_step() -> f64 {
-    0.005
-}
-
-fn default_bounds() -> Bounds {
-    Bounds::new(0.0, 1.0)
-}
-
 impl Controller for Stepper {
-    fn signature(&self) -> ControllerSignature {
+    fn signature() -> ControllerSignature {
+        ControllerSignature::new().signal("What to steer, such as `token_mean(entropy())`. Skywork-OR1 estimates it by `-token_mean(old_log_prob)`.")
+    }
+
+    fn interval(&self) -> Interval {
         let open = self.bounds.interval();
-        let interval = if self.gate { open.join(Interval::point(0.0)) } else { open };
-        ControllerSignature { signal: true, interval, target: Some(Interval::point(self.target)) }
+        if self.gate { open.join(Interval::point(0.0)) } else { open }
+    }
+
+    fn target(&self) -> Option<Interval> {
+        Some(Interval::point(self.target))
     }
 
     fn check(&self) -> Result<(), ArgError> {
-        super::finite("target", self.target)?;
-        check_room(self.bounds, self.init)?;
-        ArgError::positive("step", self.step)
+        check_room(self.bounds, self.init)
     }
 
     /// What a gate hides is remembered.

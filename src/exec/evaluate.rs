@@ -114,7 +114,7 @@ impl Evaluation<'_> {
             }
             Op::Term { object, inputs, rows } => {
                 let term = &self.program.terms[*object];
-                let signature = term.value.signature();
+                let signature = &term.signature;
                 let rows = rows.iter().map(|id| match values.get(*id) {
                     Value::Tensor(tensor) => tensor,
                     Value::Number(_) => unreachable!("row statistics are tensors"),
@@ -124,8 +124,8 @@ impl Evaluation<'_> {
                     rows: rows.collect(),
                     frame: self.frame,
                 };
-                let value = guarded(&term.name, &term.owner, || term.value.eval(&ctx))?;
-                self.check_result(&term.name, &term.owner, "a result", &value.value, signature.result)?;
+                let value = guarded(term.name(), term.owner(), || term.value.eval(&ctx))?;
+                self.check_result(term.name(), term.owner(), "a result", &value.value, signature.result)?;
                 for (name, extra) in value.extras {
                     extras.insert((index, name.to_owned()), extra);
                 }
@@ -136,14 +136,14 @@ impl Evaluation<'_> {
                 let Op::Term { object, .. } = self.program.node(*term).op else { unreachable!() };
                 let term = &self.program.terms[object];
                 let extra = extra.ok_or_else(|| {
-                    object_error(&term.name, &term.owner, format!("declares `{name}` and did not give it"))
+                    object_error(term.name(), term.owner(), format!("declares `{name}` and did not give it"))
                 })?;
-                self.check_result(&term.name, &term.owner, &format!("`{name}`"), extra, node.ty)?;
+                self.check_result(term.name(), term.owner(), &format!("`{name}`"), extra, node.ty)?;
                 Value::Tensor(extra.shallow_clone())
             }
             Op::Reduce { object, operand, inputs } => {
                 let reduction = &self.program.reductions[*object];
-                let signature = reduction.value.signature();
+                let signature = &reduction.signature;
                 let ctx = TermContext {
                     inputs: self.inputs(values, &signature.inputs, inputs)?,
                     rows: Vec::new(),
@@ -151,8 +151,9 @@ impl Evaluation<'_> {
                 };
                 let x = self.full(values, *operand, signature.from)?;
                 let x = value::zero_unless(self.counted(signature.from.shape), &x)?;
-                let value = guarded(&reduction.name, &reduction.owner, || reduction.value.reduce(&x, &ctx))?;
-                self.check_result(&reduction.name, &reduction.owner, "a result", &value, signature.to)?;
+                let value =
+                    guarded(reduction.name(), reduction.owner(), || reduction.value.reduce(&x, &ctx))?;
+                self.check_result(reduction.name(), reduction.owner(), "a result", &value, signature.to)?;
                 Value::Tensor(value)
             }
         })

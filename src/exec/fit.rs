@@ -2,8 +2,8 @@
 
 use super::error::{Error, Result};
 use super::state::{SavedController, SessionState};
-use crate::plugin::{Controller, ControllerState, Lookup, registry};
-use crate::program::{ControllerDecl, Program, Restore, argument};
+use crate::plugin::{AnyEntry, Controller, ControllerState, Lookup, registry, restore};
+use crate::program::{ControllerDecl, Program, argument};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -96,7 +96,7 @@ impl Fit {
 
 /// Refuses what no run can leave behind.
 pub(super) fn check_state(rule: &dyn Controller, state: &ControllerState) -> std::result::Result<(), String> {
-    let interval = rule.signature().interval;
+    let interval = rule.interval();
     let ControllerState { value, memory, .. } = state;
     if !value.is_finite() {
         return Err(format!("expected a finite `value`, found {value}"));
@@ -120,8 +120,8 @@ fn check_count(name: &str, found: u64) -> std::result::Result<(), String> {
 
 /// How two controllers differ, a clause for each way.
 fn differences(program: &Program, here: &ControllerDecl, saved: &SavedController) -> Vec<String> {
-    if here.object.name != saved.kind {
-        return vec![format!("it is `{}` here and `{}` in the saved state", here.object.name, saved.kind)];
+    if here.object.name() != saved.kind {
+        return vec![format!("it is `{}` here and `{}` in the saved state", here.object.name(), saved.kind)];
     }
     let (ours, theirs) = (here.object.args(), completed(&saved.kind, &saved.args));
     let none = serde_json::Map::new();
@@ -151,9 +151,9 @@ fn differences(program: &Program, here: &ControllerDecl, saved: &SavedController
 
 /// Saved arguments with the defaults of those that the rule has got since.
 fn completed(kind: &str, args: &Value) -> Value {
-    let Lookup::Found(entry) = registry().find(kind) else { return args.clone() };
-    let built = <dyn Controller as Restore>::build(entry, args.clone()).and_then(std::result::Result::ok);
-    built.and_then(|rule| serde_json::to_value(&rule).ok()).unwrap_or_else(|| args.clone())
+    let Lookup::Found(AnyEntry::Controller(entry)) = registry().find(kind) else { return args.clone() };
+    let rule = args.as_object().and_then(|args| restore(entry, args).ok());
+    rule.and_then(|rule| serde_json::to_value(&rule).ok()).unwrap_or_else(|| args.clone())
 }
 
 /// As much of an expression as a sentence can hold.

@@ -137,7 +137,7 @@ impl Search<'_> {
                 _ => (Vec::new(), Within::Batch),
             },
             Op::Reduce { object, .. } => {
-                let reach = self.program.reductions[*object].value.signature().reach;
+                let reach = self.program.reductions[*object].signature.reach;
                 (op.operands(), if reach == Reach::Batch { Within::Batch } else { Within::Sequence(at) })
             }
             Op::Quantile(..) | Op::TopFraction(..) => (op.operands(), Within::Batch),
@@ -152,7 +152,7 @@ impl Search<'_> {
     }
 
     fn within<'a>(&self, object: usize, at: &'a [i64]) -> Within<'a> {
-        match self.program.terms[object].value.signature().reach {
+        match self.program.terms[object].signature.reach {
             Reach::Token => Within::Position(at),
             Reach::Sequence => Within::Sequence(at),
             Reach::Batch => Within::Batch,
@@ -235,8 +235,10 @@ impl Search<'_> {
                 format!("the batch gives {}", number(self.value(id, at)?))
             }
             Op::Controller(_) => format!("the coefficient is {}", number(self.value(id, at)?)),
-            Op::Term { object, .. } => format!("`{}` gives {}", program.terms[*object].name, of(id)?),
-            Op::Reduce { object, .. } => format!("`{}` gives {}", program.reductions[*object].name, of(id)?),
+            Op::Term { object, .. } => format!("`{}` gives {}", program.terms[*object].name(), of(id)?),
+            Op::Reduce { object, .. } => {
+                format!("`{}` gives {}", program.reductions[*object].name(), of(id)?)
+            }
             _ => format!("the value is {}", of(id)?),
         })
     }

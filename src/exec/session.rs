@@ -152,8 +152,8 @@ impl Session {
                 let moved = rule.observe(state, signal);
                 // What could not be restored is not let in.
                 check_state(rule, &moved).map_err(|wrong| Error::Object {
-                    name: controller.object.name.clone(),
-                    owner: controller.object.owner.clone(),
+                    name: controller.object.name().to_owned(),
+                    owner: controller.object.owner().to_owned(),
                     message: format!("what `{}` remembers after this step: {wrong}", controller.name),
                 })?;
                 Ok(moved)

@@ -73,7 +73,7 @@ impl Session {
         let program = self.program();
         let saved = program.controllers.iter().zip(&self.states).map(|(controller, state)| SavedController {
             name: controller.name.clone(),
-            kind: controller.object.name.clone(),
+            kind: controller.object.name().to_owned(),
             args: controller.object.args(),
             signal: controller.signal.map(|id| program.expression(id)),
             state: state.clone(),

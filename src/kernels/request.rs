@@ -64,6 +64,23 @@ pub struct RowStatistic {
 }
 
 impl Moment {
+    /// Its name in `aent explain` and `aent terms`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Moment::ActionLogit => "action_logit",
+            Moment::LogProb => "log_prob",
+            Moment::LogSumExp => "log_sum_exp",
+            Moment::Mean => "mean_logit",
+            Moment::SecondMoment => "second_moment",
+            Moment::Entropy => "entropy",
+            Moment::Size => "size",
+            Moment::Mass => "mass",
+            Moment::ReverseKl => "reverse_kl",
+            Moment::ForwardKl => "forward_kl",
+            Moment::JensenShannon(_) => "jensen_shannon",
+        }
+    }
+
     /// Whether it compares the policy with the reference.
     pub fn needs_reference(self) -> bool {
         matches!(self, Self::ReverseKl | Self::ForwardKl | Self::JensenShannon(_))

@@ -1,6 +1,7 @@
 //! The library written in the language itself, embedded in this crate: `import "std/..."`.
 
-use crate::span::SourceId;
+use crate::plugin::Alias;
+use crate::span::{SourceId, Span};
 use crate::syntax::ast::{Statement, StatementKind};
 use crate::syntax::parse;
 
@@ -19,23 +20,39 @@ pub const LIBRARY: &[(&str, &str)] = &[
 
 /// A function of the library.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LibraryFn {
     /// How a file imports it: `std/kl.aent`.
     pub file: String,
     /// Its name.
-    pub name: String,
-    /// The comment above it, without `#`.
+    pub name: &'static str,
+    /// Its parameters, in the order of positional arguments.
+    pub parameters: Vec<LibraryParameter>,
+    /// The comment above it, without `#` and without the lines that declare aliases.
     pub docs: String,
+    /// What others call it: the lines `# alias: NAME, FRAMEWORK, REMARK` above it.
+    pub aliases: Vec<Alias>,
     /// Its definition as written.
-    pub text: String,
+    pub text: &'static str,
+}
+
+/// A parameter of a function of the library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LibraryParameter {
+    /// Its name.
+    pub name: &'static str,
+    /// Its default as written.
+    pub default: Option<&'static str>,
 }
 
 impl LibraryFn {
-    /// Name and arguments with their defaults, on one line: `k2(log_prob_of_reference)`.
+    /// Name and parameters with their defaults, on one line: `k2(log_prob_of_reference)`.
     pub fn call(&self) -> String {
-        let head = self.text.split_once(") =").map_or(self.text.as_str(), |(head, _)| head);
-        let words = head.trim_start_matches("fn ").split_whitespace().collect::<Vec<_>>().join(" ");
-        format!("{words})")
+        let parameter = |of: &LibraryParameter| {
+            of.default.map_or_else(|| of.name.to_owned(), |value| format!("{} = {value}", of.name))
+        };
+        format!("{}({})", self.name, self.parameters.iter().map(parameter).collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -44,27 +61,46 @@ pub fn functions() -> Vec<LibraryFn> {
     LIBRARY.iter().flat_map(|(file, text)| functions_of(file, text)).collect()
 }
 
-fn functions_of(file: &str, text: &str) -> Vec<LibraryFn> {
+fn functions_of(file: &str, text: &'static str) -> Vec<LibraryFn> {
     let (tree, _) = parse(SourceId(0), text);
+    let at = |span: Span| &text[span.start as usize..span.end as usize];
     let of = |statement: &Statement| {
-        let StatementKind::Fn { name, .. } = &statement.kind else { return None };
-        let (start, end) = (statement.span.start as usize, statement.span.end as usize);
+        let StatementKind::Fn { name, params, .. } = &statement.kind else { return None };
+        let comment = comment_above(&text[..statement.span.start as usize]);
         Some(LibraryFn {
             file: format!("std/{file}"),
-            name: name.node.clone(),
-            docs: comment_above(&text[..start]),
-            text: text[start..end].to_owned(),
+            name: at(name.span),
+            parameters: params
+                .iter()
+                .map(|of| LibraryParameter {
+                    name: at(of.name.span),
+                    default: of.default.as_ref().map(|value| at(value.span)),
+                })
+                .collect(),
+            aliases: comment.iter().filter_map(|line| alias(line)).collect(),
+            docs: comment.into_iter().filter(|line| !line.starts_with(ALIAS)).collect::<Vec<_>>().join("\n"),
+            text: at(statement.span),
         })
     };
     tree.statements.iter().filter_map(of).collect()
 }
 
+/// How a line of a comment begins that declares another name.
+const ALIAS: &str = "alias: ";
+
+/// `alias: NAME, FRAMEWORK`, or with a remark at the end.
+fn alias(line: &'static str) -> Option<Alias> {
+    let mut parts = line.strip_prefix(ALIAS)?.splitn(3, ", ");
+    let alias = Alias::new(parts.next()?, parts.next()?);
+    Some(parts.next().map_or(alias, |remark| alias.remark(remark)))
+}
+
 /// The lines of comment that end a text, without their `#`.
-fn comment_above(text: &str) -> String {
-    let mut lines: Vec<&str> =
+fn comment_above(text: &'static str) -> Vec<&'static str> {
+    let mut lines: Vec<_> =
         text.lines().rev().map_while(|line| line.strip_prefix('#')).map(str::trim).collect();
     lines.reverse();
-    lines.join("\n")
+    lines
 }
 
 #[cfg(test)]
@@ -93,6 +129,9 @@ mod tests {
         let all = functions();
         let k2 = all.iter().find(|of| of.name == "k2").unwrap();
         assert_eq!((k2.file.as_str(), k2.docs.as_str()), ("std/kl.aent", "k2 = e² / 2"));
+        let dro = all.iter().find(|of| of.name == "dro").unwrap();
+        assert_eq!(dro.aliases, [Alias::new("kimi15", "ROLL").remark("with `beta = 0.1`")]);
+        assert!(!dro.docs.contains("kimi15"), "{}", dro.docs);
         assert_eq!(k2.call(), "k2(log_prob_of_reference)");
         let tis = all.iter().find(|of| of.name == "token_tis").unwrap();
         assert!(

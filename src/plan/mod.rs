@@ -188,11 +188,11 @@ fn share(program: &Program, shares: &[Share], index: usize) -> Share {
     let of = |id: &NodeId| shares[id.index()];
     let spans = match &node.op {
         Op::Quantile(..) | Op::TopFraction(..) => true,
-        Op::Term { object, .. } => program.terms[*object].value.signature().reach == Reach::Batch,
+        Op::Term { object, .. } => program.terms[*object].signature.reach == Reach::Batch,
         // An extra comes into being with its term.
         Op::Extra { term, .. } => shares[term.index()] == Share::Whole,
         Op::Reduce { object, .. } => {
-            let signature = program.reductions[*object].value.signature();
+            let signature = &program.reductions[*object].signature;
             signature.reach == Reach::Batch && !(signature.additive && signature.to.shape == Shape::Scalar)
         }
         _ => false,
@@ -208,7 +208,7 @@ fn share(program: &Program, shares: &[Share], index: usize) -> Share {
         Op::Field(_) | Op::LogProb(_) | Op::Row(_) => Share::Local,
         // A value of the whole step is at hand when its part is computed, so what uses it is local again.
         Op::Reduce { object, .. } if !partial => {
-            let signature = program.reductions[*object].value.signature();
+            let signature = &program.reductions[*object].signature;
             if signature.reach == Reach::Batch { Share::Partial } else { Share::Local }
         }
         Op::Unary(UnaryFn::Neg | UnaryFn::Detach, x) if partial => of(x),

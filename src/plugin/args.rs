@@ -1,13 +1,13 @@
-//! The arguments of a call as a serde deserializer that remembers which argument it stood at.
+//! The arguments of a call: checked against the declared parameters, then given to serde.
 
-use super::entry::Build;
+use super::{Entry, Literal, Parameter, ParameterType, Plugin, Presence};
 use crate::diag::Message;
 use crate::near::nearest;
 use crate::span::Span;
-use serde::de::value::{Error as ValueError, SeqDeserializer};
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Visitor};
+use serde::de::value::{Error as ValueError, MapDeserializer, SeqDeserializer};
+use serde::de::{Deserializer, Error as _, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
-use std::cell::{Cell, RefCell};
+use serde_json::{Map, Value};
 
 /// One constant argument with its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,33 +94,133 @@ pub struct BuildError {
 }
 
 /// Makes an object from constant arguments.
-pub(crate) fn build<T: ?Sized>(
-    build: Build<T>,
-    callee: &str,
-    args: &[ArgNode],
-) -> Result<Box<T>, BuildError> {
-    let state = Arguments { args, touched: Cell::new(None), fields: RefCell::new(None) };
-    let result = build(&mut <dyn erased_serde::Deserializer>::erase(&state));
-    let fields = state.fields.take();
-    if let Some(fields) = fields
-        && let Some(index) = args.iter().position(|arg| !fields.contains(&arg.name.as_str()))
-    {
-        return Err(BuildError {
-            message: unknown_argument(callee, &args[index].name, fields),
-            arg: Some(index),
-        });
+pub(crate) fn build<T: ?Sized + Plugin>(entry: &Entry<T>, args: &[ArgNode]) -> Result<Box<T>, BuildError> {
+    let declaration = &entry.declaration;
+    for (index, arg) in args.iter().enumerate() {
+        let refused = |message| BuildError { message, arg: Some(index) };
+        let Some(parameter) = declaration.parameter(&arg.name) else {
+            let known = declaration.parameters.iter().map(|parameter| parameter.name);
+            return Err(refused(unknown_argument(declaration.name, &arg.name, known)));
+        };
+        check(parameter, &arg.value).map_err(refused)?;
     }
-    result.map_err(|error| explain(callee, &error.to_string(), state.touched.get(), args))
+    let mut values: Vec<(&'static str, ArgSource)> = Vec::new();
+    for parameter in declaration.parameters {
+        let given = args.iter().find(|arg| arg.name == parameter.name).map(|arg| arg.value.clone());
+        match (given, parameter.presence) {
+            (Some(value), _) => values.push((parameter.name, value)),
+            (None, Presence::Default(value)) => values.push((parameter.name, value.into())),
+            (None, Presence::Optional) => {}
+            (None, Presence::Required) => {
+                let (callee, name) = (declaration.name, parameter.name);
+                let message =
+                    Message::new("missing-argument", format!("`{callee}` needs the argument `{name}`"))
+                        .help(format!("write `{callee}({name} = ...)`"));
+                return Err(BuildError { message, arg: None });
+            }
+        }
+    }
+    let arguments = MapDeserializer::<_, ValueError>::new(values.into_iter());
+    (entry.build)(&mut <dyn erased_serde::Deserializer>::erase(arguments)).map_err(|error| {
+        // The struct refuses what its declaration allows.
+        let text = format!("`{}`: {error}", declaration.name);
+        BuildError { message: Message::new("argument-value", text), arg: None }
+    })
+}
+
+/// Makes an object from saved arguments. The error is a sentence.
+pub(crate) fn restore<T: ?Sized + Plugin>(
+    entry: &Entry<T>,
+    saved: &Map<String, Value>,
+) -> Result<Box<T>, String> {
+    let argument = |(name, saved): (&String, &Value)| {
+        let value = match saved {
+            Value::Null => return None,
+            Value::Bool(value) => Some(ArgSource::Bool(*value)),
+            Value::Number(value) => value.as_f64().map(ArgSource::Number),
+            Value::String(text) => Some(ArgSource::String(text.clone())),
+            Value::Array(ends) => match ends.as_slice() {
+                [lo, hi] => lo.as_f64().zip(hi.as_f64()).map(|(lo, hi)| ArgSource::Range(lo, hi)),
+                _ => None,
+            },
+            Value::Object(_) => None,
+        };
+        let refused =
+            || format!("expected a number, truth value, string or range for `{name}`, found {saved}");
+        let node = |value| ArgNode { name: name.clone(), span: Span::default(), value };
+        Some(value.map(node).ok_or_else(refused))
+    };
+    let arguments = saved.iter().filter_map(argument).collect::<Result<Vec<_>, _>>()?;
+    build(entry, &arguments).map_err(|error| error.message.text)
+}
+
+/// Refuses a value of another type than the parameter's, and a number beyond its limits.
+fn check(parameter: &Parameter, value: &ArgSource) -> Result<(), Message> {
+    let name = parameter.name;
+    let numbers = match (parameter.ty, value) {
+        (ParameterType::Number | ParameterType::Range, ArgSource::Number(value)) => vec![*value],
+        (ParameterType::Whole, ArgSource::Number(value))
+            if value.fract() == 0.0 && value.abs() <= LAST_WHOLE =>
+        {
+            vec![*value]
+        }
+        (ParameterType::Range, ArgSource::Range(lo, hi)) => vec![*lo, *hi],
+        (ParameterType::Bool, ArgSource::Bool(_)) | (ParameterType::Text, ArgSource::String(_)) => Vec::new(),
+        (ParameterType::Choice(names), ArgSource::String(text)) => {
+            if names.contains(&text.as_str()) {
+                return Ok(());
+            }
+            let text = format!("expected {} for `{name}`, found {text:?}", parameter.ty);
+            return Err(with_help(Message::new("argument-value", text), parameter));
+        }
+        (expected, found) => {
+            let limits = parameter.limits.in_words().filter(|_| expected == ParameterType::Whole);
+            let expected =
+                limits.map_or_else(|| expected.to_string(), |limits| format!("{expected} {limits}"));
+            let text = format!("expected {expected} for `{name}`, found {}", in_words(found));
+            return Err(Message::new("argument-type", text));
+        }
+    };
+    let Some(wrong) = numbers.iter().find(|value| !value.is_finite() || !parameter.limits.contains(**value))
+    else {
+        return Ok(());
+    };
+    let expected = if wrong.is_finite() { parameter.limits.in_words() } else { None };
+    let expected =
+        expected.map_or_else(|| format!("a finite `{name}`"), |limits| format!("`{name}` {limits}"));
+    let found =
+        if let ArgSource::Range(lo, hi) = value { format!("{lo} .. {hi}") } else { wrong.to_string() };
+    let text = format!("expected {expected}, found {found}");
+    Err(with_help(Message::new("argument-value", text), parameter))
+}
+
+/// Above it not every whole number is one of f64.
+const LAST_WHOLE: f64 = 9_007_199_254_740_992.0;
+
+fn with_help(message: Message, parameter: &Parameter) -> Message {
+    match parameter.help {
+        Some(help) => message.help(help),
+        None => message,
+    }
+}
+
+fn in_words(value: &ArgSource) -> String {
+    match value {
+        ArgSource::Number(value) => format!("the number {value}"),
+        ArgSource::Bool(value) => format!("`{value}`"),
+        ArgSource::String(text) => format!("the string {text:?}"),
+        ArgSource::Range(lo, hi) => format!("the range {lo} .. {hi}"),
+    }
 }
 
 /// The message for an argument that the callee does not have.
 pub(crate) fn unknown_argument<'a>(
     callee: &str,
     name: &str,
-    known: impl IntoIterator<Item = &'a &'a str> + Clone,
+    known: impl IntoIterator<Item = &'a str>,
 ) -> Message {
     let message = Message::new("unknown-argument", format!("`{callee}` has no argument `{name}`"));
-    let mut names: Vec<&str> = known.into_iter().copied().collect();
+    let mut names: Vec<&str> = known.into_iter().collect();
     if let Some(near) = nearest(name, names.iter().copied()) {
         return message.help(format!("did you mean `{near}`?"));
     }
@@ -135,130 +235,38 @@ pub(crate) fn quoted(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Serde's errors cross the erased wall as text; their kinds are told by how that text begins.
-fn explain(callee: &str, text: &str, touched: Option<usize>, args: &[ArgNode]) -> BuildError {
-    let between = |prefix: &str| text.strip_prefix(prefix)?.split('`').next().map(str::to_owned);
-    if let Some(field) = between("missing field `") {
-        let message = Message::new("missing-argument", format!("`{callee}` needs the argument `{field}`"))
-            .help(format!("write `{callee}({field} = ...)`"));
-        return BuildError { message, arg: None };
-    }
-    if let Some(field) = between("unknown field `") {
-        let index = args.iter().position(|arg| arg.name == field);
-        let message = Message::new("unknown-argument", format!("`{callee}` has no argument `{field}`"));
-        return BuildError { message, arg: index.or(touched) };
-    }
-    let name = touched.map_or(callee, |index| args[index].name.as_str());
-    let message = if let Some(rest) = text.strip_prefix("invalid type: ") {
-        let (found, expected) = rest.split_once(", expected ").unwrap_or((rest, "another value"));
-        let expected = match expected {
-            "f64" | "f32" => "a number",
-            "i64" | "i32" | "isize" => "a whole number",
-            "u64" | "u32" | "usize" => "a whole number of zero or more",
-            "string or map" | "a string" | "str" => "a string",
-            other => other,
-        };
-        let found = match found {
-            "sequence" => "a range".to_owned(),
-            other => other.replace("floating point ", "number ").replace("integer ", "number "),
-        };
-        Message::new("argument-type", format!("expected {expected} for `{name}`, found {found}"))
-    } else if let Some(rest) = text.strip_prefix("unknown variant ") {
-        let (found, expected) = rest.split_once(", expected ").unwrap_or((rest, "another value"));
-        let expected = expected.replace('`', "\"");
-        Message::new(
-            "argument-value",
-            format!("expected {expected} for `{name}`, found {}", found.replace('`', "\"")),
-        )
-    } else {
-        Message::new("argument-value", format!("`{name}`: {text}"))
-    };
-    BuildError { message, arg: touched }
-}
-
-struct Arguments<'a> {
-    args: &'a [ArgNode],
-    touched: Cell<Option<usize>>,
-    fields: RefCell<Option<&'static [&'static str]>>,
-}
-
-impl<'de> Deserializer<'de> for &Arguments<'_> {
-    type Error = ValueError;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        visitor.visit_map(Entries { of: self, next: 0 })
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, ValueError> {
-        self.fields.replace(Some(fields));
-        self.deserialize_any(visitor)
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, ValueError> {
-        self.fields.replace(Some(&[]));
-        visitor.visit_unit()
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, ValueError> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit seq
-        tuple tuple_struct map enum identifier ignored_any
+impl From<Literal> for ArgSource {
+    fn from(literal: Literal) -> Self {
+        match literal {
+            Literal::Number(value) => ArgSource::Number(value),
+            Literal::Bool(value) => ArgSource::Bool(value),
+            Literal::Text(text) => ArgSource::String(text.to_owned()),
+            Literal::Range(lo, hi) => ArgSource::Range(lo, hi),
+        }
     }
 }
 
-struct Entries<'a, 'b> {
-    of: &'a Arguments<'b>,
-    next: usize,
-}
+impl IntoDeserializer<'_, ValueError> for ArgSource {
+    type Deserializer = Self;
 
-impl<'de> MapAccess<'de> for Entries<'_, '_> {
-    type Error = ValueError;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ValueError> {
-        let Some(arg) = self.of.args.get(self.next) else {
-            self.of.touched.set(None);
-            return Ok(None);
-        };
-        self.of.touched.set(Some(self.next));
-        seed.deserialize(arg.name.as_str().into_deserializer()).map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ValueError> {
-        let arg = &self.of.args[self.next];
-        self.next += 1;
-        seed.deserialize(&arg.value)
+    fn into_deserializer(self) -> Self {
+        self
     }
 }
 
-impl<'de> Deserializer<'de> for &ArgSource {
+impl<'de> Deserializer<'de> for ArgSource {
     type Error = ValueError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
         match self {
             // Whole numbers are offered as integers, which serde lets a float field take too.
-            ArgSource::Number(value) if value.fract() == 0.0 && value.abs() < 9e15 => {
-                visitor.visit_i64(*value as i64)
+            ArgSource::Number(value) if value.fract() == 0.0 && value.abs() <= LAST_WHOLE => {
+                visitor.visit_i64(value as i64)
             }
-            ArgSource::Number(value) => visitor.visit_f64(*value),
-            ArgSource::Bool(value) => visitor.visit_bool(*value),
-            ArgSource::String(value) => visitor.visit_str(value),
-            ArgSource::Range(lo, hi) => visitor.visit_seq(SeqDeserializer::new([*lo, *hi].into_iter())),
+            ArgSource::Number(value) => visitor.visit_f64(value),
+            ArgSource::Bool(value) => visitor.visit_bool(value),
+            ArgSource::String(value) => visitor.visit_string(value),
+            ArgSource::Range(lo, hi) => visitor.visit_seq(SeqDeserializer::new([lo, hi].into_iter())),
         }
     }
 
@@ -281,8 +289,8 @@ impl<'de> Deserializer<'de> for &ArgSource {
         visitor: V,
     ) -> Result<V::Value, ValueError> {
         match self {
-            ArgSource::String(value) => visitor.visit_enum(value.as_str().into_deserializer()),
-            _ => Err(ValueError::custom("invalid type: not a string, expected a string")),
+            ArgSource::String(value) => visitor.visit_enum(value.into_deserializer()),
+            _ => Err(ValueError::custom("expected a string")),
         }
     }
 
@@ -290,12 +298,4 @@ impl<'de> Deserializer<'de> for &ArgSource {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
         seq tuple tuple_struct map struct identifier ignored_any
     }
-}
-
-/// The names of an entry's constant arguments, unless serde does not tell them (a flattened struct).
-pub(crate) fn field_names<T: ?Sized>(build: Build<T>) -> Option<&'static [&'static str]> {
-    let state = Arguments { args: &[], touched: Cell::new(None), fields: RefCell::new(None) };
-    // Whether an object comes out is of no interest: the names are told before any value is read.
-    let _ = build(&mut <dyn erased_serde::Deserializer>::erase(&state));
-    state.fields.take()
 }

@@ -45,7 +45,7 @@ impl TermContext<'_> {
         &found.unwrap_or_else(|| panic!("the signature declares no input `{name}`")).1
     }
 
-    /// The row statistic of that number in what [`super::Term::rows`] asked for, `[B, T]`.
+    /// The row statistic of that number that the signature declares, `[B, T]`.
     ///
     /// # Panics
     /// When fewer were asked for.

@@ -1,23 +1,24 @@
 //! What a plugin registers: constant data and a constructor, submitted through `inventory`, or while the program runs
 //! through [`super::register`].
 
-use super::{Controller, Reduction, Term};
+use super::{Controller, ControllerSignature, Declaration, Reduction, ReductionSignature, Signature, Term};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::OnceLock;
 
-/// The part of an entry that does not depend on the kind of object.
-#[derive(Clone, Copy, Debug)]
-pub struct Info {
-    /// The name in the language, possibly qualified: `acme::my_term`.
-    pub name: &'static str,
-    /// The crate that registers it.
-    pub owner: &'static str,
-    /// That crate's version; a saved program of another one is refused, and so is a rank that has another one.
-    pub version: &'static str,
-    /// Markdown from the doc comment: formula, parameters, defaults, source. What others call it stands in a paragraph
-    /// that begins with `Aliases:`; see [`super::aliases()`].
-    pub docs: &'static str,
-    /// A call as written in a file; documentation, fuzzing and conformance use it.
-    pub example: &'static str,
+/// The three kinds of objects: `dyn Term`, `dyn Reduction` and `dyn Controller`.
+pub trait Plugin: Serialize + 'static {
+    /// What an entry of the kind declares of its calls.
+    type Signature: Clone + std::fmt::Debug + Send + Sync + 'static;
+
+    /// The kind's name.
+    const KIND: &'static str;
+
+    /// The signature for the arguments of one object.
+    fn resolve(&self, declared: Self::Signature) -> Self::Signature;
+
+    /// The entry, if it is of this kind.
+    fn entry(any: AnyEntry) -> Option<&'static Entry<Self>>;
 }
 
 /// How an object is made from the arguments of a call. It asks for a struct, whose fields are the arguments' names.
@@ -25,11 +26,29 @@ pub type Build<T> =
     &'static (dyn Fn(&mut dyn erased_serde::Deserializer<'_>) -> erased_serde::Result<Box<T>> + Send + Sync);
 
 /// One registered kind of object.
-pub struct Entry<T: ?Sized + 'static> {
-    /// Name, owner, documentation.
-    pub info: Info,
+pub struct Entry<T: ?Sized + Plugin> {
+    /// Name, documentation, parameters.
+    pub declaration: Declaration,
     /// The constructor.
     pub build: Build<T>,
+    declare: &'static (dyn Fn() -> T::Signature + Send + Sync),
+    signature: OnceLock<T::Signature>,
+}
+
+impl<T: ?Sized + Plugin> Entry<T> {
+    /// An entry of a host, whose constructor and signature are not those of a Rust type.
+    pub const fn hosted(
+        declaration: Declaration,
+        declare: &'static (dyn Fn() -> T::Signature + Send + Sync),
+        build: Build<T>,
+    ) -> Self {
+        Self { declaration, build, declare, signature: OnceLock::new() }
+    }
+
+    /// Inputs, result and whatever else holds for every call.
+    pub fn signature(&self) -> &T::Signature {
+        self.signature.get_or_init(self.declare)
+    }
 }
 
 /// A registered term.
@@ -39,30 +58,37 @@ pub type ReductionEntry = Entry<dyn Reduction>;
 /// A registered controller.
 pub type ControllerEntry = Entry<dyn Controller>;
 
-impl TermEntry {
-    /// An entry that makes a `T`.
-    pub const fn of<T: Term + DeserializeOwned + 'static>(info: Info) -> Self {
-        Self { info, build: &|args| Ok(Box::new(erased_serde::deserialize::<T>(args)?)) }
-    }
+macro_rules! plugin {
+    ($trait:ident, $signature:ty, $kind:literal, |$object:ident, $declared:ident| $resolve:expr) => {
+        impl Plugin for dyn $trait {
+            type Signature = $signature;
+
+            const KIND: &'static str = $kind;
+
+            fn resolve(&self, $declared: $signature) -> $signature {
+                let $object = self;
+                $resolve
+            }
+
+            fn entry(any: AnyEntry) -> Option<&'static Entry<Self>> {
+                if let AnyEntry::$trait(entry) = any { Some(entry) } else { None }
+            }
+        }
+
+        impl Entry<dyn $trait> {
+            /// An entry that makes a `T`.
+            pub const fn of<T: $trait + DeserializeOwned + 'static>(declaration: Declaration) -> Self {
+                Self::hosted(declaration, &T::signature, &|args| {
+                    Ok(Box::new(erased_serde::deserialize::<T>(args)?))
+                })
+            }
+        }
+    };
 }
 
-impl ReductionEntry {
-    /// An entry that makes a `T`.
-    pub const fn of<T: Reduction + DeserializeOwned + 'static>(info: Info) -> Self {
-        Self { info, build: &|args| Ok(Box::new(erased_serde::deserialize::<T>(args)?)) }
-    }
-}
-
-impl ControllerEntry {
-    /// An entry that makes a `T`.
-    pub const fn of<T: Controller + DeserializeOwned + 'static>(info: Info) -> Self {
-        Self { info, build: &|args| Ok(Box::new(erased_serde::deserialize::<T>(args)?)) }
-    }
-}
-
-inventory::collect!(TermEntry);
-inventory::collect!(ReductionEntry);
-inventory::collect!(ControllerEntry);
+plugin!(Term, Signature, "term", |object, declared| object.resolve(declared));
+plugin!(Reduction, ReductionSignature, "reduction", |_object, declared| declared);
+plugin!(Controller, ControllerSignature, "controller", |_object, declared| declared);
 
 /// An entry of any kind.
 #[derive(Clone, Copy)]
@@ -75,91 +101,24 @@ pub enum AnyEntry {
     Controller(&'static ControllerEntry),
 }
 
+inventory::collect!(AnyEntry);
+
 impl AnyEntry {
-    /// Name, owner, documentation.
-    pub fn info(&self) -> &'static Info {
+    /// Name, documentation, parameters.
+    pub fn declaration(&self) -> &'static Declaration {
         match self {
-            AnyEntry::Term(entry) => &entry.info,
-            AnyEntry::Reduction(entry) => &entry.info,
-            AnyEntry::Controller(entry) => &entry.info,
+            AnyEntry::Term(entry) => &entry.declaration,
+            AnyEntry::Reduction(entry) => &entry.declaration,
+            AnyEntry::Controller(entry) => &entry.declaration,
         }
     }
 
     /// `term`, `reduction` or `controller`.
     pub fn kind(&self) -> &'static str {
         match self {
-            AnyEntry::Term(_) => "term",
-            AnyEntry::Reduction(_) => "reduction",
-            AnyEntry::Controller(_) => "controller",
+            AnyEntry::Term(_) => <dyn Term>::KIND,
+            AnyEntry::Reduction(_) => <dyn Reduction>::KIND,
+            AnyEntry::Controller(_) => <dyn Controller>::KIND,
         }
     }
-}
-
-/// Registers a term under a name, with its doc comment as its documentation.
-///
-/// ```
-/// use aent::plugin::prelude::*;
-///
-/// aent::term! {
-///     /// The log-probability scaled: `scale · log π(a)`.
-///     "acme::scaled_log_prob" => Scaled, example = "acme::scaled_log_prob(scale = 2)"
-/// }
-///
-/// #[derive(Debug, Serialize, Deserialize)]
-/// #[serde(deny_unknown_fields)]
-/// struct Scaled {
-///     scale: f64,
-/// }
-///
-/// impl Term for Scaled {
-///     fn signature(&self) -> Signature {
-///         Signature::new(Type::TOKEN).input(Input::field("log_prob", Type::TOKEN))
-///     }
-///
-///     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
-///         Ok((ctx.input("log_prob") * self.scale).into())
-///     }
-/// }
-/// ```
-#[macro_export]
-macro_rules! term {
-    ($(#[doc = $doc:literal])+ $name:literal => $object:ty, example = $example:literal) => {
-        $crate::plugin::private::inventory::submit! {
-            $crate::plugin::TermEntry::of::<$object>($crate::__entry_info!($name, $example, $($doc),+))
-        }
-    };
-}
-
-/// Registers a reduction under a name; see [`term!`](crate::term).
-#[macro_export]
-macro_rules! reduction {
-    ($(#[doc = $doc:literal])+ $name:literal => $object:ty, example = $example:literal) => {
-        $crate::plugin::private::inventory::submit! {
-            $crate::plugin::ReductionEntry::of::<$object>($crate::__entry_info!($name, $example, $($doc),+))
-        }
-    };
-}
-
-/// Registers a controller under a name; see [`term!`](crate::term).
-#[macro_export]
-macro_rules! controller {
-    ($(#[doc = $doc:literal])+ $name:literal => $object:ty, example = $example:literal) => {
-        $crate::plugin::private::inventory::submit! {
-            $crate::plugin::ControllerEntry::of::<$object>($crate::__entry_info!($name, $example, $($doc),+))
-        }
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __entry_info {
-    ($name:literal, $example:literal, $($doc:literal),+) => {
-        $crate::plugin::Info {
-            name: $name,
-            owner: env!("CARGO_PKG_NAME"),
-            version: env!("CARGO_PKG_VERSION"),
-            docs: concat!($($doc, "\n"),+),
-            example: $example,
-        }
-    };
 }

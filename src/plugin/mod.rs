@@ -1,24 +1,51 @@
-//! The contract of a plugin: terms, reductions and controllers are objects behind traits, registered
-//! under a name and made from a call's named arguments by serde. Built-ins take the same road.
+//! The contract of a plugin: terms, reductions and controllers are objects behind traits, declared by an attribute,
+//! registered under a name and made from a call's named arguments. Built-ins take the same road.
+//!
+//! ```
+//! use aent::plugin::prelude::*;
+//!
+//! /// The log-probability scaled.
+//! ///
+//! /// Formula: `scale · log π(a)`.
+//! ///
+//! /// Source: an example.
+//! #[term(name = "acme::scaled_log_prob", example = "acme::scaled_log_prob(scale = 2)")]
+//! struct Scaled {
+//!     /// What the log-probability is multiplied with.
+//!     #[param(above = 0)]
+//!     scale: f64,
+//! }
+//!
+//! impl Term for Scaled {
+//!     fn signature() -> Signature {
+//!         Signature::new(Type::TOKEN).input(Input::field("log_prob", Type::TOKEN))
+//!     }
+//!
+//!     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
+//!         Ok((ctx.input("log_prob") * self.scale).into())
+//!     }
+//! }
+//! ```
 
-mod aliases;
 mod args;
 mod bounds;
 mod context;
+mod declaration;
 mod entry;
-mod introspect;
+mod parameter;
 mod registry;
 mod signature;
 mod traits;
 
-pub use aliases::{Alias, aliases};
+pub use aent_macros::{choice, controller, reduction, term};
 pub use args::{ArgError, ArgNode, ArgSource, BuildError};
-pub(crate) use args::{build, field_names, quoted, unknown_argument};
+pub(crate) use args::{build, quoted, restore, unknown_argument};
 pub use bounds::Bounds;
 pub(crate) use context::Frame;
 pub use context::{EvalError, StepCounts, TermContext, TermValue};
-pub use entry::{AnyEntry, Build, ControllerEntry, Entry, Info, ReductionEntry, TermEntry};
-pub use introspect::{Parameter, parameters};
+pub use declaration::{Alias, Declaration};
+pub use entry::{AnyEntry, Build, ControllerEntry, Entry, Plugin, ReductionEntry, TermEntry};
+pub use parameter::{Argument, Limit, Limits, Literal, Parameter, ParameterType, Presence};
 pub use registry::{Lookup, Registry, register, registry};
 pub use signature::{ControllerSignature, Extra, Input, InputDefault, Reach, ReductionSignature, Signature};
 pub use traits::{Controller, ControllerState, Reduction, Row, Term};
@@ -26,8 +53,9 @@ pub use traits::{Controller, ControllerState, Reduction, Row, Term};
 /// Everything a plugin crate needs in scope.
 pub mod prelude {
     pub use super::{
-        ArgError, Bounds, Controller, ControllerSignature, ControllerState, EvalError, Extra, Input, Reach,
-        Reduction, ReductionSignature, Row, Signature, Term, TermContext, TermValue,
+        Alias, ArgError, Bounds, Controller, ControllerSignature, ControllerState, EvalError, Extra, Input,
+        Reach, Reduction, ReductionSignature, Row, Signature, Term, TermContext, TermValue, choice,
+        controller, reduction, term,
     };
     pub use crate::interval::Interval;
     pub use crate::kernels::{Moment, TokenSet};
@@ -39,4 +67,5 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod private {
     pub use inventory;
+    pub use serde;
 }

@@ -1,6 +1,6 @@
 //! Everything that registered itself, sorted by name, and what hosts of other languages add while the program runs.
 
-use super::{AnyEntry, ControllerEntry, Info, ReductionEntry, TermEntry};
+use super::{AnyEntry, Declaration};
 use crate::near::nearest;
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, PoisonError, RwLock};
@@ -28,10 +28,7 @@ pub fn registry() -> &'static Registry {
 // Whoever looks something up may keep what was found, so a registry that was replaced stays: a few kilobytes for each
 // term that a host adds.
 static CURRENT: LazyLock<RwLock<&'static Registry>> = LazyLock::new(|| {
-    let terms = inventory::iter::<TermEntry>.into_iter().map(AnyEntry::Term);
-    let reductions = inventory::iter::<ReductionEntry>.into_iter().map(AnyEntry::Reduction);
-    let controllers = inventory::iter::<ControllerEntry>.into_iter().map(AnyEntry::Controller);
-    RwLock::new(Box::leak(Box::new(Registry::new(terms.chain(reductions).chain(controllers)))))
+    RwLock::new(Box::leak(Box::new(Registry::new(inventory::iter::<AnyEntry>.into_iter().copied()))))
 });
 
 /// Adds an entry while the program runs, as a host does whose terms are written in another language. An entry that the
@@ -41,12 +38,12 @@ static CURRENT: LazyLock<RwLock<&'static Registry>> = LazyLock::new(|| {
 /// When another owner has the name: a sentence that says who.
 pub fn register(entry: AnyEntry) -> Result<(), String> {
     let mut current = CURRENT.write().unwrap_or_else(PoisonError::into_inner);
-    let Info { name, owner, .. } = *entry.info();
+    let Declaration { name, owner, .. } = *entry.declaration();
     let holders = current.names.get(name).map_or(&[][..], Vec::as_slice);
-    if let Some(other) = holders.iter().find(|other| other.info().owner != owner) {
-        return Err(format!("`{name}` is registered by `{}` already", other.info().owner));
+    if let Some(other) = holders.iter().find(|other| other.declaration().owner != owner) {
+        return Err(format!("`{name}` is registered by `{}` already", other.declaration().owner));
     }
-    let others = current.names.values().flatten().copied().filter(|other| other.info().name != name);
+    let others = current.names.values().flatten().copied().filter(|other| other.declaration().name != name);
     *current = Box::leak(Box::new(Registry::new(others.chain([entry]))));
     Ok(())
 }
@@ -56,10 +53,10 @@ impl Registry {
     pub fn new(entries: impl IntoIterator<Item = AnyEntry>) -> Self {
         let mut names = BTreeMap::<_, Vec<AnyEntry>>::new();
         for entry in entries {
-            names.entry(entry.info().name).or_default().push(entry);
+            names.entry(entry.declaration().name).or_default().push(entry);
         }
         for owners in names.values_mut() {
-            owners.sort_by_key(|entry| entry.info().owner);
+            owners.sort_by_key(|entry| entry.declaration().owner);
         }
         Self { names }
     }
@@ -101,15 +98,15 @@ impl Registry {
 mod tests {
     use super::*;
     use crate::plugin::prelude::*;
+    use crate::plugin::{Parameter, TermEntry};
 
-    /// `scale · log π(a)`
     #[derive(Debug, Serialize, Deserialize)]
     struct Scaled {
         scale: f64,
     }
 
     impl Term for Scaled {
-        fn signature(&self) -> Signature {
+        fn signature() -> Signature {
             Signature::new(Type::TOKEN).input(Input::field("log_prob", Type::TOKEN))
         }
 
@@ -119,8 +116,9 @@ mod tests {
     }
 
     fn entry(name: &'static str, owner: &'static str, version: &'static str) -> AnyEntry {
-        let info = Info { name, owner, version, docs: "", example: "" };
-        AnyEntry::Term(Box::leak(Box::new(TermEntry::of::<Scaled>(info))))
+        let parameters = const { &[Parameter::of::<f64>("scale", "What it is multiplied with.")] };
+        let declaration = Declaration::new(name, owner, version).parameters(parameters);
+        AnyEntry::Term(Box::leak(Box::new(TermEntry::of::<Scaled>(declaration))))
     }
 
     #[test]
@@ -131,7 +129,7 @@ mod tests {
         let before = crate::compile(text).unwrap();
         register(entry("late_comer", "host", "2")).unwrap();
         let after = crate::compile(text).unwrap();
-        assert_eq!((before.terms[0].version.as_str(), after.terms[0].version.as_str()), ("1", "2"));
+        assert_eq!((before.terms[0].version(), after.terms[0].version()), ("1", "2"));
     }
 
     #[test]

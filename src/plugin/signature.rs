@@ -1,12 +1,14 @@
-//! What an object says of itself to the checker: inputs, result, how far it looks, what values it takes.
+//! What an entry declares of its calls: inputs, result, how far it looks, what values it takes.
 
+use super::Row;
 use crate::fields;
 use crate::interval::Interval;
 use crate::types::{Type, Unit};
 
 /// A tensor that an object reads besides its serde arguments. A call gives it by name, unless it is declared
 /// [`positional`](Input::positional); without an argument it is the batch field of that name, or a constant.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Input {
     /// The argument's name, which is also the batch field's where the default is one.
     pub name: &'static str,
@@ -20,6 +22,8 @@ pub struct Input {
     pub gradient: bool,
     /// Whether a call may give it without its name.
     pub positional: bool,
+    /// One line about it; the batch field of the same name has one of its own.
+    pub docs: &'static str,
 }
 
 /// What an input is when the call does not give it.
@@ -52,7 +56,7 @@ impl Input {
     }
 
     const fn new(name: &'static str, ty: Type, default: InputDefault) -> Self {
-        Self { name, ty, default, unit: Unit::Unknown, gradient: true, positional: false }
+        Self { name, ty, default, unit: Unit::Unknown, gradient: true, positional: false, docs: "" }
     }
 
     /// Says what it stands for.
@@ -66,6 +70,13 @@ impl Input {
     #[must_use]
     pub const fn detached(mut self) -> Self {
         self.gradient = false;
+        self
+    }
+
+    /// Says in one line what it is for.
+    #[must_use]
+    pub const fn docs(mut self, docs: &'static str) -> Self {
+        self.docs = docs;
         self
     }
 
@@ -86,7 +97,8 @@ impl Input {
 }
 
 /// A named value that a term gives next to its result: `policy.clipped`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Extra {
     /// Its name behind the dot.
     pub name: &'static str,
@@ -94,12 +106,14 @@ pub struct Extra {
     pub ty: Type,
     /// What it stands for.
     pub unit: Unit,
+    /// One line about it.
+    pub docs: &'static str,
 }
 
 impl Extra {
-    /// An extra of no particular unit.
-    pub const fn new(name: &'static str, ty: Type) -> Self {
-        Self { name, ty, unit: Unit::Unknown }
+    /// An extra of no particular unit, with one line about it.
+    pub const fn new(name: &'static str, ty: Type, docs: &'static str) -> Self {
+        Self { name, ty, unit: Unit::Unknown, docs }
     }
 
     /// Says what it stands for.
@@ -122,11 +136,25 @@ pub enum Reach {
     Batch,
 }
 
-/// A term's signature; it may depend on the term's arguments.
+impl Reach {
+    /// `token`, `sequence` or `batch`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reach::Token => "token",
+            Reach::Sequence => "sequence",
+            Reach::Batch => "batch",
+        }
+    }
+}
+
+/// What a term reads and gives.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Signature {
     /// What it reads. Positional arguments fill those that are declared positional, in this order.
     pub inputs: Vec<Input>,
+    /// The row statistics it needs, in the order in which [`TermContext::row`](super::TermContext::row) numbers them.
+    pub rows: Vec<Row>,
     /// The type of its value.
     pub result: Type,
     /// Further values.
@@ -146,6 +174,7 @@ impl Signature {
     pub const fn new(result: Type) -> Self {
         Self {
             inputs: Vec::new(),
+            rows: Vec::new(),
             result,
             extras: Vec::new(),
             gradient: true,
@@ -159,6 +188,20 @@ impl Signature {
     #[must_use]
     pub fn input(mut self, input: Input) -> Self {
         self.inputs.push(input);
+        self
+    }
+
+    /// Adds a row statistic.
+    #[must_use]
+    pub fn row(mut self, row: Row) -> Self {
+        self.rows.push(row);
+        self
+    }
+
+    /// Says which row statistics these arguments need.
+    #[must_use]
+    pub fn rows(mut self, rows: impl IntoIterator<Item = Row>) -> Self {
+        self.rows = rows.into_iter().collect();
         self
     }
 
@@ -200,6 +243,7 @@ impl Signature {
 
 /// A reduction's signature. Its first positional argument is the value it reduces.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ReductionSignature {
     /// The type it reduces; truth values are taken as 0 and 1.
     pub from: Type,
@@ -269,13 +313,27 @@ impl ReductionSignature {
     }
 }
 
-/// A controller's signature.
-#[derive(Clone, Debug, PartialEq)]
+/// What a controller reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct ControllerSignature {
     /// Whether it takes `signal = EXPR`, a scalar.
     pub signal: bool,
-    /// The values its coefficient can take.
-    pub interval: Interval,
-    /// Where it steers the signal, if it does.
-    pub target: Option<Interval>,
+    /// One line about the signal.
+    pub signal_docs: &'static str,
+}
+
+impl ControllerSignature {
+    /// A controller that observes steps and no signal.
+    pub const fn new() -> Self {
+        Self { signal: false, signal_docs: "" }
+    }
+
+    /// Says that it observes a scalar, and in one line which.
+    #[must_use]
+    pub const fn signal(mut self, docs: &'static str) -> Self {
+        self.signal = true;
+        self.signal_docs = docs;
+        self
+    }
 }

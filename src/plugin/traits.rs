@@ -3,6 +3,7 @@
 use super::{
     ArgError, ControllerSignature, EvalError, ReductionSignature, Signature, TermContext, TermValue,
 };
+use crate::interval::Interval;
 use crate::kernels::{Moment, TokenSet};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -36,15 +37,18 @@ impl Row {
 
 /// A formula with a name: its fields are its constant arguments, its inputs are tensors.
 pub trait Term: fmt::Debug + erased_serde::Serialize + Send + Sync {
-    /// What it reads and gives.
-    fn signature(&self) -> Signature;
+    /// What it reads and gives, whatever the arguments.
+    fn signature() -> Signature
+    where
+        Self: Sized;
 
-    /// The row statistics it needs, in the order in which [`TermContext::row`] numbers them.
-    fn rows(&self) -> Vec<Row> {
-        Vec::new()
+    /// What holds for these arguments: a narrower interval, a shorter reach, the sets and powers of its row statistics. Inputs,
+    /// extras, types and the number of row statistics are those of every call. It may be asked before [`Term::check`].
+    fn resolve(&self, declared: Signature) -> Signature {
+        declared
     }
 
-    /// Refuses arguments that serde accepts and the formula does not. [`Term::signature`] may be asked first.
+    /// Refuses arguments that the declared parameters allow each by itself, and the formula does not.
     fn check(&self) -> Result<(), ArgError> {
         Ok(())
     }
@@ -57,9 +61,11 @@ pub trait Term: fmt::Debug + erased_serde::Serialize + Send + Sync {
 /// A way from many values to fewer.
 pub trait Reduction: fmt::Debug + erased_serde::Serialize + Send + Sync {
     /// What it reads and gives.
-    fn signature(&self) -> ReductionSignature;
+    fn signature() -> ReductionSignature
+    where
+        Self: Sized;
 
-    /// Refuses arguments that serde accepts and the formula does not.
+    /// Refuses arguments that the declared parameters allow each by itself, and the formula does not.
     fn check(&self) -> Result<(), ArgError> {
         Ok(())
     }
@@ -71,10 +77,21 @@ pub trait Reduction: fmt::Debug + erased_serde::Serialize + Send + Sync {
 
 /// A coefficient that holds its value during a step and moves when the step's signal is observed.
 pub trait Controller: fmt::Debug + erased_serde::Serialize + Send + Sync {
-    /// What it reads and gives.
-    fn signature(&self) -> ControllerSignature;
+    /// What it reads.
+    fn signature() -> ControllerSignature
+    where
+        Self: Sized;
 
-    /// Refuses arguments that serde accepts and the rule does not, such as one that could never act.
+    /// The values its coefficient can take. It may be asked before [`Controller::check`].
+    fn interval(&self) -> Interval;
+
+    /// Where it steers its signal, if it does.
+    fn target(&self) -> Option<Interval> {
+        None
+    }
+
+    /// Refuses arguments that the declared parameters allow each by itself, and the rule does not, such as one that could never
+    /// act.
     fn check(&self) -> Result<(), ArgError> {
         Ok(())
     }
@@ -85,7 +102,7 @@ pub trait Controller: fmt::Debug + erased_serde::Serialize + Send + Sync {
     /// The state after an observation. `signal` is finite, and `None` for a controller that takes none.
     fn observe(&self, state: &ControllerState, signal: Option<f64>) -> ControllerState;
 
-    /// Refuses a state that this rule cannot have left, in a sentence. The value is within the signature's interval and
+    /// Refuses a state that this rule cannot have left, in a sentence. The value is within [`Controller::interval`] and
     /// all numbers are finite before it is asked. By itself it expects as many numbers in `memory` as [`Controller::start`]
     /// has; a rule whose memory grows says how far.
     fn validate(&self, state: &ControllerState) -> Result<(), String> {

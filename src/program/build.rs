@@ -5,7 +5,7 @@ use super::{BinaryFn, Node, NodeId, Object, Op, UnaryFn};
 use crate::fields;
 use crate::interval::Interval;
 use crate::kernels::{Moment, RowStatistic, TokenSet};
-use crate::plugin::{Input, Reduction, Term};
+use crate::plugin::{Input, Plugin, Reduction, Term};
 use crate::span::Span;
 use crate::types::{Kind, Type, Unit};
 use std::collections::HashMap;
@@ -174,7 +174,7 @@ impl Builder {
         rows: Vec<NodeId>,
         span: Span,
     ) -> NodeId {
-        let signature = object.value.signature();
+        let signature = object.signature.clone();
         let index = intern(&mut self.terms, &mut self.objects, object);
         let flows = self.flows(&signature.inputs, &inputs) || rows.iter().any(|id| self.node(*id).gradient);
         let gradient = signature.gradient && flows;
@@ -198,7 +198,7 @@ impl Builder {
         inputs: Vec<NodeId>,
         span: Span,
     ) -> NodeId {
-        let signature = object.value.signature();
+        let signature = object.signature.clone();
         let index = intern(&mut self.reductions, &mut self.objects, object);
         let node = self.node(operand);
         let gradient = node.gradient || self.flows(&signature.inputs, &inputs);
@@ -246,12 +246,12 @@ fn key(op: &Op) -> String {
 }
 
 /// The number of an object that is equal to this one, which is added if there is none.
-fn intern<T: ?Sized + serde::Serialize>(
+fn intern<T: ?Sized + Plugin>(
     objects: &mut Vec<Object<T>>,
     known: &mut HashMap<String, usize>,
     object: Object<T>,
 ) -> usize {
-    let key = format!("{} {}", object.name, object.args());
+    let key = format!("{} {}", object.name(), object.args());
     *known.entry(key).or_insert_with(|| {
         objects.push(object);
         objects.len() - 1

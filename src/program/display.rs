@@ -22,7 +22,7 @@ impl fmt::Display for Program {
             writeln!(f, "%{index}: {}{gradient} = {}", node.ty, self.describe(&node.op))?;
         }
         for controller in &self.controllers {
-            let call = call(&controller.object.name, &controller.object.args(), &[]);
+            let call = call(controller.object.name(), &controller.object.args(), &[]);
             write!(f, "controller {} = {call}", controller.name)?;
             match controller.signal {
                 Some(signal) => writeln!(f, " on {signal}")?,
@@ -64,13 +64,13 @@ impl Program {
             Op::Term { object, inputs, rows } => {
                 let object = &self.terms[*object];
                 let operands: Vec<NodeId> = inputs.iter().chain(rows).copied().collect();
-                call(&object.name, &object.args(), &operands)
+                call(object.name(), &object.args(), &operands)
             }
             Op::Extra { term, name } => format!("{term}.{name}"),
             Op::Reduce { object, operand, inputs } => {
                 let object = &self.reductions[*object];
                 let operands: Vec<NodeId> = std::iter::once(operand).chain(inputs).copied().collect();
-                call(&object.name, &object.args(), &operands)
+                call(object.name(), &object.args(), &operands)
             }
         }
     }
@@ -88,26 +88,13 @@ fn call(name: &str, args: &Value, operands: &[NodeId]) -> String {
 
 impl fmt::Display for RowStatistic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = match self.moment {
-            Moment::ActionLogit => "action_logit",
-            Moment::LogProb => "log_prob",
-            Moment::LogSumExp => "log_sum_exp",
-            Moment::Mean => "mean_logit",
-            Moment::SecondMoment => "second_moment",
-            Moment::Entropy => "entropy",
-            Moment::Size => "size",
-            Moment::Mass => "mass",
-            Moment::ReverseKl => "reverse_kl",
-            Moment::ForwardKl => "forward_kl",
+        let (name, temperature) = (self.moment.name(), self.temperature);
+        match self.moment {
             Moment::JensenShannon(beta) => {
-                return write!(
-                    f,
-                    "jensen_shannon({beta}) to the reference at temperature {}",
-                    self.temperature
-                );
+                write!(f, "{name}({beta}) to the reference at temperature {temperature}")
             }
-        };
-        write!(f, "{moment} over {} at temperature {}", self.set, self.temperature)
+            _ => write!(f, "{name} over {} at temperature {temperature}", self.set),
+        }
     }
 }
 

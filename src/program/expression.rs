@@ -1,10 +1,9 @@
 //! What one value computes, as a text that depends on nothing else of its program: neither on how values are numbered
 //! nor on what else is computed.
 
-use super::{BinaryFn, NodeId, Object, Op, Program, Restore, UnaryFn};
+use super::{BinaryFn, NodeId, Object, Op, Program, UnaryFn};
 use crate::kernels::Moment;
-use crate::plugin::{Input, InputDefault, Lookup, registry};
-use serde::Serialize;
+use crate::plugin::{Input, InputDefault, Parameter, Plugin};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -75,12 +74,12 @@ impl Program {
     fn operands_by_name(&self, id: NodeId) -> Vec<NodeId> {
         match &self.node(id).op {
             Op::Term { object, inputs, .. } => {
-                let names = self.terms[*object].value.signature().inputs;
-                self.given(&names, inputs).into_iter().map(|(_, id)| id).collect()
+                let names = &self.terms[*object].signature.inputs;
+                self.given(names, inputs).into_iter().map(|(_, id)| id).collect()
             }
             Op::Reduce { object, operand, inputs } => {
-                let names = self.reductions[*object].value.signature().inputs;
-                let given = self.given(&names, inputs).into_iter().map(|(_, id)| id);
+                let names = &self.reductions[*object].signature.inputs;
+                let given = self.given(names, inputs).into_iter().map(|(_, id)| id);
                 std::iter::once(*operand).chain(given).collect()
             }
             op => op.operands(),
@@ -128,14 +127,14 @@ impl Program {
             Op::Extra { term, name } => Text::atom(format!("{}.{name}", operand(term))),
             Op::Term { object, inputs: of, rows } => {
                 let object = &self.terms[*object];
-                let operands = inputs(&object.value.signature().inputs, of);
+                let operands = inputs(&object.signature.inputs, of);
                 let temperature = rows.first().map_or(1.0, |row| self.temperature_of(*row));
                 Text::atom(format!("{}{}", object.call(operands), at(temperature)))
             }
             Op::Reduce { object, operand, inputs: of } => {
                 let object = &self.reductions[*object];
                 let mut operands = vec![text(operand).to_owned()];
-                operands.extend(inputs(&object.value.signature().inputs, of));
+                operands.extend(inputs(&object.signature.inputs, of));
                 Text::atom(object.call(operands))
             }
             op @ (Op::Boolean(_) | Op::Field(_) | Op::Row(_) | Op::Controller(_)) => {
@@ -159,26 +158,23 @@ fn at(temperature: f64) -> String {
     if plain { String::new() } else { format!(" at temperature {temperature}") }
 }
 
-impl<T: ?Sized + Restore + Serialize> Object<T> {
+impl<T: ?Sized + Plugin> Object<T> {
     /// A call of it with the arguments that are not its defaults.
     fn call(&self, mut operands: Vec<String>) -> String {
         let given = self.given_args().into_iter();
         operands.extend(given.map(|(name, value)| format!("{name} = {}", argument(&value))));
-        let version = if self.is_hosted() { format!(" of version {}", self.version) } else { String::new() };
-        format!("{}({}){version}", self.name, operands.join(", "))
+        let version =
+            if self.is_hosted() { format!(" of version {}", self.version()) } else { String::new() };
+        format!("{}({}){version}", self.name(), operands.join(", "))
     }
 
     /// The arguments without which it would be another object.
     fn given_args(&self) -> BTreeMap<String, Value> {
-        let args = self.args();
-        let Lookup::Found(entry) = registry().find(&self.name) else { return entries(&args) };
-        let is_default = |name: &str| {
-            let mut without = args.clone();
-            without.as_object_mut().map(|args| args.remove(name));
-            let built = T::build(entry, without).and_then(Result::ok);
-            built.and_then(|object| serde_json::to_value(&object).ok()).is_some_and(|other| other == args)
+        let is_default = |name: &str, value: &Value| {
+            let parameter = self.declaration().parameter(name);
+            parameter.and_then(Parameter::default_value).is_some_and(|default| default.equals(value))
         };
-        entries(&args).into_iter().filter(|(name, _)| !is_default(name)).collect()
+        entries(&self.args()).into_iter().filter(|(name, value)| !is_default(name, value)).collect()
     }
 }
 

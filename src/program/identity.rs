@@ -1,7 +1,7 @@
 //! What makes a program the one it is, in parts that can be compared and named.
 
 use super::{Object, Program};
-use serde::Serialize;
+use crate::plugin::Plugin;
 
 impl Program {
     /// Everything that a step depends on: parameters, plugins and their versions, controllers, formulas. Comments, layout
@@ -20,7 +20,7 @@ impl Program {
             let on = controller.signal.map(|id| format!(" on {id}")).unwrap_or_default();
             parts.push((
                 format!("`controller {}`", controller.name),
-                format!("{}({args}){on}", controller.object.name),
+                format!("{}({args}){on}", controller.object.name()),
             ));
         }
         for (index, node) in self.nodes.iter().enumerate() {
@@ -33,6 +33,6 @@ impl Program {
     }
 }
 
-fn plugin<T: ?Sized + Serialize>(object: &Object<T>) -> (String, String) {
-    (format!("`{}`", object.name), format!("{} {}", object.owner, object.version))
+fn plugin<T: ?Sized + Plugin>(object: &Object<T>) -> (String, String) {
+    (format!("`{}`", object.name()), format!("{} {}", object.owner(), object.version()))
 }

@@ -15,7 +15,7 @@ mod prune;
 pub use build::Builder;
 pub use expression::argument;
 pub use node::{BinaryFn, Node, NodeId, Op, UnaryFn};
-pub use object::{Object, Restore};
+pub use object::Object;
 pub(crate) use prune::prune;
 
 use crate::diag::Diagnostics;

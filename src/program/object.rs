@@ -1,29 +1,52 @@
 //! Plugin objects inside a program: saved with name, owner, version and arguments, and brought back through
 //! the registry.
 
-use crate::plugin::{AnyEntry, Controller, Lookup, Reduction, Term, registry};
+use crate::plugin::{Declaration, Entry, Lookup, Plugin, registry, restore};
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+use std::fmt;
 
-/// A plugin object and where it came from.
-#[derive(Debug, Serialize)]
-pub struct Object<T: ?Sized + Serialize> {
-    /// The registered name.
-    pub name: String,
-    /// The crate that registered it.
-    pub owner: String,
-    /// That crate's version.
-    pub version: String,
+/// A plugin object and the entry that made it.
+pub struct Object<T: ?Sized + Plugin> {
     /// The object, whose fields are the call's arguments.
-    #[serde(rename = "args")]
     pub value: Box<T>,
+    /// What it reads and gives with these arguments.
+    pub signature: T::Signature,
+    entry: &'static Entry<T>,
 }
 
-impl<T: ?Sized + Serialize> Object<T> {
+impl<T: ?Sized + Plugin> Object<T> {
+    /// What an entry made.
+    pub fn new(entry: &'static Entry<T>, value: Box<T>) -> Self {
+        let signature = value.resolve(entry.signature().clone());
+        Self { value, signature, entry }
+    }
+
+    /// What its entry declares.
+    pub fn declaration(&self) -> &'static Declaration {
+        &self.entry.declaration
+    }
+
+    /// The registered name.
+    pub fn name(&self) -> &'static str {
+        self.entry.declaration.name
+    }
+
+    /// The crate that registered it.
+    pub fn owner(&self) -> &'static str {
+        self.entry.declaration.owner
+    }
+
+    /// That crate's version.
+    pub fn version(&self) -> &'static str {
+        self.entry.declaration.version
+    }
+
     /// Whether a host registered it and not a crate, as `python:my_module`; then its version changes with its definition.
     pub fn is_hosted(&self) -> bool {
-        self.owner.contains(':')
+        self.owner().contains(':')
     }
 
     /// Its arguments in canonical JSON.
@@ -32,44 +55,39 @@ impl<T: ?Sized + Serialize> Object<T> {
     }
 }
 
-/// The kinds of objects a registry can bring back.
-pub trait Restore {
-    /// Builds the object if the entry is of this kind.
-    fn build(entry: AnyEntry, args: Value) -> Option<erased_serde::Result<Box<Self>>>;
-    /// The kind's name.
-    const KIND: &'static str;
+impl<T: ?Sized + Plugin + fmt::Debug> fmt::Debug for Object<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Object")
+            .field("name", &self.name())
+            .field("value", &self.value)
+            .finish_non_exhaustive()
+    }
 }
 
-macro_rules! restore {
-    ($object:ty, $variant:ident, $kind:literal) => {
-        impl Restore for $object {
-            const KIND: &'static str = $kind;
-
-            fn build(entry: AnyEntry, args: Value) -> Option<erased_serde::Result<Box<Self>>> {
-                let AnyEntry::$variant(entry) = entry else { return None };
-                Some((entry.build)(&mut <dyn erased_serde::Deserializer>::erase(args)))
-            }
-        }
-    };
+impl<T: ?Sized + Plugin> Serialize for Object<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("Object", 4)?;
+        out.serialize_field("name", self.name())?;
+        out.serialize_field("owner", self.owner())?;
+        out.serialize_field("version", self.version())?;
+        out.serialize_field("args", &self.value)?;
+        out.end()
+    }
 }
 
-restore!(dyn Term, Term, "term");
-restore!(dyn Reduction, Reduction, "reduction");
-restore!(dyn Controller, Controller, "controller");
-
-impl<'de, T: ?Sized + Restore + Serialize> Deserialize<'de> for Object<T> {
+impl<'de, T: ?Sized + Plugin> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Saved {
             name: String,
             owner: String,
             version: String,
-            args: Value,
+            args: Map<String, Value>,
         }
 
         let Saved { name, owner, version, args } = Saved::deserialize(deserializer)?;
         let kind = T::KIND;
-        let entry = match registry().find(&name) {
+        let found = match registry().find(&name) {
             Lookup::Found(entry) => entry,
             Lookup::Clash(_) => {
                 return Err(D::Error::custom(format!("more than one linked crate registers `{name}`")));
@@ -80,16 +98,16 @@ impl<'de, T: ?Sized + Restore + Serialize> Deserialize<'de> for Object<T> {
                 )));
             }
         };
-        let info = entry.info();
-        if (info.owner, info.version) != (owner.as_str(), version.as_str()) {
+        let declaration = found.declaration();
+        if (declaration.owner, declaration.version) != (owner.as_str(), version.as_str()) {
             return Err(D::Error::custom(format!(
                 "the program needs `{name}` of `{owner}` {version}, and this program has that of `{}` {}",
-                info.owner, info.version
+                declaration.owner, declaration.version
             )));
         }
-        let value = T::build(entry, args)
-            .ok_or_else(|| D::Error::custom(format!("`{name}` is a {}, not a {kind}", entry.kind())))?
-            .map_err(|error| D::Error::custom(format!("`{name}`: {error}")))?;
-        Ok(Self { name, owner, version, value })
+        let entry = T::entry(found)
+            .ok_or_else(|| D::Error::custom(format!("`{name}` is a {}, not a {kind}", found.kind())))?;
+        let value = restore(entry, &args).map_err(|error| D::Error::custom(format!("`{name}`: {error}")))?;
+        Ok(Self::new(entry, value))
     }
 }

@@ -2,27 +2,22 @@
 
 use crate::plugin::prelude::*;
 
-crate::reduction! {
-    /// The sum over sequences with at least one valid token: seq to scalar.
-    ///
-    /// Formula:
-    ///
-    ///     batch_sum(x) = Σ_{i: n_i > 0} x_i
-    ///
-    /// It grows with the batch.
-    ///
-    /// Gradient: 1 at sequences with a valid token.
-    ///
-    /// Source: the numerator of `batch_mean`; for terms that bring a denominator of their own.
-    "batch_sum" => BatchSum, example = "batch_sum(seq_mean(log_prob))"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The sum over sequences with at least one valid token: seq to scalar.
+///
+/// Formula:
+///
+///     batch_sum(x) = Σ_{i: n_i > 0} x_i
+///
+/// It grows with the batch.
+///
+/// Gradient: 1 at sequences with a valid token.
+///
+/// Source: the numerator of `batch_mean`; for terms that bring a denominator of their own.
+#[reduction(name = "batch_sum", example = "batch_sum(seq_mean(log_prob))")]
 struct BatchSum {}
 
 impl Reduction for BatchSum {
-    fn signature(&self) -> ReductionSignature {
+    fn signature() -> ReductionSignature {
         ReductionSignature::new(Type::SEQ, Type::SCALAR).extensive()
     }
 

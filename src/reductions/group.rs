@@ -3,6 +3,11 @@
 use crate::plugin::prelude::*;
 use tch::Kind as Float;
 
+/// Which group each sequence is in, as an input.
+pub(super) const GROUP: Input = Input::field("group", Type::SEQ)
+    .detached()
+    .docs("Whole numbers in any order: which prompt a sample answers.");
+
 /// Which group each sequence is in, and how many sequences with a valid token each group has.
 pub(super) struct Groups {
     index: Tensor,

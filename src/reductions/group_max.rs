@@ -1,36 +1,28 @@
 //! The greatest value among the samples of each sequence's group.
 
-use super::group::Groups;
+use super::group::{GROUP, Groups};
 use crate::plugin::prelude::*;
 
-crate::reduction! {
-    /// The greatest value among the samples of a sequence's group: seq to seq.
-    ///
-    /// Formula, with the sequences `G(i)` that have the `group` of `i` and at least one valid token:
-    ///
-    ///     group_max(x)_i = max_{j ∈ G(i)} x_j
-    ///
-    /// The least is `-group_max(-x)`.
-    ///
-    /// Inputs: `group`, seq of whole numbers, in any order. A sequence without a valid token counts nowhere and
-    /// has 0.
-    ///
-    /// Gradient: 1 at the greatest, in equal shares where several are. In gradient accumulation it needs the whole step
-    /// at once, since a group may be cut.
-    ///
-    /// Source: the best of several samples in verl `compute_grpo_passk_outcome_advantage`.
-    "group_max" => GroupMax, example = "group_max(rewards)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The greatest value among the samples of a sequence's group: seq to seq.
+///
+/// Formula, with the sequences `G(i)` that have the `group` of `i` and at least one valid token:
+///
+///     group_max(x)_i = max_{j ∈ G(i)} x_j
+///
+/// The least is `-group_max(-x)`.
+///
+/// A sequence without a valid token counts nowhere and has 0.
+///
+/// Gradient: 1 at the greatest, in equal shares where several are. In gradient accumulation it needs the whole step
+/// at once, since a group may be cut.
+///
+/// Source: the best of several samples in verl `compute_grpo_passk_outcome_advantage`.
+#[reduction(name = "group_max", example = "group_max(rewards)")]
 struct GroupMax {}
 
 impl Reduction for GroupMax {
-    fn signature(&self) -> ReductionSignature {
-        ReductionSignature::new(Type::SEQ, Type::SEQ)
-            .input(Input::field("group", Type::SEQ).detached())
-            .whole_step()
+    fn signature() -> ReductionSignature {
+        ReductionSignature::new(Type::SEQ, Type::SEQ).input(GROUP).whole_step()
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {

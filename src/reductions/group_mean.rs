@@ -1,35 +1,27 @@
 //! The mean over the samples of each sequence's group.
 
-use super::group::Groups;
+use super::group::{GROUP, Groups};
 use crate::plugin::prelude::*;
 
-crate::reduction! {
-    /// The mean over the samples of a sequence's group: seq to seq.
-    ///
-    /// Formula, with the sequences `G(i)` that have the `group` of `i` and at least one valid token:
-    ///
-    ///     group_mean(x)_i = (1 / |G(i)|) Σ_{j ∈ G(i)} x_j
-    ///
-    /// Inputs: `group`, seq of whole numbers, in any order. A sequence without a valid token counts nowhere and
-    /// has 0.
-    ///
-    /// Gradient: `1 / |G(i)|` at every `j ∈ G(i)`. In gradient accumulation it needs the whole step at once, since
-    /// a group may be cut.
-    ///
-    /// Source: GRPO, arXiv 2402.03300; verl `compute_grpo_outcome_advantage` (there a group of one has mean 0), TRL
-    /// `GRPOTrainer`, Dr. GRPO, arXiv 2503.20783.
-    "group_mean" => GroupMean, example = "group_mean(rewards)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The mean over the samples of a sequence's group: seq to seq.
+///
+/// Formula, with the sequences `G(i)` that have the `group` of `i` and at least one valid token:
+///
+///     group_mean(x)_i = (1 / |G(i)|) Σ_{j ∈ G(i)} x_j
+///
+/// A sequence without a valid token counts nowhere and has 0.
+///
+/// Gradient: `1 / |G(i)|` at every `j ∈ G(i)`. In gradient accumulation it needs the whole step at once, since
+/// a group may be cut.
+///
+/// Source: GRPO, arXiv 2402.03300; verl `compute_grpo_outcome_advantage` (there a group of one has mean 0), TRL
+/// `GRPOTrainer`, Dr. GRPO, arXiv 2503.20783.
+#[reduction(name = "group_mean", example = "group_mean(rewards)")]
 struct GroupMean {}
 
 impl Reduction for GroupMean {
-    fn signature(&self) -> ReductionSignature {
-        ReductionSignature::new(Type::SEQ, Type::SEQ)
-            .input(Input::field("group", Type::SEQ).detached())
-            .whole_step()
+    fn signature() -> ReductionSignature {
+        ReductionSignature::new(Type::SEQ, Type::SEQ).input(GROUP).whole_step()
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {

@@ -2,27 +2,22 @@
 
 use crate::plugin::prelude::*;
 
-crate::reduction! {
-    /// The mean over the valid tokens of each sequence: token to seq.
-    ///
-    /// Formula, with the mask `m` and the length `n_i = Σ_t m_it`:
-    ///
-    ///     seq_mean(x)_i = (1 / n_i) Σ_t m_it x_it
-    ///
-    /// A sequence without a valid token has 0.
-    ///
-    /// Gradient: `m_it / n_i`.
-    ///
-    /// Source: the log of the sequence ratio of GSPO, arXiv 2507.18071; verl `compute_policy_loss_gspo`.
-    "seq_mean" => SeqMean, example = "seq_mean(log_prob)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The mean over the valid tokens of each sequence: token to seq.
+///
+/// Formula, with the mask `m` and the length `n_i = Σ_t m_it`:
+///
+///     seq_mean(x)_i = (1 / n_i) Σ_t m_it x_it
+///
+/// A sequence without a valid token has 0.
+///
+/// Gradient: `m_it / n_i`.
+///
+/// Source: the log of the sequence ratio of GSPO, arXiv 2507.18071; verl `compute_policy_loss_gspo`.
+#[reduction(name = "seq_mean", example = "seq_mean(log_prob)")]
 struct SeqMean {}
 
 impl Reduction for SeqMean {
-    fn signature(&self) -> ReductionSignature {
+    fn signature() -> ReductionSignature {
         ReductionSignature::new(Type::TOKEN, Type::SEQ).reach(Reach::Sequence)
     }
 

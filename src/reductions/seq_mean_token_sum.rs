@@ -2,27 +2,22 @@
 
 use crate::plugin::prelude::*;
 
-crate::reduction! {
-    /// The sum inside each sequence, then the mean over sequences with a valid token: token to scalar.
-    ///
-    /// Formula, with the mask `m` and the number `B₊` of sequences with a valid token in the step:
-    ///
-    ///     seq_mean_token_sum(x) = (1 / B₊) Σ_i Σ_t m_it x_it
-    ///
-    /// A long sequence weighs more than a short one. Without a valid token it is 0.
-    ///
-    /// Gradient: `m_it / B₊`.
-    ///
-    /// Source: verl and ROLL `seq-mean-token-sum`.
-    "seq_mean_token_sum" => SeqMeanTokenSum, example = "seq_mean_token_sum(log_prob)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The sum inside each sequence, then the mean over sequences with a valid token: token to scalar.
+///
+/// Formula, with the mask `m` and the number `B₊` of sequences with a valid token in the step:
+///
+///     seq_mean_token_sum(x) = (1 / B₊) Σ_i Σ_t m_it x_it
+///
+/// A long sequence weighs more than a short one. Without a valid token it is 0.
+///
+/// Gradient: `m_it / B₊`.
+///
+/// Source: verl and ROLL `seq-mean-token-sum`.
+#[reduction(name = "seq_mean_token_sum", example = "seq_mean_token_sum(log_prob)")]
 struct SeqMeanTokenSum {}
 
 impl Reduction for SeqMeanTokenSum {
-    fn signature(&self) -> ReductionSignature {
+    fn signature() -> ReductionSignature {
         ReductionSignature::new(Type::TOKEN, Type::SCALAR).not_a_mean()
     }
 

@@ -2,27 +2,22 @@
 
 use crate::plugin::prelude::*;
 
-crate::reduction! {
-    /// The sum over the valid tokens of each sequence: token to seq.
-    ///
-    /// Formula, with the mask `m`:
-    ///
-    ///     seq_sum(x)_i = Σ_t m_it x_it
-    ///
-    /// A sequence without a valid token has 0.
-    ///
-    /// Gradient: `m_it`.
-    ///
-    /// Source: the sequence log-probability of RLOO, arXiv 2402.14740; TRL `RLOOTrainer`.
-    "seq_sum" => SeqSum, example = "seq_sum(log_prob)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The sum over the valid tokens of each sequence: token to seq.
+///
+/// Formula, with the mask `m`:
+///
+///     seq_sum(x)_i = Σ_t m_it x_it
+///
+/// A sequence without a valid token has 0.
+///
+/// Gradient: `m_it`.
+///
+/// Source: the sequence log-probability of RLOO, arXiv 2402.14740; TRL `RLOOTrainer`.
+#[reduction(name = "seq_sum", example = "seq_sum(log_prob)")]
 struct SeqSum {}
 
 impl Reduction for SeqSum {
-    fn signature(&self) -> ReductionSignature {
+    fn signature() -> ReductionSignature {
         ReductionSignature::new(Type::TOKEN, Type::SEQ).reach(Reach::Sequence).not_a_mean()
     }
 

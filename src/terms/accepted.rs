@@ -3,101 +3,92 @@
 use super::surrogate::on_tokens;
 use crate::plugin::prelude::*;
 
-crate::term! {
-    /// Whether a token, or its whole sequence, is near enough to what the inference engine sampled from.
-    ///
-    /// Formula, with `l = clamp(old_log_prob - rollout_log_prob, -guard, guard)`:
-    ///
-    ///     statistic   ratio: l     k2: l² / 2     k3: exp(l) - 1 - l
-    ///     level       token: of the token     seq_sum, seq_mean, seq_max: over the tokens of its sequence
-    ///
-    /// A token is accepted where the statistic lies in `bounds`, both ends included. For `"ratio"` the bounds are
-    /// those of the ratio `exp(l)`: of the token's, with `seq_sum` of the product over the sequence, with
-    /// `seq_mean` of the geometric mean, with `seq_max` of the largest.
-    ///
-    /// Inputs: `old_log_prob`, `rollout_log_prob`, both token; both are constants for the gradient. For the
-    /// distance of the policy being trained: `accepted(old_log_prob = log_prob, ...)`.
-    ///
-    /// - `bounds = lo .. hi`, with `lo < hi`; there is no default. A limit from above is `0 .. 0.01`
-    /// - `statistic = "ratio"`: or `"k2"`, `"k3"`
-    /// - `level = "token"`: or `"seq_sum"`, `"seq_mean"`, `"seq_max"`
-    /// - `guard = 20`, positive: bounds the log-ratio of a token, as verl does
-    ///
-    /// In use elsewhere: Geo-RS of verl, `level = "seq_mean", bounds = 0.999 .. 1.001`; TRL's default mode
-    /// `sequence_mask`, `level = "seq_sum", bounds = 0 .. 3`; TorchRL `statistic = "k2"` per token. verl's `k1` is
-    /// the ratio turned over: its bounds `0.5_4.0` hold for rollout over train, and are `bounds = 0.25 .. 2` here.
-    ///
-    /// Result: token bool. Where rejected tokens still count in the denominator, as in AReaL, write
-    /// `token_mean(where(accepted(...), policy, 0))`; where they do not, as in verl,
-    /// `kept_mean(policy, accepted(...))` with `"std/masks.aent"`.
-    ///
-    /// Gradient: none.
-    ///
-    /// Errors: crossed bounds; a guard that is not positive.
-    ///
-    /// Source: verl `rollout_corr_helper.py` (`rollout_rs`), AReaL `rejection_sampling`, TRL
-    /// `vllm_importance_sampling_mode`, OpenRLHF and NeMo-RL `seq-mask-tis`.
-    ///
-    /// Aliases: `rollout_rs` (verl), `rejection_sampling` (AReaL), `sequence_mask` (TRL, with `level = "seq_sum"`).
-    "accepted" => Accepted, example = "accepted(statistic = \"k3\", level = \"seq_mean\", bounds = 0 .. 0.05)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Whether a token, or its whole sequence, is near enough to what the inference engine sampled from.
+///
+/// Formula, with `l = clamp(old_log_prob - rollout_log_prob, -guard, guard)`:
+///
+///     statistic   ratio: l     k2: l² / 2     k3: exp(l) - 1 - l
+///     level       token: of the token     seq_sum, seq_mean, seq_max: over the tokens of its sequence
+///
+/// A token is accepted where the statistic is within `bounds`, both ends included. For `"ratio"` the bounds are
+/// those of the ratio `exp(l)`: of the token's, with `seq_sum` of the product over the sequence, with
+/// `seq_mean` of the geometric mean, with `seq_max` of the largest.
+///
+/// For the distance of the policy being trained write `accepted(old_log_prob = log_prob, ...)`.
+///
+/// In use elsewhere: Geo-RS of verl, `level = "seq_mean", bounds = 0.999 .. 1.001`; TRL's default mode
+/// `sequence_mask`, `level = "seq_sum", bounds = 0 .. 3`; TorchRL `statistic = "k2"` per token. verl's `k1` is
+/// the ratio turned over: its bounds `0.5_4.0` hold for rollout over train, and are `bounds = 0.25 .. 2` here.
+///
+/// Result: where rejected tokens still count in the denominator, as in AReaL, write
+/// `token_mean(where(accepted(...), policy, 0))`; where they do not, as in verl,
+/// `kept_mean(policy, accepted(...))` with `"std/masks.aent"`.
+///
+/// Gradient: none.
+///
+/// Errors: `bounds` whose ends are equal or crossed.
+///
+/// Source: verl `rollout_corr_helper.py` (`rollout_rs`), AReaL `rejection_sampling`, TRL
+/// `vllm_importance_sampling_mode`, OpenRLHF and NeMo-RL `seq-mask-tis`.
+#[term(
+    name = "accepted",
+    example = "accepted(statistic = \"k3\", level = \"seq_mean\", bounds = 0 .. 0.05)",
+    aliases = [
+        Alias::new("rollout_rs", "verl"),
+        Alias::new("rejection_sampling", "AReaL"),
+        Alias::new("sequence_mask", "TRL").remark("with `level = \"seq_sum\"`"),
+    ]
+)]
 struct Accepted {
+    /// The accepted range of the statistic; a limit from above alone is written `0 .. 0.01`.
     bounds: Bounds,
-    #[serde(default)]
+    /// The measure of the distance between the two policies.
+    #[param(default = "ratio")]
     statistic: Statistic,
-    #[serde(default)]
+    /// The tokens that the statistic covers: one, or all of its sequence.
+    #[param(default = "token")]
     level: Level,
-    #[serde(default = "default_guard")]
+    /// Bounds the log-ratio of a token, as verl does.
+    #[param(default = 20, above = 0)]
     guard: f64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[choice]
 enum Statistic {
-    #[default]
     Ratio,
     K2,
     K3,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[choice]
 enum Level {
-    #[default]
     Token,
     SeqSum,
     SeqMean,
     SeqMax,
 }
 
-fn default_guard() -> f64 {
-    20.0
-}
-
 impl Term for Accepted {
-    fn signature(&self) -> Signature {
-        let reach = if self.level == Level::Token { Reach::Token } else { Reach::Sequence };
+    fn signature() -> Signature {
         Signature::new(Type::TOKEN.to_bool())
             .input(Input::field("old_log_prob", Type::TOKEN).detached())
             .input(Input::field("rollout_log_prob", Type::TOKEN).detached())
-            .reach(reach)
+            .reach(Reach::Sequence)
             .interval(Interval::UNIT)
             .detached()
     }
 
+    fn resolve(&self, declared: Signature) -> Signature {
+        if self.level == Level::Token { declared.reach(Reach::Token) } else { declared }
+    }
+
     fn check(&self) -> Result<(), ArgError> {
         let Bounds { lo, hi } = self.bounds;
-        if lo >= hi {
-            return Err(ArgError::new(
-                "bounds",
-                format!("expected `bounds` from low to high, found {lo} .. {hi}"),
-            )
-            .help(format!("a limit from above is written `bounds = 0 .. {hi}`")));
+        if lo < hi {
+            return Ok(());
         }
-        ArgError::positive("guard", self.guard)
+        Err(ArgError::new("bounds", format!("expected `bounds` from low to high, found {lo} .. {hi}"))
+            .help(format!("a limit from above is written `bounds = 0 .. {hi}`")))
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

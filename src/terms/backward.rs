@@ -4,8 +4,8 @@ use tch::Tensor;
 
 /// `x_t = addend_t + factor_t · x_{t+1}`, with 0 behind the last column.
 ///
-/// Two steps of the rule are one step of the same sort, `x_t = (a_t + f_t a_{t+1}) + f_t f_{t+1} x_{t+2}`. So a row of T
-/// columns takes log2 T passes over the tensor instead of T over a column.
+/// Two steps of the rule are one step of the same sort, `x_t = (a_t + f_t a_{t+1}) + f_t f_{t+1} x_{t+2}`. So a row of
+/// T columns takes log2 T passes over the tensor instead of T over a column.
 pub(super) fn backward(addend: &Tensor, factor: &Tensor) -> Tensor {
     let width = addend.size()[1];
     let (mut sum, mut factor) = (addend.shallow_clone(), factor.shallow_clone());
@@ -18,7 +18,7 @@ pub(super) fn backward(addend: &Tensor, factor: &Tensor) -> Tensor {
     sum
 }
 
-/// What stands `steps` columns behind, with 0 behind the last column.
+/// The values `steps` columns behind, with 0 behind the last column.
 pub(super) fn behind(x: &Tensor, steps: i64) -> Tensor {
     let left = (x.size()[1] - steps).max(0);
     x.narrow(1, x.size()[1] - left, left).constant_pad_nd([0, x.size()[1] - left])

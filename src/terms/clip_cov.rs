@@ -1,61 +1,60 @@
 //! The clipped surrogate without a few tokens whose advantage and log-probability move together.
 
-use super::surrogate::{check_clip_range, ratio, surrogate};
+use super::surrogate::{ratio, surrogate};
 use crate::plugin::prelude::*;
 use tch::Kind as Float;
 
-crate::term! {
-    /// The clipped policy surrogate without a random few of the tokens that lower the entropy most.
-    ///
-    /// Formula, with the advantage `A`, the valid tokens of the step and their number `N`:
-    ///
-    ///     cov = (A - token_mean(A)) (log_prob - token_mean(log_prob))
-    ///     r   = exp(clamp(log_prob - old_log_prob, -guard, guard))
-    ///     L   = max(-A r, -A · clamp(r, 1 - low, 1 + high)), and 0 at chosen tokens
-    ///
-    /// A token may be chosen if `cov` lies strictly inside `bounds` and the clip does not bind. Of those that may,
-    /// `min(max(1, floor(share · N)), how many may)` are chosen, each as likely as the other.
-    ///
-    /// Inputs: `log_prob`, `old_log_prob`, `advantages`, all token (an advantage per sequence is broadcast). The
-    /// last two are constants for the gradient.
-    ///
-    /// - `share = 2e-4`, in `0 .. 1`: how many of the step's tokens are chosen
-    /// - `bounds = 1 .. 5`: the covariances that may be chosen. They are those of advantages near 1: where a framework
-    ///   divides advantages by the number of tokens, as SkyRL does, no token ever reaches them
-    /// - `low = 0.2`, in `0 .. 1`, and `high = 0.2`, at least 0: the clip range of the ratio
-    /// - `seed = 0`, a whole number: another choice. The choice depends on the seed, on `N` and on a token's
-    ///   sequence and position; so it differs from step to step, and a step that is run again or cut in another way
-    ///   chooses alike
-    /// - `guard = 20`, positive: bounds the log-ratio before `exp`; verl has none here
-    ///
-    /// Result: token, in the unit of the advantages. Extras: `ratio` (`r`, with gradient), `clipped` (bool: the clipped
-    /// branch binds), `covariance` (`cov`, with gradient) and `chosen` (bool).
-    ///
-    /// Gradient: that of `clip_ppo`, and 0 at chosen tokens. In gradient accumulation the means and the choice are
-    /// those of the whole step; in verl they are those of each micro-batch.
-    ///
-    /// Errors: a `share` outside `0 .. 1`, crossed bounds, a clip range or guard outside what is said above.
-    ///
-    /// Source: Cui et al., arXiv 2505.22617; verl `compute_policy_loss_clip_cov` (`clip_cov_ratio`, `clip_cov_lb`,
-    /// `clip_cov_ub`), SkyRL `clip_cov`.
-    "clip_cov" => ClipCov, example = "clip_cov(share = 20%, bounds = 0.1 .. 5)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// The clipped policy surrogate without a random few of the tokens that lower the entropy most.
+///
+/// Formula, with the advantage `A`, the valid tokens of the step and their number `N`:
+///
+///     cov = (A - token_mean(A)) (log_prob - token_mean(log_prob))
+///     r   = exp(clamp(log_prob - old_log_prob, -guard, guard))
+///     L   = max(-A r, -A · clamp(r, 1 - low, 1 + high)), and 0 at chosen tokens
+///
+/// A token may be chosen if `cov` is strictly inside `bounds` and the clip does not bind. Of those that may,
+/// `min(max(1, floor(share · N)), how many may)` are chosen, each as likely as the other.
+///
+/// The choice depends on `seed`, on `N` and on a token's sequence and position. So it differs from step to step, and
+/// a step that is run again or cut in another way chooses alike.
+///
+/// The default `bounds` are made for advantages near 1: where a framework divides advantages by the number of tokens,
+/// as SkyRL does, no token ever reaches them.
+///
+/// Result: in the unit of the advantages.
+///
+/// Gradient: that of `clip_ppo`, and 0 at chosen tokens. In gradient accumulation the means and the choice are
+/// those of the whole step; in verl they are those of each micro-batch.
+///
+/// Errors: `bounds` whose ends are equal or crossed.
+///
+/// Source: Cui et al., arXiv 2505.22617; verl `compute_policy_loss_clip_cov` (`clip_cov_ratio`, `clip_cov_lb`,
+/// `clip_cov_ub`), SkyRL `clip_cov`.
+#[term(name = "clip_cov", example = "clip_cov(share = 20%, bounds = 0.1 .. 5)")]
 struct ClipCov {
+    /// The share of the step's tokens that are chosen.
+    #[param(default = 2e-4, min = 0, max = 1, help = "it is a part of the step's tokens, such as `0.02%`")]
     share: f64,
+    /// The covariances of tokens that may be chosen.
+    #[param(default = 1..5)]
     bounds: Bounds,
+    /// How far the clip range of the ratio goes below 1.
+    #[param(
+        default = 0.2,
+        min = 0,
+        max = 1,
+        help = "the ratio is clipped to `1 - low .. 1 + high`; `low = 1` takes off the lower side"
+    )]
     low: f64,
+    /// How far the clip range of the ratio goes above 1.
+    #[param(default = 0.2, min = 0, help = "the ratio is clipped to `1 - low .. 1 + high`")]
     high: f64,
+    /// Another seed makes another choice.
+    #[param(default = 0)]
     seed: i64,
+    /// Bounds the log-ratio before `exp`; verl has no bound here.
+    #[param(default = 20, above = 0)]
     guard: f64,
-}
-
-impl Default for ClipCov {
-    fn default() -> Self {
-        Self { share: 2e-4, bounds: Bounds::new(1.0, 5.0), low: 0.2, high: 0.2, seed: 0, guard: 20.0 }
-    }
 }
 
 impl ClipCov {
@@ -88,28 +87,22 @@ impl ClipCov {
 }
 
 impl Term for ClipCov {
-    fn signature(&self) -> Signature {
+    fn signature() -> Signature {
         surrogate(Type::TOKEN)
-            .extra(Extra::new("ratio", Type::TOKEN).unit(Unit::Ratio))
-            .extra(Extra::new("clipped", Type::TOKEN.to_bool()))
-            .extra(Extra::new("covariance", Type::TOKEN))
-            .extra(Extra::new("chosen", Type::TOKEN.to_bool()))
+            .extra(Extra::new("ratio", Type::TOKEN, "The ratio `r`, with gradient.").unit(Unit::Ratio))
+            .extra(Extra::new("clipped", Type::TOKEN.to_bool(), "Where the clipped branch binds."))
+            .extra(Extra::new("covariance", Type::TOKEN, "The covariance `cov`, with gradient."))
+            .extra(Extra::new("chosen", Type::TOKEN.to_bool(), "The tokens that are chosen."))
             .reach(Reach::Batch)
     }
 
     fn check(&self) -> Result<(), ArgError> {
-        ArgError::in_range("share", self.share, 0.0, 1.0)
-            .map_err(|error| error.help("it is a part of the step's tokens, such as `0.02%`"))?;
         let Bounds { lo, hi } = self.bounds;
-        if lo >= hi {
-            return Err(ArgError::new(
-                "bounds",
-                format!("expected `bounds` of two covariances from low to high, found {lo} .. {hi}"),
-            )
-            .help("write `bounds = 1 .. 5`"));
+        if lo < hi {
+            return Ok(());
         }
-        check_clip_range(self.low, self.high)?;
-        ArgError::positive("guard", self.guard)
+        let message = format!("expected `bounds` of two covariances from low to high, found {lo} .. {hi}");
+        Err(ArgError::new("bounds", message).help("write `bounds = 1 .. 5`"))
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

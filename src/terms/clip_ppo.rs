@@ -1,77 +1,75 @@
 //! The clipped surrogate of PPO, asymmetric, with dual clip or a two-sided delta.
 
-use super::surrogate::{check_cap, check_clip_range, dual_clip, ratio, surrogate};
+use super::surrogate::{dual_clip, ratio, surrogate};
 use crate::plugin::prelude::*;
 
-crate::term! {
-    /// The clipped policy surrogate of PPO, to be minimised.
-    ///
-    /// Formula, with the advantage `A`:
-    ///
-    ///     r = exp(clamp(log_prob - old_log_prob, -guard, guard))
-    ///     a = -A · min(r, delta)
-    ///     b = -A · clamp(r, 1 - low, 1 + high)
-    ///     L = max(a, b), and where A < 0 it is min(max(a, b), -dual · A)
-    ///
-    /// Without `delta`, `a = -A r`; without `dual`, the last line is `L = max(a, b)`.
-    ///
-    /// Inputs: `log_prob`, `old_log_prob`, `advantages`, all token (an advantage per sequence is broadcast). The
-    /// last two are constants for the gradient.
-    ///
-    /// - `low = 0.2`, in `0 .. 1`, and `high = 0.2`, at least 0: the clip range of the ratio. DAPO uses `high = 0.28`
-    /// - `dual`, above 1, off by default: bounds the loss of a token with a negative advantage (in verl it is always
-    ///   on, at 3)
-    /// - `delta`, above 1, off by default: bounds the ratio of the unclipped branch, for either sign
-    /// - `guard = 20`, positive: bounds the log-ratio before `exp`, as verl and OpenRLHF do
-    ///
-    /// Result: token, in the unit of the advantages. Extras: `ratio` (`r`, with gradient), `clipped` (bool: the
-    /// clipped branch binds, `b > a`; verl's `pg_clipfrac` is its `token_mean`) and `capped` (bool: `dual` binds;
-    /// verl's `pg_clipfrac_lower`).
-    ///
-    /// Gradient: `-A r ∂log_prob`, and 0 where `A > 0` and `r > 1 + high`, where `A < 0` and `r < 1 - low`, where
-    /// `A < 0` and `r` is above `dual` or `delta`, and outside the guard.
-    ///
-    /// Errors: a clip range, `dual`, `delta` or `guard` outside what is said above.
-    ///
-    /// Source: PPO, arXiv 1707.06347; dual clip, arXiv 1912.09729; delta, INTELLECT-2, arXiv 2505.07291; verl
-    /// `compute_policy_loss_vanilla` (`clip_ratio_low`, `clip_ratio_high`, `clip_ratio_c`), TRL (`epsilon`,
-    /// `epsilon_high`, `delta`), OpenRLHF `PolicyLoss`, AReaL `ppo_actor_loss_fn`, NeMo-RL `ClippedPGLossFn`, rlax
-    /// `clipped_surrogate_pg_loss`.
-    ///
-    /// Aliases: `vanilla` (verl, with `dual = 3`), `regular` (SkyRL), `dual_clip` (SkyRL, with `dual`), `ppo`
-    /// (OpenRLHF).
-    "clip_ppo" => ClipPpo, example = "clip_ppo(low = 0.2, high = 0.28)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// The clipped policy surrogate of PPO, to be minimised.
+///
+/// Formula, with the advantage `A`:
+///
+///     r = exp(clamp(log_prob - old_log_prob, -guard, guard))
+///     a = -A · min(r, delta)
+///     b = -A · clamp(r, 1 - low, 1 + high)
+///     L = max(a, b), and where A < 0 it is min(max(a, b), -dual · A)
+///
+/// Without `delta`, `a = -A r`; without `dual`, the last line is `L = max(a, b)`.
+///
+/// Result: in the unit of the advantages.
+///
+/// Gradient: `-A r ∂log_prob`, and 0 where `A > 0` and `r > 1 + high`, where `A < 0` and `r < 1 - low`, where
+/// `A < 0` and `r` is above `dual` or `delta`, and outside the guard.
+///
+/// Source: PPO, arXiv 1707.06347; dual clip, arXiv 1912.09729; delta, INTELLECT-2, arXiv 2505.07291; verl
+/// `compute_policy_loss_vanilla` (`clip_ratio_low`, `clip_ratio_high`, `clip_ratio_c`), TRL (`epsilon`,
+/// `epsilon_high`, `delta`), OpenRLHF `PolicyLoss`, AReaL `ppo_actor_loss_fn`, NeMo-RL `ClippedPGLossFn`, rlax
+/// `clipped_surrogate_pg_loss`.
+#[term(
+    name = "clip_ppo",
+    example = "clip_ppo(low = 0.2, high = 0.28)",
+    aliases = [
+        Alias::new("vanilla", "verl").remark("with `dual = 3`"),
+        Alias::new("regular", "SkyRL"),
+        Alias::new("dual_clip", "SkyRL").remark("with `dual`"),
+        Alias::new("ppo", "OpenRLHF"),
+    ]
+)]
 struct ClipPpo {
+    /// How far the clip range of the ratio goes below 1.
+    #[param(
+        default = 0.2,
+        min = 0,
+        max = 1,
+        help = "the ratio is clipped to `1 - low .. 1 + high`; `low = 1` takes off the lower side"
+    )]
     low: f64,
+    /// How far the clip range of the ratio goes above 1; DAPO uses 0.28.
+    #[param(default = 0.2, min = 0, help = "the ratio is clipped to `1 - low .. 1 + high`")]
     high: f64,
+    /// Bounds the loss of a token with a negative advantage; in verl it is always on, at 3.
+    #[param(above = 1, help = "it bounds the ratio, which is 1 where the policies agree; 3 is usual")]
     dual: Option<f64>,
+    /// Bounds the ratio of the unclipped branch, for either sign of the advantage.
+    #[param(above = 1, help = "it bounds the ratio, which is 1 where the policies agree; 3 is usual")]
     delta: Option<f64>,
+    /// Bounds the log-ratio before `exp`, as verl and OpenRLHF do.
+    #[param(default = 20, above = 0)]
     guard: f64,
 }
 
-impl Default for ClipPpo {
-    fn default() -> Self {
-        Self { low: 0.2, high: 0.2, dual: None, delta: None, guard: 20.0 }
-    }
-}
-
 impl Term for ClipPpo {
-    fn signature(&self) -> Signature {
+    fn signature() -> Signature {
         surrogate(Type::TOKEN)
-            .extra(Extra::new("ratio", Type::TOKEN).unit(Unit::Ratio))
-            .extra(Extra::new("clipped", Type::TOKEN.to_bool()))
-            .extra(Extra::new("capped", Type::TOKEN.to_bool()))
-    }
-
-    fn check(&self) -> Result<(), ArgError> {
-        check_clip_range(self.low, self.high)?;
-        check_cap("dual", self.dual)?;
-        check_cap("delta", self.delta)?;
-        ArgError::positive("guard", self.guard)
+            .extra(Extra::new("ratio", Type::TOKEN, "The ratio `r`, with gradient.").unit(Unit::Ratio))
+            .extra(Extra::new(
+                "clipped",
+                Type::TOKEN.to_bool(),
+                "Where the clipped branch binds, `b > a`; verl's `pg_clipfrac` is its `token_mean`.",
+            ))
+            .extra(Extra::new(
+                "capped",
+                Type::TOKEN.to_bool(),
+                "Where `dual` binds, as in verl's `pg_clipfrac_lower`.",
+            ))
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

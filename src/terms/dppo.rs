@@ -1,72 +1,76 @@
 //! The policy gradient inside a trust region of probabilities.
 
-use super::surrogate::{check_cap, ratio, surrogate};
+use super::surrogate::{ratio, surrogate};
 use crate::plugin::prelude::*;
 
-crate::term! {
-    /// The log-likelihood of tokens whose probability has not moved too far, weighted by a capped ratio.
-    ///
-    /// Formula, with the advantage `A`, `p = exp(log_prob)`, `q = exp(old_log_prob)` and `sg`, which stops the
-    /// gradient:
-    ///
-    ///     r = exp(clamp(log_prob - old_log_prob, -guard, guard))
-    ///     D = q (old_log_prob - log_prob) + (1 - q) log((1 - q + 1e-8) / (1 - p + 1e-8))
-    ///
-    ///     kept where          A > 0                     A <= 0
-    ///     divergence = "tv"   p - q <= high             p - q >= -low
-    ///     divergence = "kl"   D <= high or p <= q       D <= low or p >= q
-    ///
-    ///     L = -sg[min(r, cap)] · A · log_prob where kept, else 0
-    ///
-    /// A ratio of 2 is a large step for a likely token and none for one of probability 1e-5; here a step is measured
-    /// by how much probability it moves: by its total variation, or by the KL of taking this token or another.
-    ///
-    /// Inputs: `log_prob`, `old_log_prob`, `advantages`, all token (an advantage per sequence is broadcast). The
-    /// last two are constants for the gradient.
-    ///
-    /// - `divergence = "tv"`: or `"kl"`
-    /// - `low = 0.2` and `high = 0.2`, at least 0: how much a token may lose or gain, as a probability or in nats
-    /// - `cap = 3`, above 1: bounds the weight. verl takes `clip_ratio_c`: 3 from its configuration, 20 without one
-    /// - `guard = 20`, positive: bounds the log-ratio before `exp`
-    ///
-    /// Result: token. Its value is no objective; its gradient is what counts. Extras: `ratio` (`r`, with
-    /// gradient) and `kept` (bool).
-    ///
-    /// prime-rl's loss lets the gradient through the ratio, measures from the inference engine's log-probabilities, and
-    /// pulls back to them: `prime_rl()` of `"std/surrogates.aent"`.
-    ///
-    /// Gradient: `-min(r, cap) · A · ∂log_prob` where kept, else 0.
-    ///
-    /// Errors: a negative `low` or `high`, a `cap` that is not above 1, a guard that is not positive.
-    ///
-    /// Source: DPPO, arXiv 2602.04879; verl `dppo_tv` and `dppo_kl` (`clip_ratio_low`, `clip_ratio_high`), SkyRL
-    /// `dppo`, prime-rl's default loss.
-    ///
-    /// Aliases: `dppo_tv` (verl), `dppo_kl` (verl, with `divergence = "kl"`).
-    "dppo" => Dppo, example = "dppo(divergence = \"tv\", low = 0.2, high = 0.28)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// The log-likelihood of tokens whose probability has not moved too far, weighted by a capped ratio.
+///
+/// Formula, with the advantage `A`, `p = exp(log_prob)`, `q = exp(old_log_prob)` and `sg`, which stops the
+/// gradient:
+///
+///     r = exp(clamp(log_prob - old_log_prob, -guard, guard))
+///     D = q (old_log_prob - log_prob) + (1 - q) log((1 - q + 1e-8) / (1 - p + 1e-8))
+///
+///     kept where          A > 0                     A <= 0
+///     divergence = "tv"   p - q <= high             p - q >= -low
+///     divergence = "kl"   D <= high or p <= q       D <= low or p >= q
+///
+///     L = -sg[min(r, cap)] · A · log_prob where kept, else 0
+///
+/// A ratio of 2 is a large step for a likely token and none for one of probability 1e-5; here a step is measured
+/// by how much probability it moves: by its total variation, or by the KL of taking this token or another.
+///
+/// prime-rl's loss lets the gradient through the ratio, measures from the inference engine's log-probabilities, and
+/// pulls back to them: `prime_rl()` of `"std/surrogates.aent"`.
+///
+/// Result: only its gradient counts; the value is no objective.
+///
+/// Gradient: `-min(r, cap) · A · ∂log_prob` where kept, else 0.
+///
+/// Source: DPPO, arXiv 2602.04879; verl `dppo_tv` and `dppo_kl` (`clip_ratio_low`, `clip_ratio_high`), SkyRL
+/// `dppo`, prime-rl's default loss.
+#[term(
+    name = "dppo",
+    example = "dppo(divergence = \"tv\", low = 0.2, high = 0.28)",
+    aliases = [
+        Alias::new("dppo_tv", "verl"),
+        Alias::new("dppo_kl", "verl").remark("with `divergence = \"kl\"`"),
+    ]
+)]
 struct Dppo {
+    /// The measure of a step: total variation, or KL.
+    #[param(default = "tv")]
     divergence: Divergence,
+    /// How much a token may lose, as a probability or in nats.
+    #[param(
+        default = 0.2,
+        min = 0,
+        help = "it is a difference of probabilities for `\"tv\"`, and a divergence in nats for `\"kl\"`"
+    )]
     low: f64,
+    /// How much a token may gain, as a probability or in nats.
+    #[param(
+        default = 0.2,
+        min = 0,
+        help = "it is a difference of probabilities for `\"tv\"`, and a divergence in nats for `\"kl\"`"
+    )]
     high: f64,
+    /// Bounds the weight; verl takes `clip_ratio_c`, 3 from its configuration and 20 without one.
+    #[param(
+        default = 3,
+        above = 1,
+        help = "it bounds the ratio, which is 1 where the policies agree; 3 is usual"
+    )]
     cap: f64,
+    /// Bounds the log-ratio before `exp`.
+    #[param(default = 20, above = 0)]
     guard: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[choice]
 enum Divergence {
     Tv,
     Kl,
-}
-
-impl Default for Dppo {
-    fn default() -> Self {
-        Self { divergence: Divergence::Tv, low: 0.2, high: 0.2, cap: 3.0, guard: 20.0 }
-    }
 }
 
 impl Dppo {
@@ -91,22 +95,14 @@ impl Dppo {
 }
 
 impl Term for Dppo {
-    fn signature(&self) -> Signature {
+    fn signature() -> Signature {
         surrogate(Type::TOKEN)
-            .extra(Extra::new("ratio", Type::TOKEN).unit(Unit::Ratio))
-            .extra(Extra::new("kept", Type::TOKEN.to_bool()))
-    }
-
-    fn check(&self) -> Result<(), ArgError> {
-        let what = match self.divergence {
-            Divergence::Tv => "it is a difference of probabilities",
-            Divergence::Kl => "it is a divergence in nats",
-        };
-        for (name, value) in [("low", self.low), ("high", self.high)] {
-            ArgError::non_negative(name, value).map_err(|error| error.help(what))?;
-        }
-        check_cap("cap", Some(self.cap))?;
-        ArgError::positive("guard", self.guard)
+            .extra(Extra::new("ratio", Type::TOKEN, "The ratio `r`, with gradient.").unit(Unit::Ratio))
+            .extra(Extra::new(
+                "kept",
+                Type::TOKEN.to_bool(),
+                "The tokens that are kept; elsewhere the loss is 0.",
+            ))
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

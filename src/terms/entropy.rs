@@ -2,38 +2,32 @@
 
 use crate::plugin::prelude::*;
 
-crate::term! {
-    /// The entropy of the policy over the whole vocabulary, in nats.
-    ///
-    /// Formula, with `z = logits / temperature` and `p = softmax z`:
-    ///
-    ///     H = log Σ_v exp z[v] - Σ_v p[v] z[v] = -Σ_v p[v] log p[v]
-    ///
-    /// A token with probability 0 (logit `-inf`) adds 0. It is the entropy of the tempered distribution.
-    ///
-    /// Result: token, in `0 .. ln V`, in the kind of the computation (f32 for f16 and bf16 logits).
-    ///
-    /// Gradient: `∂H/∂z[v] = -p[v] (log p[v] + H)`.
-    ///
-    /// Use: as a bonus, `loss = ... - beta * token_mean(entropy())`. Over a large vocabulary most of its gradient
-    /// goes to tokens that are never right; `clamped_entropy` leaves those out.
-    ///
-    /// Source: Williams and Peng 1991; verl `entropy_from_logits`, TRL `entropy_from_logits`, OpenRLHF
-    /// `compute_entropy`.
-    "entropy" => Entropy, example = "entropy()"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The entropy of the policy over the whole vocabulary, in nats.
+///
+/// Formula, with `z = logits / temperature` and `p = softmax z`:
+///
+///     H = log Σ_v exp z[v] - Σ_v p[v] z[v] = -Σ_v p[v] log p[v]
+///
+/// A token with probability 0 (logit `-inf`) adds 0. It is the entropy of the tempered distribution.
+///
+/// Result: in `0 .. ln V`, in the kind of the computation (f32 for f16 and bf16 logits).
+///
+/// Gradient: `∂H/∂z[v] = -p[v] (log p[v] + H)`.
+///
+/// Use: as a bonus, `loss = ... - beta * token_mean(entropy())`. Over a large vocabulary most of its gradient
+/// goes to tokens that are never right; `clamped_entropy` leaves those out.
+///
+/// Source: Williams and Peng 1991; verl `entropy_from_logits`, TRL `entropy_from_logits`, OpenRLHF
+/// `compute_entropy`.
+#[term(name = "entropy", example = "entropy()")]
 struct Entropy {}
 
 impl Term for Entropy {
-    fn signature(&self) -> Signature {
-        Signature::new(Type::TOKEN).interval(Interval::NON_NEGATIVE).unit(Unit::Entropy)
-    }
-
-    fn rows(&self) -> Vec<Row> {
-        vec![Row::new(TokenSet::All, Moment::Entropy)]
+    fn signature() -> Signature {
+        Signature::new(Type::TOKEN)
+            .row(Row::new(TokenSet::All, Moment::Entropy))
+            .interval(Interval::NON_NEGATIVE)
+            .unit(Unit::Entropy)
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

@@ -2,36 +2,30 @@
 
 use crate::plugin::prelude::*;
 
-crate::term! {
-    /// The log-probability of the sampled token under the policy, in nats.
-    ///
-    /// Formula, with `z = logits / temperature` and the sampled token `a`:
-    ///
-    ///     log_prob = z[a] - log Σ_v exp z[v]
-    ///
-    /// It is computed from `logits` and `actions`, unless the batch brings a `log_prob` of its own. The batch field
-    /// `log_prob`, without parentheses, is the same value.
-    ///
-    /// Result: token, at most 0, in the kind of the computation (f32 for f16 and bf16 logits).
-    ///
-    /// Gradient: `∂/∂z[v] = 1[v = a] - p[v]`. A sampled token whose logit is `-inf` has the value `-inf`.
-    ///
-    /// Source: the log-likelihood of REINFORCE (Williams 1992); verl `logprobs_from_logits`, TRL
-    /// `selective_log_softmax`, AReaL `gather_logprobs`.
-    "log_prob" => LogProb, example = "log_prob()"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The log-probability of the sampled token under the policy, in nats.
+///
+/// Formula, with `z = logits / temperature` and the sampled token `a`:
+///
+///     log_prob = z[a] - log Σ_v exp z[v]
+///
+/// It is computed from `logits` and `actions`, unless the batch brings a `log_prob` of its own. The batch field
+/// `log_prob`, without parentheses, is the same value.
+///
+/// Result: at most 0, in the kind of the computation (f32 for f16 and bf16 logits).
+///
+/// Gradient: `∂/∂z[v] = 1[v = a] - p[v]`. A sampled token whose logit is `-inf` has the value `-inf`.
+///
+/// Source: the log-likelihood of REINFORCE (Williams 1992); verl `logprobs_from_logits`, TRL
+/// `selective_log_softmax`, AReaL `gather_logprobs`.
+#[term(name = "log_prob", example = "log_prob()")]
 struct LogProb {}
 
 impl Term for LogProb {
-    fn signature(&self) -> Signature {
-        Signature::new(Type::TOKEN).interval(Interval::NON_POSITIVE).unit(Unit::LogProb)
-    }
-
-    fn rows(&self) -> Vec<Row> {
-        vec![Row::new(TokenSet::All, Moment::LogProb)]
+    fn signature() -> Signature {
+        Signature::new(Type::TOKEN)
+            .row(Row::new(TokenSet::All, Moment::LogProb))
+            .interval(Interval::NON_POSITIVE)
+            .unit(Unit::LogProb)
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

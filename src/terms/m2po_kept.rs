@@ -3,56 +3,39 @@
 use crate::plugin::prelude::*;
 use tch::Kind as Float;
 
-crate::term! {
-    /// Whether a token is left when the stalest ones are dropped until the rest is fresh enough.
-    ///
-    /// Formula, over the valid tokens of the step:
-    ///
-    ///     s = (old_log_prob - rollout_log_prob)²
-    ///
-    /// The tokens with the largest `s` are dropped, one by one, until the mean of `s` over the rest is below
-    /// `threshold`; one token always stays. Of tokens with equal `s` the later one goes first.
-    ///
-    /// Inputs: `old_log_prob`, `rollout_log_prob`, both token; both are constants for the gradient.
-    ///
-    /// - `threshold = 0.04`, positive: the paper's second moment
-    ///
-    /// Result: token bool. A loss with it: `token_mean(where(m2po_kept(), clip_ppo(), 0))`.
-    ///
-    /// Gradient: none. In gradient accumulation it is that of the whole step.
-    ///
-    /// Errors: a `threshold` that is not positive.
-    ///
-    /// Source: M2PO, arXiv 2510.01161; AReaL `m2_threshold`.
-    ///
-    /// Aliases: `m2po` (AReaL).
-    "m2po_kept" => M2poKept, example = "m2po_kept(threshold = 0.04)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// Whether a token is left when the stalest ones are dropped until the rest is fresh enough.
+///
+/// Formula, over the valid tokens of the step:
+///
+///     s = (old_log_prob - rollout_log_prob)²
+///
+/// The tokens with the largest `s` are dropped, one by one, until the mean of `s` over the rest is below
+/// `threshold`; one token always stays. Of tokens with equal `s` the later one goes first.
+///
+/// Result: a loss with it is `token_mean(where(m2po_kept(), clip_ppo(), 0))`.
+///
+/// Gradient: none. In gradient accumulation the choice is that of the whole step.
+///
+/// Source: M2PO, arXiv 2510.01161; AReaL `m2_threshold`.
+#[term(
+    name = "m2po_kept",
+    example = "m2po_kept(threshold = 0.04)",
+    aliases = [Alias::new("m2po", "AReaL")]
+)]
 struct M2poKept {
+    /// The second moment that the kept tokens stay below, as in the paper.
+    #[param(default = 0.04, above = 0)]
     threshold: f64,
 }
 
-impl Default for M2poKept {
-    fn default() -> Self {
-        Self { threshold: 0.04 }
-    }
-}
-
 impl Term for M2poKept {
-    fn signature(&self) -> Signature {
+    fn signature() -> Signature {
         Signature::new(Type::TOKEN.to_bool())
             .input(Input::field("old_log_prob", Type::TOKEN).detached())
             .input(Input::field("rollout_log_prob", Type::TOKEN).detached())
             .reach(Reach::Batch)
             .interval(Interval::UNIT)
             .detached()
-    }
-
-    fn check(&self) -> Result<(), ArgError> {
-        ArgError::positive("threshold", self.threshold)
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

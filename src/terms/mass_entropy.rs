@@ -3,34 +3,42 @@
 use super::token_set::Asked;
 use crate::plugin::prelude::*;
 
-crate::term! {
-    /// The entropy of one question: whether the next token is among the likely ones. In nats.
-    ///
-    /// Formula, with the share `M` of the softmax of `logits / temperature` that lies in the row's token set:
-    ///
-    ///     h = -M log M - (1 - M) log(1 - M),   and 0 where M is 0 or 1
-    ///
-    /// Together with `clamped_entropy` of the same set it is what the full entropy knows of the set: the entropy is
-    /// `h + M · clamped_entropy + (1 - M) · (entropy of the rest)`.
-    ///
-    /// Exactly one of `drop`, `top_k`, `top_p` and `min_p` says what the set of a row is, as in `clamped_entropy`.
-    ///
-    /// Result: token, in `0 .. ln 2`.
-    ///
-    /// Gradient: `∂h/∂z[v] = log((1 - M) / M) · p[v] (s[v] - M)`, with `s[v]` 1 in the set and 0 outside. The set is a constant.
-    ///
-    /// Errors: none or several of the four arguments; one out of its range.
-    ///
-    /// Source: the chain rule of entropy, Shannon 1948.
-    "mass_entropy" => MassEntropy, example = "mass_entropy(top_k = 3)"
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// The entropy, in nats, of one question: whether the next token is among the likely ones.
+///
+/// Formula, with the share `M` of the softmax of `logits / temperature` that the row's token set has:
+///
+///     h = -M log M - (1 - M) log(1 - M),   and 0 where M is 0 or 1
+///
+/// With `clamped_entropy` of the same set it makes up the full entropy, which is
+/// `h + M · clamped_entropy + (1 - M) · (entropy of the rest)`.
+///
+/// Exactly one of `drop`, `top_k`, `top_p` and `min_p` says which tokens the set has, as in `clamped_entropy`.
+///
+/// Result: in `0 .. ln 2`.
+///
+/// Gradient: `∂h/∂z[v] = log((1 - M) / M) · p[v] (s[v] - M)`, with `s[v]` 1 in the set and 0 outside. The set is a
+/// constant.
+///
+/// Errors: none or several of the four arguments.
+///
+/// Source: the chain rule of entropy, Shannon 1948.
+#[term(name = "mass_entropy", example = "mass_entropy(top_k = 3)")]
 struct MassEntropy {
+    /// Leaves out the `floor(drop · V)` tokens with the lowest logits.
+    #[param(
+        min = 0,
+        below = 1,
+        help = "`drop` is the part of the vocabulary that is left out; `drop = 30%` keeps the likeliest 70%"
+    )]
     drop: Option<f64>,
+    /// Keeps this many tokens with the highest logits, or all where the vocabulary has no more.
+    #[param(min = 1, help = "`top_k` is the number of tokens that are kept")]
     top_k: Option<i64>,
+    /// Keeps the smallest set of the likeliest tokens whose probability mass reaches this number.
+    #[param(above = 0, max = 1, help = "`top_p` is the probability mass that is kept; `top_p = 95%`")]
     top_p: Option<f64>,
+    /// Keeps the tokens whose probability is at least this share of the highest.
+    #[param(above = 0, max = 1, help = "`min_p` is measured against the likeliest token; `min_p = 5%`")]
     min_p: Option<f64>,
 }
 
@@ -41,13 +49,15 @@ impl MassEntropy {
 }
 
 impl Term for MassEntropy {
-    fn signature(&self) -> Signature {
-        let most = std::f64::consts::LN_2;
-        Signature::new(Type::TOKEN).interval(Interval::new(0.0, most)).unit(Unit::Entropy)
+    fn signature() -> Signature {
+        Signature::new(Type::TOKEN)
+            .row(Row::new(TokenSet::All, Moment::Mass))
+            .interval(Interval::new(0.0, std::f64::consts::LN_2))
+            .unit(Unit::Entropy)
     }
 
-    fn rows(&self) -> Vec<Row> {
-        vec![Row::new(self.asked().set(), Moment::Mass)]
+    fn resolve(&self, declared: Signature) -> Signature {
+        declared.rows([Row::new(self.asked().set(), Moment::Mass)])
     }
 
     fn check(&self) -> Result<(), ArgError> {

@@ -1,4 +1,4 @@
-//! What surrogates share: their inputs, the ratio of two policies, its clip range and caps.
+//! What surrogates share: their inputs, the ratio of two policies, and the dual clip.
 
 use crate::plugin::prelude::*;
 
@@ -34,24 +34,4 @@ pub(super) fn dual_clip(loss: Tensor, gain: &Tensor, dual: Option<f64>) -> (Tens
     let cap = gain * dual;
     let capped = gain.gt(0.0).logical_and(&loss.gt_tensor(&cap));
     (cap.where_self(&capped, &loss), capped)
-}
-
-/// Refuses a clip range `1 - low .. 1 + high` that no ratio can have.
-pub(super) fn check_clip_range(low: f64, high: f64) -> Result<(), ArgError> {
-    ArgError::in_range("low", low, 0.0, 1.0).map_err(|error| {
-        error.help("the ratio is clipped to `1 - low .. 1 + high`; `low = 1` takes off the lower side")
-    })?;
-    ArgError::non_negative("high", high)
-        .map_err(|error| error.help("the ratio is clipped to `1 - low .. 1 + high`"))
-}
-
-/// Refuses a cap of the ratio that would bind where the policies agree.
-pub(super) fn check_cap(name: &'static str, cap: Option<f64>) -> Result<(), ArgError> {
-    match cap {
-        Some(cap) if !(cap > 1.0 && cap.is_finite()) => {
-            Err(ArgError::new(name, format!("expected `{name}` above 1, found {cap}"))
-                .help("it bounds the ratio, which is 1 where the policies agree; 3 is usual"))
-        }
-        _ => Ok(()),
-    }
 }

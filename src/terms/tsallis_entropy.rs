@@ -1,46 +1,45 @@
 //! Tsallis' entropy of the policy.
 
-use super::renyi_entropy::check_order;
+use super::renyi_entropy::{LOG_SUM, check_order};
 use crate::plugin::prelude::*;
 
-crate::term! {
-    /// Tsallis' entropy of the policy over the whole vocabulary.
-    ///
-    /// Formula, with `z = logits / temperature` and `p = softmax z`:
-    ///
-    ///     T = (1 - Σ_v p[v]^q) / (q - 1),   Σ_v p[v]^q = exp(log Σ_v exp(q z[v]) - q · log Σ_v exp z[v])
-    ///
-    /// - `q`, positive, and not within 0.001 of 1, where it is `entropy()`. At 2 it is `1 - Σ p²`, the chance that two samples
-    ///   differ; above 1 its gradient all but spares tokens that are unlikely
-    ///
-    /// The sum of powers is a statistic of the same row at another temperature: one more pass, nothing of vocabulary size.
-    ///
-    /// Result: token, in `0 .. (V^(1-q) - 1) / (1-q)`; not in nats.
-    ///
-    /// Gradient: `∂T/∂z[v] = q Σ_u p[u]^q / (1 - q) · (p_q[v] - p[v])`, with `p_q = softmax(q z)`.
-    ///
-    /// Errors: a `q` that is not positive, or too near to 1.
-    ///
-    /// Source: Tsallis 1988; as a bonus in Lee et al., arXiv 1709.06293 (`q = 2`), and in Tsallis reinforcement learning,
-    /// arXiv 1902.00137.
-    "tsallis_entropy" => TsallisEntropy, example = "tsallis_entropy(q = 2)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Tsallis' entropy of the policy over the whole vocabulary.
+///
+/// Formula, with `z = logits / temperature` and `p = softmax z`:
+///
+///     T = (1 - Σ_v p[v]^q) / (q - 1),   Σ_v p[v]^q = exp(log Σ_v exp(q z[v]) - q · log Σ_v exp z[v])
+///
+/// At `q = 2` it is `1 - Σ p²`, the chance that two samples differ.
+///
+/// The sum of powers is a statistic of the same row at another temperature: one more pass, nothing of vocabulary size.
+///
+/// Result: in `0 .. (V^(1-q) - 1) / (1-q)`; not in nats.
+///
+/// Gradient: `∂T/∂z[v] = q Σ_u p[u]^q / (1 - q) · (p_q[v] - p[v])`, with `p_q = softmax(q z)`.
+///
+/// Errors: a `q` within 0.001 of 1, where it is `entropy()`.
+///
+/// Source: Tsallis 1988; as a bonus in Lee et al., arXiv 1709.06293 (`q = 2`), and in Tsallis reinforcement learning,
+/// arXiv 1902.00137.
+#[term(name = "tsallis_entropy", example = "tsallis_entropy(q = 2)")]
 struct TsallisEntropy {
+    /// The order: above 1 the gradient all but spares tokens that are unlikely.
+    #[param(above = 0)]
     q: f64,
 }
 
 impl Term for TsallisEntropy {
-    fn signature(&self) -> Signature {
-        let most = if self.q > 1.0 { (self.q - 1.0).recip() } else { f64::INFINITY };
-        Signature::new(Type::TOKEN).interval(Interval::new(0.0, most)).unit(Unit::Entropy)
+    fn signature() -> Signature {
+        Signature::new(Type::TOKEN)
+            .row(LOG_SUM)
+            .row(LOG_SUM)
+            .interval(Interval::NON_NEGATIVE)
+            .unit(Unit::Entropy)
     }
 
-    fn rows(&self) -> Vec<Row> {
-        let sum = Row::new(TokenSet::All, Moment::LogSumExp);
-        vec![sum, sum.power(self.q)]
+    fn resolve(&self, declared: Signature) -> Signature {
+        let most = if self.q > 1.0 { (self.q - 1.0).recip() } else { f64::INFINITY };
+        declared.interval(Interval::new(0.0, most)).rows([LOG_SUM, LOG_SUM.power(self.q)])
     }
 
     fn check(&self) -> Result<(), ArgError> {

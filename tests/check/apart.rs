@@ -5,7 +5,7 @@ use aent::Compiler;
 use aent::diag::codes;
 use aent::load::functions;
 use aent::plugin::prelude::*;
-use aent::plugin::{Lookup, aliases, registry};
+use aent::plugin::{Lookup, registry};
 use aent::syntax::{MAX_BYTES, MAX_ERRORS, MAX_HEIGHT, MAX_NESTING, MAX_STATEMENT_TOKENS, MAX_TOKENS};
 use std::fmt::Write as _;
 
@@ -84,16 +84,15 @@ fn what_others_call_it_is_told_by_its_name_here() {
 
 #[test]
 fn no_alias_is_a_name_of_its_own() {
-    let entries = registry().iter().map(|entry| entry.info().docs.to_owned());
     let library = functions();
-    let all: Vec<_> =
-        entries.chain(library.iter().map(|of| of.docs.clone())).flat_map(|docs| aliases(&docs)).collect();
+    let entries = registry().iter().flat_map(|entry| entry.declaration().aliases);
+    let all: Vec<_> = entries.chain(library.iter().flat_map(|of| &of.aliases)).collect();
     assert!(all.len() > 20, "{all:?}");
     for alias in all {
-        let taken = matches!(registry().find(&alias.name), Lookup::Found(_))
+        let taken = matches!(registry().find(alias.name), Lookup::Found(_))
             || library.iter().any(|of| of.name == alias.name)
-            || aent::fields::find(&alias.name).is_some();
-        assert!(!taken, "`{}` of {} is a name of ours", alias.name, alias.of);
+            || aent::fields::find(alias.name).is_some();
+        assert!(!taken, "`{}` of {} is a name of ours", alias.name, alias.framework);
     }
 }
 
@@ -203,29 +202,27 @@ fn a_parameter_set_from_outside_is_checked_against_its_range() {
     assert_eq!(ids(&Compiler::new().set("eps", f64::NAN), text), ["param-out-of-range"]);
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Twin {}
+/// A term that another of the same name stands beside.
+macro_rules! twin {
+    ($object:ident) => {
+        /// One of two terms of the same name.
+        #[term(name = "twins::term", example = "twins::term()")]
+        struct $object {}
 
-impl Term for Twin {
-    fn signature(&self) -> Signature {
-        Signature::new(Type::TOKEN)
-    }
+        impl Term for $object {
+            fn signature() -> Signature {
+                Signature::new(Type::TOKEN)
+            }
 
-    fn eval(&self, _: &TermContext<'_>) -> Result<TermValue, EvalError> {
-        Err(EvalError("a twin is only ever named".to_owned()))
-    }
+            fn eval(&self, _: &TermContext<'_>) -> Result<TermValue, EvalError> {
+                Err(EvalError("a twin is only ever named".to_owned()))
+            }
+        }
+    };
 }
 
-aent::term! {
-    /// One of two terms of the same name.
-    "twins::term" => Twin, example = "twins::term()"
-}
-
-aent::term! {
-    /// The other one.
-    "twins::term" => Twin, example = "twins::term()"
-}
+twin!(Twin);
+twin!(OtherTwin);
 
 #[test]
 fn two_owners_of_one_name_are_both_named() {

@@ -63,6 +63,6 @@ fn the_language_reference_names_every_lint_field_function_and_reduction() {
         assert!(text.contains(&format!("`{}(", function.name)), "{}", function.name);
     }
     for entry in aent::plugin::registry().iter().filter(|entry| entry.kind() == "reduction") {
-        assert!(text.contains(&format!("`{}", entry.info().name)), "{}", entry.info().name);
+        assert!(text.contains(&format!("`{}", entry.declaration().name)), "{}", entry.declaration().name);
     }
 }

@@ -7,23 +7,18 @@ use aent::plugin::prelude::*;
 /// A term that reads one batch field by itself.
 macro_rules! reader {
     ($name:ident, $call:literal, $field:literal, $ty:expr) => {
-        #[derive(Debug, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields)]
+        /// A term that reads a field by itself.
+        #[term(name = $call, example = "clash::by_token()")]
         struct $name {}
 
         impl Term for $name {
-            fn signature(&self) -> Signature {
+            fn signature() -> Signature {
                 Signature::new(Type::TOKEN).input(Input::field($field, $ty))
             }
 
             fn eval(&self, _: &TermContext<'_>) -> Result<TermValue, EvalError> {
                 Err(EvalError("these terms are only ever checked".to_owned()))
             }
-        }
-
-        aent::term! {
-            /// A term that reads a field by itself.
-            $call => $name, example = "clash::by_token()"
         }
     };
 }

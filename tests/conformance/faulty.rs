@@ -5,7 +5,7 @@ use aent::plugin::prelude::*;
 macro_rules! token_term {
     ($object:ident, $signature:expr, |$self_:ident, $x:ident| $value:expr) => {
         impl Term for $object {
-            fn signature(&self) -> Signature {
+            fn signature() -> Signature {
                 $signature.input(Input::field("log_prob", Type::TOKEN))
             }
 
@@ -17,42 +17,31 @@ macro_rules! token_term {
     };
 }
 
-aent::term! {
-    /// Twice the thing
-    "faulty::undocumented" => Undocumented, example = "faulty::undocumented(scale = 2)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
+/// Twice the thing
+#[term(name = "faulty::undocumented", example = "faulty::undocumented(scale = 2)")]
 struct Undocumented {
+    /// scale
     scale: f64,
 }
 
 token_term!(Undocumented, Signature::new(Type::TOKEN), |term, x| x * term.scale);
 
-aent::term! {
-    /// The square of `log_prob`, with half its gradient.
-    ///
-    /// Formula: `sg[log_prob] · log_prob`
-    ///
-    /// Source: none.
-    "faulty::half_gradient" => HalfGradient, example = "faulty::half_gradient()"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
+/// The square of `log_prob`, with half its gradient.
+///
+/// Formula: `sg[log_prob] · log_prob`
+///
+/// Source: none.
+#[term(name = "faulty::half_gradient", example = "faulty::half_gradient()")]
 struct HalfGradient {}
 
 token_term!(HalfGradient, Signature::new(Type::TOKEN), |_term, x| x.detach() * x);
 
-aent::term! {
-    /// The log-probability with three digits, said to be positive.
-    ///
-    /// Formula: `log_prob`
-    ///
-    /// Source: none.
-    "faulty::lossy" => Lossy, example = "faulty::lossy()"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
+/// The log-probability with three digits, said to be positive.
+///
+/// Formula: `log_prob`
+///
+/// Source: none.
+#[term(name = "faulty::lossy", example = "faulty::lossy()")]
 struct Lossy {}
 
 token_term!(Lossy, Signature::new(Type::TOKEN).interval(Interval::NON_NEGATIVE), |_term, x| {
@@ -64,51 +53,40 @@ token_term!(Lossy, Signature::new(Type::TOKEN).interval(Interval::NON_NEGATIVE),
     }
 });
 
-aent::term! {
-    /// The sum where one value per token is promised.
-    ///
-    /// Formula: `Σ log_prob`
-    ///
-    /// Source: none.
-    "faulty::flat" => Flat, example = "faulty::flat()"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
+/// The sum where one value per token is promised.
+///
+/// Formula: `Σ log_prob`
+///
+/// Source: none.
+#[term(name = "faulty::flat", example = "faulty::flat()")]
 struct Flat {}
 
 token_term!(Flat, Signature::new(Type::TOKEN), |_term, x| x.sum(x.kind()));
 
-aent::term! {
-    /// The log-probability times an argument that is not saved.
-    ///
-    /// Formula: `scale · log_prob`
-    ///
-    /// Source: none.
-    "faulty::forgetful" => Forgetful, example = "faulty::forgetful(scale = 2)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
+/// The log-probability times an argument that is not saved.
+///
+/// Formula: `scale · log_prob`
+///
+/// Source: none.
+#[term(name = "faulty::forgetful", example = "faulty::forgetful(scale = 2)")]
 struct Forgetful {
-    #[serde(default, skip_serializing)]
+    /// What it is multiplied with.
+    #[serde(skip_serializing, default)]
     scale: f64,
 }
 
 token_term!(Forgetful, Signature::new(Type::TOKEN), |term, x| x * term.scale);
 
-aent::reduction! {
-    /// The mean over the tokens at hand, which may be a part of the step.
-    ///
-    /// Formula: `Σ x / N`
-    ///
-    /// Source: none.
-    "faulty::local_mean" => LocalMean, example = "faulty::local_mean(log_prob)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
+/// The mean over the tokens at hand, which may be a part of the step.
+///
+/// Formula: `Σ x / N`
+///
+/// Source: none.
+#[reduction(name = "faulty::local_mean", example = "faulty::local_mean(log_prob)")]
 struct LocalMean {}
 
 impl Reduction for LocalMean {
-    fn signature(&self) -> ReductionSignature {
+    fn signature() -> ReductionSignature {
         ReductionSignature::new(Type::TOKEN, Type::SCALAR)
     }
 
@@ -117,21 +95,21 @@ impl Reduction for LocalMean {
     }
 }
 
-aent::controller! {
-    /// A coefficient that follows its signal wherever it goes.
-    ///
-    /// Formula: `v ← h`
-    ///
-    /// Source: none.
-    "faulty::wanderer" => Wanderer, example = "faulty::wanderer(signal = token_mean(entropy()))"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
+/// A coefficient that follows its signal wherever it goes.
+///
+/// Formula: `v ← h`
+///
+/// Source: none.
+#[controller(name = "faulty::wanderer", example = "faulty::wanderer(signal = token_mean(entropy()))")]
 struct Wanderer {}
 
 impl Controller for Wanderer {
-    fn signature(&self) -> ControllerSignature {
-        ControllerSignature { signal: true, interval: Interval::UNIT, target: None }
+    fn signature() -> ControllerSignature {
+        ControllerSignature::new().signal("What to follow.")
+    }
+
+    fn interval(&self) -> Interval {
+        Interval::UNIT
     }
 
     fn start(&self) -> ControllerState {
@@ -143,21 +121,21 @@ impl Controller for Wanderer {
     }
 }
 
-aent::controller! {
-    /// A coefficient that remembers every signal and does not say so.
-    ///
-    /// Formula: `v ← v`
-    ///
-    /// Source: none.
-    "faulty::hoarder" => Hoarder, example = "faulty::hoarder(signal = token_mean(entropy()))"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
+/// A coefficient that remembers every signal and does not say so.
+///
+/// Formula: `v ← v`
+///
+/// Source: none.
+#[controller(name = "faulty::hoarder", example = "faulty::hoarder(signal = token_mean(entropy()))")]
 struct Hoarder {}
 
 impl Controller for Hoarder {
-    fn signature(&self) -> ControllerSignature {
-        ControllerSignature { signal: true, interval: Interval::UNIT, target: None }
+    fn signature() -> ControllerSignature {
+        ControllerSignature::new().signal("What to follow.")
+    }
+
+    fn interval(&self) -> Interval {
+        Interval::UNIT
     }
 
     fn start(&self) -> ControllerState {

@@ -11,7 +11,7 @@ const WITH_STOPS: [&str; 3] = ["cispo", "dppo", "gppo"];
 
 fn assert_all_conform(kind: &str) {
     let entries = registry().iter().filter(|entry| entry.kind() == kind);
-    let names = entries.map(|entry| entry.info().name).filter(|name| !name.starts_with("faulty::"));
+    let names = entries.map(|entry| entry.declaration().name).filter(|name| !name.starts_with("faulty::"));
     let failures: Vec<String> = names
         .filter_map(|name| {
             let suite = Conformance::of(name);
@@ -40,7 +40,7 @@ fn every_registered_controller_conforms() {
 
 #[test]
 fn the_registry_holds_the_language_and_the_linked_plugin() {
-    let names: Vec<&str> = registry().iter().map(|entry| entry.info().name).collect();
+    let names: Vec<&str> = registry().iter().map(|entry| entry.declaration().name).collect();
     let language = "accepted adaptive_kl anchored average band batch_mean batch_sum cispo clamped_entropy clip_cov \
                     clip_ppo clip_value constant cosine doubling dppo dual_ascent entropy gae gmpo gppo group_max \
                     group_mean group_std group_sum gspo kl linear log_prob m2po_kept mass_entropy pass_at_k pid \
@@ -62,7 +62,7 @@ fn assert_found(name: &str, words: &[&str]) {
 
 #[test]
 fn poor_documentation_is_found() {
-    assert_found("faulty::undocumented", &["Formula", "Source:", "the argument `scale`"]);
+    assert_found("faulty::undocumented", &["one sentence", "Formula", "Source:", "the line about `scale`"]);
 }
 
 #[test]

@@ -5,27 +5,24 @@ use aent::Error;
 use aent::plugin::prelude::*;
 use tch::Kind as Float;
 
-aent::term! {
-    /// Does what `how` says.
-    "test::rogue" => Rogue, example = "test::rogue(how = \"keeps\")"
-}
-
-aent::reduction! {
-    /// Gives back what it was given.
-    "test::lazy" => Lazy, example = "test::lazy(log_prob)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Does what `how` says.
+#[term(name = "test::rogue", example = "test::rogue(how = \"keeps\")")]
 struct Rogue {
+    /// What goes wrong.
     how: String,
 }
 
+/// Gives back what it was given.
+#[reduction(name = "test::lazy", example = "test::lazy(log_prob)")]
+struct Lazy {}
+
 impl Term for Rogue {
-    fn signature(&self) -> Signature {
-        Signature::new(Type::TOKEN)
-            .input(Input::field("log_prob", Type::TOKEN))
-            .extra(Extra::new("twice", Type::TOKEN))
+    fn signature() -> Signature {
+        Signature::new(Type::TOKEN).input(Input::field("log_prob", Type::TOKEN)).extra(Extra::new(
+            "twice",
+            Type::TOKEN,
+            "Twice the value.",
+        ))
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
@@ -49,12 +46,8 @@ impl Term for Rogue {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Lazy {}
-
 impl Reduction for Lazy {
-    fn signature(&self) -> ReductionSignature {
+    fn signature() -> ReductionSignature {
         ReductionSignature::new(Type::TOKEN, Type::SCALAR)
     }
 

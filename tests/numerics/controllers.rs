@@ -13,10 +13,11 @@ fn program(controller: &str) -> Program {
 /// The value before the first and after each observation.
 pub(crate) fn trajectory(controller: &str, signals: &[f64]) -> Vec<f64> {
     let program = program(controller);
-    let rule: &dyn Controller = program.controllers[0].object.value.as_ref();
+    let object = &program.controllers[0].object;
+    let rule: &dyn Controller = object.value.as_ref();
     let mut states: Vec<ControllerState> = vec![rule.start()];
     for signal in signals {
-        let signal = rule.signature().signal.then_some(*signal);
+        let signal = object.signature.signal.then_some(*signal);
         states.push(rule.observe(&states[states.len() - 1], signal));
     }
     states.iter().map(|state| state.value).collect()

@@ -1,12 +1,13 @@
 //! `aent terms`: everything that a file can call or read.
 
-use crate::arguments::Terms;
+use crate::arguments::{Format, Terms};
 use crate::{Outcome, Status, stream};
 
 /// Lists everything, describes one thing, or writes the reference.
 pub(crate) fn run(arguments: &Terms) -> Outcome {
     let text = match &arguments.name {
         None if arguments.markdown => aent_show::reference(),
+        None if arguments.format == Format::Json => format!("{:#}\n", aent_show::table()),
         None => aent_show::terms(),
         Some(name) => aent_show::term(name)?,
     };

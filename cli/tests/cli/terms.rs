@@ -2,13 +2,18 @@
 
 use super::fixture::Folder;
 use aent::plugin::registry;
+use serde_json::{Value, json};
 
 #[test]
 fn everything_registered_is_listed_with_its_crate() {
     let ran = Folder::new().run(&["terms"]);
     assert_eq!(ran.code, 0);
     for entry in registry().iter() {
-        assert!(ran.stdout.contains(&format!(" {}(", entry.info().name)), "{}", entry.info().name);
+        assert!(
+            ran.stdout.contains(&format!(" {}(", entry.declaration().name)),
+            "{}",
+            entry.declaration().name
+        );
     }
     for function in aent::load::functions() {
         assert!(ran.stdout.contains(&format!(" {}(", function.name)), "{}", function.name);
@@ -23,7 +28,7 @@ fn each_can_be_described() {
     for (name, parts) in [
         (
             "clip_ppo",
-            &["low = 0.2", "[dual]", "`.clipped` (token bool)", "arXiv 1707.06347", "crate `aent`"][..],
+            &["low = 0.2", "[dual]", "`.clipped`, token bool: ", "arXiv 1707.06347", "crate `aent`"][..],
         ),
         ("token_mean", &["token_mean(x: token) -> scalar", "reduction"]),
         ("band", &["signal: scalar, target, step = 0.001", "controller"]),
@@ -38,6 +43,32 @@ fn each_can_be_described() {
             assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
         }
     }
+}
+
+#[test]
+fn programs_get_the_same_table_as_json() {
+    let ran = Folder::new().run(&["terms", "--format", "json"]);
+    assert_eq!(ran.code, 0);
+    let table: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let named = |kind: &str, name: &str| -> Value {
+        let entries = table[kind].as_array().unwrap();
+        entries.iter().find(|entry| entry["name"] == name).unwrap_or_else(|| panic!("{kind} {name}")).clone()
+    };
+    let kl = named("terms", "kl");
+    assert_eq!(kl["inputs"][1]["name"], "ref_log_prob");
+    assert_eq!((&kl["inputs"][0]["gradient"], &kl["inputs"][1]["gradient"]), (&true.into(), &false.into()));
+    assert_eq!(kl["parameters"][0]["default"], "k3");
+    assert_eq!(kl["parameters"][0]["choices"].as_array().unwrap().len(), 7);
+    assert_eq!(kl["parameters"][1]["min"], json!({ "value": 0.0, "included": false }));
+    assert_eq!(named("terms", "clip_ppo")["extras"][1]["type"], "token bool");
+    assert_eq!(named("terms", "entropy")["row_statistics"], json!(["entropy"]));
+    assert_eq!(named("controllers", "band")["parameters"][2]["default"], json!([1e-5, 1e-2]));
+    assert_eq!(named("library", "dro")["aliases"][0]["framework"], "ROLL");
+    assert_eq!(named("reductions", "group_mean")["additive"], false);
+    for kind in ["functions", "fields"] {
+        assert!(!table[kind].as_array().unwrap().is_empty());
+    }
+    assert_eq!(Folder::new().run(&["terms", "kl", "--format", "json"]).code, 2);
 }
 
 #[test]

@@ -2,66 +2,47 @@
 
 use aent::plugin::prelude::*;
 
-aent::controller! {
-    /// A coefficient that goes one step up while its signal is at or under a target, and one step down above it.
-    ///
-    /// Formula, for the observed signal `h`:
-    ///
-    ///     v ← clip(v + step, bounds)   where h <= target
-    ///     v ← clip(v - step, bounds)   where h > target
-    ///
-    /// - `signal`: a scalar, such as `token_mean(entropy())`
-    /// - `target`: where the signal should be
-    /// - `step = 0.005`, positive
-    /// - `bounds = 0 .. 1`: where the coefficient stays
-    /// - `init = 0`, within the bounds
-    ///
-    /// Errors: crossed bounds, `init` outside them, a `step` that is not positive.
-    ///
-    /// Source: TRL's adaptive entropy coefficient; Skywork-OR1, arXiv 2505.22312, which compares with `<`.
-    "template::step" => Stepper, example = "template::step(signal = token_mean(entropy()), target = 0.2)"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A coefficient that goes one step up while its signal is at or under a target, and one step down above it.
+///
+/// Formula, for the observed signal `h`:
+///
+///     v ← clip(v + step, bounds)   where h <= target
+///     v ← clip(v - step, bounds)   where h > target
+///
+/// Source: TRL's adaptive entropy coefficient; Skywork-OR1, arXiv 2505.22312, which compares with `<`.
+#[controller(
+    name = "template::step",
+    example = "template::step(signal = token_mean(entropy()), target = 0.2)"
+)]
 struct Stepper {
+    /// Where the signal should be.
     target: f64,
-    #[serde(default = "default_step")]
+    /// How far the coefficient goes with each observation.
+    #[param(default = 0.005, above = 0)]
     step: f64,
-    #[serde(default = "default_bounds")]
+    /// Where the coefficient stays.
+    #[param(default = 0..1)]
     bounds: Bounds,
-    #[serde(default)]
+    /// The first coefficient, within the bounds.
+    #[param(default = 0)]
     init: f64,
 }
 
-fn default_step() -> f64 {
-    0.005
-}
-
-fn default_bounds() -> Bounds {
-    Bounds::new(0.0, 1.0)
-}
-
 impl Controller for Stepper {
-    fn signature(&self) -> ControllerSignature {
-        ControllerSignature {
-            signal: true,
-            interval: self.bounds.interval(),
-            target: Some(Interval::point(self.target)),
-        }
+    fn signature() -> ControllerSignature {
+        ControllerSignature::new().signal("What to steer, such as `token_mean(entropy())`.")
+    }
+
+    fn interval(&self) -> Interval {
+        self.bounds.interval()
+    }
+
+    fn target(&self) -> Option<Interval> {
+        Some(Interval::point(self.target))
     }
 
     fn check(&self) -> Result<(), ArgError> {
-        ArgError::positive("step", self.step)?;
-        let Bounds { lo, hi } = self.bounds;
-        if lo > hi {
-            return Err(ArgError::new(
-                "bounds",
-                format!("expected `bounds` from low to high, found {lo} .. {hi}"),
-            )
-            .help(format!("write `bounds = {hi} .. {lo}`")));
-        }
-        ArgError::in_range("init", self.init, lo, hi)
+        ArgError::in_range("init", self.init, self.bounds.lo, self.bounds.hi)
     }
 
     fn start(&self) -> ControllerState {

@@ -45,16 +45,6 @@ fn step_follows_the_published_trajectory() {
     }
 }
 
-#[test]
-fn the_readmes_show_the_code_of_this_crate() {
-    let (own, root) = (include_str!("../README.md"), include_str!("../../../README.md"));
-    for code in [include_str!("../src/tail_mass.rs"), include_str!("../src/step.rs")] {
-        assert!(own.contains(code.trim_end()), "the crate's read-me shows other code than\n{code}");
-        assert!(root.contains(code.trim_end()), "the repository's read-me shows other code than\n{code}");
-    }
-    assert!(own.contains(include_str!("../Cargo.toml").trim_end()), "the read-me shows another manifest");
-}
-
 fn tail_mass(case: &Case, at: usize, k: usize) -> f64 {
     let mut logits = case.logits[at * case.vocabulary..][..case.vocabulary].to_vec();
     logits.sort_by(|a, b| b.total_cmp(a));

@@ -17,7 +17,7 @@ from .version import require_torch
 # Before the extension is loaded: against another torch it would crash instead of complaining.
 require_torch()
 
-from ._aent import Accumulation, Output, Program, Restored, __version__, terms  # noqa: E402
+from ._aent import Accumulation, Output, Program, Restored, __version__, catalog, terms  # noqa: E402
 from .compiler import Report, check, compile  # noqa: E402
 from .definition import Scalar, Seq, SeqBool, Token, TokenBool, term  # noqa: E402
 from .errors import BatchError, Error, SpecError, SpecWarning, StateError, StepError  # noqa: E402
@@ -40,6 +40,7 @@ __all__ = [
     "Token",
     "TokenBool",
     "__version__",
+    "catalog",
     "check",
     "compile",
     "term",

@@ -58,6 +58,12 @@ def terms(name: str | None = None) -> str:
         ValueError: there is no such name; the message says which was probably meant, or what it is called here.
     """
 
+def catalog() -> dict[str, list[dict[str, Any]]]:
+    """Everything that a file can call or read, as data: lists ``terms``, ``reductions``, ``controllers``, ``library``,
+    ``functions`` and ``fields`` of dictionaries with names, signatures, parameters, inputs, results and documentation, as
+    ``aent terms --format json`` prints them.
+    """
+
 def diagnose(
     name: str, text: str | None, params: dict[str, float], import_roots: list[str | os.PathLike[str]]
 ) -> tuple[str, list[dict[str, Any]]]:

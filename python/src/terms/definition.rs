@@ -2,7 +2,7 @@
 
 use super::arguments::Constant;
 use aent::interval::Interval;
-use aent::plugin::{Extra, Info, Input, InputDefault, Reach, Signature};
+use aent::plugin::{Declaration, Extra, Input, InputDefault, Reach, Signature};
 use aent::types::Type;
 use pyo3::PyObject;
 use serde::Deserialize;
@@ -105,24 +105,21 @@ impl From<ReachName> for Reach {
 
 /// A function with its signature.
 pub(crate) struct Definition {
-    pub(crate) info: Info,
+    pub(crate) declaration: Declaration,
     pub(crate) function: PyObject,
     pub(crate) signature: Signature,
-    pub(crate) constants: Vec<Constant>,
-    /// The constants' names.
-    pub(crate) fields: &'static [&'static str],
 }
 
 impl Definition {
-    /// Puts a description into the library's words.
-    pub(crate) fn new(of: Description, function: PyObject) -> Self {
-        let info = Info {
-            example: leak(example(&of)),
-            name: leak(of.name),
-            owner: leak(of.owner),
-            version: leak(of.version),
-            docs: leak(of.docs),
-        };
+    /// Puts a description into the library's words. An error says which default is of another type.
+    pub(crate) fn new(of: Description, function: PyObject) -> Result<Self, String> {
+        let example = leak(example(&of));
+        let parameters = of.constants.into_iter().map(Constant::parameter).collect::<Result<Vec<_>, _>>();
+        let parameters = parameters.map_err(|error| format!("`{}`, {error}", of.name))?;
+        let declaration = Declaration::new(leak(of.name), leak(of.owner), leak(of.version))
+            .docs(leak(of.docs))
+            .example(example)
+            .parameters(parameters.leak());
         let mut signature = Signature::new(of.result.into()).reach(of.reach.into());
         signature.gradient = of.gradient;
         if let Some((lo, hi)) = of.interval {
@@ -139,11 +136,9 @@ impl Definition {
             });
         }
         for (name, ty) in of.extras {
-            signature = signature.extra(Extra::new(leak(name), ty.into()));
+            signature = signature.extra(Extra::new(leak(name), ty.into(), ""));
         }
-        let fields: Vec<&'static str> =
-            of.constants.iter().map(|constant| leak(constant.name.clone())).collect();
-        Self { info, function, signature, constants: of.constants, fields: fields.leak() }
+        Ok(Self { declaration, function, signature })
     }
 }
 

@@ -4,7 +4,7 @@ mod arguments;
 mod definition;
 mod term;
 
-use aent::plugin::{AnyEntry, Info, TermEntry, register};
+use aent::plugin::{AnyEntry, TermEntry, register};
 use aent::span::SourceId;
 use definition::{Definition, Description};
 use pyo3::exceptions::PyValueError;
@@ -29,11 +29,12 @@ pub(crate) fn register_term(description: &Bound<'_, PyAny>, function: PyObject) 
         )));
     }
     // An entry lives as long as the program, as those of linked crates do.
-    let definition: &'static Definition = Box::leak(Box::new(Definition::new(description, function)));
+    let definition = Definition::new(description, function).map_err(PyValueError::new_err)?;
+    let definition: &'static Definition = Box::leak(Box::new(definition));
     let build = move |args: &mut dyn erased_serde::Deserializer<'_>| term::build(definition, args);
-    let Info { name, owner, version, docs, example } = definition.info;
+    let declare = || definition.signature.clone();
     let entry =
-        TermEntry { info: Info { name, owner, version, docs, example }, build: Box::leak(Box::new(build)) };
+        TermEntry::hosted(definition.declaration, Box::leak(Box::new(declare)), Box::leak(Box::new(build)));
     register(AnyEntry::Term(Box::leak(Box::new(entry)))).map_err(PyValueError::new_err)
 }
 
@@ -45,6 +46,14 @@ pub(crate) fn register_term(description: &Bound<'_, PyAny>, function: PyObject) 
 #[pyo3(signature = (name = None))]
 pub(crate) fn terms(name: Option<&str>) -> PyResult<String> {
     name.map_or_else(|| Ok(aent_show::terms()), |name| aent_show::term(name).map_err(PyValueError::new_err))
+}
+
+/// Everything that a file can call or read, as data: lists ``terms``, ``reductions``, ``controllers``, ``library``,
+/// ``functions`` and ``fields`` of dictionaries with names, signatures, parameters, inputs, results and documentation, as
+/// ``aent terms --format json`` prints them.
+#[pyfunction]
+pub(crate) fn catalog(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    Ok(pythonize::pythonize(py, &aent_show::table())?)
 }
 
 /// What in the language has a name that no registry knows of.

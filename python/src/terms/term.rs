@@ -1,15 +1,16 @@
 //! A call of a term in Python.
 
-use super::arguments::{Call, Given};
+use super::arguments::given;
 use super::definition::Definition;
 use crate::errors;
 use aent::plugin::{EvalError, Signature, Term, TermContext, TermValue};
+use aent::types::Type;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3_tch::PyTensor;
 use pyo3_tch::tch::Tensor;
-use serde::de::Deserializer as _;
 use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 use std::fmt;
 
 /// Makes a call from its constant arguments.
@@ -17,31 +18,31 @@ pub(crate) fn build(
     definition: &'static Definition,
     args: &mut dyn erased_serde::Deserializer<'_>,
 ) -> erased_serde::Result<Box<dyn Term>> {
-    let Definition { info, constants, fields, .. } = definition;
-    let given = args.deserialize_struct(info.name, fields, Call { constants, fields })?;
-    Ok(Box::new(PythonTerm { definition, given }))
+    let values = erased_serde::deserialize::<Map<String, Value>>(args)?;
+    Ok(Box::new(PythonTerm { definition, given: given(definition.declaration.parameters, values) }))
 }
 
 struct PythonTerm {
     definition: &'static Definition,
-    given: Given,
+    given: Vec<(&'static str, Value)>,
 }
 
 impl fmt::Debug for PythonTerm {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}{:?}", self.definition.info.name, self.given.0)
+        write!(out, "{}{:?}", self.definition.declaration.name, self.given)
     }
 }
 
 impl Serialize for PythonTerm {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.given.serialize(serializer)
+        serializer.collect_map(self.given.iter().map(|(name, value)| (name, value)))
     }
 }
 
 impl Term for PythonTerm {
-    fn signature(&self) -> Signature {
-        self.definition.signature.clone()
+    /// Of a function without parameters; each function's own stands in its definition.
+    fn signature() -> Signature {
+        Signature::new(Type::TOKEN)
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
@@ -61,7 +62,7 @@ impl PythonTerm {
         for input in &self.definition.signature.inputs {
             arguments.set_item(input.name, PyTensor(ctx.input(input.name).shallow_clone()))?;
         }
-        for (name, value) in &self.given.0 {
+        for (name, value) in &self.given {
             arguments.set_item(name, pythonize::pythonize(py, value)?)?;
         }
         let result = self.definition.function.bind(py).call((), Some(&arguments))?;

@@ -1,29 +1,127 @@
 //! One term, reduction, controller, function or field on the terminal.
 
-use super::signature::{Known, function as call, input, known, short};
+use super::signature::{function as call, short};
 use aent::Builtin;
-use aent::fields::Field;
+use aent::fields::{self, Field};
 use aent::load::LibraryFn;
-use aent::plugin::{AnyEntry, Input, InputDefault, Reach, Signature};
+use aent::plugin::{Alias, AnyEntry, Extra, Input, InputDefault, Parameter, ParameterType, Presence, Reach};
 use std::fmt::Write as _;
 
-/// Signature, what else it reads and gives, its documentation, an example and its crate.
+/// Signature, documentation, what it reads and gives, an example and its crate.
 pub(super) fn entry(entry: AnyEntry) -> String {
-    let info = entry.info();
-    let mut out = format!("{}\n\n{}\n", short(entry), docs(info.docs));
-    for line in details(entry) {
-        // Writing into a string cannot fail.
-        let _ = writeln!(out, "{line}");
-    }
+    let declaration = entry.declaration();
+    let mut out = format!("{}\n\n{}\n", short(entry), body(entry));
+    // Writing into a string cannot fail.
     let _ = write!(
         out,
-        "example: {}\n{} of the crate `{}` {}\n",
-        info.example,
+        "Example: {}\n{} of the crate `{}` {}\n",
+        declaration.example,
         entry.kind(),
-        info.owner,
-        info.version
+        declaration.owner,
+        declaration.version
     );
     out
+}
+
+/// Documentation, inputs, parameters, extras and other names, in Markdown.
+pub(super) fn body(entry: AnyEntry) -> String {
+    let declaration = entry.declaration();
+    let mut out = declaration.docs.trim_end().to_owned();
+    let mut section = |title: &str, lines: Vec<String>| {
+        if !lines.is_empty() {
+            let _ = write!(out, "\n\n{title}:\n\n- {}", lines.join("\n- "));
+        }
+    };
+    section("Inputs", inputs(entry));
+    section("Parameters", declaration.parameters.iter().map(parameter).collect());
+    if let AnyEntry::Term(entry) = entry {
+        let extra = |of: &Extra| format!("`.{}`, {}{}", of.name, of.ty, about(of.docs));
+        section("Extras", entry.signature().extras.iter().map(extra).collect());
+    }
+    section("Elsewhere", declaration.aliases.iter().map(alias).collect());
+    for line in remarks(entry) {
+        let _ = write!(out, "\n\n{line}");
+    }
+    out.push('\n');
+    out
+}
+
+fn inputs(entry: AnyEntry) -> Vec<String> {
+    match entry {
+        AnyEntry::Term(entry) => {
+            let signature = entry.signature();
+            signature.inputs.iter().map(|of| input(of, signature.gradient)).collect()
+        }
+        AnyEntry::Reduction(entry) => entry.signature().inputs.iter().map(|of| input(of, true)).collect(),
+        AnyEntry::Controller(entry) => {
+            let signature = entry.signature();
+            let signal = signature.signal.then(|| format!("`signal`, scalar: {}", signature.signal_docs));
+            signal.into_iter().collect()
+        }
+    }
+}
+
+/// An input with its type, whether gradient flows into it where it flows at all, and one line about it.
+fn input(of: &Input, trains: bool) -> String {
+    let constant = if trains && !of.gradient { ", a constant for the gradient" } else { "" };
+    let known = fields::find(of.name).filter(|_| of.default == InputDefault::Field).map(|field| field.docs);
+    let docs = if of.docs.is_empty() { known.map(sentence).unwrap_or_default() } else { of.docs.to_owned() };
+    let default =
+        if let InputDefault::Constant(value) = of.default { format!(" = {value}") } else { String::new() };
+    format!("`{}{default}`, {}{constant}{}", of.name, of.ty, about(&docs))
+}
+
+/// A parameter with its default, limits and one line about it.
+fn parameter(of: &Parameter) -> String {
+    let head = match of.presence {
+        Presence::Required => format!("`{}`", of.name),
+        Presence::Optional => format!("`{}`, optional", of.name),
+        Presence::Default(value) => format!("`{} = {value}`", of.name),
+    };
+    let limits = of.limits.in_words();
+    let values = match (of.ty, limits) {
+        (ParameterType::Whole, Some(limits)) => format!(", {} {limits}", of.ty),
+        (ParameterType::Choice(_) | ParameterType::Whole | ParameterType::Text, _) => format!(", {}", of.ty),
+        (ParameterType::Range, Some(limits)) => format!(", both ends {}", limits.trim_start_matches("of ")),
+        (_, Some(limits)) => format!(", {}", limits.trim_start_matches("of ")),
+        (_, None) => String::new(),
+    };
+    format!("{head}{values}{}", about(of.docs))
+}
+
+/// One line behind its name, if there is one.
+fn about(docs: &str) -> String {
+    if docs.is_empty() { String::new() } else { format!(": {docs}") }
+}
+
+fn alias(of: &Alias) -> String {
+    let comma = if of.remark.is_empty() { "" } else { ", " };
+    format!("{}: `{}`{comma}{}", of.framework, of.name, of.remark)
+}
+
+/// What it asks of the policy's logits, and what it asks of a step that comes in micro-batches.
+fn remarks(entry: AnyEntry) -> Vec<String> {
+    let mut lines = Vec::new();
+    match entry {
+        AnyEntry::Term(entry) => {
+            let signature = entry.signature();
+            let mut names: Vec<String> =
+                signature.rows.iter().map(|row| format!("`{}`", row.moment.name())).collect();
+            names.dedup();
+            if !names.is_empty() {
+                lines.push(format!("Row statistics: {}.", names.join(", ")));
+            }
+            if signature.reach == Reach::Batch {
+                lines
+                    .push("It looks across the batch: a step in micro-batches is measured first.".to_owned());
+            }
+        }
+        AnyEntry::Reduction(entry) if !entry.signature().additive => {
+            lines.push("It is not additive: it needs the whole step at once.".to_owned());
+        }
+        AnyEntry::Reduction(_) | AnyEntry::Controller(_) => {}
+    }
+    lines
 }
 
 /// A function of the language.
@@ -34,9 +132,10 @@ pub(super) fn function(of: &Builtin) -> String {
 /// A function of the library.
 pub(super) fn library(of: &LibraryFn) -> String {
     format!(
-        "{}\n\n{}\n\n{}\n\nfunction of the library: import \"{}\"\n",
+        "{}\n\n{}\n{}\n\n{}\n\nfunction of the library: import \"{}\"\n",
         of.call(),
         of.docs,
+        of.aliases.iter().fold(String::new(), |out, of| out + "\n" + &alias(of)),
         of.text,
         of.file
     )
@@ -48,64 +147,15 @@ pub(super) fn field(of: &Field) -> String {
     format!("{}: {}, {gradient}\n\n{}\n\nbatch field\n", of.name, of.ty, of.docs)
 }
 
-/// What the signature says beyond the short form, one line each.
-pub(super) fn details(entry: AnyEntry) -> Vec<String> {
-    let mut lines = Vec::new();
-    match known(entry) {
-        Some(Known::Term(signature)) => {
-            lines.extend(read(&signature.inputs));
-            lines.extend(constants(&signature));
-            let extras = signature.extras.iter().map(|extra| format!("`.{}` ({})", extra.name, extra.ty));
-            let extras = extras.collect::<Vec<_>>().join(", ");
-            if !extras.is_empty() {
-                lines.push(format!("extras: {extras}"));
-            }
-            if signature.reach == Reach::Batch {
-                lines.push(
-                    "looks across the batch: a step cut into micro-batches is measured first".to_owned(),
-                );
-            }
-        }
-        Some(Known::Reduction(signature)) => {
-            lines.extend(read(&signature.inputs));
-            if !signature.additive {
-                lines.push("not additive: it needs the whole step at once".to_owned());
-            }
-        }
-        Some(Known::Controller(_)) | None => {}
-    }
-    lines
-}
-
-fn read(inputs: &[Input]) -> Option<String> {
-    let fields =
-        inputs.iter().filter(|of| of.default == InputDefault::Field).map(|of| format!("`{}`", input(of)));
-    let fields = fields.collect::<Vec<_>>().join(", ");
-    (!fields.is_empty()).then(|| format!("reads the batch fields {fields}, unless a call gives them by name"))
-}
-
-/// Which inputs of a term with gradient have none.
-fn constants(signature: &Signature) -> Option<String> {
-    let names = signature.inputs.iter().filter(|of| signature.gradient && !of.gradient);
-    let names = names.map(|of| format!("`{}`", of.name)).collect::<Vec<_>>().join(", ");
-    (!names.is_empty()).then(|| format!("constants for the gradient: {names}"))
-}
-
-/// With a capital at its beginning.
-pub(super) fn sentence(text: &str) -> String {
+/// With a capital at its beginning and a full stop at its end.
+fn sentence(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// The doc comment without the blank that every line of one begins with.
-pub(super) fn docs(text: &str) -> String {
-    let lines = text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line));
-    lines.collect::<Vec<_>>().join("\n").trim().to_owned() + "\n"
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).chain(std::iter::once('.')).collect()
 }
 
 /// What a list shows of the documentation.
-pub(super) fn first_sentence(text: &str) -> String {
-    let docs = docs(text);
+pub(super) fn first_sentence(docs: &str) -> String {
     let paragraph = docs.split("\n\n").next().unwrap_or_default().replace('\n', " ");
     paragraph.trim().trim_end_matches('.').to_owned()
 }
@@ -124,9 +174,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doc_comments_lose_their_leading_blank_and_keep_indented_formulas() {
-        assert_eq!(docs(" The mean.\n\n     x / n\n"), "The mean.\n\n    x / n\n");
+    fn a_list_shows_the_first_sentence() {
         assert_eq!(summary("The mean\nover 0 .. 1. More."), "The mean over 0 .. 1");
-        assert_eq!(first_sentence(" The mean\n over all.\n\n More.\n"), "The mean over all");
+        assert_eq!(first_sentence("The mean\nover all.\n\nMore."), "The mean over all");
     }
 }

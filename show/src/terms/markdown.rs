@@ -16,13 +16,14 @@ pub fn reference() -> String {
     for (kind, heading) in KINDS {
         let _ = write!(out, "\n## {heading}\n");
         for entry in entries(kind) {
-            let info = entry.info();
-            let docs = describe::docs(info.docs);
-            let _ = write!(out, "\n### {}\n\n```text\n{}\n```\n\n{docs}", info.name, signature::short(entry));
-            for detail in describe::details(entry) {
-                let _ = write!(out, "\n{}.\n", describe::sentence(&detail));
-            }
-            let _ = write!(out, "\nExample: `{}`. Crate: `{}`.\n", info.example, info.owner);
+            let (declaration, body) = (entry.declaration(), describe::body(entry));
+            let _ = write!(
+                out,
+                "\n### {}\n\n```text\n{}\n```\n\n{body}",
+                declaration.name,
+                signature::short(entry)
+            );
+            let _ = write!(out, "\nExample: `{}`. Crate: `{}`.\n", declaration.example, declaration.owner);
         }
     }
     out.push_str(

@@ -1,9 +1,11 @@
 //! Everything that a file can call or read, from the registry of this program.
 
 mod describe;
+mod json;
 mod markdown;
 mod signature;
 
+pub use json::table;
 pub use markdown::reference;
 
 use aent::load::functions;
@@ -26,8 +28,8 @@ pub fn terms() -> String {
     let mut out = String::new();
     for (kind, heading) in KINDS {
         let rows = entries(kind).map(|entry| {
-            let info = entry.info();
-            vec![signature::short(entry), describe::first_sentence(info.docs), info.owner.to_owned()]
+            let of = entry.declaration();
+            vec![signature::short(entry), describe::first_sentence(of.docs), of.owner.to_owned()]
         });
         out.push_str(&section(heading, rows));
     }
@@ -42,7 +44,7 @@ pub fn terms() -> String {
     out.push_str(&section("Batch fields", rows));
     out.push_str(
         "Arguments behind `*` need their name; `advantages = advantages` is the batch field unless a call gives another value. \
-         An argument in brackets is off unless it is given. `aent terms NAME` shows formula, arguments and sources.\n",
+         An argument in brackets may be left out. `aent terms NAME` shows formula, arguments and sources.\n",
     );
     out
 }
@@ -71,7 +73,8 @@ pub fn term(name: &str) -> Result<String, String> {
     match registry().find(name) {
         Lookup::Found(entry) => Ok(describe::entry(entry)),
         Lookup::Clash(entries) => {
-            let owners: Vec<_> = entries.iter().map(|entry| format!("`{}`", entry.info().owner)).collect();
+            let owners: Vec<_> =
+                entries.iter().map(|entry| format!("`{}`", entry.declaration().owner)).collect();
             Err(format!("`{name}` is registered by {}; link only one of them", owners.join(" and ")))
         }
         Lookup::Unknown => match fields::find(name) {
@@ -84,9 +87,9 @@ pub fn term(name: &str) -> Result<String, String> {
 fn unknown(name: &str) -> String {
     let builtins = BUILTINS.iter().map(|of| of.name);
     let library = functions();
-    let library = library.iter().map(|of| of.name.as_str());
+    let library = library.iter().map(|of| of.name);
     let fields = fields::FIELDS.iter().map(|field| field.name);
-    let entries = registry().iter().map(|entry| entry.info().name);
+    let entries = registry().iter().map(|entry| entry.declaration().name);
     let hint = elsewhere(name).or_else(|| {
         let near = nearest(name, builtins.chain(fields).chain(entries).chain(library))?;
         Some(format!("did you mean `{near}`?"))

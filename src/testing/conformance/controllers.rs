@@ -3,7 +3,7 @@
 use super::Conformance;
 use crate::Session;
 use crate::plugin::{AnyEntry, Controller, ControllerState};
-use crate::program::Program;
+use crate::program::{Object, Program};
 use crate::testing::Outcome;
 use tch::Kind;
 
@@ -13,7 +13,7 @@ const OBSERVATIONS: u64 = 10_000;
 pub(super) fn check(suite: &Conformance, entry: AnyEntry) -> Vec<String> {
     let statements = format!(
         "controller coefficient = {}\nloss = token_mean(log_prob) - coefficient * token_mean(entropy())\n",
-        entry.info().example
+        entry.declaration().example
     );
     let program = match suite.program(&statements) {
         Ok(program) => program,
@@ -22,10 +22,9 @@ pub(super) fn check(suite: &Conformance, entry: AnyEntry) -> Vec<String> {
     let Some(declared) = program.controllers.first() else {
         return vec!["the example is a controller".to_owned()];
     };
-    let controller = declared.object.value.as_ref();
     let mut findings = Vec::new();
-    findings.extend(stays_in_bounds(controller).err());
-    findings.extend(restores(controller).err());
+    findings.extend(stays_in_bounds(&declared.object).err());
+    findings.extend(restores(&declared.object).err());
     findings.extend(restores_with_its_program(&program).err());
     findings.extend(steps(suite, program).err());
     findings
@@ -48,12 +47,16 @@ fn signals() -> impl Iterator<Item = f64> {
     })
 }
 
-fn observed(controller: &dyn Controller, signal: f64) -> Option<f64> {
-    controller.signature().signal.then_some(signal)
+/// A controller of a program, which observes what its signature says.
+type Rule = Object<dyn Controller>;
+
+fn observed(rule: &Rule, signal: f64) -> Option<f64> {
+    rule.signature.signal.then_some(signal)
 }
 
-fn stays_in_bounds(controller: &dyn Controller) -> Result<(), String> {
-    let interval = controller.signature().interval;
+fn stays_in_bounds(rule: &Rule) -> Result<(), String> {
+    let controller = &rule.value;
+    let interval = controller.interval();
     let mut state = controller.start();
     for (step, signal) in signals().enumerate() {
         if !interval.contains(state.value) {
@@ -65,8 +68,8 @@ fn stays_in_bounds(controller: &dyn Controller) -> Result<(), String> {
         if state.observations != step as u64 {
             return Err(format!("after {step} observations the state counts {}", state.observations));
         }
-        let next = controller.observe(&state, observed(controller, signal));
-        if next != controller.observe(&state, observed(controller, signal)) {
+        let next = controller.observe(&state, observed(rule, signal));
+        if next != controller.observe(&state, observed(rule, signal)) {
             return Err(format!("observing {signal} twice from the same state gives two results"));
         }
         state = next;
@@ -74,14 +77,15 @@ fn stays_in_bounds(controller: &dyn Controller) -> Result<(), String> {
     Ok(())
 }
 
-fn restores(controller: &dyn Controller) -> Result<(), String> {
+fn restores(rule: &Rule) -> Result<(), String> {
+    let controller = &rule.value;
     let mut state = controller.start();
     let mut other = controller.start();
     for signal in signals().take(1_000) {
-        state = controller.observe(&state, observed(controller, signal));
+        state = controller.observe(&state, observed(rule, signal));
         let saved = serde_json::to_string(&other).map_err(|error| error.to_string())?;
         let restored: ControllerState = serde_json::from_str(&saved).map_err(|error| error.to_string())?;
-        other = controller.observe(&restored, observed(controller, signal));
+        other = controller.observe(&restored, observed(rule, signal));
         let bits =
             |state: &ControllerState| (state.value.to_bits(), state.observations, state.memory.clone());
         if bits(&state) != bits(&other) {
@@ -95,8 +99,9 @@ fn restores_with_its_program(program: &Program) -> Result<(), String> {
     let saved = serde_json::to_string(program).map_err(|error| error.to_string())?;
     let restored: Program = serde_json::from_str(&saved).map_err(|error| error.to_string())?;
     let run = |program: &Program| {
-        let controller = program.controllers[0].object.value.as_ref();
-        let step = |state: ControllerState, signal| controller.observe(&state, observed(controller, signal));
+        let rule = &program.controllers[0].object;
+        let controller = &rule.value;
+        let step = |state: ControllerState, signal| controller.observe(&state, observed(rule, signal));
         signals().take(1_000).fold(controller.start(), step)
     };
     if run(&restored) == run(program) {
@@ -112,13 +117,14 @@ fn steps(suite: &Conformance, program: Program) -> Result<(), String> {
     let Some(case) = suite.smooth_case() else { return Ok(()) };
     let saved = serde_json::to_string(&program).map_err(|error| error.to_string())?;
     let alone: Program = serde_json::from_str(&saved).map_err(|error| error.to_string())?;
-    let controller = alone.controllers[0].object.value.as_ref();
+    let rule = &alone.controllers[0].object;
+    let controller = &rule.value;
     let mut session = Session::new(program);
     let mut state = controller.start();
     for _ in 0..5 {
         let outcome = Outcome::of(&session, &case, Kind::Double).map_err(|error| error.to_string())?;
         let signal = outcome.metrics.get("signal coefficient").copied();
-        if signal.is_some() != controller.signature().signal {
+        if signal.is_some() != rule.signature.signal {
             return Err("the step has a signal exactly where the signature says so".to_owned());
         }
         let found = session.coefficients().get("coefficient").copied();

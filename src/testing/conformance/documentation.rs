@@ -1,36 +1,68 @@
-//! What an entry says of itself, compared with what it is.
+//! What an entry declares of itself, compared with what it is.
 
-use crate::plugin::{AnyEntry, parameters};
+use crate::plugin::{AnyEntry, Input, Literal, Parameter, ParameterType};
 
-/// What is wrong with an entry's documentation.
+/// What is wrong with an entry's declaration.
 pub(super) fn check(entry: AnyEntry) -> Vec<String> {
-    let info = entry.info();
-    let docs = info.docs;
+    let declaration = entry.declaration();
+    let docs = declaration.docs;
     let mut findings = Vec::new();
-    let mut expect = |holds: bool, message: String| {
+    let mut expect = |holds: bool, message: &str| {
         if !holds {
-            findings.push(message);
+            findings.push(message.to_owned());
         }
     };
-    let first = docs.lines().next().unwrap_or_default().trim();
-    expect(first.ends_with('.'), "the documentation begins with one sentence on one line".to_owned());
+    let first = docs.lines().next().unwrap_or_default();
+    expect(first.ends_with('.'), "the documentation begins with one sentence on one line");
+    expect(docs.contains("Formula"), "the documentation has a paragraph that begins with `Formula`");
+    expect(docs.contains("Source:"), "the documentation has a paragraph that begins with `Source:`");
+    expect(declaration.example.contains(declaration.name), "the example is a call of the entry");
     expect(
-        docs.contains("Formula"),
-        "the documentation has a paragraph that begins with `Formula`".to_owned(),
+        !declaration.owner.is_empty() && !declaration.version.is_empty(),
+        "an owner and its version are named",
     );
-    expect(
-        docs.contains("Source:"),
-        "the documentation has a paragraph that begins with `Source:`".to_owned(),
-    );
-    for parameter in parameters(entry) {
-        let name = parameter.name;
-        let mentioned = docs.contains(&format!("`{name}`")) || docs.contains(&format!("`{name} "));
-        expect(mentioned, format!("the documentation mentions the argument `{name}`"));
+    for parameter in declaration.parameters {
+        expect(
+            is_sentence(parameter.docs),
+            &format!("the line about `{}` begins with a capital and ends with a full stop", parameter.name),
+        );
+        let fits = parameter.default_value().is_none_or(|value| fits(parameter, value));
+        expect(fits, &format!("the default of `{}` is of its type and within its limits", parameter.name));
+        let taken = inputs(entry).iter().any(|input| input.name == parameter.name);
+        expect(!taken, &format!("`{}` is a parameter or an input, not both", parameter.name));
     }
-    expect(info.example.contains(info.name), "the example is a call of the entry".to_owned());
-    expect(
-        !info.owner.is_empty() && !info.version.is_empty(),
-        "an owner and its version are named".to_owned(),
-    );
+    for input in inputs(entry) {
+        let known = crate::fields::find(input.name).is_some();
+        expect(known || is_sentence(input.docs), &format!("the input `{}` has a line about it", input.name));
+    }
+    if let AnyEntry::Term(entry) = entry {
+        for extra in &entry.signature().extras {
+            expect(is_sentence(extra.docs), &format!("the extra `{}` has a line about it", extra.name));
+        }
+    }
     findings
+}
+
+fn inputs(entry: AnyEntry) -> &'static [Input] {
+    match entry {
+        AnyEntry::Term(entry) => &entry.signature().inputs,
+        AnyEntry::Reduction(entry) => &entry.signature().inputs,
+        AnyEntry::Controller(_) => &[],
+    }
+}
+
+fn is_sentence(text: &str) -> bool {
+    text.ends_with('.') && !text.starts_with(char::is_lowercase)
+}
+
+fn fits(parameter: &Parameter, value: Literal) -> bool {
+    let within = |value: f64| value.is_finite() && parameter.limits.contains(value);
+    match (parameter.ty, value) {
+        (ParameterType::Number, Literal::Number(value)) => within(value),
+        (ParameterType::Whole, Literal::Number(value)) => value.fract() == 0.0 && within(value),
+        (ParameterType::Range, Literal::Range(lo, hi)) => lo <= hi && within(lo) && within(hi),
+        (ParameterType::Bool, Literal::Bool(_)) | (ParameterType::Text, Literal::Text(_)) => true,
+        (ParameterType::Choice(names), Literal::Text(text)) => names.contains(&text),
+        _ => false,
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::Conformance;
 use crate::interval::Interval;
-use crate::plugin::{AnyEntry, Term};
+use crate::plugin::{AnyEntry, TermEntry};
 use crate::program::Program;
 use crate::testing::case::numbers;
 use crate::testing::{Case, Extent, Outcome, gradient_matches_differences, rough, smooth};
@@ -38,7 +38,7 @@ pub(super) fn check(suite: &Conformance, entry: AnyEntry) -> Vec<String> {
 
 /// A program that reads the example's value and extras, and whose loss reaches the policy in any case.
 fn spec(suite: &Conformance, entry: AnyEntry) -> Result<String, String> {
-    let example = entry.info().example;
+    let example = entry.declaration().example;
     let probe = suite.program(&format!("let value = {example}\nloss = token_mean(log_prob)"))?;
     let Some((_, id)) = probe.lets.first() else {
         return Err("the example is a value".to_owned());
@@ -51,8 +51,9 @@ fn spec(suite: &Conformance, entry: AnyEntry) -> Result<String, String> {
         format!("loss = token_mean(log_prob){share}"),
         format!("metric result = {value}"),
     ];
-    if let AnyEntry::Term(_) = entry {
-        for extra in own_term(&probe, entry).map(|term| term.signature().extras).unwrap_or_default() {
+    if let AnyEntry::Term(entry) = entry {
+        resolves(&probe, entry)?;
+        for extra in &entry.signature().extras {
             let value = scalar(&format!("value.{}", extra.name), extra.ty);
             lines.push(format!("metric result_{} = {value}", extra.name));
         }
@@ -60,9 +61,30 @@ fn spec(suite: &Conformance, entry: AnyEntry) -> Result<String, String> {
     Ok(lines.join("\n"))
 }
 
-fn own_term(program: &Program, entry: AnyEntry) -> Option<&dyn Term> {
-    let own = program.terms.iter().find(|term| term.name == entry.info().name)?;
-    Some(own.value.as_ref())
+/// Arguments may narrow a signature; inputs, extras, types and the number of row statistics are those of every call.
+fn resolves(program: &Program, entry: &TermEntry) -> Result<(), String> {
+    let declared = entry.signature();
+    for term in program.terms.iter().filter(|term| term.name() == entry.declaration.name) {
+        let found = &term.signature;
+        let same = found.inputs == declared.inputs
+            && found.extras == declared.extras
+            && found.result == declared.result
+            && found.gradient == declared.gradient
+            && found.rows.len() == declared.rows.len();
+        if !same {
+            return Err(format!(
+                "`resolve` changes inputs, extras, types or the number of row statistics: declared {declared:?}, found {found:?}"
+            ));
+        }
+        if found.reach > declared.reach {
+            return Err(format!(
+                "`resolve` widens the reach: declared {}, found {}",
+                declared.reach.as_str(),
+                found.reach.as_str()
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn scalar(value: &str, ty: Type) -> String {

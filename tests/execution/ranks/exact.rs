@@ -52,8 +52,9 @@ fn every_reduction_to_a_number_counts_over_all_ranks() {
     for entry in registry().iter() {
         let AnyEntry::Reduction(of) = entry else { continue };
         // An example reduces tokens or sequences; only what is a number by itself can stand alone.
-        let text = format!("let x = {}\nloss = token_mean(log_prob) + x\nmetric m = x", of.info.example);
-        if entry.info().name.starts_with("test::") || compile(&text).is_err() {
+        let text =
+            format!("let x = {}\nloss = token_mean(log_prob) + x\nmetric m = x", of.declaration.example);
+        if entry.declaration().name.starts_with("test::") || compile(&text).is_err() {
             continue;
         }
         seen += 1;

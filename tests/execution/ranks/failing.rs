@@ -8,17 +8,12 @@ use aent::{Batch, Error, Group, GroupError};
 use std::sync::Arc;
 use tch::{Device, Kind as Float};
 
-aent::term! {
-    /// Refuses to look at more than one sequence.
-    "test::alone" => Alone, example = "test::alone()"
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Refuses to look at more than one sequence.
+#[term(name = "test::alone", example = "test::alone()")]
 struct Alone {}
 
 impl Term for Alone {
-    fn signature(&self) -> Signature {
+    fn signature() -> Signature {
         Signature::new(Type::TOKEN).input(Input::field("log_prob", Type::TOKEN))
     }
 

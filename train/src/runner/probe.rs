@@ -14,7 +14,7 @@ pub(super) fn probe(programs: &[Program]) -> Probe {
 
 /// The token set of the spec's first `clamped_entropy`.
 fn kept(program: &Program) -> Option<TokenSet> {
-    let args = program.terms.iter().find(|term| term.name == "clamped_entropy")?.args();
+    let args = program.terms.iter().find(|term| term.name() == "clamped_entropy")?.args();
     let number = |name: &str| args.get(name).and_then(Value::as_f64);
     number("drop")
         .map(TokenSet::Drop)
@@ -25,6 +25,6 @@ fn kept(program: &Program) -> Option<TokenSet> {
 
 /// The target of the spec's first `band`.
 fn band(program: &Program) -> Option<[f64; 2]> {
-    let controller = program.controllers.iter().find(|controller| controller.object.name == "band")?;
+    let controller = program.controllers.iter().find(|controller| controller.object.name() == "band")?;
     serde_json::from_value(controller.object.args().get("target")?.clone()).ok()
 }
