@@ -3,7 +3,8 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use aent::kernels::{Kernels, Moment, RowInputs, RowStatistic, TokenSet, row_statistics};
+use aent::kernels::{Kernels, RowInputs, row_statistics};
+use aent::rows::{RowStatistic, Statistic, TokenSet};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tch::{Device, Kind, Tensor};
 
@@ -30,8 +31,8 @@ impl Batch {
     }
 
     fn step(&mut self, set: TokenSet, kernels: Kernels) {
-        let of = |set, moment| RowStatistic { set, temperature: 1.0, moment };
-        let request = [of(TokenSet::All, Moment::LogProb), of(set, Moment::Entropy)];
+        let of = |set, statistic| RowStatistic { set, temperature: 1.0, statistic };
+        let request = [of(TokenSet::All, Statistic::LogProb), of(set, Statistic::Entropy)];
         let found = row_statistics(
             &RowInputs::new(&self.logits, &self.actions, &self.mask),
             &request,

@@ -60,6 +60,7 @@ pub mod plan;
 pub mod plugin;
 pub mod program;
 mod reductions;
+pub mod rows;
 pub mod source;
 pub mod span;
 pub mod syntax;

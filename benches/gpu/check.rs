@@ -1,8 +1,7 @@
 //! The device's numbers beside those of plain operations in f64 under torch's own autograd, on the processor.
 
-use aent::kernels::{
-    Hidden, KernelOptions, Kernels, Moment, RowInputs, RowStatistic, Source, TokenSet, row_statistics,
-};
+use aent::kernels::{Hidden, KernelOptions, Kernels, RowInputs, Source, row_statistics};
+use aent::rows::{RowStatistic, Statistic, TokenSet};
 use tch::{Device, Kind, Tensor};
 
 use crate::rows::Batch;
@@ -32,7 +31,7 @@ pub(crate) fn everything(device: Device) -> Result<i64, String> {
     Ok(compared)
 }
 
-/// Requests that together have every moment, set and temperature, alone and mixed.
+/// Requests that together have every statistic, set and temperature, alone and mixed.
 fn requests() -> Vec<Vec<RowStatistic>> {
     let sets = [
         TokenSet::All,
@@ -47,9 +46,14 @@ fn requests() -> Vec<Vec<RowStatistic>> {
         requests.extend([1.0, 0.7].map(|temperature| of_set(set, temperature)));
     }
     let compared = |temperature| {
-        [Moment::ReverseKl, Moment::ForwardKl, Moment::JensenShannon(0.5), Moment::JensenShannon(0.1)]
-            .map(|moment| RowStatistic { set: TokenSet::All, temperature, moment })
-            .to_vec()
+        [
+            Statistic::ReverseKl,
+            Statistic::ForwardKl,
+            Statistic::JensenShannon(0.5),
+            Statistic::JensenShannon(0.1),
+        ]
+        .map(|statistic| RowStatistic { set: TokenSet::All, temperature, statistic })
+        .to_vec()
     };
     requests.push(compared(1.0));
     let mixed = [of_set(TokenSet::Drop(0.3), 1.0), of_set(TokenSet::TopP(0.8), 1.9), compared(0.8)];
@@ -57,19 +61,19 @@ fn requests() -> Vec<Vec<RowStatistic>> {
     requests
 }
 
-/// Every moment over a set.
+/// Every statistic over a set.
 fn of_set(set: TokenSet, temperature: f64) -> Vec<RowStatistic> {
     [
-        Moment::ActionLogit,
-        Moment::LogProb,
-        Moment::LogSumExp,
-        Moment::Mean,
-        Moment::SecondMoment,
-        Moment::Entropy,
-        Moment::Size,
-        Moment::Mass,
+        Statistic::ActionLogit,
+        Statistic::LogProb,
+        Statistic::LogSumExp,
+        Statistic::Mean,
+        Statistic::SecondMoment,
+        Statistic::Entropy,
+        Statistic::Size,
+        Statistic::Mass,
     ]
-    .map(|moment| RowStatistic { set, temperature, moment })
+    .map(|statistic| RowStatistic { set, temperature, statistic })
     .to_vec()
 }
 

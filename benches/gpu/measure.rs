@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use aent::kernels::{
-    KernelOptions, Kernels, Moment, RowInputs, RowStatistic, Source, TokenSet, row_statistics,
-};
+use aent::kernels::{KernelOptions, Kernels, RowInputs, Source, row_statistics};
+use aent::rows::{RowStatistic, Statistic, TokenSet};
 use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::rows::Batch;
@@ -30,7 +29,7 @@ pub(crate) fn everything(device: Device, rows: i64, vocabulary: i64) {
         let floor = 1.5 * copy;
         println!("| {kind:?}: floor | {:.3} | {floor:.3} | 1.00 | |", copy / 2.0);
         for (name, request) in requests() {
-            let compares = request.iter().any(|asked| asked.moment.needs_reference());
+            let compares = request.iter().any(|asked| asked.statistic.needs_reference());
             // The reference is read in both passes too.
             let floor = if compares { floor + copy } else { floor };
             let forward = median(device, || drop(read(&batch.logits, &batch, &request, Kernels::Auto)));
@@ -46,9 +45,9 @@ pub(crate) fn everything(device: Device, rows: i64, vocabulary: i64) {
 }
 
 fn requests() -> Vec<(&'static str, Vec<RowStatistic>)> {
-    let of = |set, moment| RowStatistic { set, temperature: 1.0, moment };
-    let log_prob = of(TokenSet::All, Moment::LogProb);
-    let with_entropy = |set| vec![log_prob, of(set, Moment::Entropy)];
+    let of = |set, statistic| RowStatistic { set, temperature: 1.0, statistic };
+    let log_prob = of(TokenSet::All, Statistic::LogProb);
+    let with_entropy = |set| vec![log_prob, of(set, Statistic::Entropy)];
     vec![
         ("log-prob", vec![log_prob]),
         ("log-prob, entropy", with_entropy(TokenSet::All)),
@@ -56,8 +55,8 @@ fn requests() -> Vec<(&'static str, Vec<RowStatistic>)> {
         ("log-prob, entropy of the top 1024", with_entropy(TokenSet::TopK(1024))),
         ("log-prob, entropy of the top 95% of mass", with_entropy(TokenSet::TopP(0.95))),
         ("log-prob, entropy of at least 1% of the likeliest", with_entropy(TokenSet::MinP(0.01))),
-        ("log-prob, reverse KL", vec![log_prob, of(TokenSet::All, Moment::ReverseKl)]),
-        ("log-prob, Jensen-Shannon", vec![log_prob, of(TokenSet::All, Moment::JensenShannon(0.5))]),
+        ("log-prob, reverse KL", vec![log_prob, of(TokenSet::All, Statistic::ReverseKl)]),
+        ("log-prob, Jensen-Shannon", vec![log_prob, of(TokenSet::All, Statistic::JensenShannon(0.5))]),
     ]
 }
 

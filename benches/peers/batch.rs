@@ -1,6 +1,7 @@
 //! The logits and what we do with them: one step, forward and backward.
 
-use aent::kernels::{KernelOptions, Moment, RowInputs, RowStatistic, TokenSet, row_statistics};
+use aent::kernels::{KernelOptions, RowInputs, row_statistics};
+use aent::rows::{RowStatistic, Statistic, TokenSet};
 use std::path::Path;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -120,8 +121,8 @@ impl Batch {
 
     /// Forward and backward. The gradient is written to memory of its own, unless the logits were given up.
     pub(crate) fn step(&self, entropy: Entropy) -> Step {
-        let of = |set, moment| RowStatistic { set, temperature: 1.0, moment };
-        let request = [of(TokenSet::All, Moment::LogProb), of(entropy.set(), Moment::Entropy)];
+        let of = |set, statistic| RowStatistic { set, temperature: 1.0, statistic };
+        let request = [of(TokenSet::All, Statistic::LogProb), of(entropy.set(), Statistic::Entropy)];
         let start = Instant::now();
         let leaf = self.logits.detach().set_requires_grad(true);
         let inputs = RowInputs::new(&leaf, &self.actions, &self.mask);

@@ -1,6 +1,6 @@
 //! What a program reads of the policy's rows.
 
-use aent::kernels::Moment;
+use aent::rows::Statistic;
 use aent::program::Op;
 
 /// What a program reads of the policy's rows.
@@ -17,7 +17,7 @@ impl Reads {
         Self {
             log_prob: any(&|op| matches!(op, Op::LogProb(_))),
             rows: any(&|op| matches!(op, Op::Row(_))),
-            actions: any(&|op| matches!(op, Op::Row(row) if row.moment == Moment::ActionLogit)),
+            actions: any(&|op| matches!(op, Op::Row(row) if row.statistic == Statistic::ActionLogit)),
         }
     }
 }

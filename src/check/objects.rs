@@ -4,13 +4,13 @@ use super::elsewhere::elsewhere;
 use super::make::Made;
 use super::{Checker, Outcome, Value};
 use crate::diag::Diagnostic;
-use crate::kernels::RowStatistic;
 use crate::near::nearest;
 use crate::plugin::{
     AnyEntry, ControllerEntry, Lookup, Reduction, ReductionEntry, Term, TermEntry, quoted, registry,
     unknown_argument,
 };
 use crate::program::{ControllerDecl, NodeId};
+use crate::rows::RowStatistic;
 use crate::span::Span;
 use crate::syntax::ast::{Arg, Call, Name};
 use crate::types::{Kind, Shape};
@@ -138,7 +138,7 @@ impl<'a> Checker<'a> {
             .iter()
             .map(|row| {
                 let temperature = self.temperature / row.power;
-                let row = RowStatistic { set: row.set, temperature, moment: row.moment };
+                let row = RowStatistic { set: row.set, temperature, statistic: row.statistic };
                 self.builder.row(row, span)
             })
             .collect();

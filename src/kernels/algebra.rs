@@ -3,9 +3,10 @@
 
 use tch::Tensor;
 
+use super::KernelError;
 use super::engine::Found;
 use super::plan::{Plan, facts, sums};
-use super::{KernelError, Moment};
+use crate::rows::Statistic;
 
 /// The columns of what was found, `[N]` each.
 pub(super) struct Columns {
@@ -33,41 +34,41 @@ impl Columns {
     /// A statistic of every row, `[N]`. The highest logit is a constant: what is added to all logits of a row changes
     /// the sums back.
     pub(super) fn statistic(&self, plan: &Plan, index: usize) -> Result<Tensor, KernelError> {
-        let statistic = &plan.statistics[index];
-        let temperature = plan.passes[statistic.pass].temperature;
-        let sum = |column: usize| &self.sums[sums::of(statistic.pass) + column];
-        let fact = |column: usize| &self.facts[facts::of(statistic.pass) + column];
+        let planned = &plan.statistics[index];
+        let temperature = plan.passes[planned.pass].temperature;
+        let sum = |column: usize| &self.sums[sums::of(planned.pass) + column];
+        let fact = |column: usize| &self.facts[facts::of(planned.pass) + column];
         let softmax = |from: usize| Softmax { sum: sum(from), first: sum(from + 1), second: sum(from + 2) };
         let whole = softmax(sums::WHOLE);
-        let asked = if statistic.of_set { softmax(sums::INSIDE) } else { softmax(sums::WHOLE) };
+        let asked = if planned.of_set { softmax(sums::INSIDE) } else { softmax(sums::WHOLE) };
         let (chosen, highest) = (&self.sums[sums::CHOSEN], &self.facts[facts::HIGHEST]);
         let shift = || highest.f_div_scalar(temperature);
-        Ok(match statistic.moment {
-            Moment::ActionLogit => chosen.f_div_scalar(temperature)?,
-            Moment::LogProb => {
+        Ok(match planned.statistic {
+            Statistic::ActionLogit => chosen.f_div_scalar(temperature)?,
+            Statistic::LogProb => {
                 chosen.f_sub(highest)?.f_div_scalar(temperature)?.f_sub(&whole.sum.f_log()?)?
             }
-            Moment::LogSumExp => shift()?.f_add(&asked.sum.f_log()?)?,
-            Moment::Mean => shift()?.f_add(&asked.mean()?)?,
-            Moment::SecondMoment => {
+            Statistic::LogSumExp => shift()?.f_add(&asked.sum.f_log()?)?,
+            Statistic::Mean => shift()?.f_add(&asked.mean()?)?,
+            Statistic::SecondMoment => {
                 let (shift, mean) = (shift()?, asked.mean()?);
                 let square = asked.second.f_div(asked.sum)?;
                 square.f_add(&shift.f_mul(&mean)?.f_mul_scalar(2.0)?)?.f_add(&shift.f_square()?)?
             }
-            Moment::Entropy => asked.sum.f_log()?.f_sub(&asked.mean()?)?,
-            Moment::Mass => asked.sum.f_div(whole.sum)?,
+            Statistic::Entropy => asked.sum.f_log()?.f_sub(&asked.mean()?)?,
+            Statistic::Mass => asked.sum.f_div(whole.sum)?,
             // Of a row without a softmax, what it is multiplied with is NaN.
-            Moment::Size if statistic.of_set => fact(facts::SIZE).shallow_clone(),
-            Moment::Size => highest.f_mul_scalar(0.0)?.f_add_scalar(plan.vocabulary as f64)?,
-            Moment::ReverseKl => {
+            Statistic::Size if planned.of_set => fact(facts::SIZE).shallow_clone(),
+            Statistic::Size => highest.f_mul_scalar(0.0)?.f_add_scalar(plan.vocabulary as f64)?,
+            Statistic::ReverseKl => {
                 let constant = sum(sums::REFERENCE).f_log()?.f_sub(&whole.sum.f_log()?)?;
                 sum(sums::REVERSE).f_div(whole.sum)?.f_add(&constant)?
             }
-            Moment::ForwardKl => {
+            Statistic::ForwardKl => {
                 let constant = whole.sum.f_log()?.f_sub(&sum(sums::REFERENCE).f_log()?)?;
                 sum(sums::FORWARD).f_div(sum(sums::REFERENCE))?.f_add(&constant)?
             }
-            Moment::JensenShannon(_) => sum(sums::JENSEN_SHANNON).shallow_clone(),
+            Statistic::JensenShannon(_) => sum(sums::JENSEN_SHANNON).shallow_clone(),
         })
     }
 }

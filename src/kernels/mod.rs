@@ -1,4 +1,4 @@
-//! Everything of vocabulary size: the softmax moments of a row of logits over a set of tokens.
+//! Everything of vocabulary size: the softmax statistics of a row of logits over a set of tokens.
 
 mod algebra;
 mod autograd;
@@ -18,6 +18,7 @@ mod sets;
 mod source;
 mod torch_state;
 
+use crate::rows::RowStatistic;
 use tch::Tensor;
 
 pub use cuda::load_cuda;
@@ -25,7 +26,6 @@ pub use engine::fallback_reason;
 pub use error::KernelError;
 pub(crate) use error::{first_line, kind_name, panic_text};
 pub use options::{CHUNK_BYTES, KernelOptions, Kernels};
-pub use request::{Moment, RowStatistic, TokenSet};
 pub use rows::RowInputs;
 pub use source::{Hidden, Source};
 pub(crate) use torch_state::{elements, fits_int64, unusable};
@@ -33,7 +33,7 @@ pub(crate) use torch_state::{elements, fits_int64, unusable};
 /// The statistics of each row of logits, in the order of the request, each of shape `[B, T]`.
 ///
 /// Results are f32 (f64 where the logits are) and attached to the graph of the logits, or of the hidden states and the
-/// output layer that they are made from; [`Moment::Size`] is not.
+/// output layer that they are made from; [`Statistic::Size`](crate::rows::Statistic::Size) is not.
 ///
 /// Logits that are made from hidden states are made in the kind that `torch.autocast` has at the call, where it is on, and in
 /// the same kind again for the backward pass, wherever that runs.
@@ -51,10 +51,10 @@ pub fn row_statistics(
     request: &[RowStatistic],
     options: &KernelOptions,
 ) -> Result<Vec<Tensor>, KernelError> {
-    for statistic in request {
-        statistic.check()?;
+    for asked in request {
+        request::check(asked)?;
     }
-    let compares = request.iter().any(|statistic| statistic.moment.needs_reference());
+    let compares = request.iter().any(|asked| asked.statistic.needs_reference());
     let rows = rows::Rows::checked(inputs, compares)?;
     if request.is_empty() {
         return Ok(Vec::new());

@@ -13,7 +13,8 @@ use super::plan::Plan;
 use super::rows::{Rows, positions};
 use super::source::{Source, check_usable, refuse};
 use super::torch_state::has_tangent;
-use super::{KernelError, KernelOptions, RowStatistic, kind_name};
+use super::{KernelError, KernelOptions, kind_name};
+use crate::rows::RowStatistic;
 
 /// Each statistic of the request, at its place in `[B, T]`.
 pub(super) fn row_statistics(

@@ -280,7 +280,7 @@ mod tests {
 
     use super::*;
     use crate::kernels::cpu::Cpu;
-    use crate::kernels::{Moment, RowStatistic, TokenSet};
+    use crate::rows::{RowStatistic, Statistic, TokenSet};
 
     const ROWS: i64 = 6;
     const VOCABULARY: i64 = 301;
@@ -305,15 +305,15 @@ mod tests {
     }
 
     fn plan() -> Plan {
-        let of = |set, temperature, moment| RowStatistic { set, temperature, moment };
+        let of = |set, temperature, statistic| RowStatistic { set, temperature, statistic };
         let request = [
-            of(TokenSet::All, 1.0, Moment::LogProb),
-            of(TokenSet::Drop(0.3), 1.0, Moment::SecondMoment),
-            of(TokenSet::TopP(0.8), 0.7, Moment::Mass),
-            of(TokenSet::MinP(0.02), 1.0, Moment::Entropy),
-            of(TokenSet::All, 1.0, Moment::ReverseKl),
-            of(TokenSet::All, 0.7, Moment::ForwardKl),
-            of(TokenSet::All, 0.7, Moment::JensenShannon(0.3)),
+            of(TokenSet::All, 1.0, Statistic::LogProb),
+            of(TokenSet::Drop(0.3), 1.0, Statistic::SecondMoment),
+            of(TokenSet::TopP(0.8), 0.7, Statistic::Mass),
+            of(TokenSet::MinP(0.02), 1.0, Statistic::Entropy),
+            of(TokenSet::All, 1.0, Statistic::ReverseKl),
+            of(TokenSet::All, 0.7, Statistic::ForwardKl),
+            of(TokenSet::All, 0.7, Statistic::JensenShannon(0.3)),
         ];
         Plan::new(&request, VOCABULARY)
     }

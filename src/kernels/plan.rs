@@ -1,12 +1,12 @@
 //! A request as passes over a row: what an engine has to sum up, and where it writes it.
 
-use super::{Moment, RowStatistic, TokenSet};
+use crate::rows::{RowStatistic, Statistic, TokenSet};
 
 /// What every row goes through.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) passes: Vec<Pass>,
-    pub(super) statistics: Vec<Statistic>,
+    pub(super) statistics: Vec<Planned>,
     /// Whether sums of second order are needed.
     pub(super) second: bool,
     pub(super) vocabulary: i64,
@@ -26,8 +26,8 @@ pub(super) struct Pass {
 
 /// Where a statistic is read from.
 #[derive(Clone, Debug)]
-pub(super) struct Statistic {
-    pub(super) moment: Moment,
+pub(super) struct Planned {
+    pub(super) statistic: Statistic,
     pub(super) pass: usize,
     /// Of the pass's set, not of all tokens.
     pub(super) of_set: bool,
@@ -85,14 +85,14 @@ impl Plan {
         let mut plan = Self { passes: Vec::new(), statistics: Vec::new(), second: false, vocabulary };
         for asked in request {
             let set = Some(asked.effective_set(vocabulary)).filter(|set| *set != TokenSet::All);
-            let beta = match asked.moment {
-                Moment::JensenShannon(beta) => Some(beta),
+            let beta = match asked.statistic {
+                Statistic::JensenShannon(beta) => Some(beta),
                 _ => None,
             };
             let pass = plan.pass(asked.temperature, set, beta);
-            plan.passes[pass].compares |= asked.moment.needs_reference();
-            plan.statistics.push(Statistic { moment: asked.moment, pass, of_set: set.is_some() });
-            plan.second |= asked.moment == Moment::SecondMoment;
+            plan.passes[pass].compares |= asked.statistic.needs_reference();
+            plan.statistics.push(Planned { statistic: asked.statistic, pass, of_set: set.is_some() });
+            plan.second |= asked.statistic == Statistic::SecondMoment;
         }
         plan
     }

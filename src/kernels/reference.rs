@@ -2,16 +2,17 @@
 
 use tch::Tensor;
 
+use super::KernelError;
 use super::rows::{Rows, positions};
 use super::sets;
 use super::source::Source;
-use super::{KernelError, Moment, RowStatistic, TokenSet};
+use crate::rows::{RowStatistic, Statistic, TokenSet};
 
 /// Each statistic of the request, at its place in `[B, T]`.
 pub(super) fn row_statistics(rows: &Rows<'_>, request: &[RowStatistic]) -> Result<Vec<Tensor>, KernelError> {
     let valid = Valid::of(rows)?;
     let mut reader = Reader::new(rows, &valid)?;
-    request.iter().map(|statistic| rows.placed(&reader.read(statistic)?, &valid.positions)).collect()
+    request.iter().map(|asked| rows.placed(&reader.read(asked)?, &valid.positions)).collect()
 }
 
 /// Which rows count.
@@ -80,46 +81,46 @@ impl Reader {
     }
 
     /// One statistic of each valid row, `[M]`.
-    fn read(&mut self, statistic: &RowStatistic) -> Result<Tensor, KernelError> {
+    fn read(&mut self, asked: &RowStatistic) -> Result<Tensor, KernelError> {
         if self.logits.size()[0] == 0 {
             // Nothing is valid; the empty sum still ties the result to the logits' graph.
             return sum(&self.logits);
         }
-        let set = statistic.effective_set(self.logits.size()[1]);
-        let softmax = self.softmax(set, statistic.temperature)?;
-        let value = match statistic.moment {
-            Moment::ActionLogit => self.at_action(&self.logits)?.f_div_scalar(statistic.temperature)?,
-            Moment::LogProb => {
+        let set = asked.effective_set(self.logits.size()[1]);
+        let softmax = self.softmax(set, asked.temperature)?;
+        let value = match asked.statistic {
+            Statistic::ActionLogit => self.at_action(&self.logits)?.f_div_scalar(asked.temperature)?,
+            Statistic::LogProb => {
                 let logp = self.softmaxes[softmax].logp()?;
                 self.at_action(&logp)?
             }
-            Moment::LogSumExp => {
+            Statistic::LogSumExp => {
                 let softmax = &self.softmaxes[softmax];
                 softmax.shifted(&softmax.z.f_logsumexp(-1, true)?)?.f_squeeze_dim(-1)?
             }
-            Moment::Mean => {
+            Statistic::Mean => {
                 self.expectation(softmax, |softmax| softmax.shifted(&softmax.unbanned(&softmax.z)?))?
             }
-            Moment::SecondMoment => self.expectation(softmax, |softmax| {
+            Statistic::SecondMoment => self.expectation(softmax, |softmax| {
                 Ok(softmax.shifted(&softmax.unbanned(&softmax.z)?)?.f_square()?)
             })?,
-            Moment::Entropy => {
+            Statistic::Entropy => {
                 let mean_logp = self.expectation(softmax, |softmax| {
                     let logp = softmax.logp()?;
                     softmax.unbanned(&logp)
                 })?;
                 mean_logp.f_neg()?
             }
-            Moment::Size => self.size(softmax)?,
-            Moment::Mass => self.mass(softmax)?,
-            Moment::ReverseKl | Moment::ForwardKl | Moment::JensenShannon(_) => {
-                self.divergence(softmax, statistic.moment)?
+            Statistic::Size => self.size(softmax)?,
+            Statistic::Mass => self.mass(softmax)?,
+            Statistic::ReverseKl | Statistic::ForwardKl | Statistic::JensenShannon(_) => {
+                self.divergence(softmax, asked.statistic)?
             }
         };
         let shows_unusable = set == TokenSet::All
             && matches!(
-                statistic.moment,
-                Moment::LogProb | Moment::Mean | Moment::SecondMoment | Moment::Entropy
+                asked.statistic,
+                Statistic::LogProb | Statistic::Mean | Statistic::SecondMoment | Statistic::Entropy
             );
         if shows_unusable { Ok(value) } else { Ok(value.f_add(&self.unusable()?)?) }
     }
@@ -159,7 +160,7 @@ impl Reader {
     }
 
     /// How far the policy and the reference are apart, by their log-probabilities.
-    fn divergence(&mut self, softmax: usize, moment: Moment) -> Result<Tensor, KernelError> {
+    fn divergence(&mut self, softmax: usize, statistic: Statistic) -> Result<Tensor, KernelError> {
         let softmax = &mut self.softmaxes[softmax];
         let reference = self.reference.as_ref().expect("rows that are compared have a reference");
         let highest = reference.f_amax(-1, true)?;
@@ -172,8 +173,8 @@ impl Reader {
             let impossible = p.detach().f_eq(0.0)?;
             sum(&p.f_mul(&a.f_sub(b)?.f_masked_fill(&impossible, 0.0)?)?)
         };
-        let value = match moment {
-            Moment::JensenShannon(beta) => {
+        let value = match statistic {
+            Statistic::JensenShannon(beta) => {
                 // Where both ban a token, the derivative of this logarithm would be NaN.
                 let banned = policy.detach().f_maximum(&reference)?.f_eq(f64::NEG_INFINITY)?;
                 let weighed =
@@ -183,7 +184,7 @@ impl Reader {
                     .f_mul_scalar(beta)?
                     .f_add(&from(&policy, &policy, &mixture)?.f_mul_scalar(1.0 - beta)?)?
             }
-            Moment::ReverseKl => from(&policy, &policy, &reference)?,
+            Statistic::ReverseKl => from(&policy, &policy, &reference)?,
             _ => from(&reference, &reference, &policy)?,
         };
         Ok(value.f_add(&unusable)?)

@@ -2,7 +2,8 @@
 
 use tch::{Kind, Tensor};
 
-use super::{KernelError, TokenSet};
+use super::KernelError;
+use crate::rows::TokenSet;
 
 /// Elements per chunk where whole rows must be sorted, so that sorting holds well under 1 GB at once.
 const SORTED_AT_ONCE: i64 = 1 << 24;

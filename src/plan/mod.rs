@@ -2,9 +2,9 @@
 //! request, and what a micro-batch has to know of the rest of its step.
 
 use crate::fields;
-use crate::kernels::RowStatistic;
 use crate::plugin::Reach;
 use crate::program::{BinaryFn, NodeId, Op, Program, UnaryFn};
+use crate::rows::RowStatistic;
 use crate::types::Shape;
 
 /// The schedule of one program.

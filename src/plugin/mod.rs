@@ -58,7 +58,7 @@ pub mod prelude {
         controller, reduction, term,
     };
     pub use crate::interval::Interval;
-    pub use crate::kernels::{Moment, TokenSet};
+    pub use crate::rows::{Statistic, TokenSet};
     pub use crate::types::{Kind, Shape, Type, Unit};
     pub use serde::{Deserialize, Serialize};
     pub use tch::Tensor;

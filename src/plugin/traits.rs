@@ -4,7 +4,7 @@ use super::{
     ArgError, ControllerSignature, EvalError, ReductionSignature, Signature, TermContext, TermValue,
 };
 use crate::interval::Interval;
-use crate::kernels::{Moment, TokenSet};
+use crate::rows::{Statistic, TokenSet};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -16,15 +16,15 @@ pub struct Row {
     /// The tokens that count.
     pub set: TokenSet,
     /// What is computed.
-    pub moment: Moment,
+    pub statistic: Statistic,
     /// What tempered logits are multiplied with first, that is, to which power probabilities are raised: 1 as a rule.
     pub power: f64,
 }
 
 impl Row {
-    /// A moment over a set.
-    pub const fn new(set: TokenSet, moment: Moment) -> Self {
-        Self { set, moment, power: 1.0 }
+    /// A statistic over a set.
+    pub const fn new(set: TokenSet, statistic: Statistic) -> Self {
+        Self { set, statistic, power: 1.0 }
     }
 
     /// The same of probabilities raised to a power above zero, which is one more pass over the row.

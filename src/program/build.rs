@@ -1,11 +1,12 @@
 //! Makes nodes: equal ones once, constants folded, with what can be inferred of each.
 
 use super::infer::{binary_interval, binary_unit, join_units, unary_interval, unary_unit};
+use super::key::Key;
 use super::{BinaryFn, Node, NodeId, Object, Op, UnaryFn};
 use crate::fields;
 use crate::interval::Interval;
-use crate::kernels::{Moment, RowStatistic, TokenSet};
 use crate::plugin::{Input, Plugin, Reduction, Term};
+use crate::rows::{RowStatistic, Statistic, TokenSet};
 use crate::span::Span;
 use crate::types::{Kind, Type, Unit};
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ pub struct Builder {
     pub(crate) nodes: Vec<Node>,
     pub(crate) terms: Vec<Object<dyn Term>>,
     pub(crate) reductions: Vec<Object<dyn Reduction>>,
-    known: HashMap<String, NodeId>,
+    known: HashMap<Key, NodeId>,
     objects: HashMap<String, usize>,
 }
 
@@ -49,7 +50,7 @@ impl Builder {
     /// A field of the language, `log_prob` at the given temperature.
     pub fn field(&mut self, field: &fields::Field, temperature: f64, span: Span) -> NodeId {
         let op = if field.name == "log_prob" {
-            Op::LogProb(RowStatistic { set: TokenSet::All, temperature, moment: Moment::LogProb })
+            Op::LogProb(RowStatistic { set: TokenSet::All, temperature, statistic: Statistic::LogProb })
         } else {
             Op::Field(field.name.to_owned())
         };
@@ -64,24 +65,24 @@ impl Builder {
 
     /// The node of a batch field that was read before.
     pub fn field_of(&self, name: &str) -> Option<NodeId> {
-        self.known.get(&key(&Op::Field(name.to_owned()))).copied()
+        self.known.get(&Key::of(&Op::Field(name.to_owned()))).copied()
     }
 
     /// A statistic of the rows of logits.
     pub fn row(&mut self, row: RowStatistic, span: Span) -> NodeId {
-        if row.moment == Moment::LogProb {
+        if row.statistic == Statistic::LogProb {
             let (interval, unit) = (Interval::NON_POSITIVE, Unit::LogProb);
             return self.add(Op::LogProb(row), Type::TOKEN, true, interval, unit, span);
         }
-        let (interval, unit) = match row.moment {
-            Moment::Entropy => (Interval::NON_NEGATIVE, Unit::Entropy),
-            Moment::Mass => (Interval::UNIT, Unit::Probability),
-            Moment::JensenShannon(_) => (Interval::new(0.0, std::f64::consts::LN_2), Unit::Divergence),
-            Moment::ReverseKl | Moment::ForwardKl => (Interval::NON_NEGATIVE, Unit::Divergence),
-            Moment::Size | Moment::SecondMoment => (Interval::NON_NEGATIVE, Unit::Unknown),
+        let (interval, unit) = match row.statistic {
+            Statistic::Entropy => (Interval::NON_NEGATIVE, Unit::Entropy),
+            Statistic::Mass => (Interval::UNIT, Unit::Probability),
+            Statistic::JensenShannon(_) => (Interval::new(0.0, std::f64::consts::LN_2), Unit::Divergence),
+            Statistic::ReverseKl | Statistic::ForwardKl => (Interval::NON_NEGATIVE, Unit::Divergence),
+            Statistic::Size | Statistic::SecondMoment => (Interval::NON_NEGATIVE, Unit::Unknown),
             _ => (Interval::ALL, Unit::Unknown),
         };
-        self.add(Op::Row(row), Type::TOKEN, row.moment != Moment::Size, interval, unit, span)
+        self.add(Op::Row(row), Type::TOKEN, row.statistic != Statistic::Size, interval, unit, span)
     }
 
     /// A controller's coefficient.
@@ -227,7 +228,7 @@ impl Builder {
         unit: Unit,
         span: Span,
     ) -> NodeId {
-        let key = key(&op);
+        let key = Key::of(&op);
         if let Some(&id) = self.known.get(&key) {
             return id;
         }
@@ -238,11 +239,6 @@ impl Builder {
         self.known.insert(key, id);
         id
     }
-}
-
-/// The printed form of an operation tells it from every other one of the same program.
-fn key(op: &Op) -> String {
-    format!("{op:?}")
 }
 
 /// The number of an object that is equal to this one, which is added if there is none.

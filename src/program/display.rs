@@ -1,7 +1,6 @@
 //! The canonical text of a program: one line a value.
 
 use super::{BinaryFn, NodeId, Op, Program, UnaryFn};
-use crate::kernels::{Moment, RowStatistic, TokenSet};
 use serde_json::Value;
 use std::fmt;
 
@@ -84,28 +83,4 @@ fn call(name: &str, args: &Value, operands: &[NodeId]) -> String {
         _ => format!("{name} = {value}"),
     });
     format!("{name}({})", operands.chain(args).collect::<Vec<_>>().join(", "))
-}
-
-impl fmt::Display for RowStatistic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, temperature) = (self.moment.name(), self.temperature);
-        match self.moment {
-            Moment::JensenShannon(beta) => {
-                write!(f, "{name}({beta}) to the reference at temperature {temperature}")
-            }
-            _ => write!(f, "{name} over {} at temperature {temperature}", self.set),
-        }
-    }
-}
-
-impl fmt::Display for TokenSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TokenSet::All => f.write_str("all tokens"),
-            TokenSet::Drop(p) => write!(f, "drop = {p}"),
-            TokenSet::TopK(k) => write!(f, "top_k = {k}"),
-            TokenSet::TopP(q) => write!(f, "top_p = {q}"),
-            TokenSet::MinP(r) => write!(f, "min_p = {r}"),
-        }
-    }
 }

@@ -2,8 +2,8 @@
 //! nor on what else is computed.
 
 use super::{BinaryFn, NodeId, Object, Op, Program, UnaryFn};
-use crate::kernels::Moment;
 use crate::plugin::{Input, InputDefault, Parameter, Plugin};
+use crate::rows::Statistic;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -146,7 +146,7 @@ impl Program {
     /// What the logits are divided by before this statistic is taken.
     fn temperature_of(&self, row: NodeId) -> f64 {
         match &self.node(row).op {
-            Op::LogProb(row) | Op::Row(row) if row.moment != Moment::ActionLogit => row.temperature,
+            Op::LogProb(row) | Op::Row(row) if row.statistic != Statistic::ActionLogit => row.temperature,
             _ => self.temperature,
         }
     }

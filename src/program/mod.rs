@@ -8,6 +8,7 @@ mod display;
 mod expression;
 mod identity;
 mod infer;
+mod key;
 mod node;
 mod object;
 mod prune;

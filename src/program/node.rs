@@ -2,7 +2,7 @@
 
 use crate::fields::REFERENCE;
 use crate::interval::Interval;
-use crate::kernels::RowStatistic;
+use crate::rows::RowStatistic;
 use crate::span::Span;
 use crate::types::{Type, Unit};
 use serde::{Deserialize, Serialize};
@@ -135,7 +135,7 @@ impl Op {
     pub fn field(&self) -> Option<&str> {
         match self {
             Op::Field(name) => Some(name),
-            Op::Row(row) if row.moment.needs_reference() => Some(REFERENCE.logits),
+            Op::Row(row) if row.statistic.needs_reference() => Some(REFERENCE.logits),
             _ => None,
         }
     }

@@ -51,14 +51,14 @@ impl ClampedEntropy {
 impl Term for ClampedEntropy {
     fn signature() -> Signature {
         Signature::new(Type::TOKEN)
-            .row(Row::new(TokenSet::All, Moment::Entropy))
+            .row(Row::new(TokenSet::All, Statistic::Entropy))
             .interval(Interval::NON_NEGATIVE)
             .unit(Unit::Entropy)
     }
 
     fn resolve(&self, declared: Signature) -> Signature {
         let set = self.asked().set();
-        let declared = declared.rows([Row::new(set, Moment::Entropy)]);
+        let declared = declared.rows([Row::new(set, Statistic::Entropy)]);
         match set {
             TokenSet::TopK(k) if k >= 1 => declared.interval(Interval::new(0.0, (k as f64).ln())),
             _ => declared,

@@ -25,7 +25,7 @@ struct Entropy {}
 impl Term for Entropy {
     fn signature() -> Signature {
         Signature::new(Type::TOKEN)
-            .row(Row::new(TokenSet::All, Moment::Entropy))
+            .row(Row::new(TokenSet::All, Statistic::Entropy))
             .interval(Interval::NON_NEGATIVE)
             .unit(Unit::Entropy)
     }

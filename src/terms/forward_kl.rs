@@ -28,7 +28,7 @@ struct ForwardKl {}
 impl Term for ForwardKl {
     fn signature() -> Signature {
         Signature::new(Type::TOKEN)
-            .row(Row::new(TokenSet::All, Moment::ForwardKl))
+            .row(Row::new(TokenSet::All, Statistic::ForwardKl))
             .interval(Interval::NON_NEGATIVE)
             .unit(Unit::Divergence)
     }

@@ -36,13 +36,13 @@ struct JensenShannon {
 impl Term for JensenShannon {
     fn signature() -> Signature {
         Signature::new(Type::TOKEN)
-            .row(Row::new(TokenSet::All, Moment::JensenShannon(0.5)))
+            .row(Row::new(TokenSet::All, Statistic::JensenShannon(0.5)))
             .interval(Interval::new(0.0, std::f64::consts::LN_2))
             .unit(Unit::Divergence)
     }
 
     fn resolve(&self, declared: Signature) -> Signature {
-        declared.rows([Row::new(TokenSet::All, Moment::JensenShannon(self.beta))])
+        declared.rows([Row::new(TokenSet::All, Statistic::JensenShannon(self.beta))])
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

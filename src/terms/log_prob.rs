@@ -23,7 +23,7 @@ struct LogProb {}
 impl Term for LogProb {
     fn signature() -> Signature {
         Signature::new(Type::TOKEN)
-            .row(Row::new(TokenSet::All, Moment::LogProb))
+            .row(Row::new(TokenSet::All, Statistic::LogProb))
             .interval(Interval::NON_POSITIVE)
             .unit(Unit::LogProb)
     }

@@ -51,13 +51,13 @@ impl MassEntropy {
 impl Term for MassEntropy {
     fn signature() -> Signature {
         Signature::new(Type::TOKEN)
-            .row(Row::new(TokenSet::All, Moment::Mass))
+            .row(Row::new(TokenSet::All, Statistic::Mass))
             .interval(Interval::new(0.0, std::f64::consts::LN_2))
             .unit(Unit::Entropy)
     }
 
     fn resolve(&self, declared: Signature) -> Signature {
-        declared.rows([Row::new(self.asked().set(), Moment::Mass)])
+        declared.rows([Row::new(self.asked().set(), Statistic::Mass)])
     }
 
     fn check(&self) -> Result<(), ArgError> {

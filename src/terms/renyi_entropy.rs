@@ -27,7 +27,7 @@ struct RenyiEntropy {
 }
 
 /// The logarithm of the sum of powers, here to the power 1.
-pub(super) const LOG_SUM: Row = Row::new(TokenSet::All, Moment::LogSumExp);
+pub(super) const LOG_SUM: Row = Row::new(TokenSet::All, Statistic::LogSumExp);
 
 /// Requires an order that is not that of Shannon's entropy.
 pub(super) fn check_order(name: &'static str, order: f64) -> Result<(), ArgError> {

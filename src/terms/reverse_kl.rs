@@ -28,7 +28,7 @@ struct ReverseKl {}
 impl Term for ReverseKl {
     fn signature() -> Signature {
         Signature::new(Type::TOKEN)
-            .row(Row::new(TokenSet::All, Moment::ReverseKl))
+            .row(Row::new(TokenSet::All, Statistic::ReverseKl))
             .interval(Interval::NON_NEGATIVE)
             .unit(Unit::Divergence)
     }

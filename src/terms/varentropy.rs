@@ -25,8 +25,8 @@ struct Varentropy {}
 impl Term for Varentropy {
     fn signature() -> Signature {
         Signature::new(Type::TOKEN)
-            .row(Row::new(TokenSet::All, Moment::SecondMoment))
-            .row(Row::new(TokenSet::All, Moment::Mean))
+            .row(Row::new(TokenSet::All, Statistic::SecondMoment))
+            .row(Row::new(TokenSet::All, Statistic::Mean))
             .interval(Interval::NON_NEGATIVE)
     }
 

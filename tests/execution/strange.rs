@@ -1,8 +1,10 @@
 //! Tensors without memory or of another layout: refused by name before a kernel sees them, or read as torch reads them.
 
 use crate::{assert_says, numbers, plain, session, without};
-use aent::kernels::{KernelError, RowInputs, RowStatistic, row_statistics};
-use aent::kernels::{KernelOptions, Moment, TokenSet};
+use aent::kernels::KernelOptions;
+use aent::kernels::{KernelError, RowInputs, row_statistics};
+use aent::rows::RowStatistic;
+use aent::rows::{Statistic, TokenSet};
 use aent::{Batch, Error, Options, Session, compile};
 use tch::{Device, Kind, Tensor};
 
@@ -42,7 +44,7 @@ fn logits_without_memory_are_refused_by_name() {
 fn a_kernel_sees_no_null_pointer_of_its_inputs() {
     let (logits, actions) = (crate::logits(0, Kind::Float), plain().get("actions").unwrap().shallow_clone());
     let mask = plain().get("response_mask").unwrap().shallow_clone();
-    let request = [RowStatistic { set: TokenSet::All, temperature: 1.0, moment: Moment::LogProb }];
+    let request = [RowStatistic { set: TokenSet::All, temperature: 1.0, statistic: Statistic::LogProb }];
     let lazy = unfilled(&logits);
     let inputs = RowInputs::new(&lazy, &actions, &mask);
     let refused = row_statistics(&inputs, &request, &KernelOptions::default());

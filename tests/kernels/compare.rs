@@ -1,14 +1,19 @@
 //! The divergences from a reference, against their formulas and between the kernels.
 
-use aent::kernels::{Kernels, Moment, RowInputs, RowStatistic, Source, TokenSet, row_statistics};
+use aent::kernels::{Kernels, RowInputs, Source, row_statistics};
+use aent::rows::{RowStatistic, Statistic, TokenSet};
 use proptest::prelude::*;
 use tch::{Kind, Tensor};
 
 use crate::rows::{self, KERNELS, numbers, spread_rows, tensor};
 use crate::{assert_close, naive};
 
-const MOMENTS: [Moment; 4] =
-    [Moment::ReverseKl, Moment::ForwardKl, Moment::JensenShannon(0.5), Moment::JensenShannon(0.1)];
+const STATISTICS: [Statistic; 4] = [
+    Statistic::ReverseKl,
+    Statistic::ForwardKl,
+    Statistic::JensenShannon(0.5),
+    Statistic::JensenShannon(0.1),
+];
 
 /// Rows of the policy beside rows of the reference.
 struct Beside<'a> {
@@ -41,8 +46,8 @@ impl Beside<'_> {
     }
 }
 
-fn of(moment: Moment, temperature: f64) -> RowStatistic {
-    RowStatistic { set: TokenSet::All, temperature, moment }
+fn of(statistic: Statistic, temperature: f64) -> RowStatistic {
+    RowStatistic { set: TokenSet::All, temperature, statistic }
 }
 
 /// A reference for [`spread_rows`]: as long, near it in one row and far in the others.
@@ -60,8 +65,11 @@ fn worked_divergences_come_out() {
     let (rows, reference) = ([vec![2.0, 1.0, 0.0, -1.0]], [vec![0.0, 1.0, 2.0, -1.0]]);
     let beside = Beside { rows: &rows, reference: &reference, mask: &[true] };
     for kernels in KERNELS {
-        let request =
-            [of(Moment::ReverseKl, 1.0), of(Moment::ForwardKl, 1.0), of(Moment::JensenShannon(0.5), 1.0)];
+        let request = [
+            of(Statistic::ReverseKl, 1.0),
+            of(Statistic::ForwardKl, 1.0),
+            of(Statistic::JensenShannon(0.5), 1.0),
+        ];
         let (found, _) = beside.run(&request, &[1.0; 3], Kind::Double, kernels);
         for (found, expected) in found.iter().zip([1.113_539_88, 1.113_539_88, 0.239_650_74]) {
             assert!((found[0] - expected).abs() < 1e-8, "expected {expected}, found {}", found[0]);
@@ -74,17 +82,17 @@ fn gradients_equal_finite_differences() {
     let (rows, reference) = (spread_rows(), references());
     let beside = Beside { rows: &rows, reference: &reference, mask: &[true; 3] };
     for kernels in KERNELS {
-        for moment in MOMENTS {
-            let (_, gradient) = beside.run(&[of(moment, 0.7)], &[1.0], Kind::Double, kernels);
+        for statistic in STATISTICS {
+            let (_, gradient) = beside.run(&[of(statistic, 0.7)], &[1.0], Kind::Double, kernels);
             for (at, found) in gradient.iter().enumerate() {
                 let (row, id) = (at / 11, at % 11);
                 let moved = |step: f64| {
                     let mut logits = rows[row].clone();
                     logits[id] += step;
-                    naive::divergence(&logits, &reference[row], 0.7, moment)
+                    naive::divergence(&logits, &reference[row], 0.7, statistic)
                 };
                 let expected = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-                assert_close(*found, expected, 1.0, 1e-8, &format!("{moment:?} at {row}, {id}"));
+                assert_close(*found, expected, 1.0, 1e-8, &format!("{statistic:?} at {row}, {id}"));
             }
         }
     }
@@ -99,7 +107,7 @@ fn no_gradient_flows_to_the_reference_and_equal_policies_are_not_apart() {
     let inputs =
         RowInputs { reference: Some(Source::Logits(&reference)), ..RowInputs::new(&logits, &actions, &mask) };
     for kernels in KERNELS {
-        let request: Vec<_> = MOMENTS.into_iter().map(|moment| of(moment, 1.0)).collect();
+        let request: Vec<_> = STATISTICS.into_iter().map(|statistic| of(statistic, 1.0)).collect();
         let found = row_statistics(&inputs, &request, &kernels.into()).unwrap();
         for (asked, found) in request.iter().zip(&found) {
             assert!(numbers(found).iter().all(|value| value.abs() < 1e-6), "{asked:?}: {:?}", numbers(found));
@@ -116,11 +124,11 @@ fn what_one_of_both_bans_is_infinitely_far_or_counts_for_nothing() {
     let reference = [vec![1.0, 2.0, 0.0], vec![1.0, infinite, 0.0], vec![infinite, 2.0, 1.0]];
     let beside = Beside { rows: &rows, reference: &reference, mask: &[true; 3] };
     for kernels in KERNELS {
-        let request: Vec<_> = MOMENTS.into_iter().map(|moment| of(moment, 1.0)).collect();
+        let request: Vec<_> = STATISTICS.into_iter().map(|statistic| of(statistic, 1.0)).collect();
         let (found, _) = beside.run(&request, &[1.0; 4], Kind::Double, kernels);
         for (asked, found) in request.iter().zip(&found) {
             for (row, found) in found.iter().enumerate() {
-                let expected = naive::divergence(&rows[row], &reference[row], 1.0, asked.moment);
+                let expected = naive::divergence(&rows[row], &reference[row], 1.0, asked.statistic);
                 assert_close(*found, expected, 1.0, 1e-12, &format!("{asked:?} of row {row}, {kernels}"));
             }
         }
@@ -132,7 +140,7 @@ fn what_one_of_both_bans_is_infinitely_far_or_counts_for_nothing() {
 fn a_token_that_both_ban_has_no_part_in_a_gradient() {
     let banned = |row: &[f64]| [row, &[f64::NEG_INFINITY]].concat();
     let (row, reference) = ([0.5, -0.25, 1.5], [0.0, 1.0, 0.25]);
-    let request = MOMENTS.map(|moment| of(moment, 0.8));
+    let request = STATISTICS.map(|statistic| of(statistic, 0.8));
     let weights = [1.0, 0.5, -0.7, 0.3];
     for kernels in KERNELS {
         let gradient = |row: Vec<f64>, reference: Vec<f64>| {
@@ -155,7 +163,7 @@ fn a_reference_without_a_softmax_makes_nan_and_a_masked_one_nothing() {
     reference[1][4] = f64::NAN;
     reference[2][7] = f64::INFINITY;
     for kernels in KERNELS {
-        let request: Vec<_> = MOMENTS.into_iter().map(|moment| of(moment, 1.0)).collect();
+        let request: Vec<_> = STATISTICS.into_iter().map(|statistic| of(statistic, 1.0)).collect();
         let beside = Beside { rows: &rows, reference: &reference, mask: &[true, false, true] };
         let (found, gradient) = beside.run(&request, &[1.0; 4], Kind::Float, kernels);
         for found in &found {
@@ -176,7 +184,7 @@ fn a_reference_that_is_missing_or_does_not_fit_is_refused_by_name() {
             reference: reference.map(Source::Logits),
             ..RowInputs::new(&logits, &actions, &mask)
         };
-        let request = [of(Moment::ReverseKl, 1.0)];
+        let request = [of(Statistic::ReverseKl, 1.0)];
         row_statistics(&inputs, &request, &Kernels::Auto.into()).unwrap_err().to_string()
     };
     assert_eq!(message(None), "`ref_logits`: expected logits to compare with, `[B, T, V]`, found none");
@@ -202,14 +210,14 @@ proptest! {
         for kind in [Kind::Double, Kind::Float, Kind::BFloat16, Kind::Half] {
             let exact = Beside { rows: &rows::rounded(&rows, kind), reference: &rows::rounded(&reference, kind), mask: &mask };
             let tolerance = if kind == Kind::Double { 1e-10 } else { 2e-5 };
-            let request: Vec<_> = MOMENTS.into_iter().map(|moment| of(moment, temperature)).collect();
+            let request: Vec<_> = STATISTICS.into_iter().map(|statistic| of(statistic, temperature)).collect();
             let weights = [1.0, 0.5, -1.0, 0.25];
             let (_, plain) = exact.run(&request, &weights, Kind::Double, Kernels::Reference);
             for kernels in KERNELS {
                 let (found, gradient) = exact.run(&request, &weights, kind, kernels);
                 for (asked, found) in request.iter().zip(&found) {
                     for (row, found) in found.iter().enumerate() {
-                        let expected = naive::divergence(&exact.rows[row], &exact.reference[row], temperature, asked.moment);
+                        let expected = naive::divergence(&exact.rows[row], &exact.reference[row], temperature, asked.statistic);
                         assert_close(*found, expected, largest(&exact) / temperature, tolerance, &format!("{asked:?} in {kind:?}, {kernels}"));
                     }
                 }
@@ -227,8 +235,8 @@ proptest! {
                             assert_close(*found, *expected, largest(&exact) / temperature, step, &format!("gradient in {kind:?}, {kernels}"));
                         }
                     } else {
-                        let is_infinite = |moment| naive::divergence(&exact.rows[row], &exact.reference[row], temperature, moment).is_infinite();
-                        prop_assert!(is_infinite(Moment::ReverseKl) || is_infinite(Moment::ForwardKl));
+                        let is_infinite = |statistic| naive::divergence(&exact.rows[row], &exact.reference[row], temperature, statistic).is_infinite();
+                        prop_assert!(is_infinite(Statistic::ReverseKl) || is_infinite(Statistic::ForwardKl));
                     }
                 }
             }

@@ -1,10 +1,11 @@
 //! The fused kernels against the plain ones, and what only they could get wrong: threads, layouts, large rows.
 
-use aent::kernels::{KernelOptions, Kernels, Moment, RowInputs, RowStatistic, TokenSet, row_statistics};
+use aent::kernels::{KernelOptions, Kernels, RowInputs, row_statistics};
+use aent::rows::{RowStatistic, Statistic, TokenSet};
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-use crate::rows::{self, MOMENTS, SETS, all_moments, gradient, numbers, spread_rows, statistics, tensor};
+use crate::rows::{self, SETS, STATISTICS, all_moments, gradient, numbers, spread_rows, statistics, tensor};
 use crate::{assert_close, naive};
 
 /// A batch, what is asked of it, and how much each statistic of each row counts.
@@ -28,8 +29,8 @@ fn case() -> impl Strategy<Value = Case> {
         let banned = Just(vec![f64::NEG_INFINITY; length]);
         let row = prop_oneof![12 => rows::row(length), 1 => spoiled, 1 => banned];
         let statistic = (rows::set(length), prop::sample::select(vec![1.0, 0.5, 3.0]));
-        let statistic = (statistic, prop::sample::select(MOMENTS.to_vec()))
-            .prop_map(|((set, temperature), moment)| RowStatistic { set, temperature, moment });
+        let statistic = (statistic, prop::sample::select(STATISTICS.to_vec()))
+            .prop_map(|((set, temperature), statistic)| RowStatistic { set, temperature, statistic });
         (
             prop::collection::vec(row, count),
             prop::collection::vec(0..length as i64, count),
@@ -79,9 +80,9 @@ proptest! {
             let logits = largest(&case.rows.concat());
             for (index, (found, expected)) in values.iter().zip(&plain_values).enumerate() {
                 let asked = &case.request[index / case.rows.len()];
-                let scale = match asked.moment {
-                    Moment::Entropy | Moment::Mass | Moment::Size => 1.0,
-                    Moment::SecondMoment => (logits / asked.temperature).powi(2),
+                let scale = match asked.statistic {
+                    Statistic::Entropy | Statistic::Mass | Statistic::Size => 1.0,
+                    Statistic::SecondMoment => (logits / asked.temperature).powi(2),
                     _ => logits / asked.temperature,
                 };
                 assert_close(*found, *expected, scale, tolerance, &format!("{asked:?} in {kind:?}"));
@@ -92,7 +93,7 @@ proptest! {
                 Kind::Half => 2f64.powi(-10),
                 _ => tolerance,
             };
-            let is_square = case.request.iter().any(|asked| asked.moment == Moment::SecondMoment);
+            let is_square = case.request.iter().any(|asked| asked.statistic == Statistic::SecondMoment);
             let scale = 2.0 * if is_square { 4.0 * logits * logits } else { logits };
             for (index, (found, expected)) in gradient.iter().zip(&plain_gradient).enumerate() {
                 let row = index / case.rows[0].len();
@@ -126,8 +127,8 @@ fn every_rank_of_a_long_row_keeps_what_sorting_keeps() {
         sets.extend([0.2, 0.95].map(TokenSet::TopP));
         for set in sets {
             let request = [
-                RowStatistic { set, temperature: 1.0, moment: Moment::Size },
-                RowStatistic { set, temperature: 1.0, moment: Moment::LogSumExp },
+                RowStatistic { set, temperature: 1.0, statistic: Statistic::Size },
+                RowStatistic { set, temperature: 1.0, statistic: Statistic::LogSumExp },
             ];
             let rows = std::slice::from_ref(&row);
             for kind in [Kind::Float, Kind::Double, Kind::BFloat16] {
@@ -196,7 +197,7 @@ fn any_layout_of_the_logits_is_read() {
 
 #[test]
 fn a_second_derivative_is_refused_and_the_first_is_right() {
-    let request = [RowStatistic { set: TokenSet::All, temperature: 1.0, moment: Moment::Entropy }];
+    let request = [RowStatistic { set: TokenSet::All, temperature: 1.0, statistic: Statistic::Entropy }];
     let mask = Tensor::ones([1, 3], (Kind::Bool, Device::Cpu));
     let actions = Tensor::zeros([1, 3], (Kind::Int64, Device::Cpu));
     let first = |kernels: Kernels| {
@@ -218,7 +219,7 @@ fn a_second_derivative_is_refused_and_the_first_is_right() {
 
 #[test]
 fn logits_that_were_changed_since_are_refused() {
-    let request = [RowStatistic { set: TokenSet::All, temperature: 1.0, moment: Moment::Entropy }];
+    let request = [RowStatistic { set: TokenSet::All, temperature: 1.0, statistic: Statistic::Entropy }];
     let mask = Tensor::ones([1, 3], (Kind::Bool, Device::Cpu));
     let actions = Tensor::zeros([1, 3], (Kind::Int64, Device::Cpu));
     let leaf = tensor(&spread_rows(), Kind::Float).set_requires_grad(true);

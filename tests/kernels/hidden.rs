@@ -1,8 +1,7 @@
 //! Logits made from hidden states a few rows at a time, against logits that were there as a whole.
 
-use aent::kernels::{
-    Hidden, KernelOptions, Kernels, Moment, RowInputs, RowStatistic, Source, TokenSet, row_statistics,
-};
+use aent::kernels::{Hidden, KernelOptions, Kernels, RowInputs, Source, row_statistics};
+use aent::rows::{RowStatistic, Statistic, TokenSet};
 use tch::{Device, Kind, Tensor};
 
 use crate::assert_close;
@@ -60,13 +59,13 @@ fn mask() -> Tensor {
 }
 
 fn request() -> Vec<RowStatistic> {
-    let of = |set, moment| RowStatistic { set, temperature: 0.8, moment };
+    let of = |set, statistic| RowStatistic { set, temperature: 0.8, statistic };
     vec![
-        of(TokenSet::All, Moment::LogProb),
-        of(TokenSet::Drop(0.3), Moment::Entropy),
-        of(TokenSet::TopP(0.9), Moment::Mass),
-        of(TokenSet::All, Moment::ReverseKl),
-        of(TokenSet::All, Moment::JensenShannon(0.5)),
+        of(TokenSet::All, Statistic::LogProb),
+        of(TokenSet::Drop(0.3), Statistic::Entropy),
+        of(TokenSet::TopP(0.9), Statistic::Mass),
+        of(TokenSet::All, Statistic::ReverseKl),
+        of(TokenSet::All, Statistic::JensenShannon(0.5)),
     ]
 }
 

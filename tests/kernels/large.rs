@@ -1,6 +1,7 @@
 //! Rows as long as vocabularies are: sets by sorting, values and gradients in f64 from the formulas, rows read in chunks.
 
-use aent::kernels::{KernelOptions, Kernels, Moment, RowInputs, RowStatistic, TokenSet, row_statistics};
+use aent::kernels::{KernelOptions, Kernels, RowInputs, row_statistics};
+use aent::rows::{RowStatistic, Statistic, TokenSet};
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
@@ -86,23 +87,23 @@ proptest! {
         kind in prop::sample::select(vec![Kind::Float, Kind::Double, Kind::BFloat16, Kind::Half]),
     ) {
         let row = [long.row()];
-        let of = |moment| RowStatistic { set, temperature: 1.0, moment };
-        let request = [of(Moment::Size), of(Moment::Entropy), of(Moment::Mass), of(Moment::LogProb), of(Moment::Mean)];
+        let of = |statistic| RowStatistic { set, temperature: 1.0, statistic };
+        let request = [of(Statistic::Size), of(Statistic::Entropy), of(Statistic::Mass), of(Statistic::LogProb), of(Statistic::Mean)];
         let exact = rows::rounded(&row, kind);
         // Summing so many numbers one by one, as the judge does, is itself off by some 1e-11.
         let tolerance = if kind == Kind::Double { 1e-10 } else { 1e-5 };
         let found = statistics(&row, &[0], &request, kind, Kernels::Auto);
         for (asked, found) in request.iter().zip(&found) {
-            let scale = match (asked.moment, long.shape) {
-                (Moment::Mean | Moment::LogProb, Shape::Far) => 1e4,
-                (Moment::Mean | Moment::LogProb, _) => 40.0,
+            let scale = match (asked.statistic, long.shape) {
+                (Statistic::Mean | Statistic::LogProb, Shape::Far) => 1e4,
+                (Statistic::Mean | Statistic::LogProb, _) => 40.0,
                 _ => 1.0,
             };
             assert_close(found[0], naive::value(&exact[0], 0, asked), scale, tolerance, &format!("{asked:?}"));
         }
         // The gradient of a log-sum-exp is zero outside the set alone, but for what underflows.
-        let support = gradient(&row, &[0], &[1.0], &[of(Moment::LogSumExp)], kind, Kernels::Auto);
-        let plain = gradient(&row, &[0], &[1.0], &[of(Moment::LogSumExp)], kind, Kernels::Reference);
+        let support = gradient(&row, &[0], &[1.0], &[of(Statistic::LogSumExp)], kind, Kernels::Auto);
+        let plain = gradient(&row, &[0], &[1.0], &[of(Statistic::LogSumExp)], kind, Kernels::Reference);
         let members = naive::members(&exact[0], set, 1.0);
         for (id, (found, plain)) in support.iter().zip(&plain).enumerate() {
             prop_assert!(members[id] || *found == 0.0, "token {id} is outside");
@@ -141,8 +142,8 @@ fn rows_that_are_read_a_few_at_a_time_give_the_same_bits() {
 #[test]
 fn sixteen_bits_are_no_less_exact_than_plain_operations_in_sixteen_bits() {
     let row = [Long { length: 30_000, shape: Shape::Spread, seed: 5 }.row()];
-    let of = |moment| RowStatistic { set: TokenSet::All, temperature: 1.0, moment };
-    let request = [of(Moment::LogProb), of(Moment::Entropy)];
+    let of = |statistic| RowStatistic { set: TokenSet::All, temperature: 1.0, statistic };
+    let request = [of(Statistic::LogProb), of(Statistic::Entropy)];
     for kind in [Kind::BFloat16, Kind::Half] {
         let exact = rows::rounded(&row, kind);
         let expected = statistics(&exact, &[7], &request, Kind::Double, Kernels::Reference);
@@ -158,7 +159,11 @@ fn sixteen_bits_are_no_less_exact_than_plain_operations_in_sixteen_bits() {
         let plain = [numbers(&chosen)[0], numbers(&entropy)[0]];
         for (at, plain) in plain.into_iter().enumerate() {
             let [ours, theirs] = [found[at][0], plain].map(|value| (value - expected[at][0]).abs());
-            assert!(ours <= theirs, "{:?} in {kind:?}: off by {ours}, plain by {theirs}", request[at].moment);
+            assert!(
+                ours <= theirs,
+                "{:?} in {kind:?}: off by {ours}, plain by {theirs}",
+                request[at].statistic
+            );
         }
         let off = |gradient: &[f64]| {
             gradient.iter().zip(&slope).map(|(found, exact)| (found - exact).powi(2)).sum::<f64>().sqrt()

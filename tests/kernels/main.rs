@@ -11,12 +11,11 @@ mod naive;
 mod overwrite;
 mod rows;
 
-use aent::kernels::{
-    KernelError, KernelOptions, Kernels, Moment, RowInputs, RowStatistic, TokenSet, row_statistics,
-};
+use aent::kernels::{KernelError, KernelOptions, Kernels, RowInputs, row_statistics};
+use aent::rows::{RowStatistic, Statistic, TokenSet};
 use proptest::prelude::*;
 use rows::{
-    KERNELS, MOMENTS, SETS, all_moments, gradient, numbers, rounded, spread_rows, statistics, tensor,
+    KERNELS, SETS, STATISTICS, all_moments, gradient, numbers, rounded, spread_rows, statistics, tensor,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -29,13 +28,13 @@ fn assert_close(found: f64, expected: f64, scale: f64, tolerance: f64, what: &st
     );
 }
 
-/// How large the terms of a moment are: an error relative to them is what rounding can be asked for.
-fn scale(moment: Moment, row: &[f64], temperature: f64) -> f64 {
+/// How large the terms of a statistic are: an error relative to them is what rounding can be asked for.
+fn scale(statistic: Statistic, row: &[f64], temperature: f64) -> f64 {
     let largest =
         row.iter().filter(|x| x.is_finite()).fold(1.0, |most: f64, x| most.max(x.abs() / temperature));
-    match moment {
-        Moment::Entropy | Moment::Mass | Moment::Size => 1.0,
-        Moment::SecondMoment => largest * largest,
+    match statistic {
+        Statistic::Entropy | Statistic::Mass | Statistic::Size => 1.0,
+        Statistic::SecondMoment => largest * largest,
         _ => largest,
     }
 }
@@ -43,17 +42,11 @@ fn scale(moment: Moment, row: &[f64], temperature: f64) -> f64 {
 fn check(rows: &[Vec<f64>], request: &[RowStatistic], kind: Kind, kernels: Kernels, tolerance: f64) {
     let actions: Vec<i64> = (0..rows.len()).map(|row| (row * 7 % rows[0].len()) as i64).collect();
     let found = statistics(rows, &actions, request, kind, kernels);
-    for (statistic, found) in request.iter().zip(&found) {
+    for (asked, found) in request.iter().zip(&found) {
         for ((row, action), found) in rounded(rows, kind).iter().zip(&actions).zip(found) {
-            let expected = naive::value(row, *action as usize, statistic);
-            let scale = scale(statistic.moment, row, statistic.temperature);
-            assert_close(
-                *found,
-                expected,
-                scale,
-                tolerance,
-                &format!("{statistic:?} in {kind:?}, {kernels}"),
-            );
+            let expected = naive::value(row, *action as usize, asked);
+            let scale = scale(asked.statistic, row, asked.temperature);
+            assert_close(*found, expected, scale, tolerance, &format!("{asked:?} in {kind:?}, {kernels}"));
         }
     }
 }
@@ -90,7 +83,7 @@ fn worked_entropies_come_out() {
             (TokenSet::Drop(0.2), [0.947_536_96, 1.386_294_36, 0.023_321_09]),
         ];
         for (set, expected) in cases {
-            let request = [RowStatistic { set, temperature: 1.0, moment: Moment::Entropy }];
+            let request = [RowStatistic { set, temperature: 1.0, statistic: Statistic::Entropy }];
             let found = statistics(&rows, &[0, 0, 0], &request, Kind::Double, kernels);
             for (found, expected) in found[0].iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-8, "{set:?}: expected {expected}, found {found}");
@@ -108,7 +101,7 @@ fn worked_entropy_gradients_come_out() {
             (TokenSet::Drop(0.4), [-0.282_587_45, 0.140_770_36, 0.141_817_09, 0.0, 0.0]),
         ];
         for (set, expected) in cases {
-            let request = [RowStatistic { set, temperature: 1.0, moment: Moment::Entropy }];
+            let request = [RowStatistic { set, temperature: 1.0, statistic: Statistic::Entropy }];
             let found = gradient(std::slice::from_ref(&row), &[0], &[1.0], &request, Kind::Double, kernels);
             for (found, expected) in found.iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-8, "{set:?}: expected {expected}, found {found}");
@@ -123,8 +116,8 @@ fn gradients_equal_finite_differences() {
         let rows = spread_rows();
         let actions = [0, 5, 10];
         for set in SETS {
-            for moment in MOMENTS.into_iter().filter(|moment| *moment != Moment::Size) {
-                let request = [RowStatistic { set, temperature: 0.7, moment }];
+            for statistic in STATISTICS.into_iter().filter(|statistic| *statistic != Statistic::Size) {
+                let request = [RowStatistic { set, temperature: 0.7, statistic }];
                 let found = gradient(&rows, &actions, &[1.0], &request, Kind::Double, kernels);
                 for (at, found) in found.iter().enumerate() {
                     let (row, id) = (at / 11, at % 11);
@@ -145,7 +138,7 @@ fn gradients_equal_finite_differences() {
 fn gradients_in_low_precision_are_those_of_the_rounded_logits() {
     for kernels in KERNELS {
         let request: Vec<_> = SETS.into_iter().flat_map(|set| all_moments(set, 1.0)).collect();
-        let request: Vec<_> = request.into_iter().filter(|s| s.moment != Moment::Size).collect();
+        let request: Vec<_> = request.into_iter().filter(|s| s.statistic != Statistic::Size).collect();
         let weights: Vec<f64> = (0..request.len()).map(|i| 0.1 + 0.05 * i as f64).collect();
         for (kind, step) in [(Kind::Float, 1e-6), (Kind::BFloat16, 1.0 / 256.0), (Kind::Half, 1.0 / 2048.0)] {
             let rows = rounded(&spread_rows(), kind);
@@ -211,7 +204,7 @@ fn ties_keep_the_lower_ids() {
         // Sizes and masses do not show which of two equal logits is kept; the gradient does.
         let row = vec![1.0, 2.0, 1.0, 1.0, 0.0, 1.0];
         let kept = |set| -> Vec<bool> {
-            let request = [RowStatistic { set, temperature: 1.0, moment: Moment::LogSumExp }];
+            let request = [RowStatistic { set, temperature: 1.0, statistic: Statistic::LogSumExp }];
             let gradient =
                 gradient(std::slice::from_ref(&row), &[0], &[1.0], &request, Kind::Double, kernels);
             gradient.iter().map(|g| *g != 0.0).collect()
@@ -270,11 +263,11 @@ fn results_have_a_graph_only_where_the_logits_have_one() {
                 let found =
                     row_statistics(&RowInputs::new(&logits, &actions, &mask), &request, &kernels.into())
                         .unwrap();
-                for (statistic, found) in request.iter().zip(&found) {
+                for (asked, found) in request.iter().zip(&found) {
                     assert_eq!(
                         found.requires_grad(),
-                        wants && statistic.moment != Moment::Size,
-                        "{statistic:?}"
+                        wants && asked.statistic != Statistic::Size,
+                        "{asked:?}"
                     );
                     assert_eq!(found.kind(), expected);
                 }
@@ -289,7 +282,7 @@ fn tensors_that_do_not_fit_are_refused_by_name() {
     let logits = Tensor::zeros([2, 3, 5], options(Kind::Float));
     let actions = Tensor::zeros([2, 3], options(Kind::Int64));
     let mask = Tensor::ones([2, 3], options(Kind::Bool));
-    let request = [RowStatistic { set: TokenSet::All, temperature: 1.0, moment: Moment::Entropy }];
+    let request = [RowStatistic { set: TokenSet::All, temperature: 1.0, statistic: Statistic::Entropy }];
     let message = |logits: &Tensor, actions: &Tensor, mask: &Tensor, request: &[RowStatistic]| {
         row_statistics(&RowInputs::new(logits, actions, mask), request, &KernelOptions::default())
             .unwrap_err()

@@ -1,46 +1,46 @@
 //! Row statistics in f64, written from the formulas on plain vectors: what every implementation is judged by.
 
-use aent::kernels::{Moment, RowStatistic, TokenSet};
+use aent::rows::{RowStatistic, Statistic, TokenSet};
 
 /// The value of one statistic of one row.
-pub(crate) fn value(logits: &[f64], action: usize, statistic: &RowStatistic) -> f64 {
+pub(crate) fn value(logits: &[f64], action: usize, asked: &RowStatistic) -> f64 {
     let has_softmax = logits.iter().all(|x| !x.is_nan() && *x < f64::INFINITY)
         && logits.iter().any(|x| *x > f64::NEG_INFINITY);
     if !has_softmax {
         return f64::NAN;
     }
-    let highest = logits.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b)) / statistic.temperature;
+    let highest = logits.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b)) / asked.temperature;
     // Relative to the highest, which every set holds: far from zero nothing would be left of a difference.
-    let relative: Vec<f64> = logits.iter().map(|x| x / statistic.temperature - highest).collect();
-    let members = members(logits, statistic.set, statistic.temperature);
+    let relative: Vec<f64> = logits.iter().map(|x| x / asked.temperature - highest).collect();
+    let members = members(logits, asked.set, asked.temperature);
     let log_sum = log_sum_exp(&relative, &members);
     let log_sum_of_all = log_sum_exp(&relative, &vec![true; logits.len()]);
     let expectation = |f: &dyn Fn(f64) -> f64| -> f64 {
         let inside = relative.iter().zip(&members).filter(|(u, member)| **member && **u > f64::NEG_INFINITY);
         inside.map(|(u, _)| (u - log_sum).exp() * f(*u)).sum()
     };
-    match statistic.moment {
-        Moment::ActionLogit => logits[action] / statistic.temperature,
-        Moment::LogProb => relative[action] - log_sum_of_all,
-        Moment::LogSumExp => highest + log_sum,
-        Moment::Mean => highest + expectation(&|u| u),
-        Moment::SecondMoment => expectation(&|u| (u + highest).powi(2)),
-        Moment::Entropy => expectation(&|u| log_sum - u),
-        Moment::Size => members.iter().filter(|member| **member).count() as f64,
-        Moment::Mass => (log_sum - log_sum_of_all).exp(),
-        Moment::ReverseKl | Moment::ForwardKl | Moment::JensenShannon(_) => {
-            panic!("{statistic:?} needs a reference: see `divergence`")
+    match asked.statistic {
+        Statistic::ActionLogit => logits[action] / asked.temperature,
+        Statistic::LogProb => relative[action] - log_sum_of_all,
+        Statistic::LogSumExp => highest + log_sum,
+        Statistic::Mean => highest + expectation(&|u| u),
+        Statistic::SecondMoment => expectation(&|u| (u + highest).powi(2)),
+        Statistic::Entropy => expectation(&|u| log_sum - u),
+        Statistic::Size => members.iter().filter(|member| **member).count() as f64,
+        Statistic::Mass => (log_sum - log_sum_of_all).exp(),
+        Statistic::ReverseKl | Statistic::ForwardKl | Statistic::JensenShannon(_) => {
+            panic!("{asked:?} needs a reference: see `divergence`")
         }
     }
 }
 
 /// How far the softmax of a row is from that of a reference, at a temperature.
-pub(crate) fn divergence(logits: &[f64], reference: &[f64], temperature: f64, moment: Moment) -> f64 {
+pub(crate) fn divergence(logits: &[f64], reference: &[f64], temperature: f64, statistic: Statistic) -> f64 {
     let (policy, reference) = (log_softmax(logits, temperature), log_softmax(reference, temperature));
-    match moment {
-        Moment::ReverseKl => kl(&policy, &reference),
-        Moment::ForwardKl => kl(&reference, &policy),
-        Moment::JensenShannon(beta) => {
+    match statistic {
+        Statistic::ReverseKl => kl(&policy, &reference),
+        Statistic::ForwardKl => kl(&reference, &policy),
+        Statistic::JensenShannon(beta) => {
             let mixture: Vec<f64> = policy
                 .iter()
                 .zip(&reference)

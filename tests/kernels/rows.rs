@@ -1,19 +1,20 @@
 //! Rows for the tests: proptest strategies, and tensors made of plain vectors.
 
-use aent::kernels::{Kernels, Moment, RowInputs, RowStatistic, TokenSet, row_statistics};
+use aent::kernels::{Kernels, RowInputs, row_statistics};
+use aent::rows::{RowStatistic, Statistic, TokenSet};
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-/// Every moment, in the order of their definition.
-pub(crate) const MOMENTS: [Moment; 8] = [
-    Moment::ActionLogit,
-    Moment::LogProb,
-    Moment::LogSumExp,
-    Moment::Mean,
-    Moment::SecondMoment,
-    Moment::Entropy,
-    Moment::Size,
-    Moment::Mass,
+/// Every statistic, in the order of their definition.
+pub(crate) const STATISTICS: [Statistic; 8] = [
+    Statistic::ActionLogit,
+    Statistic::LogProb,
+    Statistic::LogSumExp,
+    Statistic::Mean,
+    Statistic::SecondMoment,
+    Statistic::Entropy,
+    Statistic::Size,
+    Statistic::Mass,
 ];
 
 /// Every implementation.
@@ -23,9 +24,9 @@ pub(crate) const KERNELS: [Kernels; 2] = [Kernels::Auto, Kernels::Reference];
 pub(crate) const SETS: [TokenSet; 5] =
     [TokenSet::All, TokenSet::Drop(0.3), TokenSet::TopK(3), TokenSet::TopP(0.8), TokenSet::MinP(0.05)];
 
-/// All moments over one set at one temperature.
+/// All statistics over one set at one temperature.
 pub(crate) fn all_moments(set: TokenSet, temperature: f64) -> Vec<RowStatistic> {
-    MOMENTS.iter().map(|moment| RowStatistic { set, temperature, moment: *moment }).collect()
+    STATISTICS.iter().map(|statistic| RowStatistic { set, temperature, statistic: *statistic }).collect()
 }
 
 /// Statistics of `rows` (all of one length, all valid): `[statistic][row]` in f64.

@@ -1,4 +1,4 @@
-//! Saved states: bit for bit over long runs, refused where they do not belong, whole after a kill at any moment.
+//! Saved states: bit for bit over long runs, refused where they do not belong, whole after a kill at any statistic.
 
 #![expect(clippy::unwrap_used, reason = "what is unwrapped here is under test")]
 #![expect(clippy::float_cmp, reason = "restored numbers are the same bit for bit")]
@@ -183,7 +183,7 @@ fn saving_replaces_a_file_at_once_and_leaves_nothing_beside_it() {
     let path = folder.file("state.json");
     let mut writer = session(SPEC);
     writer.save(&path).unwrap();
-    // A reader at any moment finds a whole state, the old one or the new one.
+    // A reader at any statistic finds a whole state, the old one or the new one.
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {

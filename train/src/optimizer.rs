@@ -75,15 +75,15 @@ impl Adam {
         })
     }
 
-    /// The moments and the number of steps, by names that begin with `adam.`.
+    /// The statistics and the number of steps, by names that begin with `adam.`.
     pub fn save(&self) -> Vec<(String, Tensor)> {
-        let moments = self.params.iter().flat_map(|param| {
+        let statistics = self.params.iter().flat_map(|param| {
             [
                 (format!("adam.mean.{}", param.name), param.mean.shallow_clone()),
                 (format!("adam.square.{}", param.name), param.square.shallow_clone()),
             ]
         });
-        moments.chain([("adam.made".to_string(), Tensor::from_slice(&[self.made]))]).collect()
+        statistics.chain([("adam.made".to_string(), Tensor::from_slice(&[self.made]))]).collect()
     }
 
     /// Takes back what [`Adam::save`] gave.

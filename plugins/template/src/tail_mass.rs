@@ -26,13 +26,13 @@ struct TailMass {
 impl Term for TailMass {
     fn signature() -> Signature {
         Signature::new(Type::TOKEN)
-            .row(Row::new(TokenSet::All, Moment::Mass))
+            .row(Row::new(TokenSet::All, Statistic::Mass))
             .interval(Interval::UNIT)
             .unit(Unit::Probability)
     }
 
     fn resolve(&self, declared: Signature) -> Signature {
-        declared.rows([Row::new(TokenSet::TopK(self.k), Moment::Mass)])
+        declared.rows([Row::new(TokenSet::TopK(self.k), Statistic::Mass)])
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

@@ -1,8 +1,8 @@
 //! What a program costs: what it asks of the logits, how often it reads them, and how much it computes for a token.
 
 use aent::Program;
-use aent::kernels::{RowStatistic, TokenSet};
 use aent::program::{NodeId, Op};
+use aent::rows::{RowStatistic, TokenSet};
 use aent::types::{Kind, Shape};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -57,7 +57,7 @@ impl Cost {
 
     /// Whether the reference's logits are read too.
     pub(super) fn compares(&self) -> bool {
-        self.statistics.iter().any(|row| row.moment.needs_reference())
+        self.statistics.iter().any(|row| row.statistic.needs_reference())
     }
 
     /// How often the logits are read and their gradient is written, in lines.

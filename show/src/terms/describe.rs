@@ -106,7 +106,7 @@ fn remarks(entry: AnyEntry) -> Vec<String> {
         AnyEntry::Term(entry) => {
             let signature = entry.signature();
             let mut names: Vec<String> =
-                signature.rows.iter().map(|row| format!("`{}`", row.moment.name())).collect();
+                signature.rows.iter().map(|row| format!("`{}`", row.statistic.name())).collect();
             names.dedup();
             if !names.is_empty() {
                 lines.push(format!("Row statistics: {}.", names.join(", ")));

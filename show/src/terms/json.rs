@@ -60,7 +60,7 @@ fn entry(entry: AnyEntry) -> Value {
             put("gradient", signature.gradient.into());
             put("reach", signature.reach.as_str().into());
             put("extras", signature.extras.iter().map(extra).collect());
-            put("row_statistics", signature.rows.iter().map(|row| row.moment.name()).collect());
+            put("row_statistics", signature.rows.iter().map(|row| row.statistic.name()).collect());
         }
         AnyEntry::Reduction(entry) => {
             let signature = entry.signature();

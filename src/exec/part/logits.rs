@@ -5,8 +5,9 @@ use super::{Part, Reading};
 use crate::exec::Batch;
 use crate::exec::error::{Error, Result};
 use crate::fields::{POLICY, REFERENCE};
-use crate::kernels::{RowInputs, RowStatistic, kind_name, row_statistics};
+use crate::kernels::{RowInputs, kind_name, row_statistics};
 use crate::plan::Plan;
+use crate::rows::RowStatistic;
 use crate::types::Type;
 use tch::{Kind as TensorKind, Tensor};
 
@@ -27,7 +28,7 @@ impl Part {
                 format!("float logits `[B, T, V]` for the {first}, {or}")
             }
         })?;
-        let compared = request.iter().find(|row| row.moment.needs_reference());
+        let compared = request.iter().find(|row| row.statistic.needs_reference());
         let reference = compared.map(|row| {
             let needs =
                 || format!("float logits `[B, T, V]` for the {row}, or `ref_hidden` with `ref_lm_head`");
@@ -37,7 +38,7 @@ impl Part {
             }
             Ok::<_, Error>(source)
         });
-        let acts = request.iter().any(|row| row.moment.needs_action());
+        let acts = request.iter().any(|row| row.statistic.needs_action());
         let actions = self.read_actions(batch, vocabulary, acts, reading.validate)?;
         let inputs =
             RowInputs { policy, reference: reference.transpose()?, actions: &actions, mask: &self.mask };

@@ -6,8 +6,8 @@ use super::number::{BLOCK, Element, Real};
 use super::scan::Highest;
 use super::select;
 use super::sums::{Backward, Border, Forward, TotalInF64};
-use crate::kernels::TokenSet;
 use crate::kernels::plan::{Pass, Plan, facts, sums};
+use crate::rows::TokenSet;
 
 /// A row, and the reference's beside it where they are compared.
 pub(crate) struct Pair<'a, E> {

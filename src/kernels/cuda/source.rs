@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use tch::Kind;
 
-use crate::kernels::TokenSet;
 use crate::kernels::plan::Plan;
+use crate::rows::TokenSet;
 
 /// A kernel and everything about it that is fixed when it is compiled. Numbers such as temperatures are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,10 +2,11 @@
 
 use tch::Tensor;
 
+use crate::kernels::KernelError;
 use crate::kernels::engine::{Chunk, Found};
 use crate::kernels::plan::{Pass, Plan};
 use crate::kernels::torch_state;
-use crate::kernels::{KernelError, TokenSet};
+use crate::rows::TokenSet;
 
 /// The struct `Task`, all of whose fields have 8 bytes. A gradient comes with the cotangents that it is of. All tensors
 /// but those of vocabulary size are contiguous.

@@ -141,7 +141,7 @@ mod tests {
         let changes: Vec<_> =
             changes.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let task = crate::tasks::named("arithmetic", None, &changes, Some(12)).unwrap();
-        let probe = crate::tasks::Probe { kept: aent::kernels::TokenSet::Drop(0.5), band: None };
+        let probe = crate::tasks::Probe { kept: aent::rows::TokenSet::Drop(0.5), band: None };
         let start = crate::tasks::Start {
             seed: 3,
             case: "main",

@@ -1,7 +1,7 @@
 //! How entropy is clamped when a task measures it: as the first spec that clamps does.
 
-use aent::kernels::TokenSet;
 use aent::program::Program;
+use aent::rows::TokenSet;
 use serde_json::Value;
 
 use crate::tasks::Probe;

@@ -6,7 +6,8 @@ pub mod sparse_mdp;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use aent::kernels::{KernelOptions, Moment, RowInputs, RowStatistic, TokenSet, row_statistics};
+use aent::kernels::{KernelOptions, RowInputs, row_statistics};
+use aent::rows::{RowStatistic, Statistic, TokenSet};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::TrainError;
@@ -152,7 +153,7 @@ impl Probe {
     /// The entropy and the clamped entropy of each token `[B, T]`, in nats and without gradient. `logits` are
     /// `[B, T, V]`; a mask of 0 and 1 says which tokens count.
     pub fn measure(&self, logits: &Tensor, mask: &Tensor) -> Result<(Tensor, Tensor), TrainError> {
-        let entropy = |set| RowStatistic { set, temperature: 1.0, moment: Moment::Entropy };
+        let entropy = |set| RowStatistic { set, temperature: 1.0, statistic: Statistic::Entropy };
         let request = [entropy(TokenSet::All), entropy(self.kept)];
         let mask = mask.to_kind(Kind::Bool);
         let actions = mask.zeros_like().to_kind(Kind::Int64);

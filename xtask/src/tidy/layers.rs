@@ -20,60 +20,57 @@ const LAYERS: &[Layer] = &[
     Layer { module: "near", may_use: &[], torch: false },
     Layer { module: "interval", may_use: &[], torch: false },
     Layer { module: "types", may_use: &["interval"], torch: false },
+    Layer { module: "rows", may_use: &[], torch: false },
     Layer { module: "fields", may_use: &["interval", "types"], torch: false },
     Layer { module: "diag", may_use: &["span", "source"], torch: false },
     Layer { module: "syntax", may_use: &["span", "source", "diag", "types", "near"], torch: false },
     Layer { module: "load", may_use: &["span", "source", "diag", "syntax", "plugin"], torch: false },
     // Numbers: of the language they know only what the fields are called.
-    Layer { module: "kernels", may_use: &["fields"], torch: true },
+    Layer { module: "kernels", may_use: &["fields", "rows"], torch: true },
     // The contract between the language and everything that can be called in it.
     Layer {
         module: "plugin",
-        may_use: &["span", "diag", "types", "near", "interval", "fields", "syntax", "kernels"],
+        may_use: &["span", "diag", "types", "near", "interval", "fields", "syntax", "rows"],
         torch: true,
     },
-    // From a text to a program and its plan, without a tensor. Of the kernels they know the words only.
+    // From a text to a program and its plan, without a tensor.
     Layer {
         module: "program",
-        may_use: &["span", "source", "diag", "types", "interval", "fields", "plugin", "kernels"],
+        may_use: &["span", "source", "diag", "types", "interval", "fields", "plugin", "rows"],
         torch: false,
     },
     Layer {
         module: "check",
         may_use: &[
             "span", "source", "diag", "types", "near", "interval", "fields", "syntax", "load", "plugin",
-            "kernels", "program",
+            "rows", "program",
         ],
         torch: false,
     },
     Layer {
         module: "plan",
-        may_use: &["span", "diag", "types", "interval", "fields", "plugin", "kernels", "program"],
+        may_use: &["span", "diag", "types", "interval", "fields", "plugin", "rows", "program"],
         torch: false,
     },
     // From a plan and a batch to numbers, without the text.
     Layer {
         module: "exec",
         may_use: &[
-            "span", "source", "diag", "types", "near", "interval", "fields", "plugin", "kernels", "program",
-            "plan",
+            "span", "source", "diag", "types", "near", "interval", "fields", "plugin", "rows", "kernels",
+            "program", "plan",
         ],
         torch: true,
     },
     // Built-ins come in through the registry like any plugin: nobody uses them, and they see what a plugin sees.
-    Layer {
-        module: "terms",
-        may_use: &["span", "diag", "types", "interval", "plugin", "kernels"],
-        torch: true,
-    },
+    Layer { module: "terms", may_use: &["span", "diag", "types", "interval", "plugin", "rows"], torch: true },
     Layer {
         module: "control",
-        may_use: &["span", "diag", "types", "interval", "plugin", "kernels"],
+        may_use: &["span", "diag", "types", "interval", "plugin", "rows"],
         torch: true,
     },
     Layer {
         module: "reductions",
-        may_use: &["span", "diag", "types", "interval", "plugin", "kernels"],
+        may_use: &["span", "diag", "types", "interval", "plugin", "rows"],
         torch: true,
     },
 ];

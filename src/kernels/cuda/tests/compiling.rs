@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tch::Kind;
 
 use super::PASS;
-use crate::kernels::TokenSet;
 use crate::kernels::cuda::compile;
 use crate::kernels::cuda::source::{Kernel, Source};
 use crate::kernels::plan::{Pass, Plan};
+use crate::rows::TokenSet;
 
 const TARGETS: [&str; 3] = ["sm_80", "sm_90", "sm_100"];
 

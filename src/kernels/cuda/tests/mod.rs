@@ -7,8 +7,8 @@ mod naive;
 use tch::Kind;
 
 use self::case::{Case, Numbers, PASS};
-use crate::kernels::TokenSet;
 use crate::kernels::plan::Pass;
+use crate::rows::TokenSet;
 
 const KINDS: [Kind; 4] = [Kind::BFloat16, Kind::Half, Kind::Float, Kind::Double];
 

@@ -1,7 +1,7 @@
 //! What kernels must find, from the formulas, in f64 and one token after the other.
 
-use crate::kernels::TokenSet;
 use crate::kernels::plan::Pass;
+use crate::rows::TokenSet;
 
 /// What there is to know of a row at one pass.
 pub(super) struct Found {

@@ -14,7 +14,7 @@ use crate::runner::Objective;
 use crate::runner::random::Random;
 use crate::tasks::{Learner, Metrics, Probe, Start, add_of_spec};
 
-/// How many numbers of a parameter, with its gradient and moments, a core's cache holds.
+/// How many numbers of a parameter, with its gradient and statistics, a core's cache holds.
 const CACHED: i64 = 100_000;
 
 /// The policies of all contexts of a seed.

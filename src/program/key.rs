@@ -1,0 +1,88 @@
+//! What makes two operations one value.
+
+use super::{NodeId, Op};
+use crate::rows::{RowStatistic, Statistic, TokenSet};
+use std::mem::{Discriminant, discriminant};
+
+/// An operation by value. Numbers are compared bit for bit, so that 0 and -0 stay two.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    operation: Discriminant<Op>,
+    operands: Vec<NodeId>,
+    numbers: Vec<u64>,
+    name: String,
+}
+
+impl Key {
+    pub(super) fn of(op: &Op) -> Self {
+        let (mut numbers, mut name) = (Vec::new(), String::new());
+        match op {
+            Op::Constant(value) => numbers.push(value.to_bits()),
+            Op::Boolean(value) => numbers.push(u64::from(*value)),
+            Op::Field(field) => name.clone_from(field),
+            Op::LogProb(row) | Op::Row(row) => {
+                numbers.extend(row_bits(row));
+                row.statistic.name().clone_into(&mut name);
+            }
+            Op::Controller(index) => numbers.push(*index as u64),
+            Op::Unary(function, _) => numbers.push(*function as u64),
+            Op::Binary(function, ..) => numbers.push(*function as u64),
+            Op::Quantile(_, share) | Op::TopFraction(_, share) => numbers.push(share.to_bits()),
+            // The object says how many of the operands are inputs.
+            Op::Term { object, .. } | Op::Reduce { object, .. } => numbers.push(*object as u64),
+            Op::Extra { name: extra, .. } => name.clone_from(extra),
+            Op::Where(..) | Op::Clamp(..) => {}
+        }
+        Self { operation: discriminant(op), operands: op.operands(), numbers, name }
+    }
+}
+
+fn row_bits(row: &RowStatistic) -> [u64; 4] {
+    let (set, limit) = match row.set {
+        TokenSet::All => (0, 0),
+        TokenSet::Drop(p) => (1, p.to_bits()),
+        TokenSet::TopK(k) => (2, k as u64),
+        TokenSet::TopP(q) => (3, q.to_bits()),
+        TokenSet::MinP(r) => (4, r.to_bits()),
+    };
+    let weight = if let Statistic::JensenShannon(beta) = row.statistic { beta.to_bits() } else { 0 };
+    [set, limit, row.temperature.to_bits(), weight]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_operations_have_different_keys() {
+        let row = |set, temperature, statistic| Op::Row(RowStatistic { set, temperature, statistic });
+        let x = NodeId(3);
+        let ops = [
+            Op::Constant(0.0),
+            Op::Constant(-0.0),
+            Op::Boolean(false),
+            Op::Field("a".to_owned()),
+            Op::Field("b".to_owned()),
+            Op::Controller(0),
+            Op::Quantile(x, 0.5),
+            Op::TopFraction(x, 0.5),
+            Op::Extra { term: x, name: "a".to_owned() },
+            row(TokenSet::All, 1.0, Statistic::Entropy),
+            row(TokenSet::TopK(3), 1.0, Statistic::Entropy),
+            row(TokenSet::TopP(0.3), 1.0, Statistic::Entropy),
+            row(TokenSet::MinP(0.3), 1.0, Statistic::Entropy),
+            row(TokenSet::All, 0.7, Statistic::Entropy),
+            row(TokenSet::All, 1.0, Statistic::Mass),
+            row(TokenSet::All, 1.0, Statistic::JensenShannon(0.5)),
+            row(TokenSet::All, 1.0, Statistic::JensenShannon(0.4)),
+            Op::Where(x, x, NodeId(4)),
+            Op::Clamp(x, x, NodeId(4)),
+            Op::Where(x, NodeId(4), x),
+        ];
+        for (at, a) in ops.iter().enumerate() {
+            for (other, b) in ops.iter().enumerate() {
+                assert_eq!(Key::of(a) == Key::of(b), at == other, "{a:?} and {b:?}");
+            }
+        }
+    }
+}

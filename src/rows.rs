@@ -1,0 +1,138 @@
+//! The words of row statistics: what a program asks of a row of logits, over which tokens, at which temperature.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Which tokens of a row count. The policy is renormalised on the set, the set is a constant for the
+/// gradient, and ties at its border are broken toward the lower token id.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenSet {
+    /// Every token.
+    All,
+    /// All but the `floor(p·V)` tokens with the lowest logits; `0 <= p < 1`.
+    Drop(f64),
+    /// The `k` tokens with the highest logits (all of them where `k >= V`); `k >= 1`.
+    TopK(i64),
+    /// The smallest set of highest-probability tokens whose mass reaches `q`; `0 < q <= 1`.
+    TopP(f64),
+    /// Tokens whose probability is at least `r` times the highest; `0 < r <= 1`.
+    MinP(f64),
+}
+
+/// What is asked of a row, over a set. With `z = logits / temperature` and `p` the softmax of `z` on the set, and with
+/// `π` and `ρ` the softmax of `z` and of `reference logits / temperature` over all tokens:
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Statistic {
+    /// `z[action]`, whatever the set.
+    ActionLogit,
+    /// `z[action] - logsumexp(z)` over all tokens, whatever the set; nats.
+    LogProb,
+    /// `log Σ exp z`; nats.
+    LogSumExp,
+    /// `Σ p z`.
+    Mean,
+    /// `Σ p z²`.
+    SecondMoment,
+    /// `-Σ p log p = logsumexp - mean`; nats.
+    Entropy,
+    /// How many tokens the set has; no gradient.
+    Size,
+    /// The share of the whole softmax that lies in the set.
+    Mass,
+    /// `KL(π‖ρ) = Σ π (log π - log ρ)`, whatever the set; nats. No gradient flows to the reference, here and below.
+    ReverseKl,
+    /// `KL(ρ‖π) = Σ ρ (log ρ - log π)`, whatever the set; nats.
+    ForwardKl,
+    /// `β KL(ρ‖m) + (1-β) KL(π‖m)` with `m = β ρ + (1-β) π`, whatever the set; `0 < β < 1`; nats.
+    JensenShannon(f64),
+}
+
+/// A statistic over a set at a temperature.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RowStatistic {
+    /// The tokens that count.
+    pub set: TokenSet,
+    /// Logits are divided by it first; positive.
+    pub temperature: f64,
+    /// What is computed.
+    pub statistic: Statistic,
+}
+
+impl Statistic {
+    /// Its name in `aent explain` and `aent terms`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Statistic::ActionLogit => "action_logit",
+            Statistic::LogProb => "log_prob",
+            Statistic::LogSumExp => "log_sum_exp",
+            Statistic::Mean => "mean_logit",
+            Statistic::SecondMoment => "second_moment",
+            Statistic::Entropy => "entropy",
+            Statistic::Size => "size",
+            Statistic::Mass => "mass",
+            Statistic::ReverseKl => "reverse_kl",
+            Statistic::ForwardKl => "forward_kl",
+            Statistic::JensenShannon(_) => "jensen_shannon",
+        }
+    }
+
+    /// Whether it compares the policy with the reference.
+    pub fn needs_reference(self) -> bool {
+        matches!(self, Self::ReverseKl | Self::ForwardKl | Self::JensenShannon(_))
+    }
+
+    /// Whether it depends on the action.
+    pub fn needs_action(self) -> bool {
+        matches!(self, Self::ActionLogit | Self::LogProb)
+    }
+
+    /// Whether it is over all tokens whatever the set.
+    fn is_of_all(self) -> bool {
+        self.needs_action() || self.needs_reference()
+    }
+}
+
+impl RowStatistic {
+    /// The set that it is over, in a row of `vocabulary` tokens.
+    pub(crate) fn effective_set(&self, vocabulary: i64) -> TokenSet {
+        if self.statistic.is_of_all() { TokenSet::All } else { self.set.simplified(vocabulary) }
+    }
+}
+
+impl TokenSet {
+    /// The same set of a row of `vocabulary` tokens as `All`, `TopK`, `TopP` or `MinP`.
+    pub(crate) fn simplified(self, vocabulary: i64) -> Self {
+        let top = |k| if k >= vocabulary { Self::All } else { Self::TopK(k) };
+        match self {
+            Self::Drop(p) => top(vocabulary - (p * vocabulary as f64).floor() as i64),
+            Self::TopK(k) => top(k),
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for RowStatistic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, temperature) = (self.statistic.name(), self.temperature);
+        match self.statistic {
+            Statistic::JensenShannon(beta) => {
+                write!(f, "{name}({beta}) to the reference at temperature {temperature}")
+            }
+            _ => write!(f, "{name} over {} at temperature {temperature}", self.set),
+        }
+    }
+}
+
+impl fmt::Display for TokenSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TokenSet::All => f.write_str("all tokens"),
+            TokenSet::Drop(p) => write!(f, "drop = {p}"),
+            TokenSet::TopK(k) => write!(f, "top_k = {k}"),
+            TokenSet::TopP(q) => write!(f, "top_p = {q}"),
+            TokenSet::MinP(r) => write!(f, "min_p = {r}"),
+        }
+    }
+}
