@@ -114,7 +114,7 @@ fn fields([b, t, v]: [i64; 3], valid: f64) -> Fields {
 fn compare(pairing: &Pairing, fields: &Fields, valid: f64, rounds: usize) {
     let session = Session::new(compile(pairing.spec).unwrap_or_else(|failure| panic!("{failure}")));
     let ours = |fields: &Fields| {
-        let output = session.step(&fields.batch()).expect("the batch is right");
+        let output = session.forward(&fields.batch()).expect("the batch is right");
         output.backward().expect("the loss has a gradient");
         output.loss().detach()
     };

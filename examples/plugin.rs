@@ -31,9 +31,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with("advantages", Tensor::randn([4], (Kind::Float, Device::Cpu)));
 
     for _ in 0..3 {
-        let output = session.step(&batch)?;
+        let output = session.forward(&batch)?;
         output.backward()?;
-        session.observe(&output)?;
+        session.update(&output)?;
         println!(
             "mass outside the ten likeliest tokens: {:.3}, next weight: {:.1}",
             output.metrics()?["tail"],

@@ -1,4 +1,4 @@
-//! The whole loop in Rust: compile a loss, step, backward, optimise, observe.
+//! The whole loop in Rust: compile a loss, forward, backward, optimise, update.
 
 #![expect(clippy::print_stdout, reason = "an example talks to the terminal")]
 
@@ -45,13 +45,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .with("old_log_prob", old_log_prob)
             .with("advantages", actions.eq(7).to_kind(Kind::Float) - 0.1);
 
-        let output = session.step(&batch)?;
+        let output = session.forward(&batch)?;
         output.backward()?;
         no_grad(|| {
             policy -= policy.grad() * LEARNING_RATE;
             policy.zero_grad();
         });
-        session.observe(&output)?;
+        session.update(&output)?;
 
         if step % 10 == 0 {
             let loss = output.loss().double_value(&[]);

@@ -8,7 +8,7 @@
 //! ```text
 //! text ──parse──▶ ast::File ──check──▶ Program ──plan──▶ Plan ──step(&Batch)──▶ Output { loss, metrics, signals }
 //!        syntax               check              plan            exec                        │
-//!          load: imports        ▲                                 ▲                     observe
+//!          load: imports        ▲                                 ▲                      update
 //!                               └── plugin: terms, reductions, controllers ──┘               ▼
 //!                                   (registered by name, built-ins like any other)      controllers move
 //! ```
@@ -36,15 +36,15 @@
 //!     .with("advantages", Tensor::from_slice(&[1f32, -1.0]))
 //!     .with("response_mask", Tensor::ones([2, 3], (Kind::Bool, Device::Cpu)));
 //!
-//! let output = session.step(&batch)?;
+//! let output = session.forward(&batch)?;
 //! output.backward()?; // then the optimizer's step
-//! session.observe(&output)?; // and the coefficient moves
+//! session.update(&output)?; // and the coefficient moves
 //! assert_eq!(logits.grad().size(), [2, 3, 50]);
 //! # Ok::<(), aent::Error>(())
 //! ```
 //!
 //! Learn more: [`plugin`] to write terms, reductions and controllers; [`Accumulation`] for micro-batches;
-//! [`Group`] for steps over many processes; [`program`] for what a checked program is; [`kernels`] for row statistics by themselves.
+//! [`ProcessGroup`] for steps over many processes; [`program`] for what a checked program is; [`kernels`] for row statistics by themselves.
 
 mod check;
 mod compile;
@@ -72,8 +72,8 @@ pub mod types;
 pub use check::{BUILTINS, Builtin, elsewhere};
 pub use compile::{Compiler, Failure, compile, compile_file};
 pub use exec::{
-    Accumulation, Batch, Error, Fit, Group, GroupError, NonFinite, Options, Output, PartOutput, Result,
-    SavedController, Session, SessionState,
+    Accumulation, Batch, Error, Fit, GroupError, NonFinite, Options, Output, PartOutput, ProcessGroup,
+    Result, SavedController, Session, SessionState,
 };
 pub use kernels::Kernels;
 pub use program::Program;

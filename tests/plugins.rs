@@ -45,11 +45,11 @@ fn a_program_of_built_ins_and_plugins_steps_and_moves_its_coefficient() {
     let case = sample(&smooth(Extent::exactly(2, 3, 5)), 1).remove(0);
     let mut session = Session::new(compile(SPEC).unwrap());
     let leaves = case.leaves(Kind::Float, tch::Device::Cpu);
-    let output = session.step(&leaves.batch).unwrap();
+    let output = session.forward(&leaves.batch).unwrap();
     output.backward().unwrap();
     assert!(leaves.logits.grad().abs().sum(Kind::Float).double_value(&[]) > 0.0);
     assert_eq!(session.coefficients(), [("beta".to_owned(), 0.0)].into());
-    session.observe(&output).unwrap();
+    session.update(&output).unwrap();
     let up = output.metrics().unwrap()["tail"] <= 0.05;
     assert_eq!(session.coefficients(), [("beta".to_owned(), if up { 0.1 } else { 0.0 })].into());
 }

@@ -53,11 +53,11 @@ def main(spec: Path = SPEC, steps: int = 200, **params: float) -> list[float]:
         old_log_prob = logits.detach().log_softmax(-1).gather(2, actions[..., None])[..., 0]
 
         batch = {"logits": logits, "actions": actions, "response_mask": ends.cumsum(1) - ends == 0}
-        output = program.step(batch, old_log_prob=old_log_prob, advantages=advantages.flatten())
+        output = program(batch, old_log_prob=old_log_prob, advantages=advantages.flatten())
         optimizer.zero_grad()
         output.loss.backward()
         optimizer.step()
-        program.observe(output)  # the controllers move between optimizer steps
+        program.update(output)  # the controllers move between optimizer steps
         right.append(rewards.eq(1).double().mean().item())
         if step % 20 == 0 or step + 1 == steps:
             print(f"step {step:3}  right {right[-1]:5.1%}  {output.metrics}  {program.coefficients}")

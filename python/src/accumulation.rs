@@ -5,7 +5,7 @@ use crate::errors::{self, guarded};
 use crate::output::Output;
 use crate::ranks::{self, Joined};
 use crate::turns::Turn;
-use aent::{Batch, Error, Group};
+use aent::{Batch, Error, ProcessGroup};
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 ///     for part in parts:
 ///         step.measure(part)
 ///     for part in parts:
-///         step.step(part).backward()
+///         step(part).backward()
 ///     optimizer.step()
-///     program.observe(step.finish())
+///     program.update(step.finish())
 ///
 /// The shares' gradients add up to the gradient of the whole step's loss, and ``finish`` gives the whole step's metrics
 /// and signals.
@@ -29,7 +29,7 @@ pub(crate) struct Accumulation {
     // Waited for without the GIL only: who holds it may need the GIL for a term in Python.
     parts: Mutex<Option<aent::Accumulation>>,
     names: Names,
-    ranks: Option<Arc<dyn Group>>,
+    ranks: Option<Arc<dyn ProcessGroup>>,
     joined: Joined,
     turn: Turn,
     /// Of the program whose step it is.
@@ -41,7 +41,7 @@ impl Accumulation {
     pub(crate) fn new(
         parts: aent::Accumulation,
         names: Names,
-        ranks: Option<Arc<dyn Group>>,
+        ranks: Option<Arc<dyn ProcessGroup>>,
         joined: Joined,
         program: Turn,
     ) -> Self {
@@ -112,28 +112,40 @@ impl Accumulation {
         guarded(|| self.on_part(py, batch, fields, aent::Accumulation::measure))
     }
 
-    /// A part's share of the loss. Parts come in any order; each is recognised by what was measured of it.
+    /// A part's share of the loss, ``accumulation(part)``. Parts come in any order; each is recognised by what was measured of
+    /// it.
     ///
     /// Raises:
     ///     StepError: no measured part is like this one, or the parts bring more than the counts given to
     ///         ``Program.accumulate``.
     #[pyo3(signature = (batch = None, /, **fields))]
-    fn step<'py>(
+    fn forward<'py>(
         &self,
         py: Python<'py>,
         batch: Option<&Bound<'py, PyAny>>,
         fields: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         guarded(|| {
-            let share = self
-                .on_part(py, batch, fields, |parts, batch| Ok(parts.step(batch)?.loss().shallow_clone()))?;
+            let share = self.on_part(py, batch, fields, |parts, batch| {
+                Ok(parts.forward(batch)?.loss().shallow_clone())
+            })?;
             PyTensor(self.joined.share(&share, self.ranks.as_ref())?).into_pyobject(py)
         })
     }
 
+    #[pyo3(signature = (batch = None, /, **fields))]
+    fn __call__<'py>(
+        &self,
+        py: Python<'py>,
+        batch: Option<&Bound<'py, PyAny>>,
+        fields: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.forward(py, batch, fields)
+    }
+
     /// Gives the step up on all ranks, for a reason that lies outside of it: a batch that cannot be loaded, a model that
     /// raised. The others get a ``StepError`` with these words where they come together next, instead of waiting; this
-    /// returns when they have come there. What ``measure``, ``step`` and ``finish`` raise has been told already.
+    /// returns when they have come there. What ``measure``, ``forward`` and ``finish`` raise has been told already.
     fn fail(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
         guarded(|| {
             let text = match error.downcast::<PyBaseException>() {
@@ -150,7 +162,7 @@ impl Accumulation {
         })
     }
 
-    /// The whole step's loss (without gradient), metrics and signals, for ``Program.observe``.
+    /// The whole step's loss (without gradient), metrics and signals, for ``Program.update``.
     fn finish(&self, py: Python<'_>) -> PyResult<Output> {
         guarded(|| {
             let output = self.with(py, &[], |parts| parts.take().ok_or_else(finished)?.finish())?;

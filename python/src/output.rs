@@ -56,9 +56,9 @@ impl Output {
     /// Moves the controllers of a session. Call it without the GIL: another thread may be looking.
     pub(crate) fn observed_by(&self, session: &mut Session) -> aent::Result<()> {
         self.with(|whole| match whole {
-            Whole::Step(step) => session.observe(step),
+            Whole::Step(step) => session.update(step),
             Whole::Copy(_) => Err(aent::Error::Step(
-                "expected the output of a step, found a copy of one: observe the output that `step` gave"
+                "expected the output of a step, found a copy of one: update with the output that the program gave"
                     .to_owned(),
             )),
         })
@@ -96,7 +96,7 @@ impl Output {
 #[pymethods]
 impl Output {
     /// The loss, a scalar under the caller's autograd; of a step over ranks this rank's share, see
-    /// ``Program.step``.
+    /// ``Program.forward``.
     #[getter]
     fn loss(&self, py: Python<'_>) -> PyObject {
         self.loss.clone_ref(py)

@@ -9,6 +9,7 @@ use crate::reads::Reads;
 use crate::state::{self, Restored};
 use crate::turns::Turn;
 use aent::plan::FirstPass;
+use aent::program::Object;
 use aent::{Kernels, Options, Session, fields};
 use aent_show::{Colour, Size};
 use pyo3::exceptions::PyTypeError;
@@ -93,7 +94,7 @@ impl Program {
 
 #[pymethods]
 impl Program {
-    /// The loss of a whole step on one batch, with metrics and signals.
+    /// The loss of a whole step on one batch, with metrics and signals: ``program(batch)``.
     ///
     /// Args:
     ///     batch: tensors by name; names that are no batch fields are passed over, so a trainer's own dictionary will do.
@@ -115,7 +116,7 @@ impl Program {
     /// What hooks, modes and torch raise through Python below the step comes out as it was raised, and so does whatever is no
     /// ``Exception``, such as ``KeyboardInterrupt``.
     #[pyo3(signature = (batch = None, /, *, group = None, process_group = None, gradients = "mean", **fields))]
-    fn step(
+    fn forward(
         &self,
         py: Python<'_>,
         batch: Option<&Bound<'_, PyAny>>,
@@ -133,13 +134,26 @@ impl Program {
                 (Err(raised), None) => return Err(raised),
             };
             let Some(ranks) = ranks else {
-                let output = self.run(py, &others, move |session| session.step(&batch))?;
+                let output = self.run(py, &others, move |session| session.forward(&batch))?;
                 return Output::new(py, output);
             };
             let group = ranks.clone();
-            let (share, whole) = self.run(py, &others, move |session| session.step_over(&batch, group))?;
+            let (share, whole) = self.run(py, &others, move |session| session.forward_over(&batch, group))?;
             Output::with_share(py, joined.share(share.loss(), Some(&ranks))?, whole)
         })
+    }
+
+    #[pyo3(signature = (batch = None, /, *, group = None, process_group = None, gradients = "mean", **fields))]
+    fn __call__(
+        &self,
+        py: Python<'_>,
+        batch: Option<&Bound<'_, PyAny>>,
+        group: Option<&Bound<'_, PyAny>>,
+        process_group: Option<&Bound<'_, PyAny>>,
+        gradients: &str,
+        fields: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Output> {
+        self.forward(py, batch, group, process_group, gradients, fields)
     }
 
     /// Begins a step that comes in micro-batches, on each of the ranks of ``group`` in its own number of them.
@@ -194,8 +208,8 @@ impl Program {
     ///
     /// Raises:
     ///     StepError: the output is of another program, is a copy, or was observed before.
-    fn observe(&self, py: Python<'_>, output: &Output) -> PyResult<()> {
-        guarded(|| self.write(py, "observe", |session| output.observed_by(session)))
+    fn update(&self, py: Python<'_>, output: &Output) -> PyResult<()> {
+        guarded(|| self.write(py, "update", |session| output.observed_by(session)))
     }
 
     /// Why the loss, metrics or signals of a step on this batch are NaN or infinite, one sentence for each that is.
@@ -206,8 +220,8 @@ impl Program {
     /// with ``overwrite_logits``, ask before ``backward``.
     ///
     /// Raises:
-    ///     BatchError: as for ``step``.
-    ///     StepError: as for ``step``.
+    ///     BatchError: as for ``forward``.
+    ///     StepError: as for ``forward``.
     #[pyo3(signature = (batch = None, /, **fields))]
     fn find_nonfinite(
         &self,
@@ -363,7 +377,7 @@ impl Program {
         options.set_item("validate", validate)?;
         options.set_item("lets", lets)?;
         let modules: BTreeSet<String> = self.read(|session| {
-            let owners = session.program().terms.iter().map(|term| term.owner());
+            let owners = session.program().terms.iter().map(Object::owner);
             owners.filter_map(|owner| owner.strip_prefix("python:")).map(str::to_owned).collect()
         });
         let (sources, state) = (self.sources(), self.state_dict(py)?);

@@ -1,7 +1,7 @@
 //! The processes that share a step, over the engine that the trainer already runs: `torch.distributed`.
 
 use crate::errors::{interrupted, keep_cause, keep_left, of_step, words};
-use aent::{Error, Group, GroupError, Session};
+use aent::{Error, GroupError, ProcessGroup, Session};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -30,7 +30,7 @@ impl Joined {
     }
 
     /// A rank's share, so that the engine's result is the gradient of the whole step's loss.
-    pub(crate) fn share(self, share: &Tensor, ranks: Option<&Arc<dyn Group>>) -> PyResult<Tensor> {
+    pub(crate) fn share(self, share: &Tensor, ranks: Option<&Arc<dyn ProcessGroup>>) -> PyResult<Tensor> {
         match (self, ranks) {
             (Self::Mean, Some(ranks)) => {
                 share.f_mul_scalar(ranks.size() as f64).map_err(|error| of_step(error.into()))
@@ -41,28 +41,28 @@ impl Joined {
 }
 
 /// A process group of `torch.distributed`.
-pub(crate) struct ProcessGroup {
+pub(crate) struct TorchGroup {
     rank: usize,
     size: usize,
     gather: PyObject,
 }
 
-impl fmt::Debug for ProcessGroup {
+impl fmt::Debug for TorchGroup {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "rank {} of {}", self.rank, self.size)
     }
 }
 
-impl ProcessGroup {
+impl TorchGroup {
     /// Asks the package's `ranks.py`, which knows `torch.distributed`.
-    fn of(group: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Group>> {
+    fn of(group: &Bound<'_, PyAny>) -> PyResult<Arc<dyn ProcessGroup>> {
         let ranks = group.py().import("aent.ranks")?.getattr("Ranks")?.call1((group,))?;
         let (rank, size) = (ranks.getattr("rank")?.extract()?, ranks.getattr("size")?.extract()?);
         Ok(Arc::new(Self { rank, size, gather: ranks.getattr("all_gather")?.unbind() }))
     }
 }
 
-impl Group for ProcessGroup {
+impl ProcessGroup for TorchGroup {
     fn rank(&self) -> usize {
         self.rank
     }
@@ -92,7 +92,12 @@ impl Group for ProcessGroup {
 }
 
 /// Tells the other ranks of an exception that kept this one from beginning a step, and gives back what to raise.
-pub(crate) fn give_up(py: Python<'_>, session: &Session, ranks: &Arc<dyn Group>, raised: PyErr) -> PyErr {
+pub(crate) fn give_up(
+    py: Python<'_>,
+    session: &Session,
+    ranks: &Arc<dyn ProcessGroup>,
+    raised: PyErr,
+) -> PyErr {
     tell(py, raised, |text| {
         if let Ok(mut step) = session.accumulate().over(ranks.clone()) {
             step.fail(text);
@@ -109,7 +114,7 @@ pub(crate) fn tell(py: Python<'_>, raised: PyErr, fail: impl FnOnce(&str) + Send
 }
 
 /// The batch fields given by name, and the ranks.
-type Split<'py> = (Bound<'py, PyDict>, Option<Arc<dyn Group>>);
+type Split<'py> = (Bound<'py, PyDict>, Option<Arc<dyn ProcessGroup>>);
 
 /// The batch fields given by name, and the ranks. `group` is the name of a batch field too, the prompts that samples
 /// answer: a tensor is that field, anything else the ranks.
@@ -128,5 +133,5 @@ pub(crate) fn split<'py>(
         Some(group) => ranks = Some(group),
         None => {}
     }
-    Ok((named, ranks.map(ProcessGroup::of).transpose()?))
+    Ok((named, ranks.map(TorchGroup::of).transpose()?))
 }

@@ -1,7 +1,7 @@
 //! What a program reads of the policy's rows.
 
-use aent::rows::Statistic;
 use aent::program::Op;
+use aent::rows::Statistic;
 
 /// What a program reads of the policy's rows.
 pub(crate) struct Reads {

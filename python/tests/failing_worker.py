@@ -74,7 +74,7 @@ def mine() -> dict[str, Any]:
 
 def right() -> dict[str, float]:
     """A step that should go well, whatever was before."""
-    output = aent.compile(GRPO).step(mine(), process_group=dist.group.WORLD)
+    output = aent.compile(GRPO)(mine(), process_group=dist.group.WORLD)
     return {"total": output.total, "tokens": output.tokens}
 
 
@@ -93,10 +93,10 @@ def broken(make: Callable[[dict[str, Any]], Any], road: str) -> Any:
     given = make(batch) if dist.get_rank() == 1 else batch
     program = aent.compile(GRPO)
     if road == "step":
-        return program.step(given, process_group=world)
+        return program(given, process_group=world)
     step = program.accumulate(group=world)
     step.measure(given if road == "measure" else batch)
-    step.step(given)
+    step(given)
     return step.finish()
 
 
@@ -105,17 +105,17 @@ def leave() -> None:
     program, batch = aent.compile(GRPO), mine()
     step = program.accumulate(group=dist.group.WORLD)
     step.measure(batch)
-    step.step(batch)
+    step(batch)
     if dist.get_rank() == 0:
         step.finish()
     else:
-        program.step(batch, process_group=dist.group.WORLD)
+        program(batch, process_group=dist.group.WORLD)
 
 
 def foreign() -> None:
     """Rank 1 sends something of its own."""
     if dist.get_rank() == 0:
-        aent.compile(GRPO).step(mine(), process_group=dist.group.WORLD)
+        aent.compile(GRPO)(mine(), process_group=dist.group.WORLD)
     else:
         numbers = torch.arange(32)
         dist.all_gather([torch.empty_like(numbers) for _ in range(2)], numbers)
@@ -124,7 +124,7 @@ def foreign() -> None:
 def counts() -> None:
     given = {"tokens": 19} if dist.get_rank() == 1 else {"tokens": 19, "sequences": 5, "width": 6}
     step = aent.compile(GRPO).accumulate(group=dist.group.WORLD, **given)
-    step.step(mine())
+    step(mine())
 
 
 def told() -> None:
@@ -134,7 +134,7 @@ def told() -> None:
         step.fail(error)
         raise error
     step.measure(mine())
-    step.step(mine())
+    step(mine())
 
 
 def in_verl() -> tuple[str, str]:
@@ -167,7 +167,7 @@ def waiting() -> Any:
         return time.monotonic() - begin
     threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     try:
-        aent.compile(GRPO).step(mine(), process_group=dist.group.WORLD)
+        aent.compile(GRPO)(mine(), process_group=dist.group.WORLD)
     except BaseException as error:  # noqa: BLE001
         return type(error).__name__, str(error), time.monotonic() - begin
     return "none", "", 0.0
@@ -183,9 +183,9 @@ def results() -> dict[str, Any]:
     found["counts"] = outcome(counts)
     found["told"] = outcome(told)
     text = f"{GRPO} + 0 * token_mean(tests::interrupted(rank = 1))"
-    found["term"] = outcome(lambda: aent.compile(text).step(mine(), process_group=dist.group.WORLD))
+    found["term"] = outcome(lambda: aent.compile(text)(mine(), process_group=dist.group.WORLD))
     many = "\n".join(f"metric m{i} = {i} * token_mean(log_prob)" for i in range(40))
-    found["many"] = aent.compile(f"{GRPO}\n{many}").step(mine(), process_group=dist.group.WORLD).metrics
+    found["many"] = aent.compile(f"{GRPO}\n{many}")(mine(), process_group=dist.group.WORLD).metrics
     found["verl"] = in_verl()
     found["waiting"] = waiting()
     return found

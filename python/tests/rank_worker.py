@@ -68,7 +68,7 @@ def step(
 ) -> aent.Output:
     """A step on some rows."""
     fields = {name: tensor for name, tensor in rows.items() if name != "states"}
-    return program.step(fields, logits=model(rows["states"]), **options)
+    return program(fields, logits=model(rows["states"]), **options)
 
 
 def rows_of(rank: int, size: int) -> slice:
@@ -103,7 +103,7 @@ def results(rank: int, size: int) -> dict[str, Any]:
     model = DistributedDataParallel(layer)
     for _ in range(3):
         output = step(program, model, mine, process_group=world)
-        program.observe(output)
+        program.update(output)
     found["steered"] = (output.metrics, output.signals, program.coefficients, output.tokens)
 
     # Each rank cuts its rows into micro-batches of one sequence: their numbers differ.
@@ -116,7 +116,7 @@ def results(rank: int, size: int) -> dict[str, Any]:
     for part in parts:
         cut.measure(part)
     for part in parts:
-        cut.step(part).backward()
+        cut(part).backward()
     for parameter in layer.parameters():
         dist.all_reduce(parameter.grad)
     found["parts"] = (cut.finish().metrics, gradients(layer))

@@ -66,7 +66,7 @@ def test_hidden_states_have_their_gradient_wherever_autocast_is_on(
     program = aent.compile(GRPO, kernels=kernels)
     given = layer(torch.float32, torch.float32, torch.float32)
     with cast(kind, forward):
-        output = program.step(fields(), **given)
+        output = program(fields(), **given)
     with cast(kind, backward):
         output.loss.backward()
     total, expected = in_f64(given)
@@ -85,7 +85,7 @@ def test_probabilities_of_both_passes_add_up_to_one(forward: bool, backward: boo
     program = aent.compile("loss = token_sum(log_prob)  # aent: allow(sum-grows-with-batch)")
     given = layer(torch.float32, torch.float32)
     with cast(torch.bfloat16, forward):
-        loss = program.step(fields(), **given).loss
+        loss = program(fields(), **given).loss
     with cast(torch.bfloat16, backward):
         loss.backward()
     gradient = given["lm_head"].grad
@@ -100,7 +100,7 @@ def test_a_step_under_autocast_has_the_logits_of_linear() -> None:
     with cast(torch.bfloat16, True):
         logits = F.linear(given["hidden"], given["lm_head"], given["lm_head_bias"])
         assert logits.dtype == torch.bfloat16
-        expected, found = program.step(fields(), logits=logits), program.step(fields(), **given)
+        expected, found = program(fields(), logits=logits), program(fields(), **given)
     assert found.total == pytest.approx(expected.total, rel=1e-6)
 
 
@@ -110,7 +110,7 @@ def test_a_step_under_autocast_has_the_logits_of_linear() -> None:
 def test_kinds_may_differ_under_autocast(hidden: torch.dtype, head: torch.dtype, bias: torch.dtype) -> None:
     program, given = aent.compile(GRPO), layer(hidden, head, bias)
     with cast(torch.bfloat16, True):
-        output = program.step(fields(), **given)
+        output = program(fields(), **given)
         output.loss.backward()
     total, expected = in_f64(given)
     assert abs(output.total - total) <= ERROR[torch.bfloat16] * max(1, abs(total))
@@ -125,7 +125,7 @@ def test_a_linear_layer_under_autocast_goes_into_a_head_in_f32() -> None:
     with cast(torch.bfloat16, True):
         hidden = before(torch.ones(B, T, D))
         assert hidden.dtype == torch.bfloat16
-        program.step(fields(), hidden=hidden, lm_head=head).loss.backward()
+        program(fields(), hidden=hidden, lm_head=head).loss.backward()
     assert head.grad is not None and head.grad.dtype == torch.float32
     assert before.weight.grad is not None and before.weight.grad.abs().sum() > 0
 
@@ -133,16 +133,16 @@ def test_a_linear_layer_under_autocast_goes_into_a_head_in_f32() -> None:
 def test_without_autocast_kinds_that_differ_are_refused_with_a_way_out() -> None:
     program = aent.compile(GRPO)
     with pytest.raises(aent.BatchError, match=r"`lm_head`: expected bf16, as `hidden`, found f32; `torch.autocast`"):
-        program.step(fields(), **layer(torch.bfloat16, torch.float32))
+        program(fields(), **layer(torch.bfloat16, torch.float32))
     for given in (layer(torch.float64, torch.float32), layer(torch.float32, torch.float64)):
         with pytest.raises(aent.BatchError, match="`lm_head`: expected"), cast(torch.bfloat16, True):
-            program.step(fields(), **given)
+            program(fields(), **given)
 
 
 def test_autocast_leaves_f64_alone() -> None:
     program, given = aent.compile(GRPO), layer(torch.float64, torch.float64)
     with cast(torch.bfloat16, True):
-        output = program.step(fields(), **given)
+        output = program(fields(), **given)
         output.loss.backward()
     total, expected = in_f64(given)
     assert output.total == pytest.approx(total, rel=1e-12)
@@ -155,7 +155,7 @@ def test_a_reference_in_f32_is_compared_under_autocast() -> None:
     given: dict[str, Any] = layer(torch.bfloat16, torch.float32)
     reference = layer(torch.float32, torch.float32)
     with cast(torch.bfloat16, True):
-        output = program.step(
+        output = program(
             fields(), **given, ref_hidden=reference["hidden"].detach() + 1, ref_lm_head=reference["lm_head"].detach()
         )
         output.loss.backward()
@@ -174,7 +174,7 @@ def test_a_whole_training_step_under_autocast_in_micro_batches() -> None:
         for part in parts:
             step.measure(part)
         for row, part in enumerate(parts):
-            share = step.step(part, hidden=given["hidden"][row : row + 1], lm_head=given["lm_head"])
+            share = step(part, hidden=given["hidden"][row : row + 1], lm_head=given["lm_head"])
             share.backward()
         total = step.finish().total
     expected_total, expected = in_f64(given)

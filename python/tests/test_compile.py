@@ -98,11 +98,11 @@ def test_a_batch_of_the_fields_is_enough_and_one_less_is_not(text: str) -> None:
     program = aent.compile(text)
     everything = batch() | {"rewards": batch()["advantages"][:, 0]}
     fields = {name: everything[name] for name in program.fields}
-    expected = program.step(fields).total
+    expected = program(fields).total
     for name in program.fields:
         with pytest.raises(aent.BatchError, match=f"`{name}`"):
-            program.step({other: tensor for other, tensor in fields.items() if other != name})
+            program({other: tensor for other, tensor in fields.items() if other != name})
     if program.takes_log_prob:
         log_prob = fields["logits"].log_softmax(-1).gather(-1, fields["actions"][..., None])[..., 0]
         rest = {name: fields[name] for name in program.fields - {"logits", "actions"}}
-        assert program.step(rest, log_prob=log_prob).total == pytest.approx(expected, rel=1e-12)
+        assert program(rest, log_prob=log_prob).total == pytest.approx(expected, rel=1e-12)

@@ -29,17 +29,17 @@ def program(tmp_path: Path) -> aent.Program:
     made = aent.compile(tmp_path / "spec.aent", params={"target": 0.25}, lets=True)
     (tmp_path / "common.aent").unlink()
     (tmp_path / "spec.aent").unlink()
-    made.observe(made.step(batch()))
+    made.update(made(batch()))
     return made
 
 
 def same(one: aent.Program, other: aent.Program) -> None:
     assert other is not one
     assert (other.coefficients, other.steps, other.params) == (one.coefficients, one.steps, one.params)
-    found, expected = other.step(batch()), one.step(batch())
+    found, expected = other(batch()), one(batch())
     assert (found.total, found.signals, found.lets.keys()) == (expected.total, expected.signals, expected.lets.keys())
     # From here on each goes its own way.
-    other.observe(found)
+    other.update(found)
     assert other.steps == one.steps + 1
     assert other.coefficients != one.coefficients
 
@@ -69,8 +69,8 @@ def test_a_module_that_holds_a_program_can_be_copied(program: aent.Program) -> N
 
 
 def _one_step(program: aent.Program) -> tuple[float, aent.Output]:
-    output = program.step(batch())
-    program.observe(output)
+    output = program(batch())
+    program.update(output)
     return program.coefficients["beta"], output
 
 
@@ -87,7 +87,7 @@ def test_a_program_and_an_output_travel_to_a_spawned_process_and_back(program: a
 
 
 def test_an_output_is_copied_without_its_graph(program: aent.Program) -> None:
-    output = program.step(batch())
+    output = program(batch())
     for other in (pickle.loads(pickle.dumps(output)), copy.deepcopy(output)):  # noqa: S301 - our own
         assert not other.loss.requires_grad and float(other.loss) == float(output.loss.detach())
         assert (other.total, other.metrics, other.signals, other.tokens) == (
@@ -98,8 +98,8 @@ def test_an_output_is_copied_without_its_graph(program: aent.Program) -> None:
         )
         assert other.lets.keys() == output.lets.keys()
         assert all(torch.equal(tensor, output.lets[name]) for name, tensor in other.lets.items())
-        with pytest.raises(aent.StepError, match="found a copy of one: observe the output that `step` gave"):
-            program.observe(other)
+        with pytest.raises(aent.StepError, match="found a copy of one: update with the output that the program gave"):
+            program.update(other)
     assert copy.copy(output) is output
     output.loss.backward()
 
@@ -111,8 +111,8 @@ def test_a_term_in_python_travels_by_the_import_of_its_module(tmp_path: Path, mo
     __import__("my_terms")
     program = aent.compile("loss = token_mean(travelling())")
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(_total, (program,)) == program.step(batch()).total
+        assert pool.apply(_total, (program,)) == program(batch()).total
 
 
 def _total(program: aent.Program) -> float:
-    return program.step(batch()).total
+    return program(batch()).total

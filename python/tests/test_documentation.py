@@ -15,7 +15,7 @@ from aent import _aent
 
 STUB = Path(aent.__file__).with_name("_aent.pyi")
 #: What Python says of these everywhere.
-SPECIAL = {"__copy__"}
+SPECIAL = {"__call__", "__copy__"}
 
 
 def documented() -> Iterator[tuple[str, Any, ast.ClassDef | ast.FunctionDef]]:

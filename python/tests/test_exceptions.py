@@ -44,7 +44,7 @@ def throw(error: BaseException) -> Any:
 def test_what_ends_programs_passes_through_a_term(kind: type[BaseException]) -> None:
     raised = kind("now")
     program = program_that_calls(lambda: throw(raised))
-    for run in (lambda: program.step(batch()), lambda: in_parts(program)):
+    for run in (lambda: program(batch()), lambda: in_parts(program)):
         with pytest.raises(kind) as caught:
             run()
         assert caught.value is raised
@@ -53,13 +53,13 @@ def test_what_ends_programs_passes_through_a_term(kind: type[BaseException]) -> 
 def in_parts(program: aent.Program) -> None:
     step = program.accumulate()
     step.measure(batch())
-    step.step(batch())
+    step(batch())
 
 
 def test_an_exception_of_a_term_is_the_cause_of_a_step_error() -> None:
     raised = CustomError("not today")
     with pytest.raises(aent.StepError, match=r"tests::calling.*CustomError: not today") as caught:
-        program_that_calls(lambda: throw(raised)).step(batch())
+        program_that_calls(lambda: throw(raised))(batch())
     assert caught.value.__cause__ is raised
 
 
@@ -87,15 +87,15 @@ def operations(run: Callable[[], Any]) -> int:
 @pytest.mark.parametrize("kind", [CustomError, KeyboardInterrupt, RuntimeError])
 def test_what_a_dispatch_mode_raises_at_any_operation_is_raised(kind: type[BaseException], kernels: str) -> None:
     program, fields = aent.compile(GRPO, kernels=kernels), batch()
-    count = operations(lambda: program.step(fields))
+    count = operations(lambda: program(fields))
     assert count > 20
     for at in range(count):
         raised = kind("stop")
         with pytest.raises(kind) as caught, Dispatch(at, raised):
-            program.step(fields)
+            program(fields)
         assert caught.value is raised, at
     # Nothing was left behind in the interpreter.
-    assert program.step(fields).total == program.step(fields).total
+    assert program(fields).total == program(fields).total
 
 
 @pytest.mark.parametrize("kind", [CustomError, KeyboardInterrupt])
@@ -105,18 +105,18 @@ def test_what_a_dispatch_mode_raises_in_the_backward_pass_is_raised(kind: type[B
     hidden = torch.arange(60, dtype=torch.float64).sin().view(3, 5, 4).requires_grad_()
     program, head = aent.compile(GRPO), torch.ones(17, 4, dtype=torch.float64)
     for given in ({"hidden": hidden, "lm_head": head}, {"logits": batch()["logits"]}):
-        count = operations(lambda given=given: program.step(fields, **given).loss.backward())
-        forward = operations(lambda given=given: program.step(fields, **given))
+        count = operations(lambda given=given: program(fields, **given).loss.backward())
+        forward = operations(lambda given=given: program(fields, **given))
         assert count > forward + 5
         for at in range(count - forward):
-            loss, raised = program.step(fields, **given).loss, kind("stop")
+            loss, raised = program(fields, **given).loss, kind("stop")
             with pytest.raises(kind) as caught, Dispatch(at, raised):
                 loss.backward()
             assert caught.value is raised, at
 
 
 def test_what_a_metric_meets_when_it_is_read_is_raised() -> None:
-    output = aent.compile(GRPO).step(batch())
+    output = aent.compile(GRPO)(batch())
     for read in (lambda: output.metrics, lambda: output.total, lambda: output.tokens, lambda: repr(output)):
         with pytest.raises(CustomError, match="stop"), Dispatch(0, CustomError("stop")):
             read()
@@ -132,7 +132,7 @@ class Function(TorchFunctionMode):
 def test_what_a_function_mode_raises_in_a_term_is_the_cause() -> None:
     program, fields = program_that_calls(lambda: torch.ones(1) + 1), batch()
     with pytest.raises(aent.StepError, match="CustomError: function") as caught, Function():
-        program.step(fields)
+        program(fields)
     assert isinstance(caught.value.__cause__, CustomError)
 
 
@@ -145,7 +145,7 @@ def test_what_a_hook_on_saved_tensors_raises_is_raised(kind: type[BaseException]
     program, fields, raised = aent.compile(GRPO), batch(), kind("hook")
     seen: list[int] = []
     with saved(lambda x: seen.append(1) or x, lambda x: x):
-        program.step(fields)
+        program(fields)
     for at in range(len(seen)):
         left = [at]
 
@@ -154,10 +154,10 @@ def test_what_a_hook_on_saved_tensors_raises_is_raised(kind: type[BaseException]
             return throw(raised) if left[0] == -1 else tensor
 
         with pytest.raises(kind) as caught, saved(pack, lambda x: x):
-            program.step(fields)
+            program(fields)
         assert caught.value is raised
     with saved(lambda x: x, lambda _: throw(raised)):
-        loss = program.step(fields).loss
+        loss = program(fields).loss
     with pytest.raises(kind) as caught:
         loss.backward()
     assert caught.value is raised
@@ -166,7 +166,7 @@ def test_what_a_hook_on_saved_tensors_raises_is_raised(kind: type[BaseException]
 def test_what_a_hook_on_a_gradient_raises_is_raised() -> None:
     for text in (GRPO, "loss = token_mean(clip_ppo()) * exp(-token_mean(entropy()))"):
         fields, raised = batch(), CustomError("gradient")
-        loss = aent.compile(text).step(fields).loss
+        loss = aent.compile(text)(fields).loss
         fields["logits"].register_hook(lambda _, raised=raised: throw(raised))
         with pytest.raises(CustomError) as caught:
             loss.backward()
@@ -176,7 +176,7 @@ def test_what_a_hook_on_a_gradient_raises_is_raised() -> None:
 def test_a_refusal_of_torch_has_no_trace_of_its_stack() -> None:
     program = aent.compile("loss = token_mean(clip_ppo())")
     fields = batch()
-    loss = program.step(fields).loss
+    loss = program(fields).loss
     with torch.no_grad():
         fields["logits"].add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation") as caught:
@@ -198,7 +198,7 @@ def test_a_step_inside_of_a_checkpoint_has_its_gradient(
 
     def loss(states: torch.Tensor) -> torch.Tensor:
         given = {"logits": layer(states)} if road == "logits" else {"hidden": states * 1, "lm_head": layer.weight}
-        return program.step(fields, **given).loss
+        return program(fields, **given).loss
 
     wanted = torch.autograd.grad(loss(states), [states, layer.weight])
     for reentrant in (False, True):
@@ -235,17 +235,17 @@ def within_a_minute(run: Callable[[], None]) -> None:
         raise failed[0]
 
 
-@pytest.mark.parametrize("call", ["observe", "load_state_dict"])
+@pytest.mark.parametrize("call", ["update", "load_state_dict"])
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "in parts"])
 def test_a_term_cannot_write_to_the_program_of_its_step(call: str, cut: bool) -> None:
     CALLED["it"] = lambda: None
     program = aent.compile(STEERED)
-    output, state = program.step(batch()), program.state_dict()
-    CALLED["it"] = lambda: program.observe(output) if call == "observe" else program.load_state_dict(state)
+    output, state = program(batch()), program.state_dict()
+    CALLED["it"] = lambda: program.update(output) if call == "update" else program.load_state_dict(state)
 
     def run() -> None:
         with pytest.raises(aent.StepError, match=f"`{call}` inside of a step of the same program"):
-            in_parts(program) if cut else program.step(batch())
+            in_parts(program) if cut else program(batch())
 
     within_a_minute(run)
     assert program.steps == 0
@@ -258,26 +258,26 @@ def test_a_term_may_read_the_program_of_its_step_and_step_others() -> None:
 
     def look() -> None:
         seen.append((program.steps, program.coefficients, repr(program), program.state_dict()))
-        other.observe(other.step(batch()))
+        other.update(other(batch()))
 
     CALLED["it"] = look
     within_a_minute(lambda: in_parts(program))
-    within_a_minute(lambda: program.step(batch()) and None)
+    within_a_minute(lambda: program(batch()) and None)
     assert len(seen) == 2 and other.steps == 2
 
 
 def test_another_thread_may_observe_while_a_term_waits_for_it() -> None:
     CALLED["it"] = lambda: None
     program = aent.compile(STEERED)
-    output = program.step(batch())
+    output = program(batch())
 
     def wait_for_another() -> None:
-        thread = threading.Thread(target=program.observe, args=(output,))
+        thread = threading.Thread(target=program.update, args=(output,))
         thread.start()
         thread.join()
 
     CALLED["it"] = wait_for_another
-    within_a_minute(lambda: program.step(batch()) and None)
+    within_a_minute(lambda: program(batch()) and None)
     assert program.steps == 1
 
 
@@ -289,13 +289,13 @@ def test_a_part_cannot_call_its_own_step() -> None:
 
     def run() -> None:
         with pytest.raises(aent.StepError, match="a part of this step is being computed"):
-            step.step(batch())
+            step(batch())
 
     within_a_minute(run)
 
 
 def test_what_reads_an_output_may_not_read_it_again() -> None:
-    output = aent.compile(GRPO).step(batch())
+    output = aent.compile(GRPO)(batch())
 
     class Again(TorchDispatchMode):
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -312,15 +312,15 @@ def test_what_reads_an_output_may_not_read_it_again() -> None:
 def test_a_compiled_function_may_have_a_step_in_it() -> None:
     fields = batch()
     program = aent.compile(GRPO)
-    (expected,) = torch.autograd.grad(program.step(fields).loss, fields["logits"])
-    run = torch.compile(lambda logits: program.step({**fields, "logits": logits * 1}).loss * 2, backend="eager")
+    (expected,) = torch.autograd.grad(program(fields).loss, fields["logits"])
+    run = torch.compile(lambda logits: program({**fields, "logits": logits * 1}).loss * 2, backend="eager")
     (found,) = torch.autograd.grad(run(fields["logits"]), fields["logits"])
     torch.testing.assert_close(found, 2 * expected, rtol=1e-12, atol=1e-15)
 
 
 def test_a_graph_that_is_kept_is_differentiated_again() -> None:
     fields = batch()
-    loss = aent.compile(GRPO).step(fields).loss
+    loss = aent.compile(GRPO)(fields).loss
     first = torch.autograd.grad(loss, fields["logits"], retain_graph=True)
     with pytest.raises(CustomError), Dispatch(3, CustomError("between")):
         torch.autograd.grad(loss, fields["logits"], retain_graph=True)

@@ -19,7 +19,7 @@ def test_a_loss_that_is_not_finite_is_explained_with_its_place() -> None:
     fields = batch()
     fields["rewards"] = torch.ones(3, dtype=torch.float64)
     fields["group"] = torch.zeros(3, dtype=torch.int64)
-    assert torch.isnan(program.step(fields).loss)
+    assert torch.isnan(program(fields).loss)
     found = program.find_nonfinite(fields)
     assert [sentence.split(" is ")[0] for sentence in found] == ["`loss`", "`metric m`"]
     assert all("division of 0 by 0 at [0] in `a / group_std(rewards)`, `let b`, spec.aent:2:9" in it for it in found)
@@ -33,12 +33,10 @@ def test_log_probabilities_above_zero_are_refused_with_the_likely_reason() -> No
     fields = batch()
     program = aent.compile("loss = token_mean(clip_ppo())")
     with pytest.raises(aent.BatchError, match="`old_log_prob` at .*at most 0.*bring their `log`"):
-        program.step(fields, old_log_prob=fields["old_log_prob"].exp())
+        program(fields, old_log_prob=fields["old_log_prob"].exp())
     with pytest.raises(aent.BatchError, match="no value is negative"):
-        program.step(fields, old_log_prob=-fields["old_log_prob"] + 2)
-    aent.compile("loss = token_mean(clip_ppo())", validate=False).step(
-        fields, old_log_prob=fields["old_log_prob"].exp()
-    )
+        program(fields, old_log_prob=-fields["old_log_prob"] + 2)
+    aent.compile("loss = token_mean(clip_ppo())", validate=False)(fields, old_log_prob=fields["old_log_prob"].exp())
 
 
 def test_files_import_from_their_project_and_from_import_roots(tmp_path: Path) -> None:

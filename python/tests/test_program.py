@@ -1,4 +1,4 @@
-"""The surface: compile, step, observe, save, restore, explain."""
+"""The surface: compile, forward, update, save, restore, explain."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def clip_ppo_by_hand(fields: dict[str, torch.Tensor], low: float, high: float) -
 
 def test_the_loss_is_a_tensor_under_the_callers_autograd() -> None:
     fields = batch()
-    output = aent.compile(GRPO).step(**fields)
+    output = aent.compile(GRPO)(**fields)
     expected = clip_ppo_by_hand(fields, 0.2, 0.28)
     torch.testing.assert_close(output.loss, expected, rtol=1e-12, atol=1e-12)
     weight = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
@@ -50,7 +50,7 @@ def test_tensors_are_shared_and_not_copied() -> None:
     address = fields["logits"].data_ptr()
     logits = fields["logits"].detach().clone().requires_grad_()
     given_up = logits * 1
-    output = program.step(fields, logits=given_up)
+    output = program(fields, logits=given_up)
     output.loss.backward()
     # Their gradient was written over them: what torch handed on is the storage that we gave.
     expected = torch.autograd.grad(clip_ppo_by_hand(fields, 0.2, 0.28), fields["logits"])[0]
@@ -63,7 +63,7 @@ def test_hidden_states_stand_in_for_logits() -> None:
     hidden = torch.arange(3 * 5 * 4, dtype=torch.float64).sin().view(3, 5, 4).requires_grad_()
     lm_head = torch.arange(17 * 4, dtype=torch.float64).cos().view(17, 4).requires_grad_()
     del fields["logits"]
-    output = aent.compile(GRPO).step(fields, hidden=hidden, lm_head=lm_head)
+    output = aent.compile(GRPO)(fields, hidden=hidden, lm_head=lm_head)
     expected = clip_ppo_by_hand({**fields, "logits": hidden @ lm_head.T}, 0.2, 0.28)
     found = torch.autograd.grad(output.loss, [hidden, lm_head])
     wanted = torch.autograd.grad(expected, [hidden, lm_head])
@@ -75,37 +75,37 @@ def test_a_modules_parameters_get_their_gradient() -> None:
     layer = torch.nn.Linear(6, 17, bias=False)
     hidden = torch.arange(3 * 5 * 6, dtype=torch.float32).sin().view(3, 5, 6)
     del fields["logits"]
-    aent.compile(GRPO).step(fields, hidden=hidden, lm_head=layer.weight).loss.backward()
+    aent.compile(GRPO)(fields, hidden=hidden, lm_head=layer.weight).loss.backward()
     assert layer.weight.grad is not None and layer.weight.grad.abs().sum() > 0
 
 
 def test_micro_batches_add_up_to_the_whole() -> None:
     fields = batch(b=4)
     program = aent.compile(STEERED)
-    whole = program.step(fields)
+    whole = program(fields)
     (expected,) = torch.autograd.grad(whole.loss, fields["logits"])
     parts = [{name: tensor[rows] for name, tensor in fields.items()} for rows in (slice(0, 1), slice(1, 4))]
     step = program.accumulate()
     for part in parts:
         step.measure(part)
     for part in parts:
-        step.step(part).backward()
+        step(part).backward()
     output = step.finish()
     torch.testing.assert_close(fields["logits"].grad, expected, rtol=1e-10, atol=1e-12)
     assert output.metrics == pytest.approx(whole.metrics, rel=1e-12)
     assert output.signals == pytest.approx(whole.signals, rel=1e-12)
     with pytest.raises(aent.StepError, match="the step is finished"):
-        step.step(parts[0])
+        step(parts[0])
 
 
 def test_counts_that_are_known_need_no_measuring() -> None:
     fields = batch(b=2)
     program = aent.compile(GRPO)
-    (expected,) = torch.autograd.grad(program.step(fields).loss, fields["logits"])
+    (expected,) = torch.autograd.grad(program(fields).loss, fields["logits"])
     tokens = int(fields["response_mask"].sum())
     step = program.accumulate(tokens=tokens, sequences=2, width=5)
     for row in range(2):
-        step.step({name: tensor[row : row + 1] for name, tensor in fields.items()}).backward()
+        step({name: tensor[row : row + 1] for name, tensor in fields.items()}).backward()
     torch.testing.assert_close(fields["logits"].grad, expected, rtol=1e-10, atol=1e-12)
     with pytest.raises(TypeError, match="together"):
         program.accumulate(tokens=3)
@@ -113,10 +113,10 @@ def test_counts_that_are_known_need_no_measuring() -> None:
 
 def test_controllers_move_when_a_step_is_observed() -> None:
     program = aent.compile(STEERED)
-    output = program.step(batch())
+    output = program(batch())
     before = program.coefficients["beta"]
-    assert program.step(batch()).loss == output.loss
-    program.observe(output)
+    assert program(batch()).loss == output.loss
+    program.update(output)
     # The published rule: down by `step` times what the signal is above the target.
     expected = before - 0.1 * max(0.0, output.signals["beta"] - 0.5) + 0.1 * max(0.0, 0.5 - output.signals["beta"])
     assert program.coefficients["beta"] == pytest.approx(min(1.0, max(0.0, expected)), abs=1e-12)
@@ -175,16 +175,16 @@ def test_every_recipe_compiles() -> None:
 )
 def test_a_wrong_batch_is_refused_by_field(change: dict[str, torch.Tensor], sentence: str) -> None:
     with pytest.raises(aent.BatchError, match=sentence):
-        aent.compile(GRPO).step(**{**batch(), **change})
+        aent.compile(GRPO)(**{**batch(), **change})
 
 
 def test_a_trainers_dictionary_may_hold_more() -> None:
     extra = {**batch(), "input_ids": torch.zeros(3), 7: "seven", "prompts": ["a"]}
-    assert aent.compile(GRPO).step(extra).loss == aent.compile(GRPO).step(batch()).loss
+    assert aent.compile(GRPO)(extra).loss == aent.compile(GRPO)(batch()).loss
 
 
 def test_lets_are_given_out_on_request() -> None:
-    output = aent.compile("let r = log_prob - old_log_prob\nloss = token_mean(r * r)", lets=True).step(batch())
+    output = aent.compile("let r = log_prob - old_log_prob\nloss = token_mean(r * r)", lets=True)(batch())
     assert output.lets["r"].shape == (3, 5)
     assert output.lets["r"][-1, -1] == 0
 
@@ -212,7 +212,7 @@ def test_the_gil_is_free_while_a_step_runs() -> None:
         counter = threading.Thread(target=count)
         counter.start()
         before = ticks
-        program.step(fields)
+        program(fields)
         during = ticks - before
     finally:
         stop = True
@@ -230,10 +230,10 @@ def test_another_torch_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_output_of_another_program_is_refused() -> None:
-    foreign = aent.compile(STEERED).step(batch())
+    foreign = aent.compile(STEERED)(batch())
     program = aent.compile(STEERED)
     with pytest.raises(aent.StepError, match="found that of another"):
-        program.observe(foreign)
+        program.update(foreign)
     assert program.steps == 0
 
 

@@ -53,7 +53,7 @@ def test_controllers_stay_alike_to_the_bit(ranks: list[dict[str, Any]]) -> None:
     program = aent.compile(worker.STEERED)
     for _ in range(3):
         output = worker.step(program, worker.policy(), worker.whole_batch())
-        program.observe(output)
+        program.update(output)
     metrics, signals, coefficients, tokens = ranks[0]["steered"]
     assert all(found["steered"] == ranks[0]["steered"] for found in ranks)
     assert metrics == pytest.approx(output.metrics, rel=1e-12)
@@ -83,7 +83,7 @@ def test_one_wrong_rank_fails_the_step_on_all(ranks: list[dict[str, Any]]) -> No
 
 def test_without_processes_a_group_is_refused() -> None:
     with pytest.raises(aent.StepError, match="init_process_group"):
-        aent.compile("loss = token_mean(clip_ppo())").step(worker.whole_batch(), group="world")
+        aent.compile("loss = token_mean(clip_ppo())")(worker.whole_batch(), group="world")
 
 
 def test_two_meanings_of_group_are_told_apart(tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_two_meanings_of_group_are_told_apart(tmp_path: Path) -> None:
         with pytest.raises(aent.BatchError, match="no `group`"):
             worker.step(program, layer, rows, group=world)
         with pytest.raises(aent.StepError, match="expected a tensor or a process group, found a `str`"):
-            program.step(rows, group="world")
+            program(rows, group="world")
         with pytest.raises(ValueError, match="expected `mean` or `sum`, found `max`"):
-            program.step(rows, group=world, gradients="max")  # type: ignore[arg-type]
+            program(rows, group=world, gradients="max")  # type: ignore[arg-type]
     finally:
         torch.distributed.destroy_process_group()

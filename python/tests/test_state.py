@@ -23,7 +23,7 @@ loss = token_mean(clip_ppo(low = eps, high = eps)) - beta * ramp * token_mean(h)
 
 def moved() -> aent.Program:
     program = aent.compile(SPEC)
-    program.observe(program.step(batch()))
+    program.update(program(batch()))
     assert program.coefficients["beta"] != 0.4
     return program
 
@@ -143,9 +143,9 @@ def test_what_is_no_state_is_refused(state: Any) -> None:
 
 def test_an_output_is_observed_once() -> None:
     program = aent.compile(SPEC)
-    output = program.step(batch())
-    program.observe(output)
+    output = program(batch())
+    program.update(output)
     before = program.state_dict()
     with pytest.raises(aent.StepError, match="this output was observed before"):
-        program.observe(output)
+        program.update(output)
     assert program.state_dict() == before

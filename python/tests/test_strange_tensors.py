@@ -56,7 +56,7 @@ FIELDS = sorted(everything())
 
 def refusal(fields: dict[str, Any], text: str = READS_ALL, **options: Any) -> str:
     with pytest.raises(aent.Error) as caught:
-        aent.compile(text, **options).step(fields)
+        aent.compile(text, **options)(fields)
     assert "frame #" not in str(caught.value) and "Exception raised from" not in str(caught.value)
     return str(caught.value)
 
@@ -75,8 +75,8 @@ def test_logits_without_memory_are_refused_with_their_class(name: str, wrap: Any
 def test_other_fields_may_wrap_a_tensor(name: str) -> None:
     plain = everything()
     program = aent.compile(READS_ALL)
-    expected = program.step(plain)
-    found = program.step({**plain, name: Wrapper(plain[name])})
+    expected = program(plain)
+    found = program({**plain, name: Wrapper(plain[name])})
     assert found.total == expected.total
     (gradient,) = torch.autograd.grad(found.loss, plain["logits"])
     torch.testing.assert_close(gradient, torch.autograd.grad(expected.loss, plain["logits"])[0], rtol=0, atol=0)
@@ -86,7 +86,7 @@ def test_the_reference_kernels_read_a_wrapper() -> None:
     plain = batch()
     program = aent.compile(GRPO, kernels="reference")
     wrapped = {**plain, "logits": Wrapper(plain["logits"].detach())}
-    assert program.step(wrapped).total == pytest.approx(program.step(plain).total, rel=1e-12)
+    assert program(wrapped).total == pytest.approx(program(plain).total, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["hidden", "lm_head", "lm_head_bias"])
@@ -99,9 +99,9 @@ def test_an_output_layer_that_wraps_is_right_or_refused(name: str, wrap: Any) ->
     }
     del plain["logits"]
     program = aent.compile(GRPO)
-    expected = program.step(plain).total
+    expected = program(plain).total
     try:
-        assert program.step({**plain, name: wrap(plain[name])}).total == expected
+        assert program({**plain, name: wrap(plain[name])}).total == expected
     except aent.Error as error:
         assert f"`{name}` is a `TwoTensor`" in str(error)  # noqa: PT017
         assert wrap is not Wrapper
@@ -153,7 +153,7 @@ def test_tensors_that_torch_never_filled_are_zeros(name: str) -> None:
     program = aent.compile(READS_ALL)
     zeros = torch.zeros_like(plain[name])
     lazy = torch._efficientzerotensor(zeros.shape, dtype=zeros.dtype)
-    assert program.step({**plain, name: lazy}).total == program.step({**plain, name: zeros}).total
+    assert program({**plain, name: lazy}).total == program({**plain, name: zeros}).total
 
 
 def test_logits_that_torch_never_filled_are_refused() -> None:
@@ -169,19 +169,19 @@ def test_a_transform_of_torch_func_is_refused(kernels: str) -> None:
         logits = plain["logits"].detach()
         given = logits if transform in (torch.func.grad, torch.func.jacrev) else torch.stack([logits, logits], 2)
         with pytest.raises(aent.BatchError, match=r"`logits`: expected a plain tensor.*torch\.func"):
-            transform(lambda x: program.step({**plain, "logits": x}).loss)(given)
+            transform(lambda x: program({**plain, "logits": x}).loss)(given)
 
 
 def test_negated_views_are_read_as_their_values() -> None:
     plain = batch()
     program = aent.compile(GRPO)
-    (expected,) = torch.autograd.grad(program.step(plain).loss, plain["logits"])
+    (expected,) = torch.autograd.grad(program(plain).loss, plain["logits"])
     minus = (-plain["logits"].detach()).requires_grad_()
     view = torch._neg_view(minus)
     assert view.is_neg()
     for options in ({}, {"overwrite_logits": True}):
-        output = aent.compile(GRPO, **options).step({**plain, "logits": torch._neg_view(minus)})
-        assert output.total == program.step(plain).total
+        output = aent.compile(GRPO, **options)({**plain, "logits": torch._neg_view(minus)})
+        assert output.total == program(plain).total
         (found,) = torch.autograd.grad(output.loss, minus)
         torch.testing.assert_close(found, -expected, rtol=1e-12, atol=1e-15)
 
@@ -191,10 +191,10 @@ def test_whole_numbers_without_a_sign_are_read(kind: torch.dtype) -> None:
     plain = everything()
     program = aent.compile(READS_ALL)
     whole = {**plain, "weight": torch.arange(15).view(3, 5), "rewards": torch.tensor([40_000, 2, 3])}
-    expected = program.step(whole).total
+    expected = program(whole).total
     for name in ("actions", "response_mask", "weight", "rewards"):
-        assert program.step({**whole, name: whole[name].to(kind)}).total == expected
-    assert program.step({**whole, "group": plain["group"].to(kind)}).total == expected
+        assert program({**whole, name: whole[name].to(kind)}).total == expected
+    assert program({**whole, "group": plain["group"].to(kind)}).total == expected
     outside = plain["actions"].clone()
     outside[0, 0] = 65_535
     said = refusal({**plain, "actions": outside.to(kind)})
@@ -212,17 +212,17 @@ def test_kinds_without_a_meaning_are_refused(name: str, kind: str) -> None:
 
 def test_a_batch_that_is_no_mapping_is_refused() -> None:
     with pytest.raises(aent.BatchError, match="expected a mapping of names to tensors, found a `list`"):
-        aent.compile(GRPO).step([1, 2])  # type: ignore[arg-type]
+        aent.compile(GRPO)([1, 2])  # type: ignore[arg-type]
 
 
 def test_what_a_hook_gives_back_must_be_what_was_saved() -> None:
     plain = batch()
     program = aent.compile(GRPO)
-    (expected,) = torch.autograd.grad(program.step(plain).loss, plain["logits"])
+    (expected,) = torch.autograd.grad(program(plain).loss, plain["logits"])
 
     def gradient(unpack: Any) -> torch.Tensor:
         with torch.autograd.graph.saved_tensors_hooks(lambda x: x, unpack):
-            loss = program.step(plain).loss
+            loss = program(plain).loss
         return torch.autograd.grad(loss, plain["logits"])[0]
 
     # The same values, lying otherwise.
@@ -238,9 +238,9 @@ def test_what_a_hook_gives_back_must_be_what_was_saved() -> None:
 def test_a_gradient_that_wraps_is_right_or_refused() -> None:
     plain = batch()
     program = aent.compile(GRPO)
-    (expected,) = torch.autograd.grad(program.step(plain).loss, plain["logits"])
+    (expected,) = torch.autograd.grad(program(plain).loss, plain["logits"])
     for wrap in (Wrapper, lambda x: TwoTensor(x, x)):
-        loss = program.step(plain).loss
+        loss = program(plain).loss
         loss.register_hook(wrap)
         try:
             (found,) = torch.autograd.grad(loss, plain["logits"])
@@ -276,22 +276,22 @@ def test_what_a_mode_puts_in_place_of_a_result_is_no_pointer_to_nowhere(operatio
     plain, program = batch(), aent.compile(GRPO)
     hidden = {"hidden": torch.ones(3, 5, 4, requires_grad=True), "lm_head": torch.ones(17, 4)}
     for fields in (plain, {name: x for name, x in plain.items() if name != "logits"} | hidden):
-        loss = program.step(fields).loss
-        for run in (lambda fields=fields: program.step(fields), lambda loss=loss: loss.backward()):
+        loss = program(fields).loss
+        for run in (lambda fields=fields: program(fields), lambda loss=loss: loss.backward()):
             with contextlib.suppress(Exception), Replacing(operation, replace):
                 run()
-    assert program.step(plain).total == program.step(plain).total
+    assert program(plain).total == program(plain).total
 
 
 def test_a_tangent_is_not_dropped() -> None:
     plain = batch()
     direction = torch.arange(255, dtype=torch.float64).cos().view(3, 5, 17)
-    (gradient,) = torch.autograd.grad(aent.compile(GRPO).step(plain).loss, plain["logits"])
+    (gradient,) = torch.autograd.grad(aent.compile(GRPO)(plain).loss, plain["logits"])
     with forward_ad.dual_level():
         dual = forward_ad.make_dual(plain["logits"].detach(), direction)
         with pytest.raises(aent.BatchError, match="`logits`: expected a tensor outside of forward-mode"):
-            aent.compile(GRPO).step({**plain, "logits": dual})
-        loss = aent.compile(GRPO, kernels="reference").step({**plain, "logits": dual}).loss
+            aent.compile(GRPO)({**plain, "logits": dual})
+        loss = aent.compile(GRPO, kernels="reference")({**plain, "logits": dual}).loss
         tangent = forward_ad.unpack_dual(loss).tangent
     assert tangent is not None
     torch.testing.assert_close(tangent, (gradient * direction).sum(), rtol=1e-9, atol=1e-12)
@@ -313,7 +313,7 @@ for fields in (plain, {name: x for name, x in plain.items() if name != "logits"}
     for name, tensor in fields.items():
         for placement in (Shard(0), Shard(tensor.dim() - 1), Replicate()):
             try:
-                program.step({**fields, name: distribute_tensor(tensor, mesh, [placement])})
+                program({**fields, name: distribute_tensor(tensor, mesh, [placement])})
                 raise SystemExit(f"{name} was taken")
             except aent.BatchError as error:
                 wanted = f"`{name}`: expected a plain tensor, found a `DTensor`; write `{name}.full_tensor()`"
@@ -321,12 +321,12 @@ for fields in (plain, {name: x for name, x in plain.items() if name != "logits"}
 coming = all_reduce(plain["logits"], "sum", mesh)
 assert type(coming).__name__ == "AsyncCollectiveTensor"
 try:
-    program.step({**plain, "logits": coming})
+    program({**plain, "logits": coming})
     raise SystemExit("logits on their way were taken")
 except aent.BatchError as error:
     assert "`logits` is a `AsyncCollectiveTensor` (`.wait()` makes it plain)" in str(error), error
 late = all_reduce(plain["advantages"], "sum", mesh)
-assert program.step({**plain, "advantages": late}).total == program.step(plain).total
+assert program({**plain, "advantages": late}).total == program(plain).total
 print("all right")
 """
 

@@ -43,7 +43,7 @@ def centred(advantages: aent.Token, response_mask: aent.TokenBool) -> aent.Token
 
 
 def gradient(program: aent.Program, fields: dict[str, torch.Tensor]) -> torch.Tensor:
-    return torch.autograd.grad(program.step(fields).loss, fields["logits"])[0]
+    return torch.autograd.grad(program(fields).loss, fields["logits"])[0]
 
 
 def test_a_term_in_python_is_worth_one_in_rust() -> None:
@@ -51,7 +51,7 @@ def test_a_term_in_python_is_worth_one_in_rust() -> None:
     ours = aent.compile("let p = clipped_by_hand(eps = 0.2)\nloss = token_mean(p)\nmetric c = token_mean(p.clipped)")
     theirs = aent.compile("let p = clip_ppo()\nloss = token_mean(p)\nmetric c = token_mean(p.clipped)")
     torch.testing.assert_close(gradient(ours, fields), gradient(theirs, fields), rtol=1e-12, atol=1e-12)
-    assert ours.step(fields).metrics == theirs.step(fields).metrics
+    assert ours(fields).metrics == theirs(fields).metrics
 
 
 def test_what_is_masked_out_reaches_nothing() -> None:
@@ -83,7 +83,7 @@ def test_a_term_that_spans_the_batch_is_exact_in_parts() -> None:
     for part in parts:
         step.measure(part)
     for part in parts:
-        step.step(part).backward()
+        step(part).backward()
     torch.testing.assert_close(fields["logits"].grad, expected, rtol=1e-10, atol=1e-12)
 
 
@@ -116,7 +116,7 @@ def test_state_belongs_to_the_source_of_a_term() -> None:
     with pytest.raises(aent.StateError, match=words):
         register("2").load_state_dict(old.state_dict())
     # Whoever is compiled keeps what it was compiled with.
-    assert torch.isfinite(old.step(batch()).loss)
+    assert torch.isfinite(old(batch()).loss)
 
 
 def test_an_exception_inside_a_term_is_the_cause() -> None:
@@ -125,7 +125,7 @@ def test_an_exception_inside_a_term_is_the_cause() -> None:
         raise RuntimeError("no luck today")
 
     with pytest.raises(aent.StepError, match="broken.*no luck today") as caught:
-        aent.compile("loss = token_mean(broken())").step(batch())
+        aent.compile("loss = token_mean(broken())")(batch())
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
@@ -142,7 +142,7 @@ def test_a_result_of_another_type_is_refused(result: object, sentence: str) -> N
         return result(log_prob)  # type: ignore[operator]
 
     with pytest.raises(aent.StepError, match=sentence):
-        aent.compile("loss = token_mean(liar())").step(batch())
+        aent.compile("loss = token_mean(liar())")(batch())
 
 
 def test_an_extra_that_was_declared_must_come() -> None:
@@ -151,7 +151,7 @@ def test_an_extra_that_was_declared_must_come() -> None:
         return log_prob, {}  # type: ignore[return-value]
 
     with pytest.raises(aent.StepError, match="the extra `kept` was declared and is missing"):
-        aent.compile("loss = token_mean(forgetful())").step(batch())
+        aent.compile("loss = token_mean(forgetful())")(batch())
 
 
 def test_signatures_that_say_nothing_are_refused() -> None:

@@ -6,7 +6,7 @@ use super::error::{Error, Result, caught};
 use super::evaluate::frame;
 use super::frozen::Frozen;
 use super::given::{Given, Seen};
-use super::group::Group;
+use super::group::ProcessGroup;
 use super::meeting::{At, Place, Report, meet, refuse, rows_before};
 use super::output::{Output, PartOutput};
 use super::part::{Depth, Part};
@@ -31,10 +31,10 @@ use std::sync::Arc;
 ///     step.measure(part)?;
 /// }
 /// for part in parts {
-///     step.step(part)?.backward()?;
+///     step.forward(part)?.backward()?;
 /// }
 /// let output = step.finish()?;
-/// session.observe(&output)
+/// session.update(&output)
 /// # }
 /// ```
 ///
@@ -42,7 +42,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Accumulation {
     frozen: Frozen,
-    group: Option<Arc<dyn Group>>,
+    group: Option<Arc<dyn ProcessGroup>>,
     /// Of this process first; of all, as soon as they have met.
     tally: Tally,
     measured: Vec<Part>,
@@ -79,22 +79,22 @@ impl Accumulation {
     /// of all parts of all ranks, and the shares of all add up. Every rank says it before its first part.
     ///
     /// An error on one rank fails the step on all of them; what had been given by then is no gradient of anything.
-    /// Where every rank has one part, [`super::Session::step_over`] reads it once instead of twice.
+    /// Where every rank has one part, [`super::Session::forward_over`] reads it once instead of twice.
     ///
     /// ```no_run
-    /// # fn run(session: &aent::Session, parts: &[aent::Batch], group: std::sync::Arc<dyn aent::Group>) -> aent::Result<()> {
+    /// # fn run(session: &aent::Session, parts: &[aent::Batch], group: std::sync::Arc<dyn aent::ProcessGroup>) -> aent::Result<()> {
     /// let mut step = session.accumulate().over(group)?;
     /// for part in parts {
     ///     step.measure(part)?;
     /// }
     /// for part in parts {
-    ///     step.step(part)?.backward()?; // gradients add up over parts and ranks
+    ///     step.forward(part)?.backward()?; // gradients add up over parts and ranks
     /// }
     /// println!("{:?}", step.finish()?.metrics()?); // the same on every rank
     /// # Ok(())
     /// # }
     /// ```
-    pub fn over(mut self, group: Arc<dyn Group>) -> Result<Self> {
+    pub fn over(mut self, group: Arc<dyn ProcessGroup>) -> Result<Self> {
         if self.group.is_some() || self.shared.is_some() || !self.measured.is_empty() {
             return Err(Error::Step("a step is made one of many processes before its first part".to_owned()));
         }
@@ -127,7 +127,7 @@ impl Accumulation {
     }
 
     /// A part's share of the loss. The part is one of those that were measured.
-    pub fn step(&mut self, batch: &Batch) -> Result<PartOutput> {
+    pub fn forward(&mut self, batch: &Batch) -> Result<PartOutput> {
         let done = caught(|| self.try_step(batch));
         self.told(done)
     }
@@ -138,7 +138,7 @@ impl Accumulation {
         self.told(done)
     }
 
-    /// The whole step's loss, metrics and signals, for [`super::Session::observe`]; with
+    /// The whole step's loss, metrics and signals, for [`super::Session::update`]; with
     /// [`super::Options::lets`] also every `let` for this process's sequences, in the order in which parts were measured.
     pub fn finish(mut self) -> Result<Output> {
         let done = caught(|| self.try_finish());
@@ -328,7 +328,7 @@ impl Accumulation {
     }
 
     /// Every value that spans the step.
-    fn look_last(&mut self, own: &Part, group: &dyn Group) -> Result<Presets> {
+    fn look_last(&mut self, own: &Part, group: &dyn ProcessGroup) -> Result<Presets> {
         let known = self.shared.take().unwrap_or_default().presets;
         if !self.looks_last() {
             return Ok(known);

@@ -1,7 +1,7 @@
 //! The rows of all ranks as one part.
 
 use super::error::Result;
-use super::group::{Group, gather};
+use super::group::{ProcessGroup, gather};
 use super::meeting::Report;
 use super::part::Part;
 use super::whole::pad;
@@ -13,7 +13,7 @@ impl Part {
     /// The whole step, with what the `wanted` nodes read and nothing else. This part holds all rows of this rank.
     pub(super) fn gathered(
         &self,
-        group: &dyn Group,
+        group: &dyn ProcessGroup,
         ranks: &[Report],
         program: &Program,
         wanted: &[bool],
@@ -40,7 +40,7 @@ impl Part {
     }
 
     /// A tensor of this rank's rows with those of all others, in the order of ranks.
-    fn rows_of_all(&self, group: &dyn Group, ranks: &[Report], tensor: &Tensor) -> Result<Tensor> {
+    fn rows_of_all(&self, group: &dyn ProcessGroup, ranks: &[Report], tensor: &Tensor) -> Result<Tensor> {
         let most = |of: fn(&Report) -> i64| ranks.iter().map(of).max().unwrap_or(0);
         // Not every transport sends an empty tensor.
         let (rows, width) = (most(|rank| rank.rows).max(1), most(|rank| rank.width));

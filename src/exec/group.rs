@@ -40,7 +40,7 @@ pub type GroupError = Box<dyn std::error::Error + Send + Sync>;
 /// middle or runs out of memory in an exchange, the others wait as long as the implementation lets them. And
 /// where `backward` communicates by itself, as that of wrapped models does, ranks that are inside of it cannot
 /// hear of a part that another rank could not read.
-pub trait Group: fmt::Debug + Send + Sync {
+pub trait ProcessGroup: fmt::Debug + Send + Sync {
     /// This process's place among them, from 0 on.
     fn rank(&self) -> usize;
 
@@ -61,7 +61,7 @@ pub trait Group: fmt::Debug + Send + Sync {
 }
 
 /// Gathers, and refuses what is no answer.
-pub(super) fn gather(group: &dyn Group, tensor: &Tensor) -> Result<Vec<Tensor>> {
+pub(super) fn gather(group: &dyn ProcessGroup, tensor: &Tensor) -> Result<Vec<Tensor>> {
     let (rank, size) = (group.rank(), group.size());
     let refuse = |message: String| Err(Error::Group(message.into()));
     if rank >= size {

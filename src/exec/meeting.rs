@@ -2,7 +2,7 @@
 
 use super::differences::{Fact, differences};
 use super::error::{Error, Result};
-use super::group::{Group, gather};
+use super::group::{ProcessGroup, gather};
 use crate::kernels::elements;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use tch::{Kind, Tensor};
@@ -52,7 +52,7 @@ const ROOM: usize = 32;
 /// Exchanges reports; whatever this rank says, all ranks have to come. An error on any of them, another place, or a
 /// fact that is not the same everywhere, becomes an error on all.
 pub(super) fn meet<T>(
-    group: &dyn Group,
+    group: &dyn ProcessGroup,
     at: At,
     own: Result<(Report, Vec<Fact>, T)>,
 ) -> Result<(Vec<Report>, T)> {
@@ -67,7 +67,7 @@ pub(super) fn meet<T>(
 }
 
 /// Meets the other ranks with an error, and gives it back.
-pub(super) fn refuse(group: &dyn Group, at: At, error: Error) -> Error {
+pub(super) fn refuse(group: &dyn ProcessGroup, at: At, error: Error) -> Error {
     match meet::<()>(group, at, Err(error)) {
         Err(error) => error,
         Ok(_) => unreachable!("a meeting with an error has one"),
@@ -75,7 +75,7 @@ pub(super) fn refuse(group: &dyn Group, at: At, error: Error) -> Error {
 }
 
 fn exchange(
-    group: &dyn Group,
+    group: &dyn ProcessGroup,
     at: At,
     own: &Report,
     facts: &[Fact],
@@ -158,7 +158,7 @@ fn whereabouts(told: &[i64]) -> String {
 }
 
 /// What every rank has to say.
-fn tell(group: &dyn Group, text: &str) -> Result<Vec<String>> {
+fn tell(group: &dyn ProcessGroup, text: &str) -> Result<Vec<String>> {
     let lengths = gather(group, &Tensor::from_slice(&[text.len() as i64]))?;
     let lengths = lengths.iter().map(|length| Ok(length.f_int64_value(&[0])? as usize));
     let lengths = lengths.collect::<Result<Vec<_>>>()?;
@@ -174,6 +174,6 @@ fn tell(group: &dyn Group, text: &str) -> Result<Vec<String>> {
 }
 
 /// How many rows lower ranks have.
-pub(super) fn rows_before(ranks: &[Report], group: &dyn Group) -> i64 {
+pub(super) fn rows_before(ranks: &[Report], group: &dyn ProcessGroup) -> i64 {
     ranks[..group.rank()].iter().map(|rank| rank.rows).sum()
 }

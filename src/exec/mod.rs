@@ -26,7 +26,7 @@ pub use accumulate::Accumulation;
 pub use batch::Batch;
 pub use error::{Error, Result};
 pub use fit::Fit;
-pub use group::{Group, GroupError};
+pub use group::{GroupError, ProcessGroup};
 pub use nonfinite::NonFinite;
 pub use output::{Output, PartOutput};
 pub use session::{Options, Session};

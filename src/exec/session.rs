@@ -6,7 +6,7 @@ use super::error::{Error, Result, caught};
 use super::evaluate::frame;
 use super::fit::check_state;
 use super::frozen::{Frozen, Setup};
-use super::group::Group;
+use super::group::ProcessGroup;
 use super::output::{Output, PartOutput};
 use super::part::Depth;
 use super::whole::Tally;
@@ -90,7 +90,7 @@ impl Session {
     }
 
     /// The loss of a whole step on one batch, with metrics and signals.
-    pub fn step(&self, batch: &Batch) -> Result<Output> {
+    pub fn forward(&self, batch: &Batch) -> Result<Output> {
         caught(|| self.try_step(batch))
     }
 
@@ -110,16 +110,16 @@ impl Session {
     }
 
     /// This rank's share of a step over many processes, on one batch of each, and what the whole step gives, for
-    /// [`Session::observe`]. The logits are read once. Every rank has to call it; see [`Group`].
+    /// [`Session::update`]. The logits are read once. Every rank has to call it; see [`ProcessGroup`].
     ///
     /// ```no_run
-    /// # fn run(session: &mut aent::Session, batch: &aent::Batch, group: std::sync::Arc<dyn aent::Group>) -> aent::Result<()> {
-    /// let (share, output) = session.step_over(batch, group)?;
+    /// # fn run(session: &mut aent::Session, batch: &aent::Batch, group: std::sync::Arc<dyn aent::ProcessGroup>) -> aent::Result<()> {
+    /// let (share, output) = session.forward_over(batch, group)?;
     /// share.backward()?; // then add up the gradients of all ranks; an engine that averages them wants `size` times as much
-    /// session.observe(&output)
+    /// session.update(&output)
     /// # }
     /// ```
-    pub fn step_over(&self, batch: &Batch, group: Arc<dyn Group>) -> Result<(PartOutput, Output)> {
+    pub fn forward_over(&self, batch: &Batch, group: Arc<dyn ProcessGroup>) -> Result<(PartOutput, Output)> {
         let mut step = self.accumulate().over(group)?;
         let share = step.only(batch)?;
         Ok((share, step.finish()?))
@@ -128,7 +128,7 @@ impl Session {
     /// Moves the controllers by what a step of this session observed; call it after the optimizer's step. A step without
     /// a valid token observed nothing and moves nothing. The output of another session is refused, and so is one that was
     /// observed before.
-    pub fn observe(&mut self, output: &Output) -> Result<()> {
+    pub fn update(&mut self, output: &Output) -> Result<()> {
         if !Arc::ptr_eq(&self.setup, &output.of) {
             return Err(Error::Step(
                 "expected the output of a step of this session, found that of another".to_owned(),

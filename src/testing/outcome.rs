@@ -28,7 +28,7 @@ impl Outcome {
     /// One step on a whole batch on a device, with logits of the given kind.
     pub fn on(device: Device, session: &Session, case: &Case, kind: Kind) -> Result<Self, Error> {
         let leaves = case.leaves(kind, device);
-        let output = session.step(&leaves.batch)?;
+        let output = session.forward(&leaves.batch)?;
         output.backward()?;
         Ok(Self::gathered(
             output.loss().double_value(&[]),
@@ -41,7 +41,7 @@ impl Outcome {
 
     /// The loss alone.
     pub fn loss_of(session: &Session, case: &Case, kind: Kind) -> Result<f64, Error> {
-        Ok(session.step(&case.leaves(kind, Device::Cpu).batch)?.loss().double_value(&[]))
+        Ok(session.forward(&case.leaves(kind, Device::Cpu).batch)?.loss().double_value(&[]))
     }
 
     /// One step on a batch that is cut into parts before the given sequences, each no longer than it has to be. The parts
@@ -58,7 +58,7 @@ impl Outcome {
             step.measure(&part.batch)?;
         }
         for part in parts.iter().rev() {
-            step.step(&part.batch)?.backward()?;
+            step.forward(&part.batch)?.backward()?;
         }
         let output = step.finish()?;
         Ok(Self::gathered(
@@ -81,7 +81,7 @@ impl Outcome {
             let of = |at: usize| case.part(starts[at]..ends[at]).trimmed().leaves(kind, Device::Cpu);
             let parts: Vec<Leaves> = (first..first + ranks[group.rank()].len()).map(of).collect();
             if one_each {
-                let (share, output) = session.step_over(&parts[0].batch, group.clone())?;
+                let (share, output) = session.forward_over(&parts[0].batch, group.clone())?;
                 share.backward()?;
                 return Ok((parts, output));
             }
@@ -94,7 +94,7 @@ impl Outcome {
                 order.reverse();
             }
             for part in order {
-                step.step(&part.batch)?.backward()?;
+                step.forward(&part.batch)?.backward()?;
             }
             Ok((parts, step.finish()?))
         });

@@ -1,11 +1,11 @@
 //! Ranks of a step as threads of one process.
 
-use crate::{Group, GroupError};
+use crate::{GroupError, ProcessGroup};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tch::Tensor;
 
-/// Runs the same on `size` threads, each with its place in one [`Group`], and gives what they return, by rank.
+/// Runs the same on `size` threads, each with its place in one [`ProcessGroup`], and gives what they return, by rank.
 ///
 /// The group is as strict as those between machines: tensors of a round have one shape and kind. A rank that leaves
 /// while others wait for it becomes an error for them, where real processes would wait.
@@ -21,7 +21,7 @@ use tch::Tensor;
 ///     let width = group.rank() as i64 + 1;
 ///     let log_prob = Tensor::from_slice(&[-1.0, -3.5]).narrow(0, 0, width).view([1, width]).set_requires_grad(true);
 ///     let batch = Batch::new().with("response_mask", log_prob.ones_like()).with("log_prob", log_prob);
-///     let (share, output) = session.step_over(&batch, group)?;
+///     let (share, output) = session.forward_over(&batch, group)?;
 ///     share.backward()?;
 ///     Ok::<f64, aent::Error>(output.loss().double_value(&[]))
 /// });
@@ -29,7 +29,7 @@ use tch::Tensor;
 /// assert!((losses[0] + (1.0 + 1.0 + 3.5) / 3.0).abs() < 1e-12 && losses[0] == losses[1]);
 /// # Ok::<(), aent::Error>(())
 /// ```
-pub fn on_ranks<T: Send>(size: usize, run: impl Fn(Arc<dyn Group>) -> T + Sync) -> Vec<T> {
+pub fn on_ranks<T: Send>(size: usize, run: impl Fn(Arc<dyn ProcessGroup>) -> T + Sync) -> Vec<T> {
     let room = Arc::new(Room {
         ranks: Mutex::new((0..size).map(|_| Seat::default()).collect()),
         bell: Condvar::new(),
@@ -79,7 +79,7 @@ impl fmt::Debug for Place {
     }
 }
 
-impl Group for Place {
+impl ProcessGroup for Place {
     fn rank(&self) -> usize {
         self.rank
     }

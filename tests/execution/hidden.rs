@@ -51,11 +51,11 @@ fn a_spec_gives_the_same_from_hidden_states_in_one_batch_and_in_parts() {
     let [whole, given, cut] = [(); 3].map(|()| layer());
     let session = session(SPEC);
     let (_, logits) = replaced(&whole);
-    let expected = session.step(&others(&logits).with("logits", logits)).unwrap();
+    let expected = session.forward(&others(&logits).with("logits", logits)).unwrap();
     expected.backward().unwrap();
     let (batch, _) = replaced(&given);
     let small = Options { chunk_bytes: 1, ..Options::default() };
-    let found = Session::with(compile(SPEC).unwrap(), small).step(&batch).unwrap();
+    let found = Session::with(compile(SPEC).unwrap(), small).forward(&batch).unwrap();
     found.backward().unwrap();
     assert_same(&gradients(&given), &gradients(&whole));
     assert_same(&[number(found.loss())], &[number(expected.loss())]);
@@ -66,7 +66,7 @@ fn a_spec_gives_the_same_from_hidden_states_in_one_batch_and_in_parts() {
         step.measure(part).unwrap();
     }
     for part in &parts {
-        step.step(part).unwrap().backward().unwrap();
+        step.forward(part).unwrap().backward().unwrap();
     }
     assert_same(&gradients(&cut), &gradients(&whole));
     assert_same(&[number(step.finish().unwrap().loss())], &[number(expected.loss())]);
@@ -90,7 +90,7 @@ fn an_output_layer_as_high_as_the_batch_is_not_cut() {
 fn what_is_missing_or_given_twice_is_refused_by_name() {
     let layer = layer();
     let (batch, logits) = replaced(&layer);
-    let refused = |batch: &Batch| session(SPEC).step(batch).unwrap_err();
+    let refused = |batch: &Batch| session(SPEC).forward(batch).unwrap_err();
     assert_says(&refused(&others(&logits)), &["`logits`", "[B, T, V]", "`hidden` with `lm_head`"]);
     let both = replaced(&layer).0.with("logits", logits.shallow_clone());
     assert_says(&refused(&both), &["`hidden`", "either `logits` or `hidden`", "both"]);

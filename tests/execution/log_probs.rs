@@ -16,7 +16,7 @@ fn step(name: &str, tensor: Tensor, validate: bool) -> aent::Result<aent::Output
     let right = token([-1.0, -0.5, 0.0, -2.0, -1.0, -1.0]);
     let batch = FIELDS.iter().fold(plain(), |batch, name| batch.with(*name, right.shallow_clone()));
     let options = Options { validate, ..Options::default() };
-    Session::with(compile(LOSS).unwrap(), options).step(&batch.with(name, tensor))
+    Session::with(compile(LOSS).unwrap(), options).forward(&batch.with(name, tensor))
 }
 
 #[track_caller]
@@ -84,6 +84,6 @@ fn a_step_in_parts_judges_each_part() {
     for part in &parts {
         step.measure(part).unwrap();
     }
-    step.step(&parts[0]).unwrap();
-    assert_says(&step.step(&parts[1]).unwrap_err(), &["`old_log_prob`", "[0, 0]", "found 0.5"]);
+    step.forward(&parts[0]).unwrap();
+    assert_says(&step.forward(&parts[1]).unwrap_err(), &["`old_log_prob`", "[0, 0]", "found 0.5"]);
 }

@@ -58,7 +58,7 @@ impl Reduction for Lazy {
 
 #[track_caller]
 fn refused(text: &str) -> Error {
-    let error = session(text).step(&plain()).expect_err("the plugin misbehaves");
+    let error = session(text).forward(&plain()).expect_err("the plugin misbehaves");
     assert!(matches!(&error, Error::Object { owner, .. } if owner == "aent"), "{error}");
     error
 }
@@ -66,7 +66,7 @@ fn refused(text: &str) -> Error {
 #[test]
 fn a_term_that_keeps_its_word_runs() {
     let text = "let x = test::rogue(how = \"keeps\")\nloss = token_mean(x + x.twice)";
-    session(text).step(&plain()).unwrap();
+    session(text).forward(&plain()).unwrap();
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn an_extra_is_held_to_its_word_too() {
         assert_says(&error, &["`test::rogue`", words[0], words[1]]);
     }
     // What nobody reads harms nobody.
-    session("loss = token_mean(test::rogue(how = \"forgets\"))").step(&plain()).unwrap();
+    session("loss = token_mean(test::rogue(how = \"forgets\"))").forward(&plain()).unwrap();
 }
 
 #[test]
@@ -106,10 +106,10 @@ fn what_a_term_gives_at_masked_positions_reaches_nothing() {
     let poisoned = logits(0, Float::Double);
     // Negative log-probabilities have no root: only positions that do not count are made to matter.
     let text = "loss = token_mean(where(response_mask, log_prob, test::rogue(how = \"poisons\")))";
-    let output = session(text).step(&batch(&poisoned)).unwrap();
+    let output = session(text).forward(&batch(&poisoned)).unwrap();
     output.backward().unwrap();
     let clean = logits(0, Float::Double);
-    session("loss = token_mean(log_prob)").step(&batch(&clean)).unwrap().backward().unwrap();
+    session("loss = token_mean(log_prob)").forward(&batch(&clean)).unwrap().backward().unwrap();
     assert!(output.loss().double_value(&[]).is_finite());
     assert_eq!(numbers(&clean.grad())[16..], [0.0; 8]);
     assert_eq!(numbers(&poisoned.grad())[16..], [0.0; 8]);

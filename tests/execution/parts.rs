@@ -24,12 +24,12 @@ fn a_part_has_to_be_measured_first() {
     for text in [PPO, GROUPED, RATIO_OF_MEANS] {
         let session = session(text);
         let mut step = session.accumulate();
-        assert_refused(step.step(&plain()), &["part 1", "not measured"]);
+        assert_refused(step.forward(&plain()), &["part 1", "not measured"]);
         let [first, second] = halves();
         let mut step = session.accumulate();
         step.measure(&first).unwrap();
-        step.step(&first).unwrap();
-        assert_refused(step.step(&second), &["part 2", "expected 1 part"]);
+        step.forward(&first).unwrap();
+        assert_refused(step.forward(&second), &["part 2", "expected 1 part"]);
         assert_refused(step.measure(&second), &["before the first one is stepped"]);
     }
 }
@@ -39,7 +39,7 @@ fn a_part_has_to_be_the_one_that_was_measured() {
     let session = session(PPO);
     let mut step = session.accumulate();
     step.measure(&plain()).unwrap();
-    assert_refused(step.step(&halves()[0]), &["part 1", "(2, 3)", "(1, 3)"]);
+    assert_refused(step.forward(&halves()[0]), &["part 1", "(2, 3)", "(1, 3)"]);
 }
 
 /// Four sequences of two prompts, so that parts differ in what spans the step.
@@ -83,7 +83,7 @@ fn parts_come_in_any_order() {
                 step.measure(part).unwrap();
             }
             for index in order {
-                step.step(&parts[index]).unwrap().backward().unwrap();
+                step.forward(&parts[index]).unwrap().backward().unwrap();
             }
             (number(step.finish().unwrap().loss()), numbers(&leaf.grad()))
         };
@@ -119,12 +119,12 @@ fn another_part_than_was_measured_is_refused_by_what_differs() {
         step.measure(&parts[0]).unwrap();
         step.measure(&parts[1]).unwrap();
         let stranger = quarters(&leaf).swap_remove(0).with(name, other);
-        assert_refused(step.step(&stranger), &["part 1", &format!("`{name}`"), "measured"]);
+        assert_refused(step.forward(&stranger), &["part 1", &format!("`{name}`"), "measured"]);
         // What was measured may still come.
-        step.step(&parts[1]).unwrap();
-        assert_refused(step.step(&parts[1]), &["part 2", "measured part 2, which gave its share before"]);
-        step.step(&parts[0]).unwrap();
-        assert_refused(step.step(&parts[0]), &["part 3", "expected 2 parts"]);
+        step.forward(&parts[1]).unwrap();
+        assert_refused(step.forward(&parts[1]), &["part 2", "measured part 2, which gave its share before"]);
+        step.forward(&parts[0]).unwrap();
+        assert_refused(step.forward(&parts[0]), &["part 3", "expected 2 parts"]);
     }
 }
 
@@ -135,10 +135,10 @@ fn a_model_that_moved_since_a_part_was_measured_is_refused() {
     let mut step = session.accumulate();
     step.measure(&quarters(&leaf)[0]).unwrap();
     let moved = quarters(&(&leaf * -3.0).detach().set_requires_grad(true)).swap_remove(0);
-    assert_refused(step.step(&moved), &["part 1", "`log_prob`", "dropout"]);
+    assert_refused(step.forward(&moved), &["part 1", "`log_prob`", "dropout"]);
     // Rounding is no other model.
     let rounded = quarters(&(&leaf + 1e-3).detach().set_requires_grad(true)).swap_remove(0);
-    step.step(&rounded).unwrap();
+    step.forward(&rounded).unwrap();
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn what_spans_an_f64_step_is_f64_also_where_parts_are_measured_without_logits() 
         Tensor::cat(&all, 0)
     };
     let whole = names.iter().fold(Batch::new(), |of, name| of.with(*name, joined(name)));
-    session.step(&whole).unwrap().backward().unwrap();
+    session.forward(&whole).unwrap().backward().unwrap();
     let expected = numbers(&leaf.grad());
     for measured in [&names[..], &names[1..]] {
         let leaf = quarters_leaf();
@@ -164,7 +164,7 @@ fn what_spans_an_f64_step_is_f64_also_where_parts_are_measured_without_logits() 
             step.measure(&measured.iter().fold(Batch::new(), field)).unwrap();
         }
         for part in &parts {
-            step.step(part).unwrap().backward().unwrap();
+            step.forward(part).unwrap().backward().unwrap();
         }
         for (found, expected) in numbers(&leaf.grad()).iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-15, "{found} or {expected}");
@@ -183,14 +183,14 @@ fn counts_of_the_caller_are_held_against_the_parts() {
         [(1, 2, ["`tokens`", "counted 1 ", "bring 4 "]), (4, 1, ["`sequences`", "counted 1 ", "bring 2 "])]
     {
         let mut step = session.accumulate().with_counts(tokens, sequences, 3).unwrap();
-        assert_refused(step.step(&plain()), &words);
+        assert_refused(step.forward(&plain()), &words);
     }
     for (tokens, sequences, words) in [
         (1_000_000_000, 2, ["`tokens`", "counted 1000000000 ", "brought 4"]),
         (4, 9, ["`sequences`", "counted 9 ", "brought 2 "]),
     ] {
         let mut step = session.accumulate().with_counts(tokens, sequences, 3).unwrap();
-        step.step(&plain()).unwrap();
+        step.forward(&plain()).unwrap();
         assert_refused(step.finish(), &words);
     }
     // A sequence without a valid token may be counted, as verl does.
@@ -198,7 +198,7 @@ fn counts_of_the_caller_are_held_against_the_parts() {
         .with("response_mask", Tensor::from_slice(&[true, true, true, false, false, false]).view([2, 3]));
     for sequences in [1, 2] {
         let mut step = session.accumulate().with_counts(3, sequences, 3).unwrap();
-        step.step(&empty).unwrap();
+        step.forward(&empty).unwrap();
         step.finish().unwrap();
     }
 }
@@ -211,7 +211,7 @@ fn a_step_is_finished_when_it_is_whole() {
     let mut step = session.accumulate();
     step.measure(&first).unwrap();
     step.measure(&second).unwrap();
-    step.step(&first).unwrap();
+    step.forward(&first).unwrap();
     assert_refused(step.finish(), &["1 of 2"]);
 }
 
@@ -226,10 +226,10 @@ fn a_part_that_fails_can_be_given_again() {
         .iter()
         .filter(|(name, _)| *name != "actions")
         .fold(Batch::new(), |batch, (name, tensor)| batch.with(name, tensor.shallow_clone()));
-    assert!(matches!(step.step(&broken), Err(Error::MissingField { .. })));
-    step.step(&first).unwrap();
-    step.step(&second).unwrap();
-    let whole = session.step(&plain()).unwrap();
+    assert!(matches!(step.forward(&broken), Err(Error::MissingField { .. })));
+    step.forward(&first).unwrap();
+    step.forward(&second).unwrap();
+    let whole = session.forward(&plain()).unwrap();
     assert!((number(step.finish().unwrap().loss()) - number(whole.loss())).abs() < 1e-6);
 }
 
@@ -242,7 +242,7 @@ fn an_error_in_a_part_is_the_error_of_a_batch() {
         assert!(matches!(step.measure(&nothing), Err(Error::MissingField { .. })));
         // What was refused is not part of the step.
         step.measure(&plain()).unwrap();
-        step.step(&plain()).unwrap();
+        step.forward(&plain()).unwrap();
         step.finish().unwrap();
     }
 }
@@ -253,13 +253,13 @@ fn counts_may_come_from_the_caller() {
     let text =
         "loss = token_mean(clip_ppo()) - seq_mean_token_sum_norm(entropy()) + seq_mean_token_mean(log_prob)";
     let session = session(text);
-    let whole = session.step(&batch(&leaf)).unwrap();
+    let whole = session.forward(&batch(&leaf)).unwrap();
     whole.backward().unwrap();
     let expected = numbers(&leaf.grad());
     let leaf = logits(0, Kind::Double);
     let mut step = session.accumulate().with_counts(4, 2, 3).unwrap();
     for part in batch(&leaf).split(2).unwrap() {
-        step.step(&part).unwrap().backward().unwrap();
+        step.forward(&part).unwrap().backward().unwrap();
     }
     let output = step.finish().unwrap();
     assert!((number(output.loss()) - number(whole.loss())).abs() < 1e-14);
@@ -286,7 +286,7 @@ fn counts_do_not_make_up_for_what_has_to_be_seen() {
 fn a_part_without_a_token_that_counts_adds_nothing() {
     for text in [PPO, GROUPED, RATIO_OF_MEANS] {
         let session = session(text);
-        let expected = number(session.step(&plain()).unwrap().loss());
+        let expected = number(session.forward(&plain()).unwrap().loss());
         let empty = plain().with("response_mask", Tensor::zeros([2, 3], (Kind::Bool, Device::Cpu)));
         let mut step = session.accumulate();
         for part in [&empty, &plain(), &empty] {
@@ -294,7 +294,7 @@ fn a_part_without_a_token_that_counts_adds_nothing() {
         }
         let mut sum = 0.0;
         for part in [&empty, &plain(), &empty] {
-            let share = step.step(part).unwrap();
+            let share = step.forward(part).unwrap();
             share.backward().unwrap();
             sum += number(share.loss());
         }
@@ -311,7 +311,7 @@ fn gradients_of_the_first_pass_leave_the_leaves_alone() {
     let mut step = session.accumulate();
     step.measure(&batch(&leaf)).unwrap();
     assert!(!leaf.grad().defined());
-    let share = step.step(&batch(&leaf)).unwrap();
+    let share = step.forward(&batch(&leaf)).unwrap();
     assert!(!leaf.grad().defined(), "only `backward` gives gradients");
     share.backward().unwrap();
     assert!(leaf.grad().defined());
@@ -325,7 +325,7 @@ fn a_session_steps_the_same_whether_a_guard_is_up_or_not() {
         let mut step = session.accumulate();
         let part = batch(&leaf);
         if guarded { tch::no_grad(|| step.measure(&part)) } else { step.measure(&part) }.unwrap();
-        step.step(&part).unwrap().backward().unwrap();
+        step.forward(&part).unwrap().backward().unwrap();
         numbers(&leaf.grad())
     };
     assert_eq!(measured(true), measured(false));
@@ -346,12 +346,12 @@ fn a_step_in_parts_needs_its_session_no_more_and_keeps_its_coefficients() {
         "controller beta = linear(from = 1, to = 0, steps = 2)
         loss = beta * token_mean(log_prob)",
     );
-    let whole = session.step(&plain()).unwrap();
+    let whole = session.forward(&plain()).unwrap();
     let mut step = session.accumulate();
-    session.observe(&whole).unwrap();
+    session.update(&whole).unwrap();
     drop(session);
     step.measure(&plain()).unwrap();
-    assert_eq!(number(step.step(&plain()).unwrap().loss()), number(whole.loss()));
+    assert_eq!(number(step.forward(&plain()).unwrap().loss()), number(whole.loss()));
 }
 
 #[test]
@@ -360,8 +360,8 @@ fn a_part_is_measured_without_the_fields_that_span_nothing() {
     let session = session(text);
     let mut step = session.accumulate();
     step.measure(&without("old_log_prob")).unwrap();
-    let share = step.step(&plain()).unwrap();
-    assert_eq!(number(share.loss()), number(session.step(&plain()).unwrap().loss()));
+    let share = step.forward(&plain()).unwrap();
+    assert_eq!(number(share.loss()), number(session.forward(&plain()).unwrap().loss()));
     let mut step = session.accumulate();
     assert_says(&step.measure(&without("rewards")).unwrap_err(), &["`rewards`"]);
 }

@@ -21,12 +21,12 @@ fn everything() -> Batch {
 
 #[track_caller]
 fn refused(batch: &Batch) -> Error {
-    session(EVERYTHING).step(batch).expect_err("the batch is wrong")
+    session(EVERYTHING).forward(batch).expect_err("the batch is wrong")
 }
 
 #[test]
 fn the_batch_of_these_tests_is_right() {
-    session(EVERYTHING).step(&everything()).unwrap();
+    session(EVERYTHING).forward(&everything()).unwrap();
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_missing_field_is_named_with_what_it_holds() {
         let all = everything();
         let kept = all.iter().filter(|(of, _)| *of != name);
         let batch = kept.fold(Batch::new(), |kept, (name, tensor)| kept.with(name, tensor.shallow_clone()));
-        let error = session.step(&batch).unwrap_err();
+        let error = session.forward(&batch).unwrap_err();
         assert!(matches!(&error, Error::MissingField { name: of, .. } if of == name), "{error}");
         assert_says(&error, &[&format!("`{name}`"), word]);
     }
@@ -58,11 +58,11 @@ fn a_tensor_that_requires_gradient_is_refused_where_none_flows() {
     let session = session(EVERYTHING);
     let wants = |name: &str| everything().get(name).unwrap().detach().set_requires_grad(true);
     for name in ["old_log_prob", "advantages", "rewards", "weight", "scale"] {
-        let error = session.step(&everything().with(name, wants(name))).unwrap_err();
+        let error = session.forward(&everything().with(name, wants(name))).unwrap_err();
         assert!(matches!(&error, Error::Field { name: of, .. } if of == name), "{error}");
         assert_says(&error, &[&format!("`{name}`"), "requires no gradient", "`detach()` it"]);
         // Nothing is lost where nobody asks for a gradient.
-        tch::no_grad(|| session.step(&everything().with(name, wants(name)))).unwrap();
+        tch::no_grad(|| session.forward(&everything().with(name, wants(name)))).unwrap();
     }
     let mask = Tensor::ones([2, 3], (Kind::Float, Device::Cpu)).set_requires_grad(true);
     assert_says(&refused(&everything().with("response_mask", mask)), &["`response_mask`", "`detach()` it"]);
@@ -72,8 +72,8 @@ fn a_tensor_that_requires_gradient_is_refused_where_none_flows() {
 fn a_reference_that_requires_gradient_is_refused() {
     let session = session("loss = token_mean(reverse_kl())");
     let reference = logits(3, Kind::Float);
-    session.step(&plain().with("ref_logits", reference.detach())).unwrap();
-    let error = session.step(&plain().with("ref_logits", reference)).unwrap_err();
+    session.forward(&plain().with("ref_logits", reference.detach())).unwrap();
+    let error = session.forward(&plain().with("ref_logits", reference)).unwrap_err();
     assert_says(&error, &["`ref_logits`", "requires no gradient"]);
 }
 
@@ -82,14 +82,14 @@ fn what_is_trained_may_require_gradient() {
     let values = || Tensor::ones([2, 3], (Kind::Float, Device::Cpu)).set_requires_grad(true);
     let session = session("loss = token_mean(log_prob * advantages) + token_mean(values ^ 2)");
     let (logits, values) = (logits(0, Kind::Float), values());
-    session.step(&batch(&logits).with("values", values.shallow_clone())).unwrap().backward().unwrap();
+    session.forward(&batch(&logits).with("values", values.shallow_clone())).unwrap().backward().unwrap();
     assert!(logits.grad().defined() && values.grad().defined());
 }
 
 #[test]
 fn a_field_that_nothing_reads_need_not_be_there() {
     let program = "metric m = token_mean(entropy())\nloss = token_mean(log_prob)";
-    session(program).step(&without("rewards")).unwrap();
+    session(program).forward(&without("rewards")).unwrap();
 }
 
 #[test]
@@ -133,14 +133,14 @@ fn a_wrong_kind_is_told_with_both_kinds() {
 
 #[test]
 fn whole_numbers_may_stand_for_numbers_and_truth_values() {
-    let expected = session(EVERYTHING).step(&everything()).unwrap().loss().double_value(&[]);
+    let expected = session(EVERYTHING).forward(&everything()).unwrap().loss().double_value(&[]);
     let whole = everything()
         .with("rewards", Tensor::from_slice(&[1i64, 0]))
         .with("kept", Tensor::from_slice(&[1i64, 0]))
         .with("actions", everything().get("actions").unwrap().to_kind(Kind::Int))
         .with("response_mask", everything().get("response_mask").unwrap().to_kind(Kind::Float))
         .with("scale", Tensor::from_slice(&[2i64]));
-    assert_eq!(session(EVERYTHING).step(&whole).unwrap().loss().double_value(&[]), expected);
+    assert_eq!(session(EVERYTHING).forward(&whole).unwrap().loss().double_value(&[]), expected);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn an_action_outside_the_vocabulary_is_found_where_it_counts() {
         let error = refused(&actions(3, wrong));
         assert!(matches!(&error, Error::Value { .. }), "{error}");
         assert_says(&error, &["`actions`", "[1, 0]", "0 .. 3", found]);
-        session(EVERYTHING).step(&actions(4, wrong)).unwrap();
+        session(EVERYTHING).forward(&actions(4, wrong)).unwrap();
     }
 }
 
@@ -188,7 +188,7 @@ fn a_number_that_is_not_finite_is_found_where_it_counts() {
             assert!(matches!(&error, Error::Value { .. }), "{error}");
             assert_says(&error, &[&format!("`{name}`"), place, "finite"]);
         }
-        session(EVERYTHING).step(&field("old_log_prob", 4)).unwrap();
+        session(EVERYTHING).forward(&field("old_log_prob", 4)).unwrap();
     }
 }
 
@@ -206,14 +206,14 @@ fn a_row_without_a_softmax_is_found_where_it_counts() {
     for (word, value) in
         [(Some(1), f64::NAN), (Some(1), f64::INFINITY), (None, f64::NEG_INFINITY), (None, f64::NAN)]
     {
-        let error = session(PPO).step(&with(3, word, value)).unwrap_err();
+        let error = session(PPO).forward(&with(3, word, value)).unwrap_err();
         assert!(matches!(&error, Error::Value { name, .. } if name == "logits"), "{error}");
         assert_says(&error, &["`logits`", "[1, 0]", "NaN, +inf, or nothing but -inf"]);
-        session(PPO).step(&with(4, word, value)).unwrap();
+        session(PPO).forward(&with(4, word, value)).unwrap();
     }
     // A banned token is fine, unless it is the one that was sampled.
-    session(PPO).step(&with(3, Some(1), f64::NEG_INFINITY)).unwrap();
-    let error = session(PPO).step(&with(3, Some(2), f64::NEG_INFINITY)).unwrap_err();
+    session(PPO).forward(&with(3, Some(1), f64::NEG_INFINITY)).unwrap();
+    let error = session(PPO).forward(&with(3, Some(2), f64::NEG_INFINITY)).unwrap_err();
     assert_says(&error, &["`logits`", "[1, 0]", "action", "-inf"]);
 }
 
@@ -223,12 +223,12 @@ fn without_validation_values_are_taken_as_they_are() {
     let session = Session::with(compile(PPO).unwrap(), fast);
     let advantages = plain().get("advantages").unwrap().copy();
     let _ = advantages.view(-1).get(0).fill_(f64::NAN);
-    let output = session.step(&plain().with("advantages", advantages)).unwrap();
+    let output = session.forward(&plain().with("advantages", advantages)).unwrap();
     assert!(output.loss().double_value(&[]).is_nan());
     // Reading beyond a row is refused all the same.
     let actions = plain().get("actions").unwrap().copy();
     let _ = actions.view(-1).get(0).fill_(4);
-    let error = session.step(&plain().with("actions", actions)).unwrap_err();
+    let error = session.forward(&plain().with("actions", actions)).unwrap_err();
     assert!(matches!(&error, Error::Field { name, .. } if name == "actions"), "{error}");
     assert_says(&error, &["`actions`", "from 0 to 3", "found 4"]);
 }
@@ -236,16 +236,16 @@ fn without_validation_values_are_taken_as_they_are() {
 #[test]
 fn a_loss_that_reaches_no_leaf_says_what_to_do() {
     let frozen = logits(0, Kind::Float).detach();
-    let error = session(PPO).step(&batch(&frozen)).unwrap().backward().unwrap_err();
+    let error = session(PPO).forward(&batch(&frozen)).unwrap().backward().unwrap_err();
     assert!(matches!(error, Error::Step(_)), "{error}");
     assert_says(&error, &["`logits`", "set_requires_grad(true)"]);
-    let output = tch::no_grad(|| session(PPO).step(&plain())).unwrap();
+    let output = tch::no_grad(|| session(PPO).forward(&plain())).unwrap();
     assert_says(&output.backward().unwrap_err(), &["`no_grad`"]);
 }
 
 #[test]
 fn what_libtorch_refuses_is_one_line() {
-    let output = session(PPO).step(&plain()).unwrap();
+    let output = session(PPO).forward(&plain()).unwrap();
     output.backward().unwrap();
     let error = output.backward().unwrap_err();
     assert!(matches!(error, Error::Torch(_)), "{error}");
@@ -258,10 +258,10 @@ fn what_libtorch_refuses_is_one_line() {
 fn the_output_of_another_session_moves_nothing() {
     let text = "controller c = linear(from = 1, to = 0, steps = 4)\nloss = c * token_mean(clip_ppo())";
     let (mut one, other) = (session(text), session(text));
-    let foreign = other.step(&plain()).unwrap();
-    assert_says(&one.observe(&foreign).unwrap_err(), &["of this session", "of another"]);
+    let foreign = other.forward(&plain()).unwrap();
+    assert_says(&one.update(&foreign).unwrap_err(), &["of this session", "of another"]);
     assert_eq!((one.steps(), one.coefficients()["c"]), (0, 1.0));
-    let own = one.step(&plain()).unwrap();
-    one.observe(&own).unwrap();
+    let own = one.forward(&plain()).unwrap();
+    one.update(&own).unwrap();
     assert_eq!((one.steps(), one.coefficients()["c"]), (1, 0.75));
 }

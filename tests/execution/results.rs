@@ -29,7 +29,7 @@ const AENT: &str = "
 
 fn loss_and_gradient(session: &Session, kind: Kind) -> (f64, Vec<f64>) {
     let logits = logits(3, kind);
-    let output = session.step(&batch(&logits)).unwrap();
+    let output = session.forward(&batch(&logits)).unwrap();
     output.backward().unwrap();
     (number(output.loss()), numbers(&logits.grad()))
 }
@@ -85,12 +85,13 @@ fn advantages_may_come_one_per_sequence() {
     let per_sequence = Tensor::from_slice(&[0.5f32, -2.0]);
     let per_token = per_sequence.unsqueeze(1).repeat([1, 3]);
     let loss = |advantages: Tensor| {
-        number(session(PPO).step(&plain().with("advantages", advantages)).unwrap().loss())
+        number(session(PPO).forward(&plain().with("advantages", advantages)).unwrap().loss())
     };
     assert_eq!(loss(per_sequence), loss(per_token));
     let used_alone =
         session("loss = token_mean(advantages * log_prob)\nmetric m = batch_mean(seq_sum(advantages))");
-    let output = used_alone.step(&plain().with("advantages", Tensor::from_slice(&[0.5f32, -2.0]))).unwrap();
+    let output =
+        used_alone.forward(&plain().with("advantages", Tensor::from_slice(&[0.5f32, -2.0]))).unwrap();
     // Three tokens of 0.5 in the first sequence, one of -2 in the second.
     assert_eq!(output.metrics().unwrap()["m"], (1.5 - 2.0) / 2.0);
 }
@@ -105,7 +106,7 @@ fn numbers_are_computed_in_the_kind_that_the_batch_brings() {
         (Kind::Half, Kind::Float, 2e-3),
     ] {
         let logits = logits(3, kind);
-        let output = session(PPO).step(&batch(&logits)).unwrap();
+        let output = session(PPO).forward(&batch(&logits)).unwrap();
         output.backward().unwrap();
         assert_eq!(output.loss().kind(), computed);
         assert_eq!(logits.grad().kind(), kind);
@@ -118,10 +119,10 @@ fn numbers_are_computed_in_the_kind_that_the_batch_brings() {
 
 #[test]
 fn token_fields_may_be_wider_or_narrower_than_the_logits() {
-    let expected = number(session(PPO).step(&plain()).unwrap().loss());
+    let expected = number(session(PPO).forward(&plain()).unwrap().loss());
     for kind in [Kind::Double, Kind::Half, Kind::BFloat16] {
         let advantages = plain().get("advantages").unwrap().to_kind(kind);
-        let output = session(PPO).step(&plain().with("advantages", advantages)).unwrap();
+        let output = session(PPO).forward(&plain().with("advantages", advantages)).unwrap();
         output.backward().unwrap();
         // The advantages are short binary fractions, which every kind holds.
         assert!((number(output.loss()) - expected).abs() < 1e-6, "{kind:?}");
@@ -135,12 +136,12 @@ fn log_prob_of_the_batch_goes_before_the_logits() {
     let actions = batch.get("actions").unwrap().unsqueeze(-1);
     let own = logits.detach().log_softmax(-1, Kind::Double).gather(-1, &actions, false).squeeze_dim(-1);
     let own = own.set_requires_grad(true);
-    let derived = session(PPO).step(&batch).unwrap();
+    let derived = session(PPO).forward(&batch).unwrap();
     derived.backward().unwrap();
     let names = ["response_mask", "old_log_prob", "advantages"];
     let fields = names.map(|name| (name, batch.get(name).unwrap().shallow_clone()));
     let alone = fields.into_iter().fold(Batch::new(), |batch, (name, tensor)| batch.with(name, tensor));
-    let brought = session(PPO).step(&alone.with("log_prob", own.shallow_clone())).unwrap();
+    let brought = session(PPO).forward(&alone.with("log_prob", own.shallow_clone())).unwrap();
     brought.backward().unwrap();
     assert!((number(brought.loss()) - number(derived.loss())).abs() < 1e-15);
     // The chain rule over the softmax, summed over the words: one gradient tells the other.
@@ -157,11 +158,11 @@ fn the_temperature_divides_the_logits_before_anything_is_read() {
     let logits = logits(0, Kind::Double);
     let heated =
         session(&format!("param heat = 1\nset temperature = heat\n{text}").replace("= 1\n", "= 2\n"));
-    let found = number(heated.step(&batch(&logits)).unwrap().loss());
+    let found = number(heated.forward(&batch(&logits)).unwrap().loss());
     let divided = (logits.detach() / 2.0).set_requires_grad(true);
-    let expected = number(session(text).step(&batch(&divided)).unwrap().loss());
+    let expected = number(session(text).forward(&batch(&divided)).unwrap().loss());
     assert!((found - expected).abs() < 1e-15);
-    let plain = number(session(text).step(&batch(&logits)).unwrap().loss());
+    let plain = number(session(text).forward(&batch(&logits)).unwrap().loss());
     assert!((found - plain).abs() > 1e-3, "the temperature makes a difference");
 }
 
@@ -172,16 +173,16 @@ fn a_batch_without_a_token_that_counts_moves_nothing() {
     let logits = logits(0, Kind::Float);
     let masked = batch(&logits).with("response_mask", Tensor::zeros([2, 3], (Kind::Bool, Device::Cpu)));
     let before = session.coefficients();
-    let output = session.step(&masked).unwrap();
+    let output = session.forward(&masked).unwrap();
     output.backward().unwrap();
     assert_eq!(number(output.loss()), 0.0);
     assert_eq!(numbers(&logits.grad()), [0.0; 24]);
     assert_eq!(output.tokens().unwrap(), 0);
     assert_eq!(output.metrics().unwrap()["clip_fraction"], 0.0);
-    session.observe(&output).unwrap();
+    session.update(&output).unwrap();
     assert_eq!((session.coefficients(), session.steps()), (before.clone(), 1));
-    let output = session.step(&batch(&logits)).unwrap();
-    session.observe(&output).unwrap();
+    let output = session.forward(&batch(&logits)).unwrap();
+    session.update(&output).unwrap();
     assert_ne!(session.coefficients(), before);
 }
 
@@ -199,7 +200,7 @@ fn a_step_needs_neither_many_sequences_nor_many_tokens() {
             .with("advantages", Tensor::ones([b], float))
             .with("rewards", Tensor::ones([b], float))
             .with("group", Tensor::zeros([b], (Kind::Int64, Device::Cpu)));
-        let output = session(text).step(&batch).unwrap_or_else(|error| panic!("[{b}, {t}]: {error}"));
+        let output = session(text).forward(&batch).unwrap_or_else(|error| panic!("[{b}, {t}]: {error}"));
         output.backward().unwrap();
         assert!(number(output.loss()).is_finite(), "[{b}, {t}]");
         assert_eq!(logits.grad().size(), [b, t, 5]);
@@ -214,7 +215,7 @@ fn lets_are_given_out_with_zeros_where_they_do_not_count() {
     let text = "let ratio = exp(log_prob - old_log_prob)\nlet late = ratio > 0\nlet length = seq_sum(where(response_mask, 1, 0))\nlet all = token_sum(ratio)\nloss = token_mean(ratio)";
     let program = compile(text).unwrap();
     let session = Session::with(program, Options { lets: true, ..Options::default() });
-    let output = session.step(&plain()).unwrap();
+    let output = session.forward(&plain()).unwrap();
     let named: Vec<(&str, &Tensor)> = output.lets().collect();
     assert_eq!(named.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["ratio", "late", "length", "all"]);
     assert_eq!(numbers(named[0].1)[4..], [0.0, 0.0]);
@@ -224,7 +225,7 @@ fn lets_are_given_out_with_zeros_where_they_do_not_count() {
     assert!(named.iter().all(|(_, tensor)| !tensor.requires_grad()));
     let sum: f64 = numbers(named[0].1).iter().sum();
     assert!((number(named[3].1) - sum).abs() < 1e-5);
-    assert!(self::session(text).step(&plain()).unwrap().lets().next().is_none());
+    assert!(self::session(text).forward(&plain()).unwrap().lets().next().is_none());
     assert_eq!(SIZE, [2, 3, 4]);
 }
 
@@ -240,7 +241,7 @@ fn a_condition_known_in_advance_keeps_the_shape_of_both_branches() {
             "controller half = constant(value = 0.5)\nloss = token_mean(log_prob) * half\nmetric m = {expr}"
         );
         let returns = Tensor::ones([2, 3], (Kind::Float, Device::Cpu));
-        let output = session(&text).step(&plain().with("returns", returns)).unwrap();
+        let output = session(&text).forward(&plain().with("returns", returns)).unwrap();
         assert_eq!(output.metrics().unwrap()["m"], expected, "{expr}");
     }
 }
@@ -254,7 +255,7 @@ fn a_constant_that_overflows_is_computed_by_the_step_and_can_be_saved() {
         let saved = serde_json::to_string(&program).unwrap();
         let restored: aent::Program = serde_json::from_str(&saved).unwrap();
         for program in [program, restored] {
-            let metrics = Session::new(program).step(&plain()).unwrap().metrics().unwrap();
+            let metrics = Session::new(program).forward(&plain()).unwrap().metrics().unwrap();
             assert_eq!(metrics["m"], expected, "{expr}");
         }
     }

@@ -34,7 +34,7 @@ fn logits_without_memory_are_refused_by_name() {
     for name in ["logits", "ref_logits"] {
         let plain = batch();
         let lazy = unfilled(plain.get(name).unwrap());
-        let error = session(EVERYTHING).step(&plain.with(name, lazy)).unwrap_err();
+        let error = session(EVERYTHING).forward(&plain.with(name, lazy)).unwrap_err();
         assert!(matches!(error, Error::Field { .. }), "{error}");
         assert_says(&error, &["logits`: expected a plain tensor with values in memory"]);
     }
@@ -61,8 +61,8 @@ fn other_fields_may_be_zeros_that_were_never_filled_in() {
     for name in ["actions", "response_mask", "old_log_prob", "advantages", "rewards", "group"] {
         let zeros = batch().get(name).unwrap().zeros_like();
         let lazy = unfilled(&zeros);
-        let expected = session.step(&batch().with(name, zeros)).unwrap();
-        let found = session.step(&batch().with(name, lazy)).unwrap();
+        let expected = session.forward(&batch().with(name, zeros)).unwrap();
+        let found = session.forward(&batch().with(name, lazy)).unwrap();
         assert_eq!(numbers(found.loss()), numbers(expected.loss()), "{name}");
     }
 }
@@ -73,8 +73,8 @@ fn an_output_layer_of_zeros_that_were_never_filled_in_is_read_or_refused() {
     for name in ["hidden", "lm_head", "lm_head_bias"] {
         let zeros = from_hidden_states().get(name).unwrap().zeros_like();
         let lazy = unfilled(&zeros);
-        let expected = session.step(&from_hidden_states().with(name, zeros)).unwrap();
-        match session.step(&from_hidden_states().with(name, lazy)) {
+        let expected = session.forward(&from_hidden_states().with(name, zeros)).unwrap();
+        match session.forward(&from_hidden_states().with(name, lazy)) {
             Ok(found) => assert_eq!(numbers(found.loss()), numbers(expected.loss()), "{name}"),
             Err(error) => assert_says(&error, &["plain tensor with values in memory"]),
         }
@@ -84,7 +84,7 @@ fn an_output_layer_of_zeros_that_were_never_filled_in_is_read_or_refused() {
 #[test]
 fn a_gradient_without_memory_is_zero_or_an_error() {
     let logits = crate::logits(0, Kind::Float);
-    let output = session("loss = token_mean(clip_ppo())").step(&crate::batch(&logits)).unwrap();
+    let output = session("loss = token_mean(clip_ppo())").forward(&crate::batch(&logits)).unwrap();
     // Multiplied with zeros that were never filled in, so that such zeros come back.
     let loss = output.loss() * unfilled(output.loss());
     match loss.f_backward() {
@@ -101,7 +101,7 @@ fn every_field_in_a_sparse_layout_is_refused_by_name() {
         let names: Vec<String> = batch().iter().map(|(name, _)| name.to_owned()).collect();
         for name in names {
             let sparse = batch().get(&name).unwrap().detach().to_sparse_sparse_dim(1);
-            let error = session.step(&batch().with(&*name, sparse)).unwrap_err();
+            let error = session.forward(&batch().with(&*name, sparse)).unwrap_err();
             assert!(matches!(&error, Error::Field { name: of, .. } if *of == name), "{name}: {error}");
             assert_says(&error, &["expected a strided tensor", "sparse"]);
         }
@@ -109,7 +109,7 @@ fn every_field_in_a_sparse_layout_is_refused_by_name() {
     for name in ["hidden", "lm_head", "lm_head_bias"] {
         let sparse = from_hidden_states().get(name).unwrap().detach().to_sparse_sparse_dim(1);
         let error = session("loss = token_mean(clip_ppo())")
-            .step(&from_hidden_states().with(name, sparse))
+            .forward(&from_hidden_states().with(name, sparse))
             .unwrap_err();
         assert!(matches!(&error, Error::Field { name: of, .. } if of == name), "{name}: {error}");
     }
@@ -119,7 +119,7 @@ fn every_field_in_a_sparse_layout_is_refused_by_name() {
 fn an_undefined_tensor_is_refused_by_name() {
     let names: Vec<String> = batch().iter().map(|(name, _)| name.to_owned()).collect();
     for name in names {
-        let error = session(EVERYTHING).step(&batch().with(&*name, Tensor::new())).unwrap_err();
+        let error = session(EVERYTHING).forward(&batch().with(&*name, Tensor::new())).unwrap_err();
         assert!(matches!(&error, Error::Field { name: of, .. } if *of == name), "{name}: {error}");
         assert_says(&error, &["found an undefined one"]);
     }

@@ -74,7 +74,7 @@ fn the_temperature_comes_before_the_power() {
     let session =
         session("set temperature = 0.5\nlet value = renyi_entropy(alpha = 2)\nloss = token_mean(entropy())");
     for case in sample(&smooth(Extent::default()), 20) {
-        let output = session.step(&case.leaves(Kind::Double, Device::Cpu).batch).unwrap();
+        let output = session.forward(&case.leaves(Kind::Double, Device::Cpu).batch).unwrap();
         let tempered = |at: usize| row(&case, at).iter().map(|z| z / 0.5).collect::<Vec<_>>();
         let expected = per_token(&case, |at| -powers(&tempered(at), 2.0).ln());
         assert_near(&numbers(named(&output, "value")), &expected, 1e-12, "tempered");

@@ -142,7 +142,7 @@ impl<'a> Judged<'a> {
         let size = [case.sequences as i64, case.width as i64];
         let leaf = Tensor::from_slice(&held).view(size).set_requires_grad(true);
         let batch = case.leaves(Kind::Double, Device::Cpu).batch.with("log_prob", leaf.shallow_clone());
-        let output = self.session.step(&batch).expect("the case is whole");
+        let output = self.session.forward(&batch).expect("the case is whole");
         let expected = formula(&Sheet { case, x: &held, held: &held });
         assert_near(&self.counted(case, &numbers(named(&output, "value"))), &expected, 1e-9, self.expr);
         if !self.differentiable {

@@ -35,14 +35,15 @@ fn session(text: &str) -> Session {
 }
 
 fn step(text: &str, batch: &Batch) -> Output {
-    session(text).step(batch).unwrap_or_else(|error| panic!("{error}\nin\n{text}"))
+    session(text).forward(batch).unwrap_or_else(|error| panic!("{error}\nin\n{text}"))
 }
 
 /// An expression as a function from a case to its values in f64: one per token, per sequence, or one alone.
 fn values(expr: &str) -> impl Fn(&Case) -> Vec<f64> + use<> {
     let session = session(&format!("let value = {expr}\nloss = token_mean(log_prob)"));
     move |case| {
-        let output = session.step(&case.leaves(Kind::Double, Device::Cpu).batch).expect("the case is whole");
+        let output =
+            session.forward(&case.leaves(Kind::Double, Device::Cpu).batch).expect("the case is whole");
         numbers(named(&output, "value"))
     }
 }

@@ -96,7 +96,7 @@ fn what_is_masked_out_reaches_no_bit_of_any_result() {
             whole(&session, &case.poisoned()).unwrap_or_else(|error| panic!("{error}\nin\n{text}"));
         assert!(clean.same_bits(&poisoned), "{text}\n{clean:?}\n{poisoned:?}");
         let lets = |case: &Case| {
-            let output = session.step(&leaves(case).batch).unwrap();
+            let output = session.forward(&leaves(case).batch).unwrap();
             let named = output.lets().map(|(name, tensor)| (name.to_owned(), format!("{tensor:?} {tensor}")));
             named.collect::<BTreeMap<_, _>>()
         };
@@ -151,11 +151,11 @@ fn micro_batches_observe_what_the_whole_step_observes() {
         let text = program(&choices, Manner::Tame);
         let (mut one, mut many) = (session(compiled(&text)), session(compiled(&text)));
         for _ in 0..3 {
-            let output = one.step(&leaves(&case).batch).unwrap();
-            one.observe(&output).unwrap();
+            let output = one.forward(&leaves(&case).batch).unwrap();
+            one.update(&output).unwrap();
             let parts = cut_at(&case, &[true; 4], full);
             let output = stepped(&many, &parts);
-            many.observe(&output).unwrap();
+            many.update(&output).unwrap();
             let (one, many) = (one.coefficients(), many.coefficients());
             for (name, value) in &one {
                 assert!((value - many[name]).abs() < 1e-9, "{name}: {value} and {}\n{text}", many[name]);
@@ -171,7 +171,7 @@ fn stepped(session: &Session, parts: &[(usize, Case)]) -> aent::Output {
         step.measure(&part.batch).unwrap();
     }
     for part in &leaves {
-        step.step(&part.batch).unwrap().backward().unwrap();
+        step.forward(&part.batch).unwrap().backward().unwrap();
     }
     step.finish().unwrap()
 }

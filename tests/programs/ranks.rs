@@ -4,7 +4,7 @@ use crate::generate::{Manner, choices, program};
 use crate::run::{Numbers, cut, gather, leaves, whole};
 use crate::{check, compiled, cut_at, extent, recipes};
 use aent::testing::{Case, Extent, Leaves, distance, on_ranks, sample, smooth};
-use aent::{Error, Group, Output, Session};
+use aent::{Error, Output, ProcessGroup, Session};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ fn stepped(
     session: &Session,
     parts: &[(usize, Case)],
     one: bool,
-    group: Arc<dyn Group>,
+    group: Arc<dyn ProcessGroup>,
 ) -> Result<Done, Error> {
     let leaves: Vec<(usize, Leaves)> = parts.iter().map(|(start, part)| (*start, leaves(part))).collect();
     if one {
-        let (share, output) = session.step_over(&leaves[0].1.batch, group)?;
+        let (share, output) = session.forward_over(&leaves[0].1.batch, group)?;
         share.backward()?;
         let sum = share.loss().double_value(&[]);
         return Ok((leaves, sum, output));
@@ -33,7 +33,7 @@ fn stepped(
     }
     let mut sum = 0.0;
     for (_, part) in &leaves {
-        let share = step.step(&part.batch)?;
+        let share = step.forward(&part.batch)?;
         sum += share.loss().double_value(&[]);
         share.backward()?;
     }
@@ -102,14 +102,14 @@ fn ranks_observe_the_same_to_the_bit_and_what_the_whole_step_observes() {
             for _ in 0..3 {
                 let (.., output) =
                     stepped(&session, &ranks[group.rank()], false, Arc::clone(&group)).unwrap();
-                session.observe(&output).unwrap();
+                session.update(&output).unwrap();
             }
             session.coefficients()
         });
         let mut one = Session::new(compiled(&text));
         for _ in 0..3 {
-            let output = one.step(&leaves(&case).batch).unwrap();
-            one.observe(&output).unwrap();
+            let output = one.forward(&leaves(&case).batch).unwrap();
+            one.update(&output).unwrap();
         }
         for (name, value) in one.coefficients() {
             let of = |rank: usize| found[rank][&name];

@@ -40,8 +40,8 @@ pub(crate) fn underway(name: &str, case: &Case, session: fn(Program) -> Session)
     let mut session = session(compiled(name));
     for _ in 0..3 {
         let leaves = leaves(case);
-        let output = session.step(&leaves.batch).unwrap_or_else(|error| panic!("{name}: {error}"));
-        session.observe(&output).unwrap();
+        let output = session.forward(&leaves.batch).unwrap_or_else(|error| panic!("{name}: {error}"));
+        session.update(&output).unwrap();
     }
     session
 }

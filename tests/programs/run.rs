@@ -72,7 +72,7 @@ pub(crate) fn leaves(case: &Case) -> Leaves {
 /// One step on the whole case.
 pub(crate) fn whole(session: &Session, case: &Case) -> Result<Numbers, aent::Error> {
     let leaves = leaves(case);
-    let output = session.step(&leaves.batch)?;
+    let output = session.forward(&leaves.batch)?;
     output.backward()?;
     gather(&output, case, &[(0, &leaves)])
 }
@@ -86,7 +86,7 @@ pub(crate) fn parts(session: &Session, case: &Case, parts: &[(usize, Case)]) -> 
     }
     let mut sum = 0.0;
     for (_, part) in &leaves {
-        let share = step.step(&part.batch)?;
+        let share = step.forward(&part.batch)?;
         sum += share.loss().double_value(&[]);
         share.backward()?;
     }

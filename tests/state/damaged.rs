@@ -61,8 +61,8 @@ fn counts_that_would_overflow_are_refused() {
     state.controllers[0].state.observations = 1 << 53;
     let mut high = session(SPEC);
     high.restore(state).unwrap();
-    let output = high.step(&super::batch(0)).unwrap();
-    high.observe(&output).unwrap();
+    let output = high.forward(&super::batch(0)).unwrap();
+    high.update(&output).unwrap();
 }
 
 #[test]

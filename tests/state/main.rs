@@ -47,8 +47,8 @@ fn session(text: &str) -> Session {
 }
 
 fn advance(session: &mut Session) -> Output {
-    let output = session.step(&batch(session.steps())).unwrap();
-    session.observe(&output).unwrap();
+    let output = session.forward(&batch(session.steps())).unwrap();
+    session.update(&output).unwrap();
     output
 }
 
@@ -119,9 +119,9 @@ fn a_session_restored_at_any_step_goes_on_like_one_that_never_stopped() {
 fn the_number_of_steps_is_the_number_of_observations() {
     let mut session = session(SPEC);
     assert_eq!(session.steps(), 0);
-    let output = session.step(&batch(0)).unwrap();
+    let output = session.forward(&batch(0)).unwrap();
     assert_eq!(session.steps(), 0, "a step is taken when it is observed");
-    session.observe(&output).unwrap();
+    session.update(&output).unwrap();
     advance(&mut session);
     assert_eq!(session.steps(), 2);
     let state = session.state();
@@ -133,7 +133,7 @@ fn an_output_is_observed_once() {
     let mut session = session(SPEC);
     let output = advance(&mut session);
     let (steps, coefficients) = (session.steps(), session.coefficients());
-    let error = session.observe(&output).unwrap_err();
+    let error = session.update(&output).unwrap_err();
     assert!(
         matches!(&error, Error::Step(text) if text.contains("this output was observed before")),
         "{error}"
@@ -235,11 +235,11 @@ fn a_signal_that_is_no_number_moves_nothing() {
             .with("response_mask", Tensor::ones([1, 2], (Kind::Bool, Device::Cpu)))
             .with("advantages", Tensor::from_slice(&advantages).view([1, 2]))
     };
-    let output = session.step(&step([-1.0, 1.0])).unwrap();
+    let output = session.forward(&step([-1.0, 1.0])).unwrap();
     assert!(output.signals().unwrap()["c"].is_nan());
-    session.observe(&output).unwrap();
+    session.update(&output).unwrap();
     assert_eq!((session.coefficients()["c"], session.steps()), (0.5, 1));
-    let output = session.step(&step([3.0, 3.0])).unwrap();
-    session.observe(&output).unwrap();
+    let output = session.forward(&step([3.0, 3.0])).unwrap();
+    session.update(&output).unwrap();
     assert!(session.coefficients()["c"] < 0.5);
 }

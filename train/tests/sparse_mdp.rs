@@ -35,7 +35,7 @@ fn best(entropy: &str, lambda: f64, n: i64, actions: i64) -> f64 {
     for _ in 0..100 {
         let leaf = policy.detach().set_requires_grad(true);
         let output = session
-            .step(
+            .forward(
                 &Batch::new()
                     .with("logits", leaf.expand([1, n, actions], false))
                     .with("actions", optimal.unsqueeze(0))
@@ -96,7 +96,7 @@ fn each_spec_has_the_gradient_of_its_formula() {
         }
         let session = Session::new(compiler.compile_file(spec(name)).unwrap());
         let leaf = policy.copy().set_requires_grad(true);
-        session.step(&batch(&leaf)).unwrap().backward().unwrap();
+        session.forward(&batch(&leaf)).unwrap().backward().unwrap();
         let found: Vec<f64> = Vec::try_from(leaf.grad().reshape([12])).unwrap();
 
         let mut expected = vec![0.0; 12];

@@ -35,9 +35,9 @@ fn batch(policy: &Tensor) -> Batch {
 /// A step on the policy: the controllers observe it, and the gradient is given.
 fn step(session: &mut Session) -> Vec<f64> {
     let leaf = Tensor::from_slice(&POLICY).reshape([2, 6]).set_requires_grad(true);
-    let output = session.step(&batch(&leaf)).unwrap();
+    let output = session.forward(&batch(&leaf)).unwrap();
     output.backward().unwrap();
-    session.observe(&output).unwrap();
+    session.update(&output).unwrap();
     Vec::try_from(leaf.grad().reshape([12])).unwrap()
 }
 

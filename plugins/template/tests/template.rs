@@ -22,7 +22,7 @@ fn tail_mass_is_what_the_likeliest_tokens_leave() {
             let text = format!("let tail = template::tail_mass(k = {k})\nloss = token_mean(log_prob + tail)");
             let session =
                 Session::with(compile(&text).unwrap(), Options { lets: true, ..Options::default() });
-            let output = session.step(&case.leaves(Kind::Double, Device::Cpu).batch).unwrap();
+            let output = session.forward(&case.leaves(Kind::Double, Device::Cpu).batch).unwrap();
             let found = numbers(output.lets().next().unwrap().1);
             for at in (0..case.mask.len()).filter(|at| case.mask[*at]) {
                 let expected = tail_mass(&case, at, k);

@@ -1,11 +1,11 @@
 """Losses of reinforcement learning on language models, in files of ten lines.
 
     program = aent.compile("grpo.aent")
-    output = program.step(logits=logits, actions=actions, response_mask=mask,
+    output = program(logits=logits, actions=actions, response_mask=mask,
                           old_log_prob=old, advantages=advantages)
     output.loss.backward()
     optimizer.step()
-    program.observe(output)        # the controllers move between optimizer steps
+    program.update(output)        # the controllers move between optimizer steps
 
 The loss is an ordinary tensor under torch's autograd; tensors are shared with the core, never copied.
 """

@@ -77,7 +77,17 @@ class Program:
     way from there. Terms in Python are registered by the import of their module, which unpickling does.
     """
 
-    def step(
+    def __call__(
+        self,
+        batch: Mapping[str, Any] | None = None,
+        /,
+        *,
+        group: torch.Tensor | ProcessGroup | DeviceMesh | None = None,
+        process_group: ProcessGroup | DeviceMesh | None = None,
+        gradients: Literal["mean", "sum"] = "mean",
+        **fields: torch.Tensor | None,
+    ) -> Output: ...
+    def forward(
         self,
         batch: Mapping[str, Any] | None = None,
         /,
@@ -87,7 +97,7 @@ class Program:
         gradients: Literal["mean", "sum"] = "mean",
         **fields: torch.Tensor | None,
     ) -> Output:
-        """The loss of a whole step on one batch, with metrics and signals.
+        """The loss of a whole step on one batch, with metrics and signals: ``program(batch)``.
 
         Args:
             batch: tensors by name; names that are no batch fields are passed over, so a trainer's own dictionary will do.
@@ -126,7 +136,7 @@ class Program:
         need more of the step than its counts.
         """
 
-    def observe(self, output: Output) -> None:
+    def update(self, output: Output) -> None:
         """Moves the controllers by what a step observed. Call it after the optimizer's step, once for each output, and not
         from a term or a hook inside of a step.
 
@@ -143,8 +153,8 @@ class Program:
         with ``overwrite_logits``, ask before ``backward``.
 
         Raises:
-            BatchError: as for ``step``.
-            StepError: as for ``step``.
+            BatchError: as for ``forward``.
+            StepError: as for ``forward``.
         """
 
     def state_dict(self) -> dict[str, Any]:
@@ -249,7 +259,7 @@ class Output:
     @property
     def loss(self) -> torch.Tensor:
         """The loss, a scalar under the caller's autograd; of a step over ranks this rank's share, see
-        ``Program.step``."""
+        ``Program.forward``."""
 
     @property
     def total(self) -> float:
@@ -279,9 +289,9 @@ class Accumulation:
         for part in parts:
             step.measure(part)
         for part in parts:
-            step.step(part).backward()
+            step(part).backward()
         optimizer.step()
-        program.observe(step.finish())
+        program.update(step.finish())
 
     The shares' gradients add up to the gradient of the whole step's loss, and ``finish`` gives the whole step's metrics
     and signals.
@@ -291,8 +301,10 @@ class Accumulation:
         """Looks at a part before any part gives its share. It costs a look at the mask, unless the program needs more of
         the whole step (``Program.explain`` says which)."""
 
-    def step(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> torch.Tensor:
-        """A part's share of the loss. Parts come in any order; each is recognised by what was measured of it.
+    def __call__(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> torch.Tensor: ...
+    def forward(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> torch.Tensor:
+        """A part's share of the loss, ``accumulation(part)``. Parts come in any order; each is recognised by what was measured of
+        it.
 
         Raises:
             StepError: no measured part is like this one, or the parts bring more than the counts given to
@@ -302,7 +314,7 @@ class Accumulation:
     def fail(self, error: BaseException | str) -> None:
         """Gives the step up on all ranks, for a reason that lies outside of it: a batch that cannot be loaded, a model that
         raised. The others get a ``StepError`` with these words where they come together next, instead of waiting; this
-        returns when they have come there. What ``measure``, ``step`` and ``finish`` raise has been told already."""
+        returns when they have come there. What ``measure``, ``forward`` and ``finish`` raise has been told already."""
 
     def finish(self) -> Output:
-        """The whole step's loss (without gradient), metrics and signals, for ``Program.observe``."""
+        """The whole step's loss (without gradient), metrics and signals, for ``Program.update``."""

@@ -117,7 +117,7 @@ class AentLoss(GRPOTrainer):
                 failed, self._accumulation = self._accumulation, None
                 failed.fail(error)
             raise
-        loss: torch.Tensor = self._accumulation.step(batch)
+        loss: torch.Tensor = self._accumulation(batch)
         if not self.model.training:
             self._finish("eval")
         return loss if scores.aux_loss is None else loss + self.router_aux_loss_coef * scores.aux_loss / parts
@@ -152,7 +152,7 @@ class AentLoss(GRPOTrainer):
             return _Scores({"log_prob": log_prob}, log_prob.detach(), entropy.detach(), aux_loss)
         aux_loss = score(with_logits, ids, attention, keep, **asked)[2]
         logits, mask = outputs[0].logits, inputs["completion_mask"]
-        now = self._scorer.step(logits=logits.detach(), actions=inputs["completion_ids"], response_mask=mask).lets
+        now = self._scorer(logits=logits.detach(), actions=inputs["completion_ids"], response_mask=mask).lets
         return _Scores({"logits": logits}, now["log_prob_now"], now["entropy_now"], aux_loss)
 
     def _batch(self, inputs: dict[str, Any], scores: _Scores | None) -> dict[str, torch.Tensor | None]:
@@ -201,7 +201,7 @@ class AentLoss(GRPOTrainer):
             for name, number in numbers.items():
                 self._metrics[mode][f"aent/{kind}{name}"].append(number)
         if mode == "train":
-            self.program.observe(output)
+            self.program.update(output)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """As TRL's; in a checkpoint, also one with ``save_only_model=True``, beside the state of the controllers."""

@@ -132,8 +132,8 @@ fn steps(suite: &Conformance, program: Program) -> Result<(), String> {
             return Err(format!("expected the coefficient {} in force, found {found:?}", state.value));
         }
         let leaves = case.leaves(Kind::Double, tch::Device::Cpu);
-        let output = session.step(&leaves.batch).map_err(|error| error.to_string())?;
-        session.observe(&output).map_err(|error| error.to_string())?;
+        let output = session.forward(&leaves.batch).map_err(|error| error.to_string())?;
+        session.update(&output).map_err(|error| error.to_string())?;
         state = controller.observe(&state, signal);
     }
     Ok(())

@@ -123,7 +123,7 @@ fn keeps_its_interval(suite: &Conformance, statements: &str) -> Result<(), Strin
     let session = Session::with(program, Options { lets: true, ..Options::default() });
     for case in suite.cases(&rough(Extent::default()), 12) {
         let batch = case.leaves(Kind::Double, Device::Cpu).batch;
-        let output = session.step(&batch).map_err(|error| error.to_string())?;
+        let output = session.forward(&batch).map_err(|error| error.to_string())?;
         let Some((_, value)) = output.lets().next() else { continue };
         // Where nothing counts there is 0, whatever the interval.
         let found = numbers(value).into_iter().find(|value| *value != 0.0 && !room.contains(*value));

@@ -4,7 +4,7 @@ use super::{GROUPED, RATIO_OF_MEANS, ROADS, over_two};
 use crate::{PPO, assert_says, batch, logits, number, plain, session};
 use aent::plugin::{AnyEntry, registry};
 use aent::testing::{Case, Extent, Outcome, distance, on_ranks, rough, sample};
-use aent::{Batch, Error, Group, GroupError, Options, Output, Session, compile};
+use aent::{Batch, Error, GroupError, Options, Output, ProcessGroup, Session, compile};
 use std::sync::{Arc, Mutex};
 use tch::{Device, Kind, Tensor};
 
@@ -88,7 +88,7 @@ fn a_rank_without_a_sequence_comes_along() {
             let kept = if rank == 0 { 2 } else { 0 };
             all.iter().fold(Batch::new(), |batch, (name, field)| batch.with(name, field.narrow(0, 0, kept)))
         };
-        let whole = number(session(text).step(&batches(0)).unwrap().loss());
+        let whole = number(session(text).forward(&batches(0)).unwrap().loss());
         for found in over_two([text; 2], batches, |done| {
             let (share, output) = done.unwrap();
             (number(share.loss()), number(output.loss()), output.tokens().unwrap())
@@ -107,7 +107,7 @@ fn shares_add_up_to_the_loss_of_the_whole() {
             let ends = [0, 2, 3, 5];
             let part = case.part(ends[group.rank()]..ends[group.rank() + 1]);
             let (share, output) =
-                session.step_over(&part.leaves(Kind::Double, Device::Cpu).batch, group).unwrap();
+                session.forward_over(&part.leaves(Kind::Double, Device::Cpu).batch, group).unwrap();
             (number(share.loss()), number(output.loss()))
         });
         let sum: f64 = done.iter().map(|(share, _)| share).sum();
@@ -125,8 +125,8 @@ fn controllers_of_all_ranks_stay_alike_to_the_bit() {
                 let ends = [0, 1, 3, 5];
                 let part = case.part(ends[group.rank()]..ends[group.rank() + 1]).trimmed();
                 let batch = part.leaves(Kind::Float, Device::Cpu).batch;
-                let (_, output) = session.step_over(&batch, Arc::clone(&group)).unwrap();
-                session.observe(&output).unwrap();
+                let (_, output) = session.forward_over(&batch, Arc::clone(&group)).unwrap();
+                session.update(&output).unwrap();
             }
             serde_json::to_string(&session.state()).unwrap()
         });
@@ -137,13 +137,13 @@ fn controllers_of_all_ranks_stay_alike_to_the_bit() {
 
 #[test]
 fn counts_of_all_ranks_may_come_from_the_caller() {
-    let whole = session(PPO).step(&plain()).unwrap();
+    let whole = session(PPO).forward(&plain()).unwrap();
     let done = |counts: fn(usize) -> [i64; 3]| {
         on_ranks(2, |group| {
             let [tokens, sequences, width] = counts(group.rank());
             let part = &plain().split(2).unwrap()[group.rank()];
             let mut step = session(PPO).accumulate().over(group)?.with_counts(tokens, sequences, width)?;
-            let share = number(step.step(part)?.loss());
+            let share = number(step.forward(part)?.loss());
             Ok::<_, Error>((share, number(step.finish()?.loss())))
         })
     };
@@ -168,10 +168,10 @@ fn lets_over_ranks_are_those_of_the_own_sequences() {
         let named = |output: &Output| -> Vec<(String, Tensor)> {
             output.lets().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect()
         };
-        let whole = named(&session.step(&plain()).unwrap());
+        let whole = named(&session.forward(&plain()).unwrap());
         let found = on_ranks(2, |group| {
             let part = &plain().split(2).unwrap()[group.rank()];
-            (group.rank(), named(&session.step_over(part, group).unwrap().1))
+            (group.rank(), named(&session.forward_over(part, group).unwrap().1))
         });
         for (rank, found) in found {
             assert_eq!(found.len(), 4);
@@ -190,9 +190,9 @@ fn lets_over_ranks_are_those_of_the_own_sequences() {
 
 /// A group that writes down what it sends.
 #[derive(Debug)]
-struct Watched(Arc<dyn Group>, Mutex<Vec<Vec<i64>>>);
+struct Watched(Arc<dyn ProcessGroup>, Mutex<Vec<Vec<i64>>>);
 
-impl Group for Watched {
+impl ProcessGroup for Watched {
     fn rank(&self) -> usize {
         self.0.rank()
     }
@@ -214,7 +214,7 @@ fn nothing_travels_but_what_spans_the_step() {
         let session = session(text);
         let sent = on_ranks(2, |group| {
             let watched = Arc::new(Watched(group, Mutex::default()));
-            session.step_over(&plain(), Arc::clone(&watched) as Arc<dyn Group>).unwrap();
+            session.forward_over(&plain(), Arc::clone(&watched) as Arc<dyn ProcessGroup>).unwrap();
             let sent = watched.1.lock().unwrap();
             let of = |size: &[i64]| sent.iter().filter(|sent| sent.as_slice() == size).count();
             assert!(sent.iter().all(|size| size.len() <= 2), "{sent:?}");

@@ -4,7 +4,7 @@ use super::{GROUPED, RATIO_OF_MEANS, ROADS, over_two};
 use crate::{PPO, assert_says, batch, logits, plain, session, without};
 use aent::plugin::prelude::*;
 use aent::testing::on_ranks;
-use aent::{Batch, Error, Group, GroupError};
+use aent::{Batch, Error, GroupError, ProcessGroup};
 use std::sync::Arc;
 use tch::{Device, Kind as Float};
 
@@ -58,9 +58,9 @@ fn another_step_on_a_rank_is_told_to_all() {
         let found = on_ranks(2, |group| {
             let mut session = session(text);
             if group.rank() == 1 {
-                session.observe(&session.step(&plain()).unwrap()).unwrap();
+                session.update(&session.forward(&plain()).unwrap()).unwrap();
             }
-            session.step_over(&plain(), group).unwrap_err()
+            session.forward_over(&plain(), group).unwrap_err()
         });
         assert_both_say(&found, &words);
     }
@@ -115,7 +115,7 @@ fn a_part_that_a_rank_cannot_measure_is_an_error_on_all() {
         let measured = step.measure(&part);
         if group.rank() == 0 {
             measured.unwrap();
-            return step.step(&part).unwrap_err();
+            return step.forward(&part).unwrap_err();
         }
         let error = measured.unwrap_err();
         // The step is over, without waiting for anybody.
@@ -133,9 +133,9 @@ fn a_part_that_a_rank_cannot_step_is_an_error_on_all_when_they_finish() {
             let mut step = session(text).accumulate().over(Arc::clone(&group)).unwrap();
             step.measure(&plain()).unwrap();
             if group.rank() == 1 {
-                return step.step(&without("actions")).unwrap_err();
+                return step.forward(&without("actions")).unwrap_err();
             }
-            step.step(&plain()).unwrap();
+            step.forward(&plain()).unwrap();
             step.finish().unwrap_err()
         });
         assert_is_told(found, |error| matches!(error, Error::MissingField { .. }), &["`actions`"]);
@@ -164,7 +164,7 @@ fn a_rank_that_gives_no_part_is_an_error_on_all() {
             return step.finish().unwrap_err();
         }
         step.measure(&plain()).unwrap();
-        step.step(&plain()).unwrap_err()
+        step.forward(&plain()).unwrap_err()
     });
     assert_is_told(found, |error| matches!(error, Error::Step(_)), &["0 of 0 parts"]);
 }
@@ -186,12 +186,12 @@ fn a_step_is_one_of_many_ranks_from_the_beginning() {
 #[test]
 fn a_rank_that_went_away_is_an_error_of_the_group() {
     let found = on_ranks(2, |group| {
-        (group.rank() == 0).then(|| session(PPO).step_over(&plain(), group).unwrap_err())
+        (group.rank() == 0).then(|| session(PPO).forward_over(&plain(), group).unwrap_err())
     });
     assert_says(found[0].as_ref().unwrap(), &["cannot exchange tensors", "rank 1 left"]);
     // Whose batch is wrong hears of that all the same.
     let found = on_ranks(2, |group| {
-        (group.rank() == 0).then(|| session(PPO).step_over(&without("actions"), group).unwrap_err())
+        (group.rank() == 0).then(|| session(PPO).forward_over(&without("actions"), group).unwrap_err())
     });
     assert_says(found[0].as_ref().unwrap(), &["the batch has no `actions`"]);
 }
@@ -202,14 +202,14 @@ fn a_step_that_one_rank_left_before_its_end_is_an_error_on_both() {
         let session = session(PPO);
         let mut step = session.accumulate().over(Arc::clone(&group)).unwrap();
         step.measure(&plain()).unwrap();
-        step.step(&plain()).unwrap();
+        step.forward(&plain()).unwrap();
         let error = if group.rank() == 0 {
             step.finish().unwrap_err()
         } else {
-            session.step_over(&plain(), Arc::clone(&group)).unwrap_err()
+            session.forward_over(&plain(), Arc::clone(&group)).unwrap_err()
         };
         // They are in step again.
-        session.step_over(&plain(), group).unwrap();
+        session.forward_over(&plain(), group).unwrap();
         error
     });
     let words = ["before the first share of step 1", "rank 0 at the end of step 1", "out of step"];
@@ -225,9 +225,9 @@ fn a_reason_outside_of_the_step_is_told_to_all() {
             step.measure(&part()).unwrap();
             if group.rank() == 1 {
                 step.fail("the disk is gone");
-                return step.step(&part()).unwrap_err();
+                return step.forward(&part()).unwrap_err();
             }
-            step.step(&part()).unwrap_err()
+            step.forward(&part()).unwrap_err()
         });
         assert!(matches!(&found[0], Error::Rank { rank: 1, message } if message == "the disk is gone"));
         assert_says(&found[1], &["does not go on"]);
@@ -240,7 +240,7 @@ fn scalars_beyond_the_room_of_a_message_travel_too() {
         (0..50).map(|at| format!("metric m{at} = {at} * token_mean(log_prob)")).collect();
     let text = format!("{}\nloss = token_mean(log_prob)", metrics.join("\n"));
     let found = over_two([&text; 2], |_| plain(), |done| done.unwrap().1.metrics().unwrap());
-    let alone = session(&text).step(&plain()).unwrap().metrics().unwrap();
+    let alone = session(&text).forward(&plain()).unwrap().metrics().unwrap();
     for metrics in found {
         assert_eq!(metrics.len(), 50);
         for (name, value) in &alone {
@@ -255,7 +255,7 @@ struct Liar(Answer, usize);
 
 type Answer = fn(&Tensor) -> Vec<Tensor>;
 
-impl Group for Liar {
+impl ProcessGroup for Liar {
     fn rank(&self) -> usize {
         self.1
     }
@@ -278,12 +278,12 @@ fn what_is_no_answer_of_a_group_is_refused() {
         (|sent| vec![sent.shallow_clone(), sent.shallow_clone()], 2, "a rank below the size 2, found 2"),
     ];
     for (answer, rank, words) in answers {
-        let error = session(PPO).step_over(&plain(), Arc::new(Liar(answer, rank))).unwrap_err();
+        let error = session(PPO).forward_over(&plain(), Arc::new(Liar(answer, rank))).unwrap_err();
         assert!(matches!(error, Error::Group(_)), "{error}");
         assert_says(&error, &["cannot exchange tensors", words]);
     }
     let foreign: Answer = |sent| vec![sent.shallow_clone(), sent.zeros_like()];
-    let error = session(PPO).step_over(&plain(), Arc::new(Liar(foreign, 0))).unwrap_err();
+    let error = session(PPO).forward_over(&plain(), Arc::new(Liar(foreign, 0))).unwrap_err();
     assert!(matches!(error, Error::Rank { rank: 1, .. }), "{error}");
     assert_says(&error, &["something else than a step", "out of step"]);
 }

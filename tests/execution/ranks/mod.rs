@@ -59,6 +59,6 @@ fn over_two<T: Send>(
 ) -> Vec<T> {
     on_ranks(2, |group| {
         let rank = group.rank();
-        then(session(sessions[rank]).step_over(&batches(rank), group))
+        then(session(sessions[rank]).forward_over(&batches(rank), group))
     })
 }

@@ -45,7 +45,7 @@ impl Objective {
     pub fn step(&mut self, fields: &[(&str, &Tensor)]) -> Result<Measured, TrainError> {
         let batch =
             fields.iter().fold(Batch::new(), |batch, (name, field)| batch.with(*name, field.shallow_clone()));
-        let output = self.session.step(&batch)?;
+        let output = self.session.forward(&batch)?;
         let metrics = output.metrics()?;
         Ok(Measured { output, metrics })
     }
@@ -57,7 +57,7 @@ impl Objective {
 
     /// Moves the controllers by the signals of a batch. Call it after the optimizer step.
     pub fn observe(&mut self, measured: &Measured) -> Result<(), TrainError> {
-        Ok(self.session.observe(&measured.output)?)
+        Ok(self.session.update(&measured.output)?)
     }
 
     /// The value of each controller.

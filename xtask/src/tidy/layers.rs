@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn a_module_may_use_itself_and_what_its_layer_names() {
         assert_eq!(
-            messages("src/plan/fuse.rs", "use crate::plan::Plan;\nuse crate::{kernels, types::Type};"),
+            messages("src/plan/fuse.rs", "use crate::plan::Plan;\nuse crate::{rows, types::Type};"),
             [""; 0]
         );
     }

@@ -77,7 +77,7 @@ fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent:
     }
     let findings = finite::look(session, batches, &done)?;
     let before = session.coefficients();
-    session.observe(&done.output)?;
+    session.update(&done.output)?;
     if let Some(path) = &arguments.out {
         write::results(path, session.program(), &done)?;
     }

@@ -102,7 +102,7 @@ pub(super) fn run(session: &Session, batches: &Batches, needs_gradient: bool) ->
     let mut clock = Clock { device: batches.device, at: Instant::now() };
     let mut seconds = Seconds::default();
     let output = if batches.parts.is_none() {
-        let output = session.step(&leaves[0])?;
+        let output = session.forward(&leaves[0])?;
         seconds.forward = clock.lap();
         if needs_gradient {
             output.backward()?;
@@ -115,7 +115,7 @@ pub(super) fn run(session: &Session, batches: &Batches, needs_gradient: bool) ->
             step.measure(part)?;
         }
         for part in &leaves {
-            let share = step.step(part)?;
+            let share = step.forward(part)?;
             seconds.forward += clock.lap();
             if needs_gradient {
                 share.backward()?;

@@ -114,7 +114,7 @@ class Step:
                 f"expected {self._begun[loss][0]}, found {counts}"
             )
         begun = self._begun[loss][1]
-        return begun.loss if isinstance(begun, Output) else begun.step(batch)
+        return begun.loss if isinstance(begun, Output) else begun(batch)
 
     def end(self) -> None:
         """Moves the controllers of all that was called, and fills ``metrics``."""
@@ -126,7 +126,7 @@ class Step:
                 ("coefficient/", loss.program.coefficients),
             ):
                 self.metrics |= {f"actor/aent/{kind}{name}": value for name, value in found.items()}
-            loss.program.observe(output)
+            loss.program.update(output)
 
     def _with_logits(self, loss: Loss, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         logits, self._logits = self._logits, None
@@ -156,7 +156,7 @@ class Step:
                 f"`{loss.name}` needs the mini-batch in one micro-batch on one rank: expected {rows} sequences "
                 f"with {tokens} tokens, found {counts}"
             )
-        return loss.program.step(batch)
+        return loss.program(batch)
 
 
 @contextmanager

@@ -155,6 +155,6 @@ def _outside_of_a_step(
             "has to call it"
         )
     with torch.no_grad():
-        metrics = loss.program.step(batch).metrics
+        metrics = loss.program(batch).metrics
     share = Step(ranks=counts.ranks).share(loss, batch, counts)
     return share * counts.ranks, {f"actor/aent/{name}": value for name, value in metrics.items()}
