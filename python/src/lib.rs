@@ -9,7 +9,6 @@ mod output;
 mod plugins;
 mod program;
 mod ranks;
-mod reads;
 mod state;
 mod terms;
 mod turns;

@@ -5,12 +5,11 @@ use crate::batch::{Given, Names};
 use crate::errors::{self, guarded};
 use crate::output::Output;
 use crate::ranks::{self, Joined};
-use crate::reads::Reads;
 use crate::state::{self, Restored};
 use crate::turns::Turn;
 use aent::plan::FirstPass;
 use aent::program::Object;
-use aent::{Kernels, Options, Session, fields};
+use aent::{Kernels, Options, Session};
 use aent_show::{Colour, Size};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -305,28 +304,19 @@ impl Program {
     /// for ``logits`` and ``actions`` where ``takes_log_prob`` says so.
     #[getter]
     fn fields(&self) -> BTreeSet<String> {
-        self.read(|session| {
-            let program = session.program();
-            let mut fields: BTreeSet<String> =
-                program.fields().chain(["response_mask"]).map(str::to_owned).collect();
-            let reads = Reads::of(program);
-            if reads.rows || reads.log_prob {
-                fields.insert(fields::POLICY.logits.to_owned());
-            }
-            if reads.log_prob || reads.actions {
-                fields.insert("actions".to_owned());
-            }
-            fields
-        })
+        self.read(|session| session.program().reads().fields)
     }
 
     /// Whether a batch may bring ``log_prob`` in place of ``logits`` and ``actions``: nothing else is read of a row.
     #[getter]
     fn takes_log_prob(&self) -> bool {
-        self.read(|session| {
-            let reads = Reads::of(session.program());
-            reads.log_prob && !reads.rows
-        })
+        self.read(|session| session.program().reads().takes_log_prob())
+    }
+
+    /// Whether the loss, a metric or a signal depends on the padded length of the step.
+    #[getter]
+    fn reads_width(&self) -> bool {
+        self.read(|session| session.program().reads().width)
     }
 
     /// The text that was compiled, of the file itself; ``sources`` has those of its imports too.

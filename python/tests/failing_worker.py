@@ -138,9 +138,7 @@ def told() -> None:
 
 
 def in_verl() -> tuple[str, str]:
-    loss = verl.Loss(
-        "tests", aent.compile("loss = token_mean(clip_ppo() + entropy())"), whole_step=False, reads_width=False
-    )
+    loss = verl.Loss("tests", aent.compile("loss = token_mean(clip_ppo() + entropy())"), whole_step=False)
     batch = mine()
     logits = batch.pop("logits").detach()
     batch["log_prob"] = batch["old_log_prob"]

@@ -3,6 +3,7 @@
 use super::gradient::{Cause, stop};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::interval::Interval;
+use crate::plugin::Scale;
 use crate::program::{BinaryFn, NodeId, Op, Program, UnaryFn};
 use crate::span::Span;
 use crate::types::{Shape, Unit};
@@ -138,7 +139,7 @@ impl Walk<'_> {
 
     fn extensive(&mut self, object: usize, place: Span) {
         let reduction = &self.program.reductions[object];
-        if reduction.signature.extensive {
+        if reduction.signature.scale == Scale::Extensive {
             self.found.push(
                 Diagnostic::warning(
                     "sum-grows-with-batch",

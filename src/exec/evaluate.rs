@@ -122,6 +122,7 @@ impl Evaluation<'_> {
                 let ctx = TermContext {
                     inputs: self.inputs(values, &signature.inputs, inputs)?,
                     rows: rows.collect(),
+                    width: signature.width,
                     frame: self.frame,
                 };
                 let value = guarded(term.name(), term.owner(), || term.value.eval(&ctx))?;
@@ -147,6 +148,7 @@ impl Evaluation<'_> {
                 let ctx = TermContext {
                     inputs: self.inputs(values, &signature.inputs, inputs)?,
                     rows: Vec::new(),
+                    width: signature.width,
                     frame: self.frame,
                 };
                 let x = self.full(values, *operand, signature.from)?;

@@ -10,14 +10,16 @@ pub struct StepCounts {
     pub tokens: Tensor,
     /// Sequences with at least one valid token, at least one; likewise.
     pub sequences: Tensor,
-    /// The padded length T; of micro-batches of different lengths, the longest.
-    pub width: i64,
+    /// The padded length T; of micro-batches of different lengths, the longest. Objects read [`TermContext::width`].
+    pub(crate) width: i64,
 }
 
 /// The tensors of one evaluation.
 pub struct TermContext<'a> {
     pub(crate) inputs: Vec<(&'static str, Tensor)>,
     pub(crate) rows: Vec<&'a Tensor>,
+    /// Whether the signature declares that the width is read.
+    pub(crate) width: bool,
     pub(crate) frame: &'a Frame,
 }
 
@@ -66,6 +68,15 @@ impl TermContext<'_> {
     /// `[B]`: how many tokens of each sequence count, at least one.
     pub fn lengths(&self) -> &Tensor {
         &self.frame.lengths
+    }
+
+    /// The padded length of the whole step: of micro-batches of different lengths, the longest.
+    ///
+    /// # Panics
+    /// When the signature does not declare that the width is read.
+    pub fn width(&self) -> i64 {
+        assert!(self.width, "the signature does not declare `reads_width`");
+        self.frame.counts.width
     }
 
     /// The counts of the whole step.

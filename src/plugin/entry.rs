@@ -87,7 +87,7 @@ macro_rules! plugin {
 }
 
 plugin!(Term, Signature, "term", |object, declared| object.resolve(declared));
-plugin!(Reduction, ReductionSignature, "reduction", |_object, declared| declared);
+plugin!(Reduction, ReductionSignature, "reduction", |object, declared| object.resolve(declared));
 plugin!(Controller, ControllerSignature, "controller", |_object, declared| declared);
 
 /// An entry of any kind.

@@ -47,7 +47,9 @@ pub use declaration::{Alias, Declaration};
 pub use entry::{AnyEntry, Build, ControllerEntry, Entry, Plugin, ReductionEntry, TermEntry};
 pub use parameter::{Argument, Limit, Limits, Literal, Parameter, ParameterType, Presence};
 pub use registry::{Lookup, Registry, register, registry};
-pub use signature::{ControllerSignature, Extra, Input, InputDefault, Reach, ReductionSignature, Signature};
+pub use signature::{
+    ControllerSignature, Extra, Input, InputDefault, Reach, ReductionSignature, Scale, Signature,
+};
 pub use traits::{Controller, ControllerState, Reduction, Row, Term};
 
 /// Everything a plugin crate needs in scope.

@@ -167,6 +167,8 @@ pub struct Signature {
     pub interval: Interval,
     /// What it stands for.
     pub unit: Unit,
+    /// Whether it reads the padded length of the step; see [`TermContext::width`](super::TermContext::width).
+    pub width: bool,
 }
 
 impl Signature {
@@ -181,6 +183,7 @@ impl Signature {
             reach: Reach::Token,
             interval: Interval::ALL,
             unit: Unit::Unknown,
+            width: false,
         }
     }
 
@@ -202,6 +205,13 @@ impl Signature {
     #[must_use]
     pub fn rows(mut self, rows: impl IntoIterator<Item = Row>) -> Self {
         self.rows = rows.into_iter().collect();
+        self
+    }
+
+    /// Says that it reads the padded length of the step.
+    #[must_use]
+    pub fn reads_width(mut self, reads: bool) -> Self {
+        self.width = reads;
         self
     }
 
@@ -241,6 +251,17 @@ impl Signature {
     }
 }
 
+/// How the value of a reduction compares with what it reduces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Between the least and the greatest, as a mean.
+    Mean,
+    /// It grows with the batch, as a sum does.
+    Extensive,
+    /// Neither.
+    Other,
+}
+
 /// A reduction's signature. Its first positional argument is the value it reduces.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -256,10 +277,10 @@ pub struct ReductionSignature {
     pub additive: bool,
     /// How far one value looks.
     pub reach: Reach,
-    /// Whether the value grows with the batch, as a sum does.
-    pub extensive: bool,
-    /// Whether the value lies between the least and the greatest it reduces, as a mean does.
-    pub mean: bool,
+    /// How the value compares with what it reduces.
+    pub scale: Scale,
+    /// Whether it reads the padded length of the step; see [`TermContext::width`](super::TermContext::width).
+    pub width: bool,
 }
 
 impl ReductionSignature {
@@ -271,8 +292,8 @@ impl ReductionSignature {
             inputs: Vec::new(),
             additive: true,
             reach: Reach::Batch,
-            extensive: false,
-            mean: true,
+            scale: Scale::Mean,
+            width: false,
         }
     }
 
@@ -290,18 +311,24 @@ impl ReductionSignature {
         self
     }
 
+    /// Says that it reads the padded length of the step.
+    #[must_use]
+    pub fn reads_width(mut self, reads: bool) -> Self {
+        self.width = reads;
+        self
+    }
+
     /// Says that the value grows with the batch.
     #[must_use]
     pub fn extensive(mut self) -> Self {
-        self.extensive = true;
-        self.mean = false;
+        self.scale = Scale::Extensive;
         self
     }
 
     /// Says that the value may leave the range of what it reduces.
     #[must_use]
     pub fn not_a_mean(mut self) -> Self {
-        self.mean = false;
+        self.scale = Scale::Other;
         self
     }
 

@@ -65,6 +65,11 @@ pub trait Reduction: fmt::Debug + erased_serde::Serialize + Send + Sync {
     where
         Self: Sized;
 
+    /// What holds for these arguments: whether it reads the width. Inputs, types and how parts add up are those of every call.
+    fn resolve(&self, declared: ReductionSignature) -> ReductionSignature {
+        declared
+    }
+
     /// Refuses arguments that the declared parameters allow each by itself, and the formula does not.
     fn check(&self) -> Result<(), ArgError> {
         Ok(())

@@ -5,7 +5,7 @@ use super::key::Key;
 use super::{BinaryFn, Node, NodeId, Object, Op, UnaryFn};
 use crate::fields;
 use crate::interval::Interval;
-use crate::plugin::{Input, Plugin, Reduction, Term};
+use crate::plugin::{Input, Plugin, Reduction, Scale, Term};
 use crate::rows::{RowStatistic, Statistic, TokenSet};
 use crate::span::Span;
 use crate::types::{Kind, Type, Unit};
@@ -203,7 +203,7 @@ impl Builder {
         let index = intern(&mut self.reductions, &mut self.objects, object);
         let node = self.node(operand);
         let gradient = node.gradient || self.flows(&signature.inputs, &inputs);
-        let interval = if signature.mean {
+        let interval = if signature.scale == Scale::Mean {
             node.interval
         } else if node.interval.lo >= 0.0 {
             Interval::NON_NEGATIVE

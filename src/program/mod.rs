@@ -12,12 +12,14 @@ mod key;
 mod node;
 mod object;
 mod prune;
+mod reads;
 
 pub use build::Builder;
 pub use expression::argument;
 pub use node::{BinaryFn, Node, NodeId, Op, UnaryFn};
 pub use object::Object;
 pub(crate) use prune::prune;
+pub use reads::Reads;
 
 use crate::diag::Diagnostics;
 use crate::interval::Interval;

@@ -24,11 +24,15 @@ struct SeqMeanTokenSumNorm {
 
 impl Reduction for SeqMeanTokenSumNorm {
     fn signature() -> ReductionSignature {
-        ReductionSignature::new(Type::TOKEN, Type::SCALAR).not_a_mean()
+        ReductionSignature::new(Type::TOKEN, Type::SCALAR).not_a_mean().reads_width(true)
+    }
+
+    fn resolve(&self, declared: ReductionSignature) -> ReductionSignature {
+        declared.reads_width(self.length.is_none())
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
-        let length = self.length.unwrap_or(ctx.counts().width.max(1) as f64);
+        let length = self.length.unwrap_or_else(|| ctx.width().max(1) as f64);
         Ok(x.sum(x.kind()) / (&ctx.counts().sequences * length))
     }
 }

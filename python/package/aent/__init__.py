@@ -2,7 +2,7 @@
 
     program = aent.compile("grpo.aent")
     output = program(logits=logits, actions=actions, response_mask=mask,
-                          old_log_prob=old, advantages=advantages)
+                     old_log_prob=old, advantages=advantages)
     output.loss.backward()
     optimizer.step()
     program.update(output)        # the controllers move between optimizer steps

@@ -206,6 +206,10 @@ class Program:
         """Whether a batch may bring ``log_prob`` in place of ``logits`` and ``actions``: nothing else is read of a row."""
 
     @property
+    def reads_width(self) -> bool:
+        """Whether the loss, a metric or a signal depends on the padded length of the step."""
+
+    @property
     def source(self) -> str:
         """The text that was compiled, of the file itself; ``sources`` has those of its imports too."""
 

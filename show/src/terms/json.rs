@@ -60,6 +60,7 @@ fn entry(entry: AnyEntry) -> Value {
             put("gradient", signature.gradient.into());
             put("reach", signature.reach.as_str().into());
             put("extras", signature.extras.iter().map(extra).collect());
+            put("reads_width", signature.width.into());
             put("row_statistics", signature.rows.iter().map(|row| row.statistic.name()).collect());
         }
         AnyEntry::Reduction(entry) => {
@@ -67,6 +68,7 @@ fn entry(entry: AnyEntry) -> Value {
             put("reduces", signature.from.to_string().into());
             put("inputs", signature.inputs.iter().map(input).collect());
             put("result", signature.to.to_string().into());
+            put("reads_width", signature.width.into());
             put("additive", signature.additive.into());
             put("reach", signature.reach.as_str().into());
         }

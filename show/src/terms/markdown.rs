@@ -10,7 +10,7 @@ pub fn reference() -> String {
     let mut out = String::from(
         "# Terms, reductions, controllers, functions and batch fields\n\n\
          Everything that a file can call or read. `aent terms NAME` shows one of these sections. This page is written by \
-         `cargo xtask docs` from the doc comments of the entries.\n",
+         `cargo xtask docs` from the entries' declarations.\n",
     );
     // Writing into a string cannot fail.
     for (kind, heading) in KINDS {

@@ -23,13 +23,11 @@ class Loss:
     Attributes:
         name: what ``actor.policy_loss.loss_mode`` says.
         whole_step: whether it needs a mini-batch in one micro-batch.
-        reads_width: whether it divides by the length that verl calls ``loss_scale_factor``.
     """
 
     name: str
     program: Program
     whole_step: bool
-    reads_width: bool
 
     @property
     def reads_logits(self) -> bool:
@@ -58,7 +56,8 @@ class Counts:
                 f"`{loss.name}`: `config.global_batch_info`: expected `batch_num_tokens` and `global_batch_size` "
                 f"of all {ranks} ranks, found {tokens} and {sequences}"
             )
-        width = (info.get("loss_scale_factor") or mask.shape[-1]) if loss.reads_width else 1
+        # verl calls the padded length, or what stands for it, `loss_scale_factor`.
+        width = (info.get("loss_scale_factor") or mask.shape[-1]) if loss.program.reads_width else 1
         tokens = mask.sum() if tokens is None else tokens
         sequences = (mask.sum(-1) > 0).sum() if sequences is None else sequences
         return cls(int(tokens), int(sequences), int(width), ranks, known)

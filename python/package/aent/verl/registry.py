@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -74,12 +73,9 @@ def register(
         raise StepError(f"`{name}` is in use: a step that called it is open")
     program = program_of(spec, params, 3)
     _check(name, program, whole_step)
-    # Without an argument this reduction divides by the width, or by what stands for it in `actor.loss_scale_factor`.
-    # What comes from a plugin, whose names are qualified, may do so too.
-    reads_width = re.search(r"seq_mean_token_sum_norm\(%\d+\)|\w::\w", str(program)) is not None
     for engine in fsdp_engines() if engines is None else engines:
         follow(engine)
-    policy_loss = _policy_loss(Loss(name, program, whole_step, reads_width))
+    policy_loss = _policy_loss(Loss(name, program, whole_step))
     POLICY_LOSS_REGISTRY.pop(name, None)
     register_policy_loss(name)(policy_loss)
     registered[name] = Registered(program, module, strict, policy_loss)

@@ -1,0 +1,79 @@
+//! What a program reads of a batch and of its step.
+
+use super::{Op, Program};
+use crate::fields::POLICY;
+use crate::rows::Statistic;
+use std::collections::BTreeSet;
+
+/// What a program reads of a batch and of its step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reads {
+    /// The fields that a batch must bring. `hidden` and `lm_head` may stand in for `logits`.
+    pub fields: BTreeSet<String>,
+    /// The log-probability of the actions.
+    pub log_prob: bool,
+    /// Other statistics of the rows of logits than `log_prob`.
+    pub rows: bool,
+    /// The padded length of the step.
+    pub width: bool,
+}
+
+impl Reads {
+    /// Whether a batch may bring `log_prob` in place of `logits` and `actions`: nothing else is read of a row.
+    pub fn takes_log_prob(&self) -> bool {
+        self.log_prob && !self.rows
+    }
+}
+
+impl Program {
+    /// What it reads of a batch and of its step.
+    pub fn reads(&self) -> Reads {
+        let any = |what: &dyn Fn(&Op) -> bool| self.nodes.iter().any(|node| what(&node.op));
+        let log_prob = any(&|op| matches!(op, Op::LogProb(_)));
+        let rows = any(&|op| matches!(op, Op::Row(_)));
+        let logit_of_action =
+            any(&|op| matches!(op, Op::Row(row) if row.statistic == Statistic::ActionLogit));
+        let width = any(&|op| match op {
+            Op::Term { object, .. } => self.terms[*object].signature.width,
+            Op::Reduce { object, .. } => self.reductions[*object].signature.width,
+            _ => false,
+        });
+        let mut fields: BTreeSet<String> =
+            self.fields().chain(["response_mask"]).map(str::to_owned).collect();
+        if rows || log_prob {
+            fields.insert(POLICY.logits.to_owned());
+        }
+        if log_prob || logit_of_action {
+            fields.insert("actions".to_owned());
+        }
+        Reads { fields, log_prob, rows, width }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reads;
+
+    fn reads(text: &str) -> Reads {
+        crate::compile(text).unwrap().reads()
+    }
+
+    #[test]
+    fn fields_are_those_that_a_batch_must_bring() {
+        let found = reads("loss = token_mean(clip_ppo()) - 0.1 * token_mean(reverse_kl())");
+        let expected = ["actions", "advantages", "logits", "old_log_prob", "ref_logits", "response_mask"];
+        assert_eq!(found.fields.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+        assert!(found.log_prob && found.rows && !found.takes_log_prob());
+        assert!(reads("loss = token_mean(clip_ppo())").takes_log_prob());
+        let entropy = reads("loss = -token_mean(entropy())");
+        assert!(!entropy.fields.contains("actions") && !entropy.takes_log_prob());
+    }
+
+    #[test]
+    fn the_width_is_read_where_no_length_is_given() {
+        assert!(reads("loss = -seq_mean_token_sum_norm(log_prob)").width);
+        assert!(!reads("loss = -seq_mean_token_sum_norm(log_prob, length = 8)").width);
+        assert!(!reads("loss = -token_mean(log_prob)").width);
+    }
+}
