@@ -14,6 +14,7 @@ __all__ = [
     "Program",
     "Restored",
     "__version__",
+    "catalog",
     "compile",
     "copied_output",
     "diagnose",
