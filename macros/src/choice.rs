@@ -47,3 +47,23 @@ fn snake_case(name: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variants_are_named_in_snake_case_or_as_they_say() {
+        let item = syn::parse_str("enum Level { SeqMean, #[choice(\"k1+\")] K1Through }").expect("an enum");
+        let found = expand(item).expect("it expands").to_string().replace(' ', "");
+        assert!(found.contains(r#"Choice(&["seq_mean","k1+"])"#), "{found}");
+        assert!(found.contains(r#"#[serde(rename="k1+")]"#), "{found}");
+    }
+
+    #[test]
+    fn a_variant_with_fields_is_refused() {
+        let item = syn::parse_str("enum Level { Top(u64) }").expect("an enum");
+        let error = expand(item).expect_err("it is refused").to_string();
+        assert_eq!(error, "expected a variant without fields: a choice is a name");
+    }
+}

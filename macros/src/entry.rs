@@ -111,3 +111,42 @@ pub(crate) fn expand(kind: Kind, arguments: Arguments, mut item: ItemStruct) -> 
         };
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(attribute: &str, item: &str) -> std::result::Result<String, String> {
+        let arguments = syn::parse_str::<Arguments>(attribute);
+        let item = syn::parse_str::<ItemStruct>(item).expect("a struct");
+        let tokens = arguments.and_then(|arguments| expand(Kind::Term, arguments, item));
+        tokens.map(|tokens| tokens.to_string().replace(' ', "")).map_err(|error| error.to_string())
+    }
+
+    const ATTRIBUTE: &str = r#"name = "acme::scaled", example = "acme::scaled(scale = 2)""#;
+
+    #[test]
+    fn a_field_is_a_parameter_with_its_type_default_and_limits() {
+        let item = "/// Scaled.\nstruct Scaled { /// The factor.\n#[param(default = 2, above = 0, help = \"more\")] scale: f64 }";
+        let found = expanded(ATTRIBUTE, item).expect("it expands");
+        let parameter = r#"Parameter::of::<f64>("scale","Thefactor.").default(::aent::plugin::Literal::Number((2)asf64))"#;
+        assert!(found.contains(parameter), "{found}");
+        assert!(found.contains(r#".above((0)asf64).help("more")"#), "{found}");
+        assert!(!found.contains("#[param"), "{found}");
+    }
+
+    #[test]
+    fn what_is_missing_or_unknown_is_named() {
+        let refused = |attribute, item| expanded(attribute, item).expect_err("it is refused");
+        let scaled = "/// Scaled.\nstruct Scaled { /// The factor.\nscale: f64 }";
+        assert_eq!(refused(r#"name = "a""#, scaled), "expected `example = \"...\"`");
+        assert_eq!(refused(r#"nmae = "a""#, scaled), "expected `name`, `example` or `aliases`");
+        assert_eq!(refused(ATTRIBUTE, "struct Scaled {}"), "expected a doc comment: formula and source");
+        let undocumented = "/// Scaled.\nstruct Scaled { scale: f64 }";
+        assert_eq!(refused(ATTRIBUTE, undocumented), "expected a doc comment: one line about `scale`");
+        let tuple = "/// Scaled.\nstruct Scaled(f64);";
+        assert!(refused(ATTRIBUTE, tuple).starts_with("expected fields with names"));
+        let unknown = "/// Scaled.\nstruct Scaled { /// The factor.\n#[param(least = 0)] scale: f64 }";
+        assert!(refused(ATTRIBUTE, unknown).starts_with("expected `default`, `min`"));
+    }
+}
