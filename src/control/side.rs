@@ -1,7 +1,6 @@
 //! On which side of a number a signal should be: `at_least = 0.3` or `at_most = 0.01`.
 
-use crate::interval::Interval;
-use crate::plugin::ArgError;
+use crate::plugin::prelude::{ArgError, Interval};
 
 /// One wish for a signal.
 #[derive(Clone, Copy, Debug)]

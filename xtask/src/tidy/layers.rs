@@ -3,6 +3,7 @@
 use super::Problem;
 use super::imports::{Use, uses};
 use super::tree::TextFile;
+use std::collections::BTreeMap;
 
 /// A module directly under `src`, and what it may use.
 struct Layer {
@@ -19,21 +20,21 @@ const LAYERS: &[Layer] = &[
     Layer { module: "source", may_use: &["span"], torch: false },
     Layer { module: "near", may_use: &[], torch: false },
     Layer { module: "interval", may_use: &[], torch: false },
-    Layer { module: "types", may_use: &["interval"], torch: false },
+    Layer { module: "types", may_use: &[], torch: false },
     Layer { module: "rows", may_use: &[], torch: false },
     Layer { module: "fields", may_use: &["interval", "types"], torch: false },
-    Layer { module: "diag", may_use: &["span", "source"], torch: false },
-    Layer { module: "syntax", may_use: &["span", "source", "diag", "types", "near"], torch: false },
-    Layer { module: "load", may_use: &["span", "source", "diag", "syntax", "plugin"], torch: false },
+    Layer { module: "diag", may_use: &["span"], torch: false },
+    Layer { module: "syntax", may_use: &["span", "diag", "types"], torch: false },
     // Numbers: of the language they know only what the fields are called.
     Layer { module: "kernels", may_use: &["fields", "rows"], torch: true },
     // The contract between the language and everything that can be called in it.
     Layer {
         module: "plugin",
-        may_use: &["span", "diag", "types", "near", "interval", "fields", "syntax", "rows"],
+        may_use: &["span", "diag", "types", "near", "interval", "fields", "rows"],
         torch: true,
     },
     // From a text to a program and its plan, without a tensor.
+    Layer { module: "load", may_use: &["span", "source", "diag", "syntax", "plugin"], torch: false },
     Layer {
         module: "program",
         may_use: &["span", "source", "diag", "types", "interval", "fields", "plugin", "rows"],
@@ -47,33 +48,21 @@ const LAYERS: &[Layer] = &[
         ],
         torch: false,
     },
-    Layer {
-        module: "plan",
-        may_use: &["span", "diag", "types", "interval", "fields", "plugin", "rows", "program"],
-        torch: false,
-    },
+    Layer { module: "plan", may_use: &["types", "fields", "plugin", "rows", "program"], torch: false },
     // From a plan and a batch to numbers, without the text.
     Layer {
         module: "exec",
-        may_use: &[
-            "span", "source", "diag", "types", "near", "interval", "fields", "plugin", "rows", "kernels",
-            "program", "plan",
-        ],
+        may_use: &["types", "fields", "plugin", "rows", "kernels", "program", "plan"],
         torch: true,
     },
     // Built-ins come in through the registry like any plugin: nobody uses them, and they see what a plugin sees.
-    Layer { module: "terms", may_use: &["span", "diag", "types", "interval", "plugin", "rows"], torch: true },
-    Layer {
-        module: "control",
-        may_use: &["span", "diag", "types", "interval", "plugin", "rows"],
-        torch: true,
-    },
-    Layer {
-        module: "reductions",
-        may_use: &["span", "diag", "types", "interval", "plugin", "rows"],
-        torch: true,
-    },
+    Layer { module: "terms", may_use: &["plugin"], torch: true },
+    Layer { module: "control", may_use: &["plugin"], torch: false },
+    Layer { module: "reductions", may_use: &["plugin"], torch: true },
 ];
+
+/// Where the table is.
+const THIS_FILE: &str = "xtask/src/tidy/layers.rs";
 
 /// What joins all layers, and so may use everything, the crate's root included.
 const UNBOUND: &[&str] = &["lib", "compile", "testing"];
@@ -87,6 +76,35 @@ pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
             Ok(uses) => problems.extend(check_file(&file.path, top_module(place), &uses)),
             Err(message) => problems.push(Problem { path: file.path.clone(), line: 1, message }),
         }
+    }
+    problems
+}
+
+/// Names what the table allows and no module uses.
+pub(crate) fn check_allowances(files: &[TextFile]) -> Vec<Problem> {
+    let mut used: BTreeMap<&str, Vec<Use>> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.is_rust()) {
+        let Some(place) = file.path.strip_prefix("src/").filter(|place| !is_test(place)) else { continue };
+        used.entry(top_module(place)).or_default().extend(uses(place, &file.text).unwrap_or_default());
+    }
+    let line_of = |module: &str| {
+        let table = files.iter().find(|file| file.path == THIS_FILE);
+        let row = format!("module: \"{module}\"");
+        table.and_then(|file| file.text.lines().position(|line| line.contains(&row))).map_or(1, |at| at + 1)
+    };
+    let mut problems = Vec::new();
+    for Layer { module, may_use, torch } in LAYERS {
+        let found = used.get(module).map_or(&[][..], Vec::as_slice);
+        let mut unused: Vec<&str> = may_use.to_vec();
+        unused.retain(|name| !found.iter().any(|of| !of.torch && of.name == *name));
+        if *torch && !found.iter().any(|of| of.torch) {
+            unused.push("torch");
+        }
+        problems.extend(unused.into_iter().map(|name| Problem {
+            path: THIS_FILE.to_owned(),
+            line: line_of(module),
+            message: format!("`{module}` may use `{name}` and does not: take it off"),
+        }));
     }
     problems
 }
@@ -153,10 +171,19 @@ mod tests {
 
     #[test]
     fn using_a_higher_layer_is_named_with_its_line() {
-        let found = messages("src/plan/fuse.rs", "use crate::span::Span;\nuse crate::exec::Session;");
+        let found = messages("src/plan/fuse.rs", "use crate::types::Type;\nuse crate::exec::Session;");
         assert_eq!(found.len(), 1);
         assert!(found[0].starts_with("src/plan/fuse.rs:2: `plan` may use only"), "{found:?}");
         assert!(found[0].ends_with("found `exec`"), "{found:?}");
+    }
+
+    #[test]
+    fn an_allowance_that_nobody_uses_is_named() {
+        let files = [TextFile::new("src/fields.rs", "use crate::types::Type;")];
+        let found: Vec<_> = check_allowances(&files).iter().map(ToString::to_string).collect();
+        let expected = "xtask/src/tidy/layers.rs:1: `fields` may use `interval` and does not: take it off";
+        assert!(found.iter().any(|line| line == expected), "{found:?}");
+        assert!(!found.iter().any(|line| line.contains("`fields` may use `types`")), "{found:?}");
     }
 
     #[test]
@@ -191,7 +218,7 @@ mod tests {
 
     #[test]
     fn tests_may_use_everything() {
-        let text = "use crate::span::Span;\n#[cfg(test)]\nmod tests {\n    use crate::exec::Session;\n}";
+        let text = "use crate::types::Type;\n#[cfg(test)]\nmod tests {\n    use crate::exec::Session;\n}";
         assert_eq!(messages("src/plan/fuse.rs", text), [""; 0]);
         assert_eq!(messages("src/plan/tests.rs", "use crate::exec::Session;"), [""; 0]);
     }

@@ -41,6 +41,7 @@ const RULES: &[(&str, Rule)] = &[
     ("every Rust file says on line 1 what it is for", headers::check),
     ("no source file is long without a reason", length::check),
     ("modules import only what their layer may", layers::check),
+    ("a layer may only what it uses", layers::check_allowances),
     ("`unsafe` and C++ stay in src/kernels", kernels::check),
     ("every diagnostic id is explained and tested", codes::check),
     ("no path of one machine", paths::check),
