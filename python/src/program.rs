@@ -7,7 +7,6 @@ use crate::output::Output;
 use crate::ranks::{self, Joined};
 use crate::state::{self, Restored};
 use crate::turns::Turn;
-use aent::plan::FirstPass;
 use aent::program::Object;
 use aent::{Kernels, Options, Session};
 use aent_show::{Colour, Size};
@@ -342,11 +341,7 @@ impl Program {
     /// fields, or what the model says of them.
     #[getter]
     fn first_pass(&self) -> &'static str {
-        match self.now().plan().first_pass {
-            FirstPass::Counts => "counts",
-            FirstPass::Fields => "fields",
-            FirstPass::Model => "model",
-        }
+        self.now().plan().first_pass.as_str()
     }
 
     /// The lints that were found and not silenced, drawn.

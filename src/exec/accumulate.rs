@@ -251,7 +251,7 @@ impl Accumulation {
                 let width = ranks.iter().map(|rank| rank.width).max().unwrap_or(0);
                 self.tally = Tally::known(sum(|rank| rank.tokens), sum(|rank| rank.sequences), width);
             }
-            let wanted = self.frozen.plan().first_look(self.frozen.program());
+            let wanted = self.frozen.plan().mask(|of| of.looked_first);
             whole =
                 own.map(|own| own.gathered(&*group, &ranks, self.frozen.program(), &wanted)).transpose()?;
             self.next = Some(if self.looks_last() { Place::Look } else { Place::End });
@@ -304,10 +304,9 @@ impl Accumulation {
             given.compare(Seen { tokens, sequences, rows })?;
         }
         let plan = self.frozen.plan();
-        let adds_up = plan.first_pass != FirstPass::Model;
         let scalars = ids.iter().enumerate().map(|(at, id)| {
             let told = ranks.iter().map(|rank| rank.scalars[at]);
-            if adds_up && plan.adds_up[id.index()] { told.sum() } else { ranks[0].scalars[at] }
+            if plan.adds_up(*id) { told.sum() } else { ranks[0].scalars[at] }
         });
         output.with_scalars(&scalars.collect::<Vec<f64>>())
     }
@@ -323,7 +322,8 @@ impl Accumulation {
             None => Presets::new(),
         };
         let frame = frame(&own, self.tally.counts(&own)?)?;
-        let values = self.frozen.evaluate(&own, &frame, &presets, &self.frozen.plan().needed, false)?;
+        let needed = self.frozen.plan().mask(|of| of.needed);
+        let values = self.frozen.evaluate(&own, &frame, &presets, &needed, false)?;
         self.frozen.output(&own, &values, self.tally.tokens())
     }
 

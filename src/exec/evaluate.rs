@@ -54,7 +54,7 @@ impl Evaluation<'_> {
                 None
             } else if let Some(preset) = self.presets.get(&index) {
                 Some(Value::Tensor(preset.shallow_clone()))
-            } else if gradient && self.plan.tracked[index] {
+            } else if gradient && self.plan.nodes[index].tracked {
                 Some(self.node(index, &values, &mut extras)?)
             } else {
                 let _untracked = tch::no_grad_guard();

@@ -72,7 +72,8 @@ impl Session {
         let mut tally = Tally::default();
         tally.add(&part)?;
         let frame = frame(&part, tally.counts(&part)?)?;
-        let values = frozen.evaluate(&part, &frame, &HashMap::new(), &frozen.plan().needed, false)?;
+        let values =
+            frozen.evaluate(&part, &frame, &HashMap::new(), &frozen.plan().mask(|of| of.needed), false)?;
         let search = Search { program: self.program(), part: &part, values: &values };
         let program = self.program();
         let metrics = program.metrics.iter().map(|(name, id)| (format!("metric {name}"), *id));

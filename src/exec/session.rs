@@ -100,7 +100,8 @@ impl Session {
         let mut tally = Tally::default();
         tally.add(&part)?;
         let frame = frame(&part, tally.counts(&part)?)?;
-        let values = frozen.evaluate(&part, &frame, &HashMap::new(), &frozen.plan().needed, true)?;
+        let values =
+            frozen.evaluate(&part, &frame, &HashMap::new(), &frozen.plan().mask(|of| of.needed), true)?;
         frozen.output(&part, &values, tally.tokens())
     }
 

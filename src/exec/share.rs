@@ -39,7 +39,7 @@ impl Frozen {
         match self.plan().first_pass {
             FirstPass::Counts => Ok(Shared::default()),
             FirstPass::Fields => {
-                let (nodes, wanted) = (self.plan().known_first(), self.plan().first_look(self.program()));
+                let (nodes, wanted) = (self.plan().known_first(), self.plan().mask(|of| of.looked_first));
                 let presets = self.spanning(&whole, tally, &nodes, &wanted, &Presets::new())?;
                 Ok(Shared { presets, ..Shared::default() })
             }
@@ -76,7 +76,8 @@ impl Frozen {
         }
         let frame = frame(&whole, tally.counts(&whole)?)?;
         let output = tch::with_grad(|| -> Result<Output> {
-            let values = self.evaluate(&whole, &frame, &Presets::new(), &self.plan().needed, true)?;
+            let values =
+                self.evaluate(&whole, &frame, &Presets::new(), &self.plan().mask(|of| of.needed), true)?;
             let output = self.output(&whole, &values, tally.tokens())?;
             output.backward()?;
             Ok(output)
@@ -106,7 +107,7 @@ impl Frozen {
         }
         let frame = frame(part, tally.counts(part)?)?;
         let presets = part.slices_of(&shared.presets, offset)?;
-        let values = self.evaluate(part, &frame, &presets, self.plan().loss_nodes(), true)?;
+        let values = self.evaluate(part, &frame, &presets, &self.plan().mask(|of| of.of_loss), true)?;
         values.tensor(self.program().loss, (part.kind, part.device()))
     }
 }

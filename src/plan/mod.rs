@@ -1,6 +1,8 @@
 //! What running a program takes: which values carry gradient, which row statistics are asked for in the one
 //! request, and what a micro-batch has to know of the rest of its step.
 
+mod display;
+
 use crate::fields;
 use crate::plugin::Reach;
 use crate::program::{BinaryFn, NodeId, Op, Program, UnaryFn};
@@ -10,23 +12,32 @@ use crate::types::Shape;
 /// The schedule of one program.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// By node: whether the loss, a metric or a signal needs it.
-    pub needed: Vec<bool>,
-    of_loss: Vec<bool>,
-    /// By node: whether it is computed under autograd, because the loss's gradient flows through it.
-    pub tracked: Vec<bool>,
-    /// By node: whether its value on a part of a step cannot be had from that part alone.
-    pub whole_step: Vec<bool>,
-    /// By node: whether it is a scalar whose values on the parts of a step add up to the whole step's.
-    pub(crate) adds_up: Vec<bool>,
-    /// By node: whether it depends on the logits, the log-probabilities or the critic's values.
-    pub from_model: Vec<bool>,
+    /// What is known of each node before the program runs.
+    pub nodes: Vec<Facts>,
     /// The row statistics besides `log_prob`.
     pub rows: Vec<RowStatistic>,
     /// How `log_prob` is derived where the batch does not bring it, if it is needed.
     pub log_prob: Option<RowStatistic>,
     /// What has to be seen of all parts of a step before the first of them can give its gradient.
     pub first_pass: FirstPass,
+}
+
+/// What is known of a node before the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each answers one question of the executor")]
+pub struct Facts {
+    /// Whether the loss, a metric, a signal or a wanted `let` needs it.
+    pub needed: bool,
+    /// Whether the loss needs it.
+    pub of_loss: bool,
+    /// Whether it is computed under autograd, because the loss's gradient flows through it.
+    pub tracked: bool,
+    /// Whether it depends on the logits, the log-probabilities or the critic's values.
+    pub from_model: bool,
+    /// Whether it is computed on the whole step before any part gives its share.
+    pub looked_first: bool,
+    /// How its value on a part of a step relates to the whole step's.
+    pub share: Share,
 }
 
 /// What a first pass over the parts of a step has to read. A step in one part needs no first pass.
@@ -42,8 +53,8 @@ pub enum FirstPass {
 }
 
 /// How a value on a part of a step relates to the whole step's.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Share {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
     /// Known before the batch is.
     Fixed,
     /// One value per token or sequence of the part.
@@ -57,78 +68,72 @@ enum Share {
 impl Plan {
     /// Plans a program. `lets` says whether named values are wanted too.
     pub fn new(program: &Program, lets: bool) -> Self {
-        let count = program.nodes.len();
-        let needed = reachable(
-            program,
-            program.roots().take(if lets { usize::MAX } else { count_without_lets(program) }),
-        );
-        let of_loss = reachable(program, [program.loss]);
-        let mut plan = Self {
-            tracked: (0..count).map(|index| of_loss[index] && program.nodes[index].gradient).collect(),
-            needed,
-            of_loss,
-            whole_step: vec![false; count],
-            adds_up: vec![false; count],
-            from_model: vec![false; count],
-            rows: Vec::new(),
-            log_prob: None,
-            first_pass: FirstPass::Counts,
-        };
-        let mut shares = Vec::with_capacity(count);
+        let roots = program.roots().take(if lets { usize::MAX } else { count_without_lets(program) });
+        let (needed, of_loss) = (reachable(program, roots), reachable(program, [program.loss]));
+        let mut plan =
+            Self { nodes: Vec::new(), rows: Vec::new(), log_prob: None, first_pass: FirstPass::Counts };
+        let mut shares = Vec::with_capacity(program.nodes.len());
         for (index, node) in program.nodes.iter().enumerate() {
-            plan.from_model[index] = match &node.op {
+            shares.push(share(program, &shares, index));
+            let from_model = match &node.op {
                 Op::LogProb(_) | Op::Row(_) => true,
                 Op::Field(name) => fields::find(name).is_some_and(|field| field.gradient),
-                op => op.operands().iter().any(|id| plan.from_model[id.index()]),
+                op => op.operands().iter().any(|id| plan.nodes[id.index()].from_model),
             };
-            let share = share(program, &shares, index);
-            plan.whole_step[index] = share == Share::Whole;
-            plan.adds_up[index] = share == Share::Partial;
-            shares.push(share);
-            if !plan.needed[index] {
-                continue;
-            }
+            plan.nodes.push(Facts {
+                needed: needed[index],
+                of_loss: of_loss[index],
+                tracked: of_loss[index] && node.gradient,
+                from_model,
+                looked_first: false,
+                share: shares[index],
+            });
             match &node.op {
-                Op::Row(row) => plan.rows.push(*row),
-                Op::LogProb(row) => plan.log_prob = Some(*row),
+                Op::Row(row) if needed[index] => plan.rows.push(*row),
+                Op::LogProb(row) if needed[index] => plan.log_prob = Some(*row),
                 _ => {}
             }
         }
-        plan.first_pass = plan.first_pass_of(program, &shares);
+        plan.first_pass = plan.first_pass_of(program);
+        let looked_first = match plan.first_pass {
+            FirstPass::Model => needed,
+            _ => Self::computed_for(program, &plan.known_first(), |_| false),
+        };
+        for (of, looked_first) in plan.nodes.iter_mut().zip(looked_first) {
+            of.looked_first = looked_first;
+        }
         plan
     }
 
-    /// By node: whether the loss needs it.
-    pub fn loss_nodes(&self) -> &[bool] {
-        &self.of_loss
+    /// By node: whether something holds for it.
+    pub fn mask(&self, of: impl Fn(&Facts) -> bool) -> Vec<bool> {
+        self.nodes.iter().map(of).collect()
     }
 
-    /// By node: what is computed on the whole step before any part gives its share.
-    pub(crate) fn first_look(&self, program: &Program) -> Vec<bool> {
-        match self.first_pass {
-            FirstPass::Model => self.needed.clone(),
-            _ => Self::computed_for(program, &self.known_first(), |_| false),
-        }
+    /// Whether a scalar of the whole step is the sum of what the parts, or ranks, have of it. With [`FirstPass::Model`] each has
+    /// all of it.
+    pub(crate) fn adds_up(&self, id: NodeId) -> bool {
+        self.first_pass != FirstPass::Model && self.nodes[id.index()].share == Share::Partial
     }
 
     /// The values of the whole step that are computed before any part gives its share.
     pub(crate) fn known_first(&self) -> Vec<usize> {
-        self.spanning(|index| self.first_pass == FirstPass::Fields && !self.from_model[index])
+        self.spanning(|of| self.first_pass == FirstPass::Fields && !of.from_model)
     }
 
     /// The values of the whole step that metrics and signals need besides. With [`FirstPass::Model`] everything
     /// is known first.
     pub(crate) fn known_last(&self) -> Vec<usize> {
-        self.spanning(|index| match self.first_pass {
+        self.spanning(|of| match self.first_pass {
             FirstPass::Counts => true,
-            FirstPass::Fields => self.from_model[index],
+            FirstPass::Fields => of.from_model,
             FirstPass::Model => false,
         })
     }
 
-    fn spanning(&self, chosen: impl Fn(usize) -> bool) -> Vec<usize> {
-        let spans = |index: &usize| self.needed[*index] && self.whole_step[*index] && chosen(*index);
-        (0..self.needed.len()).filter(spans).collect()
+    fn spanning(&self, chosen: impl Fn(&Facts) -> bool) -> Vec<usize> {
+        let spans = |of: &Facts| of.needed && of.share == Share::Whole && chosen(of);
+        (0..self.nodes.len()).filter(|index| spans(&self.nodes[*index])).collect()
     }
 
     /// By node: whether it has to be computed for some values, when those of `known` nodes are at hand.
@@ -141,14 +146,13 @@ impl Plan {
         reachable_past(program, roots, known)
     }
 
-    fn first_pass_of(&self, program: &Program, shares: &[Share]) -> FirstPass {
-        if shares[program.loss.index()] != Share::Partial {
+    fn first_pass_of(&self, program: &Program) -> FirstPass {
+        if self.nodes[program.loss.index()].share != Share::Partial {
             return FirstPass::Model;
         }
-        let of_loss = &self.of_loss;
-        let spanning = (0..of_loss.len()).filter(|&index| of_loss[index] && self.whole_step[index]);
+        let spanning = self.nodes.iter().filter(|of| of.of_loss && of.share == Share::Whole);
         spanning
-            .map(|index| if self.from_model[index] { FirstPass::Model } else { FirstPass::Fields })
+            .map(|of| if of.from_model { FirstPass::Model } else { FirstPass::Fields })
             .max()
             .unwrap_or(FirstPass::Counts)
     }

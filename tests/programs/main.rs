@@ -8,6 +8,7 @@ mod hostile;
 mod ranks;
 mod recipes;
 mod run;
+mod texts;
 mod vocabulary;
 
 use aent::plan::FirstPass;

@@ -13,7 +13,7 @@ use super::error::Result;
 use super::value::zero_unless;
 use crate::fields::{self, POLICY};
 use crate::kernels::{KernelOptions, kind_name};
-use crate::plan::Plan;
+use crate::plan::{Facts, Plan};
 use crate::program::{Op, Program};
 use std::collections::BTreeMap;
 use tch::{Device, Kind as TensorKind, Tensor};
@@ -87,11 +87,10 @@ impl Part {
             return Ok(part);
         }
         // A field that nothing reads which spans the step need not be there yet.
-        let wanted =
-            if reading.depth == Depth::Model { plan.needed.clone() } else { plan.first_look(program) };
-        for (node, wanted) in program.nodes.iter().zip(wanted) {
+        let wanted = |of: &Facts| if reading.depth == Depth::Model { of.needed } else { of.looked_first };
+        for (node, facts) in program.nodes.iter().zip(&plan.nodes) {
             let Op::Field(name) = &node.op else { continue };
-            if wanted && !part.fields.contains_key(name) {
+            if wanted(facts) && !part.fields.contains_key(name) {
                 let gradient = fields::find(name).is_some_and(|field| field.gradient);
                 let field = part.read_field(batch, name, node.ty, gradient, reading.validate)?;
                 part.fields.insert(name.clone(), field);
