@@ -41,7 +41,7 @@ impl<'a> Checker<'a> {
                     failed = Some(self.report(Diagnostic::error("duplicate-argument", arg.span, message)));
                 }
                 (None, Some(name)) => {
-                    let known = declaration.parameters.iter().map(|parameter| parameter.name);
+                    let known = declaration.parameter_names();
                     let known = known.chain(inputs.iter().map(|input| input.name));
                     let diagnostic = unknown_argument(&callee.node, &name.node, known).at(name.span);
                     failed = Some(self.report(diagnostic));
@@ -108,7 +108,7 @@ impl<'a> Checker<'a> {
             .iter()
             .filter(|of| !of.positional)
             .map(|of| of.name)
-            .chain(declaration.parameters.iter().map(|parameter| parameter.name))
+            .chain(declaration.parameter_names())
             .collect();
         if by_name.is_empty() {
             let message = format!("`{}` takes no further argument without a name", declaration.name);
@@ -120,7 +120,7 @@ impl<'a> Checker<'a> {
             Value::Text(_) => (Unit::Unknown, true),
         };
         let fitting = if constant {
-            declaration.parameters.first().map(|parameter| parameter.name)
+            declaration.parameter_names().next()
         } else {
             let fits = |of: &&Input| unit != Unit::Unknown && of.expected_unit() == unit;
             inputs.iter().find(fits).map(|of| of.name)

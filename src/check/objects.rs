@@ -71,8 +71,7 @@ impl<'a> Checker<'a> {
                 }
                 Some(of) => {
                     let signal = signature.signal.then_some("signal");
-                    let names =
-                        entry.declaration.parameters.iter().map(|parameter| parameter.name).chain(signal);
+                    let names = entry.declaration.parameter_names().chain(signal);
                     let diagnostic = unknown_argument(&callee.node, &of.node, names).at(of.span);
                     return Err(self.report(diagnostic));
                 }
@@ -129,7 +128,7 @@ impl<'a> Checker<'a> {
         span: Span,
     ) -> Outcome<NodeId> {
         let made: Made<'a, dyn Term> = self.make(entry, callee, args)?;
-        let signature = made.object.signature.clone();
+        let signature = &made.object.signature;
         // A misspelt argument says more than what its absence leads to.
         let inputs = self.inputs(&entry.declaration, callee, &signature.inputs, &made.rest, span)?;
         self.check_object(made.object.value.check(), callee, &made.constants)?;
@@ -156,7 +155,7 @@ impl<'a> Checker<'a> {
         let position = args.iter().position(|arg| arg.name.as_ref().is_none_or(|name| name.node == "x"));
         let made: Made<'a, dyn Reduction> = self.make(entry, callee, args)?;
         self.check_object(made.object.value.check(), callee, &made.constants)?;
-        let signature = made.object.signature.clone();
+        let signature = &made.object.signature;
         let Some(operand) = position.map(|position| &args[position]) else {
             return Err(self.report(
                 Diagnostic::error(

@@ -99,7 +99,7 @@ pub(crate) fn build<T: ?Sized + Plugin>(entry: &Entry<T>, args: &[ArgNode]) -> R
     for (index, arg) in args.iter().enumerate() {
         let refused = |message| BuildError { message, arg: Some(index) };
         let Some(parameter) = declaration.parameter(&arg.name) else {
-            let known = declaration.parameters.iter().map(|parameter| parameter.name);
+            let known = declaration.parameter_names();
             return Err(refused(unknown_argument(declaration.name, &arg.name, known)));
         };
         check(parameter, &arg.value).map_err(refused)?;
@@ -155,7 +155,7 @@ pub(crate) fn restore<T: ?Sized + Plugin>(
 }
 
 /// Refuses a value of another type than the parameter's, and a number beyond its limits.
-fn check(parameter: &Parameter, value: &ArgSource) -> Result<(), Message> {
+pub(crate) fn check(parameter: &Parameter, value: &ArgSource) -> Result<(), Message> {
     let name = parameter.name;
     let numbers = match (parameter.ty, value) {
         (ParameterType::Number | ParameterType::Range, ArgSource::Number(value)) => vec![*value],

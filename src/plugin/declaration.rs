@@ -57,6 +57,11 @@ impl Declaration {
         self
     }
 
+    /// The names of its parameters.
+    pub fn parameter_names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.parameters.iter().map(|parameter| parameter.name)
+    }
+
     /// The parameter of that name.
     pub fn parameter(&self, name: &str) -> Option<&'static Parameter> {
         self.parameters.iter().find(|parameter| parameter.name == name)

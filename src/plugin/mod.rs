@@ -38,6 +38,8 @@ mod signature;
 mod traits;
 
 pub use aent_macros::{choice, controller, reduction, term};
+#[cfg(feature = "testing")]
+pub(crate) use args::check as check_argument;
 pub use args::{ArgError, ArgNode, ArgSource, BuildError};
 pub(crate) use args::{build, quoted, restore, unknown_argument};
 pub use bounds::Bounds;

@@ -40,7 +40,7 @@ impl Serialize for PythonTerm {
 }
 
 impl Term for PythonTerm {
-    /// Of a function without parameters; each function's own stands in its definition.
+    /// A placeholder: a function's signature is in its [`Definition`].
     fn signature() -> Signature {
         Signature::new(Type::TOKEN)
     }

@@ -1,6 +1,6 @@
 //! What an entry declares of itself, compared with what it is.
 
-use crate::plugin::{AnyEntry, Input, Literal, Parameter, ParameterType};
+use crate::plugin::{AnyEntry, Input, Literal, Parameter, check_argument};
 
 /// What is wrong with an entry's declaration.
 pub(super) fn check(entry: AnyEntry) -> Vec<String> {
@@ -56,13 +56,6 @@ fn is_sentence(text: &str) -> bool {
 }
 
 fn fits(parameter: &Parameter, value: Literal) -> bool {
-    let within = |value: f64| value.is_finite() && parameter.limits.contains(value);
-    match (parameter.ty, value) {
-        (ParameterType::Number, Literal::Number(value)) => within(value),
-        (ParameterType::Whole, Literal::Number(value)) => value.fract() == 0.0 && within(value),
-        (ParameterType::Range, Literal::Range(lo, hi)) => lo <= hi && within(lo) && within(hi),
-        (ParameterType::Bool, Literal::Bool(_)) | (ParameterType::Text, Literal::Text(_)) => true,
-        (ParameterType::Choice(names), Literal::Text(text)) => names.contains(&text),
-        _ => false,
-    }
+    let rises = if let Literal::Range(lo, hi) = value { lo <= hi } else { true };
+    rises && check_argument(parameter, &value.into()).is_ok()
 }
