@@ -1,58 +1,52 @@
-//! Compiles the autograd node, and hands libtorch's folder to this package's own tests and programs and to every
-//! crate that depends on it.
-
-use std::path::{Path, PathBuf};
-use std::process::Command;
+//! For the host `tch`: compiles its autograd node, and hands libtorch's folder to this package's own tests and programs and to
+//! every crate that depends on it. Without that host there is nothing to do.
 
 fn main() {
-    let libtorch = std::env::var("DEP_TCH_LIBTORCH_LIB").expect("`torch-sys` names libtorch's folder");
-    println!("cargo::rustc-link-arg=-Wl,-rpath,{libtorch}");
-    println!("cargo::metadata=LIBTORCH_LIB={libtorch}");
     println!("cargo::rerun-if-changed=build.rs");
-    offer_to_cargo(Path::new(&libtorch));
-    compile_autograd_node(Path::new(&libtorch));
+    #[cfg(feature = "tch")]
+    libtorch::build();
 }
 
-/// Makes `cargo run` and `cargo test` find libtorch in every crate that depends on this one.
-///
-/// A doc test and a program of another package never see the rpath above. Cargo puts those link folders on the
-/// library path of what it starts that lie inside the build folder, and a link to libtorch's folder does.
-fn offer_to_cargo(libtorch: &Path) {
-    let link =
-        PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo names the output folder")).join("libtorch");
-    let _ = std::fs::remove_file(&link);
-    #[cfg(unix)]
-    std::os::unix::fs::symlink(libtorch, &link).expect("the build folder is writable");
-    println!("cargo::rustc-link-search=native={}", link.display());
-}
+#[cfg(feature = "tch")]
+mod libtorch {
+    use std::path::{Path, PathBuf};
 
-/// What libtorch must be asked in C++.
-const SOURCES: [&str; 2] = ["src/kernels/autograd_node.cpp", "src/kernels/torch_state.cpp"];
+    pub(super) fn build() {
+        let libtorch = std::env::var("DEP_TCH_LIBTORCH_LIB").expect("`torch-sys` names libtorch's folder");
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{libtorch}");
+        println!("cargo::metadata=LIBTORCH_LIB={libtorch}");
+        offer_to_cargo(Path::new(&libtorch));
+        compile(Path::new(&libtorch));
+    }
 
-fn compile_autograd_node(libtorch: &Path) {
-    let headers = libtorch.parent().expect("libtorch's libraries are in its `lib`").join("include");
-    let mut node = cc::Build::new();
-    node.cpp(true).std("c++17").files(SOURCES);
-    node.define("_GLIBCXX_USE_CXX11_ABI", "1");
-    // Loops on libtorch's threads are templates in its headers, and do nothing in parallel without it.
-    node.flag("-fopenmp");
-    if std::env::var_os("CARGO_FEATURE_PYTHON").is_some() {
-        node.define("AENT_PYTHON", None).flag("-isystem").flag(python_headers());
+    /// Makes `cargo run` and `cargo test` find libtorch in every crate that depends on this one.
+    ///
+    /// A doc test and a program of another package never see the rpath above. Cargo puts those link folders on the
+    /// library path of what it starts that lie inside the build folder, and a link to libtorch's folder does.
+    fn offer_to_cargo(libtorch: &Path) {
+        let link = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo names the output folder"))
+            .join("libtorch");
+        let _ = std::fs::remove_file(&link);
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(libtorch, &link).expect("the build folder is writable");
+        println!("cargo::rustc-link-search=native={}", link.display());
     }
-    for folder in [headers.join("torch/csrc/api/include"), headers] {
-        // As system headers, whose warnings are not ours.
-        node.flag("-isystem").flag(folder);
-    }
-    node.compile("aent_autograd_node");
-    for source in SOURCES {
-        println!("cargo::rerun-if-changed={source}");
-    }
-}
 
-/// The headers of the Python that `torch-sys` compiles against.
-fn python_headers() -> String {
-    let python = if std::env::var_os("VIRTUAL_ENV").is_some() { "python" } else { "python3" };
-    let script = "import sysconfig; print(sysconfig.get_path('include'))";
-    let output = Command::new(python).args(["-c", script]).output().expect("Python can be started");
-    String::from_utf8(output.stdout).expect("Python names the folder of its headers").trim().to_owned()
+    /// What libtorch must be asked in C++.
+    const SOURCES: [&str; 2] = ["src/host/autograd_node.cpp", "src/host/torch_state.cpp"];
+
+    fn compile(libtorch: &Path) {
+        let headers = libtorch.parent().expect("libtorch's libraries are in its `lib`").join("include");
+        let mut node = cc::Build::new();
+        node.cpp(true).std("c++17").files(SOURCES);
+        node.define("_GLIBCXX_USE_CXX11_ABI", "1");
+        for folder in [headers.join("torch/csrc/api/include"), headers] {
+            // As system headers, whose warnings are not ours.
+            node.flag("-isystem").flag(folder);
+        }
+        node.compile("aent_autograd_node");
+        for source in SOURCES {
+            println!("cargo::rerun-if-changed={source}");
+        }
+    }
 }

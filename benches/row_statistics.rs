@@ -33,14 +33,11 @@ impl Batch {
     fn step(&mut self, set: TokenSet, kernels: Kernels) {
         let of = |set, statistic| RowStatistic { set, temperature: 1.0, statistic };
         let request = [of(TokenSet::All, Statistic::LogProb), of(set, Statistic::Entropy)];
-        let found = row_statistics(
-            &RowInputs::new(&self.logits, &self.actions, &self.mask),
-            &request,
-            &kernels.into(),
-        )
-        .expect("the batch fits the request");
-        let loss: Tensor = &found[0] + &found[1] * 0.01;
-        loss.sum(None).backward();
+        let [logits, actions, mask] = [&self.logits, &self.actions, &self.mask].map(Into::into);
+        let found = row_statistics(&RowInputs::new(&logits, &actions, &mask), &request, &kernels.into())
+            .expect("the batch fits the request");
+        let loss = &found[0] + &found[1] * 0.01;
+        loss.sum().backward().expect("the logits want a gradient");
         // A step of training drops the gradient, and the next one is written to memory of its own.
         drop(black_box(self.logits.grad()));
         self.logits = self.logits.detach().set_requires_grad(true);

@@ -116,7 +116,7 @@ fn compare(pairing: &Pairing, fields: &Fields, valid: f64, rounds: usize) {
     let ours = |fields: &Fields| {
         let output = session.forward(&fields.batch()).expect("the batch is right");
         output.backward().expect("the loss has a gradient");
-        output.loss().detach()
+        output.loss().detach().tch().expect("the loss is tch's")
     };
     let theirs = |fields: &Fields| {
         let loss = (pairing.by_hand)(fields);

@@ -52,10 +52,13 @@ mod control;
 pub mod diag;
 mod exec;
 pub mod fields;
+#[cfg(feature = "tch")]
+pub mod host;
 pub mod interval;
 pub mod kernels;
 pub mod load;
 pub mod near;
+mod panic;
 pub mod plan;
 pub mod plugin;
 pub mod program;
@@ -64,6 +67,7 @@ pub mod rows;
 pub mod source;
 pub mod span;
 pub mod syntax;
+pub mod tensor;
 mod terms;
 #[cfg(feature = "testing")]
 pub mod testing;

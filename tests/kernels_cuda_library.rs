@@ -5,8 +5,9 @@
 use std::fs;
 use std::path::Path;
 
-use aent::kernels::{fallback_reason, load_cuda};
-use tch::Device;
+use aent::host::{Libtorch, load_cuda};
+use aent::kernels::fallback_reason;
+use aent::tensor::Device;
 
 fn is_mapped() -> bool {
     fs::read_to_string("/proc/self/maps").unwrap().contains("/libtorch_cuda.so")
@@ -30,9 +31,9 @@ fn the_cuda_library_is_loaded_when_asked_for() {
     assert_eq!(load_cuda().unwrap(), is_installed);
     assert_eq!(is_mapped(), is_installed);
     assert_eq!(load_cuda().unwrap(), is_installed, "asking again changes nothing");
-    assert_eq!(fallback_reason(Device::Cpu), None);
+    assert_eq!(fallback_reason(&Libtorch, Device::Cpu), None);
     if !tch::Cuda::is_available() {
-        let reason = fallback_reason(Device::Cuda(0)).expect("there is no such device");
+        let reason = fallback_reason(&Libtorch, Device::Cuda(0)).expect("there is no such device");
         assert!(reason.contains("driver"), "{reason}");
     }
 }

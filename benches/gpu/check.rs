@@ -2,6 +2,7 @@
 
 use aent::kernels::{Hidden, KernelOptions, Kernels, RowInputs, Source, row_statistics};
 use aent::rows::{RowStatistic, Statistic, TokenSet};
+use aent::tensor::Tensor as Handle;
 use tch::{Device, Kind, Tensor};
 
 use crate::rows::Batch;
@@ -118,13 +119,15 @@ fn run(batch: &Batch, request: &[RowStatistic], options: KernelOptions) -> Resul
     let leaf = batch.logits.detach().set_requires_grad(true);
     // A leaf that wants a gradient cannot be given up; what was computed from one can.
     let logits = leaf.alias();
+    let [logits, reference, actions, mask] =
+        [&logits, &batch.reference, &batch.actions, &batch.mask].map(Handle::from);
     let inputs = RowInputs {
         policy: Source::Logits(&logits),
-        reference: Some(Source::Logits(&batch.reference)),
-        actions: &batch.actions,
-        mask: &batch.mask,
+        reference: Some(Source::Logits(&reference)),
+        actions: &actions,
+        mask: &mask,
     };
-    let found = row_statistics(&inputs, request, &options).map_err(|error| error.to_string())?;
+    let found = read(&inputs, request, &options)?;
     let wide = |tensor: &Tensor| tensor.detach().to_kind(Kind::Double).to_device(Device::Cpu);
     let weighted = found.iter().enumerate().map(|(index, statistic)| {
         let weights = Tensor::linspace(0.3, 1.7, statistic.numel() as i64, (Kind::Double, Device::Cpu));
@@ -136,6 +139,16 @@ fn run(batch: &Batch, request: &[RowStatistic], options: KernelOptions) -> Resul
     Ok(Outcome { statistics: found.iter().map(wide).collect(), gradient: wide(&leaf.grad()) })
 }
 
+/// Row statistics as tch has them.
+fn read(
+    inputs: &RowInputs<'_>,
+    request: &[RowStatistic],
+    options: &KernelOptions,
+) -> Result<Vec<Tensor>, String> {
+    let found = row_statistics(inputs, request, options).map_err(|error| error.to_string())?;
+    found.iter().map(|statistic| statistic.tch().map_err(|error| error.to_string())).collect()
+}
+
 /// A loss through hidden states: the gradients of all three tensors.
 fn hidden(device: Device) -> Result<i64, String> {
     let gradients = |device: Device, kind: Kind, kernels: Kernels| -> Result<Vec<Tensor>, String> {
@@ -145,15 +158,14 @@ fn hidden(device: Device) -> Result<i64, String> {
             numbers.to_kind(kind).to_device(device).set_requires_grad(true)
         };
         let tensors = [leaf(&[2, 5, 16]), leaf(&[997, 16]), leaf(&[997])];
-        let [hidden, weight, bias] = &tensors;
-        let actions = Tensor::arange(10, (Kind::Int64, device)).view([2, 5]);
-        let mask = Tensor::ones([2, 5], (Kind::Bool, device));
-        let source = Source::Hidden(Hidden { hidden, weight, bias: Some(bias) });
+        let [hidden, weight, bias] = tensors.each_ref().map(Handle::from);
+        let actions = Tensor::arange(10, (Kind::Int64, device)).view([2, 5]).into();
+        let mask = Tensor::ones([2, 5], (Kind::Bool, device)).into();
+        let source = Source::Hidden(Hidden { hidden: &hidden, weight: &weight, bias: Some(&bias) });
         let inputs = RowInputs { policy: source, reference: None, actions: &actions, mask: &mask };
         // Three rows at once.
         let options = KernelOptions { chunk_bytes: 3 * 997 * 4, ..KernelOptions::from(kernels) };
-        let found = row_statistics(&inputs, &of_set(TokenSet::Drop(0.3), 1.0), &options);
-        let found = found.map_err(|error| error.to_string())?;
+        let found = read(&inputs, &of_set(TokenSet::Drop(0.3), 1.0), &options)?;
         (&found[1] + &found[5] * 0.3 + &found[7]).sum(None).backward();
         Ok(tensors.iter().map(|leaf| leaf.grad().to_kind(Kind::Double).to_device(Device::Cpu)).collect())
     };

@@ -10,7 +10,8 @@ mod rows;
 
 use std::process::ExitCode;
 
-use aent::kernels::{fallback_reason, load_cuda};
+use aent::host::{Libtorch, load_cuda};
+use aent::kernels::fallback_reason;
 use tch::{Cuda, Device};
 
 /// What is asked for on the command line.
@@ -39,7 +40,7 @@ fn run(options: &Options) -> Result<(), String> {
             println!("there is no GPU that CUDA can reach, so there is nothing to check or to measure");
             return Ok(());
         }
-        if let Some(reason) = fallback_reason(options.device) {
+        if let Some(reason) = fallback_reason(&Libtorch, options.device.into()) {
             return Err(format!("the kernels cannot run on this GPU: {reason}"));
         }
     }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use aent::kernels::{KernelOptions, Kernels, RowInputs, Source, row_statistics};
 use aent::rows::{RowStatistic, Statistic, TokenSet};
+use aent::tensor::Tensor as Handle;
 use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::rows::Batch;
@@ -60,12 +61,14 @@ fn requests() -> Vec<(&'static str, Vec<RowStatistic>)> {
     ]
 }
 
-fn read(logits: &Tensor, batch: &Batch, request: &[RowStatistic], kernels: Kernels) -> Vec<Tensor> {
+fn read(logits: &Tensor, batch: &Batch, request: &[RowStatistic], kernels: Kernels) -> Vec<Handle> {
+    let [logits, reference, actions, mask] =
+        [logits, &batch.reference, &batch.actions, &batch.mask].map(Handle::from);
     let inputs = RowInputs {
-        policy: Source::Logits(logits),
-        reference: Some(Source::Logits(&batch.reference)),
-        actions: &batch.actions,
-        mask: &batch.mask,
+        policy: Source::Logits(&logits),
+        reference: Some(Source::Logits(&reference)),
+        actions: &actions,
+        mask: &mask,
     };
     row_statistics(&inputs, request, &KernelOptions::from(kernels)).expect("the batch fits the request")
 }
@@ -73,8 +76,8 @@ fn read(logits: &Tensor, batch: &Batch, request: &[RowStatistic], kernels: Kerne
 fn step(batch: &Batch, request: &[RowStatistic], kernels: Kernels) {
     let logits = batch.logits.detach().set_requires_grad(true);
     let found = read(&logits, batch, request, kernels);
-    let loss = found.iter().map(|statistic| statistic.sum(None)).reduce(|sum, more| sum + more);
-    loss.expect("something is asked for").backward();
+    let loss = found.iter().map(Handle::sum).reduce(|sum, more| sum + more);
+    loss.expect("something is asked for").backward().expect("the logits want a gradient");
 }
 
 /// Milliseconds of one call, the device's work included.

@@ -125,8 +125,11 @@ impl Batch {
         let request = [of(TokenSet::All, Statistic::LogProb), of(entropy.set(), Statistic::Entropy)];
         let start = Instant::now();
         let leaf = self.logits.detach().set_requires_grad(true);
-        let inputs = RowInputs::new(&leaf, &self.actions, &self.mask);
+        let [logits, actions, mask] = [&leaf, &self.actions, &self.mask].map(Into::into);
+        let inputs = RowInputs::new(&logits, &actions, &mask);
         let found = row_statistics(&inputs, &request, &self.options).expect("the batch fits the request");
+        let found: Vec<Tensor> =
+            found.iter().map(|found| found.tch().expect("the statistics are tch's")).collect();
         let gain = (&found[0] * &self.advantages).mean(Kind::Float);
         let loss: Tensor = -gain - found[1].mean(Kind::Float) * ENTROPY_WEIGHT;
         loss.backward();

@@ -16,6 +16,7 @@ pub(crate) fn sentence(text: &str) -> String {
 }
 
 /// The same of what does no harm but should be known.
+#[cfg(feature = "eval")]
 pub(crate) fn remark(text: &str) -> String {
     aent_show::remark(text, colour())
 }

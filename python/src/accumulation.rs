@@ -2,6 +2,7 @@
 
 use crate::batch::{Given, Names};
 use crate::errors::{self, guarded};
+use crate::host::to_python;
 use crate::output::Output;
 use crate::ranks::{self, Joined};
 use crate::turns::Turn;
@@ -9,7 +10,6 @@ use aent::{Batch, Error, ProcessGroup};
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3_tch::PyTensor;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A step that comes in micro-batches, cut along B in any way::
@@ -59,7 +59,7 @@ impl Accumulation {
                 "a part of this step is being computed: expected a call from outside of it",
             ));
         }
-        let result = py.allow_threads(|| {
+        let result = py.detach(|| {
             let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
             self.turn.inside(|| self.program.inside(|| act(&mut parts)))
         });
@@ -126,10 +126,10 @@ impl Accumulation {
         fields: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         guarded(|| {
-            let share = self.on_part(py, batch, fields, |parts, batch| {
-                Ok(parts.forward(batch)?.loss().shallow_clone())
-            })?;
-            PyTensor(self.joined.share(&share, self.ranks.as_ref())?).into_pyobject(py)
+            let share =
+                self.on_part(py, batch, fields, |parts, batch| Ok(parts.forward(batch)?.loss().clone()))?;
+            let share = self.joined.share(&share, self.ranks.as_ref())?;
+            to_python(py, &share)
         })
     }
 
@@ -148,7 +148,7 @@ impl Accumulation {
     /// returns when they have come there. What ``measure``, ``forward`` and ``finish`` raise has been told already.
     fn fail(&self, py: Python<'_>, error: &Bound<'_, PyAny>) -> PyResult<()> {
         guarded(|| {
-            let text = match error.downcast::<PyBaseException>() {
+            let text = match error.cast::<PyBaseException>() {
                 Ok(_) => errors::words(py, &PyErr::from_value(error.clone())),
                 Err(_) => error.str()?.to_string(),
             };

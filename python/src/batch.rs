@@ -1,13 +1,12 @@
 //! From Python's tensors by name to a batch. Tensors are shared, never copied.
 
 use crate::errors::of_batch;
+use crate::host::{is_tensor, is_torchs_own, of_python};
 use aent::fields;
 use aent::near::nearest;
 use aent::{Batch, Program};
 use pyo3::prelude::*;
-use pyo3::sync::GILOnceCell;
-use pyo3::types::{PyAny, PyDict, PyMapping, PyType};
-use pyo3_tch::PyTensor;
+use pyo3::types::{PyAny, PyDict, PyMapping};
 use std::sync::Arc;
 
 /// The names that a batch for a program may use.
@@ -38,7 +37,7 @@ impl Names {
     ) -> PyResult<Given> {
         let mut given = Given::default();
         if let Some(mapping) = mapping {
-            let Ok(mapping) = mapping.downcast::<PyMapping>() else {
+            let Ok(mapping) = mapping.cast::<PyMapping>() else {
                 let found = mapping.get_type().name()?;
                 return Err(of_batch(format!(
                     "the batch: expected a mapping of names to tensors, found a `{found}`"
@@ -83,7 +82,9 @@ impl Given {
             let class = value.get_type().name()?;
             Err(of_batch(format!("`{name}`: expected {expected}, found a `{class}`{found}")))
         };
-        let Ok(tensor) = value.extract::<PyTensor>() else { return refuse("a `torch.Tensor`", "") };
+        if !is_tensor(value)? {
+            return refuse("a `torch.Tensor`", "");
+        }
         if !is_torchs_own(value)? {
             let class = value.get_type().name()?;
             if value.hasattr("full_tensor")? {
@@ -95,16 +96,7 @@ impl Given {
             let way_out = if value.hasattr("trigger_wait")? { " (`.wait()` makes it plain)" } else { "" };
             self.others.push(format!("`{name}` is a `{class}`{way_out}"));
         }
-        self.batch = std::mem::take(&mut self.batch).with(name, tensor.0);
+        self.batch = std::mem::take(&mut self.batch).with(name, of_python(value.clone()));
         Ok(())
     }
-}
-
-/// Whether it is a tensor or a parameter, not of a class that may compute by itself.
-fn is_torchs_own(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static TENSOR: GILOnceCell<Py<PyType>> = GILOnceCell::new();
-    static PARAMETER: GILOnceCell<Py<PyType>> = GILOnceCell::new();
-    let (py, class) = (value.py(), value.get_type());
-    Ok(class.is(TENSOR.import(py, "torch", "Tensor")?)
-        || class.is(PARAMETER.import(py, "torch.nn.parameter", "Parameter")?))
 }

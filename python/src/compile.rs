@@ -51,7 +51,7 @@ pub(crate) fn diagnose(
     text: Option<&str>,
     params: BTreeMap<String, f64>,
     import_roots: Vec<PathBuf>,
-) -> PyResult<(String, PyObject)> {
+) -> PyResult<(String, Py<PyAny>)> {
     let compiled = run(&compiler(&params, import_roots), name, text);
     let (found, sources) = match &compiled {
         Ok(program) => (program.warnings(), program.sources()),

@@ -4,8 +4,9 @@
 use aent::Error;
 use aent::diag::Diagnostics;
 use aent::source::Sources;
+use aent::tensor::TensorError;
 use aent_show::Colour;
-use pyo3::exceptions::{PyException, PyTypeError};
+use pyo3::exceptions::{PyException, PyIndexError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,12 +40,36 @@ pub(crate) fn keep_cause(py: Python<'_>, error: PyErr) {
     }
 }
 
-/// Keeps what torch's operations have left in the interpreter, which must not go on with an exception set.
-pub(crate) fn keep_left(py: Python<'_>) -> Option<String> {
-    let left = PyErr::take(py)?;
-    let text = words(py, &left);
-    RAISED.set(Some(Raised::Torch(left)));
-    Some(text)
+/// What an operation's exception is to the library. What code of Python raised below it, such as a hook or a mode, is kept, so
+/// that it comes out as it was raised; torch's own refusals get the library's words around them.
+pub(crate) fn of_torch(py: Python<'_>, error: PyErr) -> TensorError {
+    let own = error.traceback(py).is_none()
+        && [py.get_type::<PyRuntimeError>(), py.get_type::<PyIndexError>(), py.get_type::<PyTypeError>()]
+            .iter()
+            .any(|class| error.get_type(py).is(class));
+    if own {
+        return TensorError::new(error.value(py).to_string());
+    }
+    let text = words(py, &error);
+    RAISED.set(Some(Raised::Torch(error)));
+    TensorError::new(text)
+}
+
+/// The words of what came out of torch as it was raised.
+pub(crate) fn left() -> Option<String> {
+    RAISED.with_borrow(|raised| match raised {
+        Some(Raised::Torch(raised)) => Some(Python::attach(|py| words(py, raised))),
+        _ => None,
+    })
+}
+
+/// What ends a backward pass: what torch or Python raised below it, or the library's own words.
+pub(crate) fn of_backward(py: Python<'_>, text: String) -> PyErr {
+    match RAISED.take() {
+        Some(Raised::Torch(raised)) => raised,
+        Some(Raised::Called(raised)) if passes(py, &raised) => raised,
+        _ => PyRuntimeError::new_err(text),
+    }
 }
 
 /// What was kept, if it is no `Exception`; what else was kept is forgotten.
@@ -62,10 +87,8 @@ pub(crate) fn of_step(error: Error) -> PyErr {
 
 /// The same of a step whose batch had tensors of other classes: what torch makes of them is theirs.
 pub(crate) fn of_fields(error: Error, others: &[String]) -> PyErr {
-    Python::with_gil(|py| {
-        let left = PyErr::take(py).map(Raised::Torch);
-        // What was raised last came of the first.
-        let raised = RAISED.take().or(left);
+    Python::attach(|py| {
+        let raised = RAISED.take();
         let mut text = error.to_string();
         if !others.is_empty() && matches!(error, Error::Field { .. } | Error::Kernel(_) | Error::Torch(_)) {
             text = format!("{text}; {}", others.join(", "));
@@ -100,8 +123,11 @@ pub(crate) fn guarded<T>(run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
         Err(of_step(Error::Step(format!("this should not happen: {text}"))))
     });
-    RAISED.take();
-    result
+    match (RAISED.take(), &result) {
+        // A mode raised where only a question was asked.
+        (Some(Raised::Torch(raised)), Ok(_)) => Err(raised),
+        _ => result,
+    }
 }
 
 /// Keeps panics from printing where an exception says the same: torch stops a recomputation by making its own operations

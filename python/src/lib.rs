@@ -5,6 +5,7 @@ mod accumulation;
 mod batch;
 mod compile;
 mod errors;
+mod host;
 mod output;
 mod plugins;
 mod program;
@@ -14,6 +15,14 @@ mod terms;
 mod turns;
 
 use pyo3::prelude::*;
+use std::ffi::OsString;
+
+/// The command line, whose first word is the program's name, and its exit status: 0 done, 1 the file or the batch is wrong, 2
+/// usage.
+#[pyfunction]
+fn run(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
+    py.detach(|| aent_cli::run(arguments, Some(&host::Torch)))
+}
 
 /// The extension module `aent._aent`; the package `aent` shows its parts.
 #[pymodule]
@@ -26,9 +35,11 @@ fn _aent(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<output::Output>()?;
     module.add_class::<state::Restored>()?;
     module.add_class::<accumulation::Accumulation>()?;
+    module.add_class::<host::Half>()?;
     module.add_function(wrap_pyfunction!(compile::compile, module)?)?;
     module.add_function(wrap_pyfunction!(output::copied_output, module)?)?;
     module.add_function(wrap_pyfunction!(compile::diagnose, module)?)?;
+    module.add_function(wrap_pyfunction!(run, module)?)?;
     module.add_function(wrap_pyfunction!(terms::catalog, module)?)?;
     module.add_function(wrap_pyfunction!(terms::register_term, module)?)?;
     module.add_function(wrap_pyfunction!(terms::terms, module)?)

@@ -1,11 +1,11 @@
 //! What a step gives.
 
 use crate::errors::{self, guarded};
+use crate::host::{of_python, to_python};
 use crate::turns::Turn;
 use aent::Session;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3_tch::PyTensor;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 /// observed. ``copy.copy`` gives the output itself.
 #[pyclass(module = "aent", frozen)]
 pub(crate) struct Output {
-    loss: PyObject,
+    loss: Py<PyAny>,
     // Tensors may go from thread to thread, but not be used by two at once.
     whole: Mutex<Whole>,
     turn: Turn,
@@ -33,23 +33,23 @@ struct Numbers {
     metrics: BTreeMap<String, f64>,
     signals: BTreeMap<String, f64>,
     tokens: i64,
-    lets: Vec<(String, pyo3_tch::tch::Tensor)>,
+    lets: Vec<(String, aent::tensor::Tensor)>,
 }
 
 impl Output {
     /// A step whose loss is that of the whole.
     pub(crate) fn new(py: Python<'_>, whole: aent::Output) -> PyResult<Self> {
-        let loss = whole.loss().shallow_clone();
+        let loss = whole.loss().clone();
         Self::with_share(py, loss, whole)
     }
 
     /// A step of which this process computes a share.
     pub(crate) fn with_share(
         py: Python<'_>,
-        share: pyo3_tch::tch::Tensor,
+        share: aent::tensor::Tensor,
         whole: aent::Output,
     ) -> PyResult<Self> {
-        let loss = PyTensor(share).into_pyobject(py)?.into_any().unbind();
+        let loss = to_python(py, &share)?.unbind();
         Ok(Self { loss, whole: Mutex::new(Whole::Step(whole)), turn: Turn::new() })
     }
 
@@ -82,7 +82,7 @@ impl Output {
         copy: impl FnOnce(&Numbers) -> T + Send,
     ) -> PyResult<T> {
         guarded(|| {
-            let found = py.allow_threads(|| {
+            let found = py.detach(|| {
                 self.with(|whole| match whole {
                     Whole::Step(of) => step(of),
                     Whole::Copy(of) => Ok(copy(of)),
@@ -98,14 +98,14 @@ impl Output {
     /// The loss, a scalar under the caller's autograd; of a step over ranks this rank's share, see
     /// ``Program.forward``.
     #[getter]
-    fn loss(&self, py: Python<'_>) -> PyObject {
+    fn loss(&self, py: Python<'_>) -> Py<PyAny> {
         self.loss.clone_ref(py)
     }
 
     /// The whole step's loss.
     #[getter]
     fn total(&self, py: Python<'_>) -> PyResult<f64> {
-        self.read(py, |step| Ok(step.loss().f_double_value(&[])?), |copy| copy.total)
+        self.read(py, |step| Ok(step.loss().f64_at(&[])?), |copy| copy.total)
     }
 
     /// The file's ``metric``s, of the whole step.
@@ -131,17 +131,12 @@ impl Output {
     fn lets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let named = self.read(
             py,
-            |step| Ok(step.lets().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect()),
-            |copy| {
-                copy.lets
-                    .iter()
-                    .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
-                    .collect::<Vec<_>>()
-            },
+            |step| Ok(step.lets().map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect()),
+            |copy| copy.lets.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).collect::<Vec<_>>(),
         )?;
         let dict = PyDict::new(py);
         for (name, tensor) in named {
-            dict.set_item(name, PyTensor(tensor))?;
+            dict.set_item(name, to_python(py, &tensor)?)?;
         }
         Ok(dict)
     }
@@ -172,14 +167,14 @@ impl Output {
 /// What ``pickle`` and ``copy.deepcopy`` make of an output.
 #[pyfunction]
 pub(crate) fn copied_output(
-    loss: PyObject,
+    loss: Py<PyAny>,
     total: f64,
     metrics: BTreeMap<String, f64>,
     signals: BTreeMap<String, f64>,
     tokens: i64,
-    lets: BTreeMap<String, PyTensor>,
+    lets: BTreeMap<String, Bound<'_, PyAny>>,
 ) -> Output {
-    let lets = lets.into_iter().map(|(name, tensor)| (name, tensor.0)).collect();
+    let lets = lets.into_iter().map(|(name, tensor)| (name, of_python(tensor))).collect();
     let copy = Numbers { total, metrics, signals, tokens, lets };
     Output { loss, whole: Mutex::new(Whole::Copy(copy)), turn: Turn::new() }
 }

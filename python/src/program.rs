@@ -63,7 +63,7 @@ impl Program {
         run: impl FnOnce(&Session) -> aent::Result<T> + Send,
     ) -> PyResult<T> {
         let session = self.now();
-        let result = py.allow_threads(|| self.turn.inside(|| run(&session)));
+        let result = py.detach(|| self.turn.inside(|| run(&session)));
         result.map_err(|error| errors::of_fields(error, others))
     }
 
@@ -79,7 +79,7 @@ impl Program {
                 format!("`{call}` inside of a step of the same program: call it when the step is computed");
             return Err(errors::of_turn(text));
         }
-        let result = py.allow_threads(|| {
+        let result = py.detach(|| {
             let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
             let mut session = Session::clone(&self.now());
             let done = self.turn.inside(|| write(&mut session))?;
@@ -235,7 +235,7 @@ impl Program {
     }
 
     /// What the program remembers: plain numbers, strings and lists, which travel in any torch checkpoint.
-    fn state_dict(&self, py: Python<'_>) -> PyResult<PyObject> {
+    fn state_dict(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         guarded(|| Ok(pythonize::pythonize(py, &self.now().state())?.unbind()))
     }
 

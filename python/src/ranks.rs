@@ -1,12 +1,12 @@
 //! The processes that share a step, over the engine that the trainer already runs: `torch.distributed`.
 
-use crate::errors::{interrupted, keep_cause, keep_left, of_step, words};
+use crate::errors::{interrupted, keep_cause, left, of_step, words};
+use crate::host::{Torch, is_tensor, of_python, to_python};
+use aent::tensor::{Host, Tensor};
 use aent::{Error, GroupError, ProcessGroup, Session};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3_tch::PyTensor;
-use pyo3_tch::tch::Tensor;
 use std::fmt;
 use std::sync::Arc;
 
@@ -33,9 +33,9 @@ impl Joined {
     pub(crate) fn share(self, share: &Tensor, ranks: Option<&Arc<dyn ProcessGroup>>) -> PyResult<Tensor> {
         match (self, ranks) {
             (Self::Mean, Some(ranks)) => {
-                share.f_mul_scalar(ranks.size() as f64).map_err(|error| of_step(error.into()))
+                (share * ranks.size() as f64).ok().map_err(|error| of_step(error.into()))
             }
-            _ => Ok(share.shallow_clone()),
+            _ => Ok(share.clone()),
         }
     }
 }
@@ -44,7 +44,7 @@ impl Joined {
 pub(crate) struct TorchGroup {
     rank: usize,
     size: usize,
-    gather: PyObject,
+    gather: Py<PyAny>,
 }
 
 impl fmt::Debug for TorchGroup {
@@ -73,11 +73,11 @@ impl ProcessGroup for TorchGroup {
 
     fn all_gather(&self, tensor: &Tensor) -> Result<Vec<Tensor>, GroupError> {
         let gather = |py: Python<'_>| -> PyResult<Vec<Tensor>> {
-            let gathered = self.gather.bind(py).call1((PyTensor(tensor.shallow_clone()),))?;
-            let gathered: Vec<PyTensor> = gathered.extract()?;
-            Ok(gathered.into_iter().map(|tensor| tensor.0).collect())
+            let tensor = to_python(py, tensor)?;
+            let gathered: Vec<Bound<'_, PyAny>> = self.gather.bind(py).call1((tensor,))?.extract()?;
+            Ok(gathered.into_iter().map(of_python).collect())
         };
-        Python::with_gil(|py| {
+        Python::attach(|py| {
             gather(py).map_err(|error| {
                 let text = words(py, &error);
                 keep_cause(py, error);
@@ -87,7 +87,11 @@ impl ProcessGroup for TorchGroup {
     }
 
     fn failing(&self, error: Error) -> Error {
-        Python::with_gil(|py| keep_left(py).map_or(error, Error::Step))
+        left().map_or(error, Error::Step)
+    }
+
+    fn host(&self) -> &'static dyn Host {
+        &Torch
     }
 }
 
@@ -109,7 +113,7 @@ pub(crate) fn give_up(
 /// are waited for is raised in its place.
 pub(crate) fn tell(py: Python<'_>, raised: PyErr, fail: impl FnOnce(&str) + Send) -> PyErr {
     let text = words(py, &raised);
-    py.allow_threads(|| fail(&text));
+    py.detach(|| fail(&text));
     interrupted(py).unwrap_or(raised)
 }
 
@@ -127,7 +131,7 @@ pub(crate) fn split<'py>(
     let named = fields.map_or_else(|| Ok(PyDict::new(py)), PyDictMethods::copy)?;
     let mut ranks = process_group;
     match group {
-        Some(group) if ranks.is_some() || group.extract::<PyTensor>().is_ok() => {
+        Some(group) if ranks.is_some() || is_tensor(group)? => {
             named.set_item("group", group)?;
         }
         Some(group) => ranks = Some(group),

@@ -41,7 +41,7 @@ impl Restored {
 /// A state from Python. `None` and an empty dictionary are that of a file without controllers.
 pub(crate) fn read(state: Option<&Bound<'_, PyAny>>) -> PyResult<SessionState> {
     let Some(state) = state else { return Ok(SessionState::default()) };
-    if state.downcast::<PyMapping>().is_ok_and(|state| state.len().is_ok_and(|length| length == 0)) {
+    if state.cast::<PyMapping>().is_ok_and(|state| state.len().is_ok_and(|length| length == 0)) {
         return Ok(SessionState::default());
     }
     pythonize::depythonize(state)

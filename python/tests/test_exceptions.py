@@ -123,17 +123,30 @@ def test_what_a_metric_meets_when_it_is_read_is_raised() -> None:
 
 
 class Function(TorchFunctionMode):
-    """Raises at the first function."""
+    """Raises at one of torch's functions."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        raise CustomError("function")
+        if function.__name__ == self.name:
+            raise CustomError("function")
+        return function(*args, **(kwargs or {}))
 
 
 def test_what_a_function_mode_raises_in_a_term_is_the_cause() -> None:
     program, fields = program_that_calls(lambda: torch.ones(1) + 1), batch()
-    with pytest.raises(aent.StepError, match="CustomError: function") as caught, Function():
+    with pytest.raises(aent.StepError, match="CustomError: function") as caught, Function("ones"):
         program(fields)
     assert isinstance(caught.value.__cause__, CustomError)
+
+
+@pytest.mark.parametrize("name", ["__get__", "sum", "mul", "where"])
+def test_what_a_function_mode_raises_in_the_step_is_raised(name: str) -> None:
+    program, fields = aent.compile(GRPO), batch()
+    with pytest.raises(CustomError, match="function"), Function(name):
+        program(fields)
 
 
 def saved(pack: Callable[[Any], Any], unpack: Callable[[Any], Any]) -> AbstractContextManager[None]:

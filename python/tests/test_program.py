@@ -221,11 +221,11 @@ def test_the_gil_is_free_while_a_step_runs() -> None:
     assert during > 0
 
 
-def test_another_torch_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_torch_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     from aent.version import require_torch
 
-    monkeypatch.setattr(torch, "__version__", "2.10.0+cu130")
-    with pytest.raises(ImportError, match="compiled against torch 2.11.0, found torch 2.10.0"):
+    monkeypatch.setattr(torch, "__version__", "2.7.1+cu126")
+    with pytest.raises(ImportError, match="torch 2.8 or newer, found torch 2.7.1"):
         require_torch()
 
 

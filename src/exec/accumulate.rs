@@ -176,17 +176,17 @@ impl Accumulation {
             FirstPass::Fields => Depth::Fields,
             FirstPass::Model => Depth::Model,
         };
-        let _untracked = tch::no_grad_guard();
+        let _untracked = batch.no_grad();
         let part = self.frozen.read(batch, depth)?;
-        self.count(&part)
+        self.count(&part);
+        Ok(())
     }
 
-    fn count(&mut self, part: &Part) -> Result<()> {
-        let part = part.detached()?;
-        self.tally.add(&part)?;
+    fn count(&mut self, part: &Part) {
+        let part = part.detached();
+        self.tally.add(&part);
         self.offsets.push(self.offsets[self.offsets.len() - 1] + part.size().0);
         self.measured.push(part);
-        Ok(())
     }
 
     fn try_step(&mut self, batch: &Batch) -> Result<PartOutput> {
@@ -221,7 +221,7 @@ impl Accumulation {
 
     fn try_only(&mut self, batch: &Batch) -> Result<PartOutput> {
         let part = self.frozen.read(batch, Depth::Model)?;
-        self.count(&part)?;
+        self.count(&part);
         self.look_first()?;
         self.share(&part, 0)
     }
@@ -230,7 +230,7 @@ impl Accumulation {
         let offset = self.before + self.offsets.get(index).copied().unwrap_or(0);
         let shared = self.shared.as_ref().expect("what is shared is computed before the shares");
         let loss = self.frozen.share(shared, part, offset, &self.tally)?;
-        self.recorded.insert(index, part.detached()?);
+        self.recorded.insert(index, part.detached());
         Ok(PartOutput { loss })
     }
 
@@ -240,7 +240,7 @@ impl Accumulation {
             return Ok(());
         }
         let looks = self.frozen.plan().first_pass != FirstPass::Counts;
-        let mut whole = if looks { Some(Part::join(&self.measured)?) } else { None };
+        let mut whole = if looks { Some(Part::join(&self.measured)) } else { None };
         if let Some(group) = self.group.clone() {
             let told = (self.report()?, self.facts()?, whole);
             self.next = None;
@@ -261,9 +261,9 @@ impl Accumulation {
             None => Shared::default(),
         };
         if let (Some(output), Some(_)) = (&mut shared.output, &self.group) {
-            let own = Part::join(&self.measured)?;
+            let own = Part::join(&self.measured);
             for (_, value) in &mut output.lets {
-                *value = own.slice_of(value, self.before)?;
+                *value = own.slice_of(value, self.before);
             }
         }
         self.shared = Some(shared);
@@ -279,7 +279,7 @@ impl Accumulation {
                 self.measured.len()
             )));
         }
-        let _untracked = tch::no_grad_guard();
+        let _untracked = self.recorded.values().next().and_then(|part| part.mask.no_grad());
         let output = match self.shared.as_mut().and_then(|shared| shared.output.take()) {
             Some(output) => output,
             None => self.summary()?,
@@ -308,16 +308,16 @@ impl Accumulation {
             let told = ranks.iter().map(|rank| rank.scalars[at]);
             if plan.adds_up(*id) { told.sum() } else { ranks[0].scalars[at] }
         });
-        output.with_scalars(&scalars.collect::<Vec<f64>>())
+        Ok(output.with_scalars(&scalars.collect::<Vec<f64>>()))
     }
 
     /// What the parts of this process give: all of the step, or what adds up to it.
     fn summary(&mut self) -> Result<Output> {
-        let own = Part::join(self.recorded.values())?;
+        let own = Part::join(self.recorded.values());
         let presets = match self.group.clone() {
             Some(group) => {
                 let whole = self.look_last(&own, &*group)?;
-                own.slices_of(&whole, self.before)?
+                own.slices_of(&whole, self.before)
             }
             None => Presets::new(),
         };

@@ -1,8 +1,8 @@
 //! The named tensors of one batch.
 
 use crate::fields;
+use crate::tensor::{Guard, Tensor, TensorError};
 use std::collections::BTreeMap;
-use tch::Tensor;
 
 /// The fields of a batch, by verl's names. Tensors are shared, not copied.
 #[derive(Debug, Default)]
@@ -18,8 +18,8 @@ impl Batch {
 
     /// Adds a field, or replaces the one of that name.
     #[must_use]
-    pub fn with(mut self, name: impl Into<String>, tensor: Tensor) -> Self {
-        self.fields.insert(name.into(), tensor);
+    pub fn with(mut self, name: impl Into<String>, tensor: impl Into<Tensor>) -> Self {
+        self.fields.insert(name.into(), tensor.into());
         self
     }
 
@@ -33,9 +33,14 @@ impl Batch {
         self.fields.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
+    /// Until the guard is dropped, nothing of what this thread computes is recorded for a gradient.
+    pub(super) fn no_grad(&self) -> Option<Guard> {
+        self.fields.values().next().and_then(Tensor::no_grad)
+    }
+
     /// Cuts every field along B into `parts` nearly equal parts. Fields without a dimension, and what
     /// belongs to the model as `lm_head` does, go into each.
-    pub fn split(&self, parts: usize) -> Result<Vec<Batch>, tch::TchError> {
+    pub fn split(&self, parts: usize) -> Result<Vec<Batch>, TensorError> {
         let rows = self
             .fields
             .get("response_mask")
@@ -47,14 +52,11 @@ impl Batch {
                 let (start, end) = (part * rows / parts, (part + 1) * rows / parts);
                 let fields = self.fields.iter().map(|(name, tensor)| {
                     let whole = fields::is_shared(name) || tensor.size().first() != Some(&rows);
-                    let field = if whole {
-                        tensor.shallow_clone()
-                    } else {
-                        tensor.f_narrow(0, start, end - start)?
-                    };
+                    let field =
+                        if whole { tensor.clone() } else { tensor.narrow(0, start, end - start).ok()? };
                     Ok((name.clone(), field))
                 });
-                Ok(Batch { fields: fields.collect::<Result<_, tch::TchError>>()? })
+                Ok(Batch { fields: fields.collect::<Result<_, TensorError>>()? })
             })
             .collect()
     }

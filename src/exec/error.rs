@@ -1,9 +1,10 @@
 //! What can be wrong with a user's data.
 
 use super::group::GroupError;
-use crate::kernels::{KernelError, first_line, panic_text};
+use crate::kernels::KernelError;
+use crate::panic::panic_text;
+use crate::tensor::TensorError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use tch::TchError;
 
 /// An error at run time. Each names the thing, what was expected and what came.
 #[derive(Debug, thiserror::Error)]
@@ -69,9 +70,9 @@ pub enum Error {
     /// The row statistics could not be computed.
     #[error(transparent)]
     Kernel(KernelError),
-    /// libtorch refused an operation.
-    #[error("libtorch: {}", first_line(.0))]
-    Torch(#[from] TchError),
+    /// The host refused an operation, for want of memory for instance.
+    #[error("torch: {0}")]
+    Torch(#[from] TensorError),
 }
 
 impl From<KernelError> for Error {

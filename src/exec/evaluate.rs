@@ -2,15 +2,15 @@
 
 use super::error::{Error, Result};
 use super::part::Part;
-use super::value::{self, Value};
-use crate::kernels::{panic_text, unusable};
+use super::value::{self, Like, Value};
+use crate::panic::panic_text;
 use crate::plan::Plan;
 use crate::plugin::{EvalError, Frame, Input, StepCounts, TermContext};
 use crate::program::{Node, NodeId, Op, Program};
+use crate::tensor::{DType, Tensor};
 use crate::types::{Kind, Shape, Type};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use tch::{Device, Kind as TensorKind, Tensor};
 
 /// One evaluation.
 pub(super) struct Evaluation<'a> {
@@ -29,7 +29,7 @@ pub(super) struct Values(Vec<Option<Value>>);
 
 impl Values {
     /// The value of a node as a tensor of the computation's kind.
-    pub(super) fn tensor(&self, id: NodeId, like: (TensorKind, Device)) -> Result<Tensor> {
+    pub(super) fn tensor(&self, id: NodeId, like: Like<'_>) -> Tensor {
         self.get(id).to_tensor(like)
     }
 
@@ -40,8 +40,8 @@ impl Values {
 
 /// The shared tensors of a part; `counts` are those of the whole step.
 pub(super) fn frame(part: &Part, counts: StepCounts) -> Result<Frame> {
-    let lengths = part.mask.f_sum_dim_intlist([1i64].as_slice(), false, part.kind)?.f_clamp_min(1.0)?;
-    Ok(Frame { mask: part.mask.shallow_clone(), valid: part.valid.shallow_clone(), lengths, counts })
+    let lengths = part.mask.sum_dim(1, false, part.kind).clamp_min(1.0).ok()?;
+    Ok(Frame { mask: part.mask.clone(), valid: part.valid.clone(), lengths, counts })
 }
 
 impl Evaluation<'_> {
@@ -53,14 +53,14 @@ impl Evaluation<'_> {
             let value = if !wanted {
                 None
             } else if let Some(preset) = self.presets.get(&index) {
-                Some(Value::Tensor(preset.shallow_clone()))
+                Some(Value::Tensor(preset.clone()))
             } else if gradient && self.plan.nodes[index].tracked {
                 Some(self.node(index, &values, &mut extras)?)
             } else {
-                let _untracked = tch::no_grad_guard();
+                let _untracked = self.part.mask.no_grad();
                 Some(self.node(index, &values, &mut extras)?)
             };
-            values.0.push(value);
+            values.0.push(value.map(Value::ok).transpose()?);
         }
         Ok(values)
     }
@@ -77,37 +77,37 @@ impl Evaluation<'_> {
             Op::Constant(number) => Value::Number(*number),
             Op::Boolean(truth) => Value::Number(f64::from(*truth)),
             Op::Controller(number) => Value::Number(self.coefficients[*number]),
-            Op::Field(name) if name == "response_mask" => Value::Tensor(self.part.mask.shallow_clone()),
+            Op::Field(name) if name == "response_mask" => Value::Tensor(self.part.mask.clone()),
             Op::Field(name) => Value::Tensor(self.field(name)),
             Op::LogProb(_) => {
                 let log_prob = self.part.log_prob.as_ref().expect("the plan asks for `log_prob`");
-                Value::Tensor(log_prob.shallow_clone())
+                Value::Tensor(log_prob.clone())
             }
             Op::Row(row) => {
                 let at = self.plan.rows.iter().position(|of| of == row).expect("the plan asks for every row");
-                Value::Tensor(self.part.rows[at].shallow_clone())
+                Value::Tensor(self.part.rows[at].clone())
             }
-            Op::Unary(function, x) => value::unary(*function, &self.operand(values, *x, node.ty.shape)?)?,
+            Op::Unary(function, x) => value::unary(*function, &self.operand(values, *x, node.ty.shape)),
             Op::Binary(function, a, b) => {
-                let a = self.operand(values, *a, node.ty.shape)?;
-                let b = self.operand(values, *b, node.ty.shape)?;
-                value::binary(*function, &a, &b)?
+                let a = self.operand(values, *a, node.ty.shape);
+                let b = self.operand(values, *b, node.ty.shape);
+                value::binary(*function, &a, &b)
             }
-            Op::Where(condition, a, b) => self.select(values, node, [*condition, *a, *b])?,
+            Op::Where(condition, a, b) => self.select(values, node, [*condition, *a, *b]),
             Op::Clamp(x, lo, hi) => {
-                let x = self.operand(values, *x, node.ty.shape)?;
-                let lo = self.operand(values, *lo, node.ty.shape)?;
-                let hi = self.operand(values, *hi, node.ty.shape)?;
-                value::clamp(&x, &lo, &hi, like)?
+                let x = self.operand(values, *x, node.ty.shape);
+                let lo = self.operand(values, *lo, node.ty.shape);
+                let hi = self.operand(values, *hi, node.ty.shape);
+                value::clamp(&x, &lo, &hi, like)
             }
             Op::Quantile(x, q) => {
                 let valid = self.counted(self.program.node(*x).ty.shape);
-                Value::Tensor(value::quantile(&self.full(values, *x, self.program.node(*x).ty)?, valid, *q)?)
+                Value::Tensor(value::quantile(&self.full(values, *x, self.program.node(*x).ty), valid, *q))
             }
             Op::TopFraction(x, p) => {
                 let valid = self.counted(self.program.node(*x).ty.shape);
                 Value::Tensor(value::top_fraction(
-                    &self.full(values, *x, self.program.node(*x).ty)?,
+                    &self.full(values, *x, self.program.node(*x).ty),
                     valid,
                     *p,
                 )?)
@@ -120,7 +120,7 @@ impl Evaluation<'_> {
                     Value::Number(_) => unreachable!("row statistics are tensors"),
                 });
                 let ctx = TermContext {
-                    inputs: self.inputs(values, &signature.inputs, inputs)?,
+                    inputs: self.inputs(values, &signature.inputs, inputs),
                     rows: rows.collect(),
                     width: signature.width,
                     frame: self.frame,
@@ -140,19 +140,19 @@ impl Evaluation<'_> {
                     object_error(term.name(), term.owner(), format!("declares `{name}` and did not give it"))
                 })?;
                 self.check_result(term.name(), term.owner(), &format!("`{name}`"), extra, node.ty)?;
-                Value::Tensor(extra.shallow_clone())
+                Value::Tensor(extra.clone())
             }
             Op::Reduce { object, operand, inputs } => {
                 let reduction = &self.program.reductions[*object];
                 let signature = &reduction.signature;
                 let ctx = TermContext {
-                    inputs: self.inputs(values, &signature.inputs, inputs)?,
+                    inputs: self.inputs(values, &signature.inputs, inputs),
                     rows: Vec::new(),
                     width: signature.width,
                     frame: self.frame,
                 };
-                let x = self.full(values, *operand, signature.from)?;
-                let x = value::zero_unless(self.counted(signature.from.shape), &x)?;
+                let x = self.full(values, *operand, signature.from);
+                let x = value::zero_unless(self.counted(signature.from.shape), &x);
                 let value =
                     guarded(reduction.name(), reduction.owner(), || reduction.value.reduce(&x, &ctx))?;
                 self.check_result(reduction.name(), reduction.owner(), "a result", &value, signature.to)?;
@@ -161,9 +161,9 @@ impl Evaluation<'_> {
         })
     }
 
-    fn select(&self, values: &Values, node: &Node, [condition, a, b]: [NodeId; 3]) -> Result<Value> {
+    fn select(&self, values: &Values, node: &Node, [condition, a, b]: [NodeId; 3]) -> Value {
         let shape = node.ty.shape;
-        let condition = match self.operand(values, condition, shape)? {
+        let condition = match self.operand(values, condition, shape) {
             Value::Tensor(condition) => condition,
             Value::Number(condition) => {
                 // The branch left out may be the one that makes the result as large as its type says.
@@ -171,22 +171,22 @@ impl Evaluation<'_> {
                 return if self.program.node(chosen).ty.shape == shape {
                     self.operand(values, chosen, shape)
                 } else {
-                    Ok(Value::Tensor(self.full(values, chosen, node.ty)?))
+                    Value::Tensor(self.full(values, chosen, node.ty))
                 };
             }
         };
-        let (a, b) = (self.operand(values, a, shape)?, self.operand(values, b, shape)?);
-        let kind = if node.ty.kind == Kind::Bool { TensorKind::Bool } else { self.part.kind };
-        value::select(&condition, &a, &b, (kind, self.part.device()))
+        let (a, b) = (self.operand(values, a, shape), self.operand(values, b, shape));
+        let kind = if node.ty.kind == Kind::Bool { DType::Bool } else { self.part.kind };
+        value::select(&condition, &a, &b, Like { near: &self.part.mask, dtype: kind })
     }
 
-    fn like(&self) -> (TensorKind, Device) {
-        (self.part.kind, self.part.device())
+    fn like(&self) -> Like<'_> {
+        self.part.like()
     }
 
     /// Group ids are whole numbers until a formula computes with them.
     fn field(&self, name: &str) -> Tensor {
-        self.part.fields[name].shallow_clone()
+        self.part.fields[name].clone()
     }
 
     /// Which elements of a shape count.
@@ -195,75 +195,72 @@ impl Evaluation<'_> {
     }
 
     /// An operand in a shape that broadcasts against `shape`.
-    fn operand(&self, values: &Values, id: NodeId, shape: Shape) -> Result<Value> {
+    fn operand(&self, values: &Values, id: NodeId, shape: Shape) -> Value {
         let value = values.get(id);
         let node = self.program.node(id);
-        let Value::Tensor(tensor) = value else { return Ok(value.shallow_clone()) };
+        let Value::Tensor(tensor) = value else { return value.clone() };
         let tensor = if matches!(&node.op, Op::Field(name) if name == "group") {
-            tensor.f_to_kind(self.part.kind)?
+            tensor.to_dtype(self.part.kind)
         } else {
-            tensor.shallow_clone()
+            tensor.clone()
         };
         if node.ty.shape == shape {
-            return Ok(Value::Tensor(tensor));
+            return Value::Tensor(tensor);
         }
-        Ok(Value::Tensor(self.widen(&tensor, id, shape)?))
+        Value::Tensor(self.widen(&tensor, id, shape))
     }
 
     /// Broadcasts to a larger shape. A value that carries gradient is cut off from positions that do not
     /// count: what flows back from there may be NaN.
-    fn widen(&self, tensor: &Tensor, id: NodeId, shape: Shape) -> Result<Tensor> {
+    fn widen(&self, tensor: &Tensor, id: NodeId, shape: Shape) -> Tensor {
         let from = self.program.node(id).ty.shape;
         let tensor = match (from, shape) {
-            (Shape::Seq, Shape::Token) => tensor.f_unsqueeze(1)?,
-            _ => tensor.shallow_clone(),
+            (Shape::Seq, Shape::Token) => tensor.unsqueeze(1),
+            _ => tensor.clone(),
         };
         if !tensor.requires_grad() {
-            return Ok(tensor);
+            return tensor;
         }
         value::zero_unless(self.counted(shape), &tensor)
     }
 
     /// An operand as a tensor of exactly the shape of `ty`, truth values as numbers where numbers are asked for.
-    fn full(&self, values: &Values, id: NodeId, ty: Type) -> Result<Tensor> {
-        let kind = if ty.kind == Kind::Bool { TensorKind::Bool } else { self.part.kind };
-        let tensor = self.operand(values, id, ty.shape)?.to_tensor((kind, self.part.device()))?;
-        let tensor = if ty.kind == Kind::Real && tensor.kind() == TensorKind::Bool {
-            tensor.f_to_kind(self.part.kind)?
+    fn full(&self, values: &Values, id: NodeId, ty: Type) -> Tensor {
+        let kind = if ty.kind == Kind::Bool { DType::Bool } else { self.part.kind };
+        let tensor =
+            self.operand(values, id, ty.shape).to_tensor(Like { near: &self.part.mask, dtype: kind });
+        let tensor = if ty.kind == Kind::Real && tensor.dtype() == DType::Bool {
+            tensor.to_dtype(self.part.kind)
         } else {
             tensor
         };
         let (sequences, width) = self.part.size();
-        Ok(match ty.shape {
-            Shape::Token => tensor.f_expand([sequences, width], false)?,
-            Shape::Seq => tensor.f_expand([sequences], false)?,
+        match ty.shape {
+            Shape::Token => tensor.expand(&[sequences, width]),
+            Shape::Seq => tensor.expand(&[sequences]),
             Shape::Scalar => tensor,
-        })
+        }
     }
 
-    fn inputs(
-        &self,
-        values: &Values,
-        inputs: &[Input],
-        ids: &[NodeId],
-    ) -> Result<Vec<(&'static str, Tensor)>> {
+    fn inputs(&self, values: &Values, inputs: &[Input], ids: &[NodeId]) -> Vec<(&'static str, Tensor)> {
         inputs
             .iter()
             .zip(ids)
             .map(|(input, id)| {
                 let is_group = matches!(&self.program.node(*id).op, Op::Field(name) if name == "group");
                 let tensor = match values.get(*id) {
-                    Value::Tensor(tensor) if is_group => tensor.shallow_clone(),
-                    _ => self.full(values, *id, input.ty)?,
+                    Value::Tensor(tensor) if is_group => tensor.clone(),
+                    _ => self.full(values, *id, input.ty),
                 };
                 let constant = !input.gradient && tensor.requires_grad();
-                Ok((input.name, if constant { tensor.f_detach()? } else { tensor }))
+                (input.name, if constant { tensor.detach() } else { tensor })
             })
             .collect()
     }
 
     fn check_result(&self, name: &str, owner: &str, what: &str, value: &Tensor, ty: Type) -> Result<()> {
-        if let Some(why) = unusable(value) {
+        let value = value.host_tensor().map_err(|error| object_error(name, owner, error.to_string()))?;
+        if let Some(why) = value.unusable() {
             return Err(object_error(
                 name,
                 owner,
@@ -281,13 +278,13 @@ impl Evaluation<'_> {
             let message = format!("expected {what} of shape {wanted:?}, found {found:?}");
             return Err(object_error(name, owner, message));
         }
-        let kind = value.kind();
+        let kind = value.dtype();
         let message = match ty.kind {
-            Kind::Bool if kind != TensorKind::Bool => {
-                format!("expected {what} of truth values, found {kind:?}")
+            Kind::Bool if kind != DType::Bool => {
+                format!("expected {what} of truth values, found {kind}")
             }
-            Kind::Real if !matches!(kind, TensorKind::Float | TensorKind::Double) => {
-                format!("expected {what} of numbers in f32 or f64, found {kind:?}")
+            Kind::Real if !matches!(kind, DType::F32 | DType::F64) => {
+                format!("expected {what} of numbers in f32 or f64, found {kind}")
             }
             _ => return Ok(()),
         };

@@ -8,15 +8,17 @@ use super::evaluate::{Evaluation, Values};
 use super::output::Output;
 use super::part::{Depth, Part, Reading};
 use super::share::Presets;
+use super::value::Like;
 use super::value::zero_unless;
+use super::whole::Count;
 use crate::kernels::KernelOptions;
 use crate::plan::Plan;
 use crate::plugin::{ControllerState, Frame};
 use crate::program::{NodeId, Program};
+use crate::tensor::DType;
 use crate::types::Shape;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
-use tch::{Kind, Tensor};
 
 /// What never changes in a session.
 #[derive(Debug)]
@@ -118,34 +120,34 @@ impl Frozen {
         evaluation.run(wanted, gradient)
     }
 
-    pub(super) fn output(&self, part: &Part, values: &Values, tokens: Tensor) -> Result<Output> {
+    pub(super) fn output(&self, part: &Part, values: &Values, tokens: Count) -> Result<Output> {
         let program = self.program();
-        let like = (part.kind, part.device());
+        let like = part.like();
         let scalar = |id: NodeId| values.tensor(id, like);
-        let detached = |id: NodeId| Ok::<_, super::Error>(scalar(id)?.f_detach()?);
-        let metrics = program.metrics.iter().map(|(name, id)| Ok((name.clone(), detached(*id)?)));
+        let detached = |id: NodeId| scalar(id).detach();
+        let metrics = program.metrics.iter().map(|(name, id)| (name.clone(), detached(*id)));
         let signals = program
             .controllers
             .iter()
-            .map(|controller| Ok((controller.name.clone(), controller.signal.map(detached).transpose()?)));
+            .map(|controller| (controller.name.clone(), controller.signal.map(detached)));
         let lets = program.lets.iter().filter(|_| self.setup.options.lets);
         let lets = lets.map(|(name, id)| {
-            let kind =
-                if program.node(*id).ty.kind == crate::types::Kind::Bool { Kind::Bool } else { like.0 };
-            let tensor = values.tensor(*id, (kind, like.1))?.f_detach()?;
+            let truth = program.node(*id).ty.kind == crate::types::Kind::Bool;
+            let like = Like { dtype: if truth { DType::Bool } else { like.dtype }, ..like };
+            let tensor = values.tensor(*id, like).detach();
             let counted = match program.node(*id).ty.shape {
                 Shape::Token => &part.mask,
                 Shape::Seq => &part.valid,
-                Shape::Scalar => return Ok((name.clone(), tensor)),
+                Shape::Scalar => return (name.clone(), tensor),
             };
-            Ok((name.clone(), zero_unless(counted, &tensor)?))
+            (name.clone(), zero_unless(counted, &tensor))
         });
         Ok(Output {
             of: Arc::clone(&self.setup),
-            loss: scalar(program.loss)?,
-            metrics: metrics.collect::<Result<_>>()?,
-            signals: signals.collect::<Result<_>>()?,
-            lets: lets.collect::<Result<_>>()?,
+            loss: scalar(program.loss).ok()?,
+            metrics: metrics.collect(),
+            signals: signals.collect(),
+            lets: lets.collect(),
             tokens,
             observed: AtomicBool::new(false),
         })

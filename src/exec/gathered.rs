@@ -6,8 +6,8 @@ use super::meeting::Report;
 use super::part::Part;
 use super::whole::pad;
 use crate::program::{Op, Program};
+use crate::tensor::{DType, Tensor};
 use std::collections::BTreeMap;
-use tch::{Kind, Tensor};
 
 impl Part {
     /// The whole step, with what the `wanted` nodes read and nothing else. This part holds all rows of this rank.
@@ -18,18 +18,17 @@ impl Part {
         program: &Program,
         wanted: &[bool],
     ) -> Result<Part> {
-        let _untracked = tch::no_grad_guard();
+        let _untracked = self.mask.no_grad();
         let all = |tensor: &Tensor| self.rows_of_all(group, ranks, tensor);
         let ops =
             || program.nodes.iter().zip(wanted).filter(|(_, wanted)| **wanted).map(|(node, _)| &node.op);
         let mask = all(&self.mask)?;
-        let valid = mask.f_any_dim(1, false)?;
+        let valid = mask.any_dim(1);
         let mut fields = BTreeMap::new();
         for (name, field) in &self.fields {
             // The mask is at hand, and a scalar was found to be the same on all ranks.
             if ops().any(|op| matches!(op, Op::Field(of) if of == name)) && name != "response_mask" {
-                fields
-                    .insert(name.clone(), if field.dim() == 0 { field.shallow_clone() } else { all(field)? });
+                fields.insert(name.clone(), if field.dim() == 0 { field.clone() } else { all(field)? });
             }
         }
         let reads_log_prob = ops().any(|op| matches!(op, Op::LogProb(_)));
@@ -44,18 +43,18 @@ impl Part {
         let most = |of: fn(&Report) -> i64| ranks.iter().map(of).max().unwrap_or(0);
         // Not every transport sends an empty tensor.
         let (rows, width) = (most(|rank| rank.rows).max(1), most(|rank| rank.width));
-        let padded = pad(tensor, width)?;
+        let padded = pad(tensor, width);
         let mut size = padded.size();
         size[0] = rows - size[0];
-        let padding = padded.f_new_zeros(size, (padded.kind(), padded.device()))?;
-        let padded = Tensor::f_cat(&[padded, padding], 0)?;
-        let truth = padded.kind() == Kind::Bool;
+        let padding = padded.zeros(&size, padded.dtype());
+        let padded = Tensor::cat(&[padded, padding], 0);
+        let truth = padded.dtype() == DType::Bool;
         // Few transports know truth values.
-        let sent = if truth { padded.f_to_kind(Kind::Uint8)? } else { padded };
-        let heard = gather(group, &sent.f_contiguous()?)?;
-        let own = heard.iter().zip(ranks).map(|(told, rank)| told.f_narrow(0, 0, rank.rows));
-        let own = own.collect::<std::result::Result<Vec<_>, _>>()?;
-        let joined = Tensor::f_cat(&own, 0)?.f_to_device(self.device())?;
-        Ok(if truth { joined.f_to_kind(Kind::Bool)? } else { joined })
+        let sent = if truth { padded.to_dtype(DType::U8) } else { padded };
+        let heard = gather(group, &sent.contiguous().ok()?)?;
+        let own: Vec<Tensor> =
+            heard.iter().zip(ranks).map(|(told, rank)| told.narrow(0, 0, rank.rows)).collect();
+        let joined = Tensor::cat(&own, 0).to_device(self.device());
+        Ok(if truth { joined.to_dtype(DType::Bool) } else { joined })
     }
 }

@@ -1,8 +1,8 @@
 //! The processes that share a step, as the caller's framework connects them.
 
 use super::error::{Error, Result};
+use crate::tensor::{Host, Tensor};
 use std::fmt;
-use tch::Tensor;
 
 /// Why processes could not exchange tensors, in the words of what connects them.
 pub type GroupError = Box<dyn std::error::Error + Send + Sync>;
@@ -47,6 +47,9 @@ pub trait ProcessGroup: fmt::Debug + Send + Sync {
     /// How many processes there are.
     fn size(&self) -> usize;
 
+    /// The library whose tensors it exchanges.
+    fn host(&self) -> &'static dyn Host;
+
     /// The tensors of all processes, in the order of ranks, this one's included.
     ///
     /// All bring the same shape and kind (i64, f32, f64 or u8), and call it equally often and in the same order. A
@@ -72,13 +75,13 @@ pub(super) fn gather(group: &dyn ProcessGroup, tensor: &Tensor) -> Result<Vec<Te
         return refuse(format!("expected {size} tensors, one of each rank, found {}", all.len()));
     }
     for (of, found) in all.iter().enumerate() {
-        if found.size() != tensor.size() || found.kind() != tensor.kind() {
+        if found.size() != tensor.size() || found.dtype() != tensor.dtype() {
             return refuse(format!(
-                "expected a tensor {:?} of {:?} from rank {of}, found {:?} of {:?}",
+                "expected a tensor {:?} of {} from rank {of}, found {:?} of {}",
                 tensor.size(),
-                tensor.kind(),
+                tensor.dtype(),
                 found.size(),
-                found.kind()
+                found.dtype()
             ));
         }
     }

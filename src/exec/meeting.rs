@@ -3,9 +3,8 @@
 use super::differences::{Fact, differences};
 use super::error::{Error, Result};
 use super::group::{ProcessGroup, gather};
-use crate::kernels::elements;
+use crate::tensor::Tensor;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use tch::{Kind, Tensor};
 
 /// What a rank says of its rows.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +55,7 @@ pub(super) fn meet<T>(
     at: At,
     own: Result<(Report, Vec<Fact>, T)>,
 ) -> Result<(Vec<Report>, T)> {
-    let _untracked = tch::no_grad_guard();
+    let _untracked = group.host().record_gradient(false);
     let heard = match &own {
         Ok((report, facts, _)) => exchange(group, at, report, facts, None),
         Err(error) => exchange(group, at, &Report::default(), &[], Some(&error.to_string())),
@@ -82,9 +81,8 @@ fn exchange(
     error: Option<&str>,
 ) -> Result<Vec<Report>> {
     let (message, more) = message(error.is_none(), at, own, facts);
-    let heard = gather(group, &Tensor::from_slice(&message))?;
-    let heard =
-        heard.iter().map(|told| Ok(elements("a message", told)?)).collect::<Result<Vec<Vec<i64>>>>()?;
+    let heard = gather(group, &numbers(group, &message))?;
+    let heard = heard.iter().map(|told| Ok(told.to_i64s()?)).collect::<Result<Vec<Vec<i64>>>>()?;
     if heard[group.rank()] != message {
         return Err(Error::Group("expected the tensors in the order of ranks, found another order".into()));
     }
@@ -112,8 +110,8 @@ fn exchange(
     let more = if more.is_empty() {
         vec![Vec::new(); heard.len()]
     } else {
-        let told = gather(group, &Tensor::from_slice(&more))?;
-        told.iter().map(|told| Ok(elements("a message", told)?)).collect::<Result<_>>()?
+        let told = gather(group, &numbers(group, &more))?;
+        told.iter().map(|told| Ok(told.to_i64s()?)).collect::<Result<_>>()?
     };
     let reports = heard.iter().zip(&more).map(|(told, more)| Report {
         rows: told[5],
@@ -157,17 +155,22 @@ fn whereabouts(told: &[i64]) -> String {
     format!("{place} of step {}", told[3] + 1)
 }
 
+fn numbers(group: &dyn ProcessGroup, numbers: &[i64]) -> Tensor {
+    Tensor::from_slice(group.host(), numbers, &[numbers.len() as i64])
+}
+
 /// What every rank has to say.
 fn tell(group: &dyn ProcessGroup, text: &str) -> Result<Vec<String>> {
-    let lengths = gather(group, &Tensor::from_slice(&[text.len() as i64]))?;
-    let lengths = lengths.iter().map(|length| Ok(length.f_int64_value(&[0])? as usize));
+    let lengths = gather(group, &numbers(group, &[text.len() as i64]))?;
+    let lengths = lengths.iter().map(|length| Ok(length.i64_at(&[0])? as usize));
     let lengths = lengths.collect::<Result<Vec<_>>>()?;
     let mut bytes = text.as_bytes().to_vec();
     // Not every transport sends an empty tensor.
     bytes.resize(lengths.iter().copied().max().unwrap_or(0).max(1), 0);
-    let texts = gather(group, &Tensor::from_slice(&bytes))?;
+    let size = [bytes.len() as i64];
+    let texts = gather(group, &Tensor::from_slice(group.host(), &bytes, &size).ok()?)?;
     let read = |(text, length): (&Tensor, &usize)| {
-        let bytes: Vec<u8> = elements("a message", &text.f_to_kind(Kind::Uint8)?)?;
+        let bytes = text.to_u8s()?;
         Ok(String::from_utf8_lossy(&bytes[..*length]).into_owned())
     };
     texts.iter().zip(&lengths).map(read).collect()

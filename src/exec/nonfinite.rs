@@ -8,10 +8,10 @@ use super::session::Session;
 use super::whole::Tally;
 use crate::plugin::Reach;
 use crate::program::{BinaryFn, NodeId, Op, Program, UnaryFn};
+use crate::tensor::{DType, Tensor};
 use crate::types::{Kind, Shape};
 use std::collections::HashMap;
 use std::fmt;
-use tch::{Kind as TensorKind, Tensor};
 
 /// A result of a step that is not finite, and where that comes from.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,11 +66,11 @@ impl Session {
     /// # }
     /// ```
     pub fn find_nonfinite(&self, batch: &Batch) -> Result<Vec<NonFinite>> {
-        let _untracked = tch::no_grad_guard();
+        let _untracked = batch.no_grad();
         let frozen = self.frozen();
         let part = frozen.read(batch, Depth::Model)?;
         let mut tally = Tally::default();
-        tally.add(&part)?;
+        tally.add(&part);
         let frame = frame(&part, tally.counts(&part)?)?;
         let values =
             frozen.evaluate(&part, &frame, &HashMap::new(), &frozen.plan().mask(|of| of.needed), false)?;
@@ -166,10 +166,10 @@ impl Search<'_> {
         if node.ty.kind == Kind::Bool {
             return Ok(None);
         }
-        let mut wrong = self.full(id)?.f_isfinite()?.f_logical_not()?;
+        let mut wrong = self.full(id).isfinite().logical_not();
         match node.ty.shape {
-            Shape::Token => wrong = wrong.f_logical_and(&self.part.mask)?,
-            Shape::Seq => wrong = wrong.f_logical_and(&self.part.valid)?,
+            Shape::Token => wrong = wrong.logical_and(&self.part.mask),
+            Shape::Seq => wrong = wrong.logical_and(&self.part.valid),
             Shape::Scalar => {}
         }
         let (near, rows) = match within {
@@ -179,7 +179,7 @@ impl Search<'_> {
         };
         let mut start = Vec::new();
         for (dim, index) in near.iter().take(rows.min(wrong.dim())).enumerate() {
-            wrong = wrong.f_narrow(dim as i64, *index, 1)?;
+            wrong = wrong.narrow(dim as i64, *index, 1);
             start.push(*index);
         }
         Ok(first_of(&wrong)?.map(|mut found| {
@@ -191,29 +191,29 @@ impl Search<'_> {
     }
 
     /// A value in the shape of its type.
-    fn full(&self, id: NodeId) -> Result<Tensor> {
+    fn full(&self, id: NodeId) -> Tensor {
         let node = self.program.node(id);
-        let tensor = self.values.tensor(id, (self.part.kind, self.part.device()))?;
-        let tensor = tensor.f_detach()?.f_to_kind(TensorKind::Double)?;
+        let tensor = self.values.tensor(id, self.part.like());
+        let tensor = tensor.detach().to_dtype(DType::F64);
         let (sequences, width) = self.part.size();
-        Ok(match node.ty.shape {
-            Shape::Token => tensor.f_expand([sequences, width], false)?,
-            Shape::Seq => tensor.f_expand([sequences], false)?,
+        match node.ty.shape {
+            Shape::Token => tensor.expand(&[sequences, width]),
+            Shape::Seq => tensor.expand(&[sequences]),
             Shape::Scalar => tensor,
-        })
+        }
     }
 
     /// An operand's value at a position of what uses it.
     fn value(&self, id: NodeId, at: &[i64]) -> Result<f64> {
-        let tensor = self.full(id)?;
+        let tensor = self.full(id);
         let at = &at[..at.len().min(tensor.dim())];
-        Ok(if at.len() < tensor.dim() { f64::NAN } else { tensor.f_double_value(at)? })
+        Ok(if at.len() < tensor.dim() { f64::NAN } else { tensor.f64_at(at)? })
     }
 
     fn cause(&self, id: NodeId, at: &[i64]) -> Result<String> {
         let program = self.program;
         let of = |id: NodeId| Ok::<_, super::Error>(number(self.value(id, at)?));
-        let kind = if self.part.kind == TensorKind::Double { "f64" } else { "f32" };
+        let kind = if self.part.kind == DType::F64 { "f64" } else { "f32" };
         Ok(match &program.node(id).op {
             Op::Unary(UnaryFn::Log, x) => format!("logarithm of {}", of(*x)?),
             Op::Unary(UnaryFn::Sqrt, x) => format!("square root of {}", of(*x)?),

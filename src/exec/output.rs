@@ -2,11 +2,11 @@
 
 use super::error::{Error, Result};
 use super::frozen::Setup;
-use crate::kernels::elements;
+use super::whole::Count;
+use crate::tensor::{DType, Tensor};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tch::{Device, Kind, Tensor};
 
 /// The loss of a step with everything reported beside it. Numbers stay on the device until they are asked for.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct Output {
     pub(super) signals: Vec<(String, Option<Tensor>)>,
     pub(super) lets: Vec<(String, Tensor)>,
     /// How many tokens the step had.
-    pub(super) tokens: Tensor,
+    pub(super) tokens: Count,
     /// Whether a session has moved its controllers by it.
     pub(super) observed: AtomicBool,
 }
@@ -64,20 +64,20 @@ impl Output {
     }
 
     /// The same with other scalars, in the same order.
-    pub(super) fn with_scalars(mut self, scalars: &[f64]) -> Result<Self> {
+    pub(super) fn with_scalars(mut self, scalars: &[f64]) -> Self {
         let metrics = self.metrics.iter_mut().map(|(_, metric)| metric);
         let signals = self.signals.iter_mut().filter_map(|(_, signal)| signal.as_mut());
         let lets = self.lets.iter_mut().map(|(_, value)| value).filter(|value| value.dim() == 0);
         let all = std::iter::once(&mut self.loss).chain(metrics).chain(signals).chain(lets);
         for (old, new) in all.zip(scalars) {
-            *old = Tensor::from(*new).f_to_kind(old.kind())?;
+            *old = old.full(&[], *new, old.dtype());
         }
-        Ok(self)
+        self
     }
 
     /// How many valid tokens the step had.
     pub fn tokens(&self) -> Result<i64> {
-        Ok(self.tokens.f_int64_value(&[])?)
+        self.tokens.number()
     }
 }
 
@@ -107,7 +107,7 @@ fn backward(loss: &Tensor) -> Result<()> {
                 .to_owned(),
         ));
     }
-    Ok(loss.f_backward()?)
+    Ok(loss.backward()?)
 }
 
 /// Brings scalars to the host, all at once.
@@ -115,8 +115,6 @@ fn numbers(tensors: &[&Tensor]) -> Result<Vec<f64>> {
     if tensors.is_empty() {
         return Ok(Vec::new());
     }
-    let wide = tensors.iter().map(|tensor| tensor.f_detach()?.f_to_kind(Kind::Double));
-    let wide = wide.collect::<std::result::Result<Vec<_>, _>>()?;
-    let stacked = Tensor::f_stack(&wide, 0)?.f_to_device(Device::Cpu)?;
-    Ok(elements("a metric", &stacked)?)
+    let wide: Vec<Tensor> = tensors.iter().map(|tensor| tensor.detach().to_dtype(DType::F64)).collect();
+    Ok(Tensor::stack(&wide, 0).to_f64s()?)
 }

@@ -2,9 +2,8 @@
 
 use super::error::{Error, Result};
 use super::part::Part;
-use crate::kernels::kind_name;
+use crate::tensor::{DType, Tensor};
 use std::collections::BTreeMap;
-use tch::{Kind, Tensor};
 
 /// How far a value of the model may be from what was measured of the same part: in bf16 a logit of 32 moves by 0.125 from
 /// one run of a kernel to the next. Another part is further away.
@@ -68,8 +67,8 @@ impl Part {
         let trains = |name: &str| crate::fields::find(name).is_some_and(|field| field.gradient);
         for (name, expected) in measured.fields.iter().filter(|(name, _)| !trains(name)) {
             let Some(found) = self.fields.get(name) else { continue };
-            if found.kind() != expected.kind() {
-                let (found, expected) = (kind_name(found.kind()), kind_name(expected.kind()));
+            if found.dtype() != expected.dtype() {
+                let (found, expected) = (found.dtype(), expected.dtype());
                 return Ok(Some(format!("`{name}` is {found}, and was {expected} when it was measured")));
             }
             if !same(found, expected)? {
@@ -97,10 +96,13 @@ impl Part {
 }
 
 fn same(found: &Tensor, expected: &Tensor) -> Result<bool> {
-    Ok(found.f_detach()?.f_equal(expected)?)
+    Ok(found.detach().equal(expected)?)
 }
 
 fn near(found: &Tensor, expected: &Tensor) -> Result<bool> {
-    let (found, expected) = (found.f_detach()?.f_to_kind(Kind::Double)?, expected.f_to_kind(Kind::Double)?);
-    Ok(found.f_isclose(&expected, RELATIVE, ABSOLUTE, true)?.f_all()?.f_int64_value(&[])? == 1)
+    let (found, expected) = (found.detach().to_dtype(DType::F64), expected.to_dtype(DType::F64));
+    let apart = (&found - &expected).abs();
+    let close = apart.le(&(expected.abs() * RELATIVE + ABSOLUTE)).logical_or(&found.eq(&expected));
+    let both_nan = found.ne(&found).logical_and(&expected.ne(&expected));
+    Ok(close.logical_or(&both_nan).all().i64_at(&[])? == 1)
 }

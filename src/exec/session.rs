@@ -98,7 +98,7 @@ impl Session {
         let frozen = self.frozen();
         let part = frozen.read(batch, Depth::Model)?;
         let mut tally = Tally::default();
-        tally.add(&part)?;
+        tally.add(&part);
         let frame = frame(&part, tally.counts(&part)?)?;
         let values =
             frozen.evaluate(&part, &frame, &HashMap::new(), &frozen.plan().mask(|of| of.needed), true)?;

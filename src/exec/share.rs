@@ -9,8 +9,8 @@ use super::value::zero_unless;
 use super::whole::Tally;
 use crate::plan::FirstPass;
 use crate::program::NodeId;
+use crate::tensor::Tensor;
 use std::collections::HashMap;
-use tch::Tensor;
 
 /// Values that span the step, by node.
 pub(super) type Presets = HashMap<usize, Tensor>;
@@ -56,45 +56,42 @@ impl Frozen {
         wanted: &[bool],
         known: &Presets,
     ) -> Result<Presets> {
-        let _untracked = tch::no_grad_guard();
+        let _untracked = whole.mask.no_grad();
         let frame = frame(whole, tally.counts(whole)?)?;
         let values = self.evaluate(whole, &frame, known, wanted, false)?;
-        let like = (whole.kind, whole.device());
-        nodes.iter().map(|index| Ok((*index, values.tensor(NodeId(*index as u32), like)?))).collect()
+        nodes
+            .iter()
+            .map(|index| (*index, values.tensor(NodeId(*index as u32), whole.like())))
+            .map(Ok)
+            .collect()
     }
 
     /// The loss's gradient for every value that comes from the model, on the whole step.
     fn differentiate(&self, mut whole: Part, tally: &Tally) -> Result<Shared> {
-        let leaf =
-            |tensor: &Tensor| -> Result<Tensor> { Ok(tensor.f_detach_copy()?.f_set_requires_grad(true)?) };
-        whole.log_prob = whole.log_prob.as_ref().map(leaf).transpose()?;
-        whole.rows = whole.rows.iter().map(leaf).collect::<Result<_>>()?;
+        whole.log_prob = whole.log_prob.as_ref().map(Tensor::leaf);
+        whole.rows = whole.rows.iter().map(Tensor::leaf).collect();
         for (name, field) in &mut whole.fields {
             if crate::fields::find(name).is_some_and(|of| of.gradient) {
-                *field = leaf(field)?;
+                *field = field.leaf();
             }
         }
         let frame = frame(&whole, tally.counts(&whole)?)?;
-        let output = tch::with_grad(|| -> Result<Output> {
-            let values =
-                self.evaluate(&whole, &frame, &Presets::new(), &self.plan().mask(|of| of.needed), true)?;
-            let output = self.output(&whole, &values, tally.tokens())?;
-            output.backward()?;
-            Ok(output)
-        })?;
-        let loss = output.loss.f_detach()?;
+        let tracked = whole.mask.with_grad();
+        let values =
+            self.evaluate(&whole, &frame, &Presets::new(), &self.plan().mask(|of| of.needed), true)?;
+        let output = self.output(&whole, &values, tally.tokens())?;
+        output.backward()?;
+        drop(tracked);
+        let loss = output.loss.detach();
         // A leaf that the loss does not reach has no gradient, which is zero.
-        let gradient = |tensor: &Tensor| -> Result<Tensor> {
-            let gradient = tensor.f_grad()?;
-            Ok(if gradient.defined() { gradient } else { tensor.f_zeros_like()? })
-        };
+        let gradient = |tensor: &Tensor| tensor.grad().unwrap_or_else(|| tensor.zeros_like());
         let fields = whole.fields.iter().filter(|(_, field)| field.requires_grad());
-        let fields = fields.map(|(name, field)| Ok((name.clone(), gradient(field)?)));
+        let fields = fields.map(|(name, field)| (name.clone(), gradient(field)));
         let cotangents = Cotangents {
-            log_prob: whole.log_prob.as_ref().map(gradient).transpose()?,
-            rows: whole.rows.iter().map(gradient).collect::<Result<_>>()?,
-            fields: fields.collect::<Result<_>>()?,
-            loss: loss.shallow_clone(),
+            log_prob: whole.log_prob.as_ref().map(gradient),
+            rows: whole.rows.iter().map(gradient).collect(),
+            fields: fields.collect(),
+            loss: loss.clone(),
         };
         let output = Some(Output { loss, ..output });
         Ok(Shared { presets: Presets::new(), cotangents: Some(cotangents), output })
@@ -106,32 +103,31 @@ impl Frozen {
             return contracted(part, cotangents, offset, tally);
         }
         let frame = frame(part, tally.counts(part)?)?;
-        let presets = part.slices_of(&shared.presets, offset)?;
+        let presets = part.slices_of(&shared.presets, offset);
         let values = self.evaluate(part, &frame, &presets, &self.plan().mask(|of| of.of_loss), true)?;
-        values.tensor(self.program().loss, (part.kind, part.device()))
+        Ok(values.tensor(self.program().loss, part.like()).ok()?)
     }
 }
 
 /// A scalar with the gradient that the whole step's loss has for this part. The values of all parts add up to the
 /// whole step's loss.
 fn contracted(part: &Part, cotangents: &Cotangents, offset: i64, tally: &Tally) -> Result<Tensor> {
-    let mut sum = Tensor::f_zeros([0i64; 0], (part.kind, part.device()))?;
-    let mut add = |value: &Tensor, cotangent: &Tensor| -> Result<()> {
+    let mut sum = part.like().scalar(0.0);
+    let mut add = |value: &Tensor, cotangent: &Tensor| {
         // What flows to masked positions counts for nothing, even when it is NaN.
-        let cotangent = zero_unless(&part.mask, &part.slice_of(cotangent, offset)?)?;
-        sum = sum.f_add(&value.f_mul(&cotangent)?.f_sum(None::<tch::Kind>)?)?;
-        Ok(())
+        let cotangent = zero_unless(&part.mask, &part.slice_of(cotangent, offset));
+        sum = &sum + (value * cotangent).sum();
     };
     if let (Some(value), Some(cotangent)) = (&part.log_prob, &cotangents.log_prob) {
-        add(value, cotangent)?;
+        add(value, cotangent);
     }
     for (value, cotangent) in part.rows.iter().zip(&cotangents.rows) {
-        add(value, cotangent)?;
+        add(value, cotangent);
     }
     for (name, cotangent) in &cotangents.fields {
-        add(&part.fields[name], cotangent)?;
+        add(&part.fields[name], cotangent);
     }
-    let share = part.mask.f_sum(part.kind)?.f_div(&tally.counts(part)?.tokens)?;
-    let value = cotangents.loss.f_to_kind(part.kind)?.f_mul(&share)?;
-    Ok(sum.f_sub(&sum.f_detach()?)?.f_add(&value)?)
+    let share = part.mask.sum_in(part.kind) / tally.counts(part)?.tokens;
+    let value = cotangents.loss.to_dtype(part.kind) * share;
+    Ok((&sum - sum.detach() + value).ok()?)
 }

@@ -1,9 +1,8 @@
 //! From the sums of a row to the statistics asked for, in f64 and under torch's own autograd: each formula once, for
 //! every engine.
 
-use tch::Tensor;
+use crate::tensor::Tensor;
 
-use super::KernelError;
 use super::engine::Found;
 use super::plan::{Plan, facts, sums};
 use crate::rows::Statistic;
@@ -25,15 +24,18 @@ struct Softmax<'a> {
 }
 
 impl Columns {
-    pub(super) fn of(found: &Found) -> Result<Self, KernelError> {
+    pub(super) fn of(found: &Found) -> Self {
         // One column after the other: each is worked on by itself.
-        let columns = |lines: &Tensor| lines.f_tr()?.f_contiguous()?.f_unbind(0);
-        Ok(Self { sums: columns(&found.sums)?, facts: columns(&found.facts)? })
+        let columns = |lines: &Tensor| {
+            let lines = lines.transpose().contiguous();
+            (0..lines.length(0)).map(|column| lines.select(0, column)).collect()
+        };
+        Self { sums: columns(&found.sums), facts: columns(&found.facts) }
     }
 
     /// A statistic of every row, `[N]`. The highest logit is a constant: what is added to all logits of a row changes
     /// the sums back.
-    pub(super) fn statistic(&self, plan: &Plan, index: usize) -> Result<Tensor, KernelError> {
+    pub(super) fn statistic(&self, plan: &Plan, index: usize) -> Tensor {
         let planned = &plan.statistics[index];
         let temperature = plan.passes[planned.pass].temperature;
         let sum = |column: usize| &self.sums[sums::of(planned.pass) + column];
@@ -42,40 +44,37 @@ impl Columns {
         let whole = softmax(sums::WHOLE);
         let asked = if planned.of_set { softmax(sums::INSIDE) } else { softmax(sums::WHOLE) };
         let (chosen, highest) = (&self.sums[sums::CHOSEN], &self.facts[facts::HIGHEST]);
-        let shift = || highest.f_div_scalar(temperature);
-        Ok(match planned.statistic {
-            Statistic::ActionLogit => chosen.f_div_scalar(temperature)?,
-            Statistic::LogProb => {
-                chosen.f_sub(highest)?.f_div_scalar(temperature)?.f_sub(&whole.sum.f_log()?)?
-            }
-            Statistic::LogSumExp => shift()?.f_add(&asked.sum.f_log()?)?,
-            Statistic::Mean => shift()?.f_add(&asked.mean()?)?,
+        let shift = || highest / temperature;
+        match planned.statistic {
+            Statistic::ActionLogit => chosen / temperature,
+            Statistic::LogProb => (chosen - highest) / temperature - whole.sum.log(),
+            Statistic::LogSumExp => shift() + asked.sum.log(),
+            Statistic::Mean => shift() + asked.mean(),
             Statistic::SecondMoment => {
-                let (shift, mean) = (shift()?, asked.mean()?);
-                let square = asked.second.f_div(asked.sum)?;
-                square.f_add(&shift.f_mul(&mean)?.f_mul_scalar(2.0)?)?.f_add(&shift.f_square()?)?
+                let (shift, mean) = (shift(), asked.mean());
+                asked.second / asked.sum + &shift * mean * 2.0 + shift.square()
             }
-            Statistic::Entropy => asked.sum.f_log()?.f_sub(&asked.mean()?)?,
-            Statistic::Mass => asked.sum.f_div(whole.sum)?,
+            Statistic::Entropy => asked.sum.log() - asked.mean(),
+            Statistic::Mass => asked.sum / whole.sum,
             // Of a row without a softmax, what it is multiplied with is NaN.
-            Statistic::Size if planned.of_set => fact(facts::SIZE).shallow_clone(),
-            Statistic::Size => highest.f_mul_scalar(0.0)?.f_add_scalar(plan.vocabulary as f64)?,
+            Statistic::Size if planned.of_set => fact(facts::SIZE).clone(),
+            Statistic::Size => highest * 0.0 + plan.vocabulary as f64,
             Statistic::ReverseKl => {
-                let constant = sum(sums::REFERENCE).f_log()?.f_sub(&whole.sum.f_log()?)?;
-                sum(sums::REVERSE).f_div(whole.sum)?.f_add(&constant)?
+                let constant = sum(sums::REFERENCE).log() - whole.sum.log();
+                sum(sums::REVERSE) / whole.sum + constant
             }
             Statistic::ForwardKl => {
-                let constant = whole.sum.f_log()?.f_sub(&sum(sums::REFERENCE).f_log()?)?;
-                sum(sums::FORWARD).f_div(sum(sums::REFERENCE))?.f_add(&constant)?
+                let constant = whole.sum.log() - sum(sums::REFERENCE).log();
+                sum(sums::FORWARD) / sum(sums::REFERENCE) + constant
             }
-            Statistic::JensenShannon(_) => sum(sums::JENSEN_SHANNON).shallow_clone(),
-        })
+            Statistic::JensenShannon(_) => sum(sums::JENSEN_SHANNON).clone(),
+        }
     }
 }
 
 impl Softmax<'_> {
     /// `Σ p u`.
-    fn mean(&self) -> Result<Tensor, KernelError> {
-        Ok(self.first.f_div(self.sum)?)
+    fn mean(&self) -> Tensor {
+        self.first / self.sum
     }
 }

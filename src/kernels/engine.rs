@@ -1,10 +1,10 @@
 //! What computes the sums of rows, and the gradient back from them, on one sort of device.
 
-use tch::{Device, Kind, Tensor};
+use crate::tensor::{DType, Device, Host, Tensor};
 
 use super::plan::Plan;
 use super::source::refuse;
-use super::{KernelError, cpu, cuda, kind_name, plain};
+use super::{KernelError, cpu, cuda, plain};
 
 /// Rows of logits as an engine reads them.
 pub(super) struct Chunk {
@@ -38,8 +38,8 @@ impl Chunk {
         if let Some(reference) = &self.reference {
             self.check_rows(reference)?;
         }
-        check(&self.actions, &[batch * time], Kind::Int64)?;
-        check(&self.mask, &[batch * time], Kind::Bool)
+        check(&self.actions, &[batch * time], DType::I64)?;
+        check(&self.mask, &[batch * time], DType::Bool)
     }
 
     /// The same of what the backward pass takes besides.
@@ -52,14 +52,14 @@ impl Chunk {
     ) -> Result<(), KernelError> {
         self.check()?;
         let count = self.logits.size()[0] * self.logits.size()[1];
-        check(&found.sums, &[count, plan.sums() as i64], Kind::Double)?;
-        check(&found.facts, &[count, plan.facts() as i64], Kind::Double)?;
-        check(cotangents, &[count, plan.sums() as i64], Kind::Double)?;
+        check(&found.sums, &[count, plan.sums() as i64], DType::F64)?;
+        check(&found.facts, &[count, plan.facts() as i64], DType::F64)?;
+        check(cotangents, &[count, plan.sums() as i64], DType::F64)?;
         self.check_rows(gradient)
     }
 
     fn check_rows(&self, tensor: &Tensor) -> Result<(), KernelError> {
-        check(tensor, &self.logits.size(), self.logits.kind())?;
+        check(tensor, &self.logits.size(), self.logits.dtype())?;
         if tensor.size()[2] > 1 && tensor.stride()[2] != 1 {
             return differs("rows in one piece", tensor);
         }
@@ -67,15 +67,15 @@ impl Chunk {
     }
 }
 
-fn check(tensor: &Tensor, size: &[i64], kind: Kind) -> Result<(), KernelError> {
-    if tensor.size() == size && tensor.kind() == kind {
+fn check(tensor: &Tensor, size: &[i64], kind: DType) -> Result<(), KernelError> {
+    if tensor.size() == size && tensor.dtype() == kind {
         return Ok(());
     }
-    differs(&format!("{size:?} of {}", kind_name(kind)), tensor)
+    differs(&format!("{size:?} of {}", kind), tensor)
 }
 
 fn differs(expected: &str, tensor: &Tensor) -> Result<(), KernelError> {
-    let found = format!("{:?} of {}", tensor.size(), kind_name(tensor.kind()));
+    let found = format!("{:?} of {}", tensor.size(), tensor.dtype());
     refuse("the kernels' tensors", expected, &found)
 }
 
@@ -99,24 +99,24 @@ pub(super) trait Engine: Sync {
         chunk: &Chunk,
         found: &Found,
         cotangents: &Tensor,
-        gradient: &mut Tensor,
+        gradient: &Tensor,
     ) -> Result<(), KernelError>;
 }
 
 /// The engine for a device.
-pub(super) fn of(device: Device) -> &'static dyn Engine {
+pub(super) fn of(host: &'static dyn Host, device: Device) -> &'static dyn Engine {
     match device {
         Device::Cpu => &cpu::Cpu,
-        Device::Cuda(ordinal) => cuda::engine(ordinal).unwrap_or(&plain::Plain),
+        Device::Cuda(ordinal) => cuda::engine(host, ordinal).unwrap_or(&plain::Plain),
         _ => &plain::Plain,
     }
 }
 
-/// Why row statistics on this device are computed in plain torch operations, if they are.
-pub fn fallback_reason(device: Device) -> Option<String> {
+/// Why row statistics on this device are computed in plain operations of the host, if they are.
+pub fn fallback_reason(host: &'static dyn Host, device: Device) -> Option<String> {
     match device {
         Device::Cpu => None,
-        Device::Cuda(ordinal) => cuda::engine(ordinal).err().map(str::to_owned),
+        Device::Cuda(ordinal) => cuda::engine(host, ordinal).err().map(str::to_owned),
         _ => Some("there are no kernels for this sort of device".to_owned()),
     }
 }

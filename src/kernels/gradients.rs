@@ -1,12 +1,12 @@
 //! Where the gradient of the logits goes: to a tensor of its own, over the logits, or on into hidden states and the
 //! output layer.
 
-use tch::Tensor;
+use crate::tensor::Tensor;
 
+use super::KernelError;
+use super::memory::prefer_large_pages;
 use super::rows::summed_in;
 use super::source::{Hidden, Source};
-use super::torch_state::is_negated;
-use super::{KernelError, autograd};
 
 /// The gradients of a source's tensors while rows are worked off.
 pub(super) enum Gradients {
@@ -34,35 +34,33 @@ impl Gradients {
     ) -> Result<Self, KernelError> {
         match source {
             Source::Logits(logits) => {
-                let mut gradient = if overwrites && has_own_elements(logits) && !is_negated(logits) {
-                    logits.f_detach()?
+                let gradient = if overwrites && has_own_elements(logits) && !logits.is_negated() {
+                    logits.detach()
                 } else {
-                    let fresh = Tensor::f_empty(logits.size(), (logits.kind(), logits.device()))?;
-                    autograd::prefer_large_pages(&fresh);
+                    let fresh = logits.empty(&logits.size(), logits.dtype()).ok()?;
+                    prefer_large_pages(&fresh);
                     fresh
                 };
                 if let Some(at) = skipped {
-                    let zero = gradient.f_new_zeros([0i64; 0], (gradient.kind(), gradient.device()))?;
-                    let _ = gradient.f_index_put_(&at.each_ref().map(Some), &zero, false)?;
+                    let zero = gradient.zeros(&[], gradient.dtype());
+                    gradient.put_at_(at, &zero)?;
                 }
                 Ok(Self::Logits(gradient))
             }
             Source::Hidden(Hidden { hidden, weight, bias }) => {
-                let wide = |tensor: &Tensor| {
-                    Tensor::f_zeros(tensor.size(), (summed_in(tensor.kind()), tensor.device()))
-                };
+                let wide = |tensor: &Tensor| tensor.zeros(&tensor.size(), summed_in(tensor.dtype()));
                 let wants = |index: usize| wanted.get(index).copied().unwrap_or(false);
                 Ok(Self::Hidden {
-                    hidden: wants(0).then(|| hidden.f_zeros_like()).transpose()?,
-                    weight: wants(1).then(|| wide(weight)).transpose()?,
-                    bias: bias.filter(|_| wants(2)).map(wide).transpose()?,
+                    hidden: wants(0).then(|| hidden.zeros_like()),
+                    weight: wants(1).then(|| wide(weight)),
+                    bias: bias.filter(|_| wants(2)).map(wide),
                 })
             }
         }
     }
 
     /// The gradient of logits that are read where they lie.
-    pub(super) fn in_place(&mut self) -> &mut Tensor {
+    pub(super) fn in_place(&self) -> &Tensor {
         match self {
             Self::Logits(gradient) => gradient,
             Self::Hidden { .. } => unreachable!("only logits lie anywhere"),
@@ -78,28 +76,26 @@ impl Gradients {
         of_logits: &Tensor,
         picked: Option<&Tensor>,
     ) -> Result<(), KernelError> {
-        let at = at.each_ref().map(Some);
         match (self, source, picked) {
             (Self::Logits(gradient), ..) => {
-                let _ = gradient.f_index_put_(&at, of_logits, false)?;
+                gradient.put_at_(at, of_logits)?;
             }
             (Self::Hidden { hidden, weight, bias }, Source::Hidden(layer), Some(picked)) => {
                 if let Some(gradient) = hidden {
-                    let rows = of_logits.f_mm(layer.weight)?.f_to_kind(gradient.kind())?;
-                    let _ = gradient.f_index_put_(&at, &rows, false)?;
+                    let rows = of_logits.mm(layer.weight).to_dtype(gradient.dtype());
+                    gradient.put_at_(at, &rows)?;
                 }
                 if let Some(gradient) = weight {
-                    let by_row = of_logits.f_tr()?;
-                    let _ = if gradient.kind() == picked.kind() {
-                        gradient.f_addmm_(&by_row, picked)?
+                    let by_row = of_logits.transpose();
+                    if gradient.dtype() == picked.dtype() {
+                        gradient.addmm_(&by_row, picked)?;
                     } else {
-                        gradient.f_add_(&by_row.f_mm(picked)?)?
-                    };
+                        gradient.add_(&by_row.mm(picked))?;
+                    }
                 }
                 if let Some(gradient) = bias {
-                    let kind = gradient.kind();
-                    let _ =
-                        gradient.f_add_(&of_logits.f_sum_dim_intlist([0i64].as_slice(), false, kind)?)?;
+                    let kind = gradient.dtype();
+                    gradient.add_(&of_logits.sum_dim(0, false, kind))?;
                 }
             }
             _ => unreachable!("gradients are made for their source"),
@@ -114,7 +110,7 @@ impl Gradients {
             Self::Hidden { hidden, weight, bias } => vec![hidden, weight, bias],
         };
         let narrowed = gradients.into_iter().zip(source.tensors()).map(|(gradient, like)| {
-            Ok(gradient.map(|gradient| gradient.f_to_kind(like.kind())).transpose()?)
+            Ok(gradient.map(|gradient| gradient.to_dtype(like.dtype()).ok()).transpose()?)
         });
         narrowed.collect()
     }

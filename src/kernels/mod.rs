@@ -1,12 +1,12 @@
 //! Everything of vocabulary size: the softmax statistics of a row of logits over a set of tokens.
 
 mod algebra;
-mod autograd;
 mod cpu;
 mod cuda;
 mod engine;
 mod error;
 mod gradients;
+mod memory;
 mod node;
 mod options;
 mod plain;
@@ -16,19 +16,16 @@ mod request;
 mod rows;
 mod sets;
 mod source;
-mod torch_state;
+mod threads;
 
 use crate::rows::RowStatistic;
-use tch::Tensor;
+use crate::tensor::Tensor;
 
-pub use cuda::load_cuda;
 pub use engine::fallback_reason;
 pub use error::KernelError;
-pub(crate) use error::{first_line, kind_name, panic_text};
 pub use options::{CHUNK_BYTES, KernelOptions, Kernels};
 pub use rows::RowInputs;
 pub use source::{Hidden, Source};
-pub(crate) use torch_state::{elements, fits_int64, unusable};
 
 /// The statistics of each row of logits, in the order of the request, each of shape `[B, T]`.
 ///
@@ -60,7 +57,7 @@ pub fn row_statistics(
         return Ok(Vec::new());
     }
     // From here on kinds are chosen here, forward and backward alike.
-    let _chosen = torch_state::NoAutocast::new();
+    let _chosen = rows.mask.no_autocast();
     match options.kernels {
         Kernels::Auto => node::row_statistics(&rows, request, options),
         Kernels::Reference => reference::row_statistics(&rows, request),

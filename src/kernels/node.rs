@@ -3,17 +3,15 @@
 
 use std::ops::Range;
 
-use tch::{Device, Kind, Tensor};
+use crate::tensor::{Backward, DType, Device, Differentiated, Tensor};
 
 use super::algebra::Columns;
-use super::autograd::{self, Backward};
 use super::engine::{self, Chunk, Engine, Found};
 use super::gradients::Gradients;
 use super::plan::Plan;
 use super::rows::{Rows, positions};
 use super::source::{Source, check_usable, refuse};
-use super::torch_state::has_tangent;
-use super::{KernelError, KernelOptions, kind_name};
+use super::{KernelError, KernelOptions};
 use crate::rows::RowStatistic;
 
 /// Each statistic of the request, at its place in `[B, T]`.
@@ -23,37 +21,34 @@ pub(super) fn row_statistics(
     options: &KernelOptions,
 ) -> Result<Vec<Tensor>, KernelError> {
     let plan = Plan::new(request, rows.vocabulary);
-    if rows.policy.tensors().into_iter().any(has_tangent) {
+    if rows.policy.tensors().into_iter().any(Tensor::has_tangent) {
         let found = "one with a tangent, which only the reference kernels carry on";
         return refuse("logits", "a tensor outside of forward-mode differentiation", found);
     }
     let inputs = Inputs {
         policy: rows.policy,
         reference: rows.reference,
-        actions: rows.actions.shallow_clone(),
-        mask: rows.mask.shallow_clone(),
+        actions: rows.actions.clone(),
+        mask: rows.mask.clone(),
         time: rows.shape[1],
         kind: rows.logits,
     };
-    let reading = Reading::of(rows, options);
+    let reading = Reading::of(rows, options)?;
     let found = {
-        let _untracked = tch::no_grad_guard();
+        let _untracked = rows.mask.no_grad();
         inputs.read(&plan, reading)?
     };
-    let columns = Columns::of(&attached(&inputs, found, &plan, reading, options)?)?;
-    let kind = rows.kind();
+    let columns = Columns::of(&attached(&inputs, found, &plan, reading, options)?);
+    let kind = rows.dtype();
     let picked = match reading {
         Reading::InPlace => None,
         Reading::Picked { .. } => Some(positions(&rows.mask)?),
     };
     let place = |value: &Tensor| match &picked {
-        None => {
-            let zero = Tensor::f_zeros([0i64; 0], (kind, value.device()))?;
-            Ok(value.f_where_self(&rows.mask, &zero)?.f_view(rows.shape)?)
-        }
+        None => Ok(rows.mask.where_cond(value, &value.zeros(&[], kind)).reshape(&rows.shape)),
         Some(positions) => rows.placed(value, positions),
     };
-    (0..request.len()).map(|index| place(&columns.statistic(&plan, index)?.f_to_kind(kind)?)).collect()
+    (0..request.len()).map(|index| place(&columns.statistic(&plan, index).to_dtype(kind))).collect()
 }
 
 /// How an engine gets at rows.
@@ -76,7 +71,7 @@ struct Inputs<'a> {
     /// T.
     time: i64,
     /// Of the logits, as they are or are made.
-    kind: Kind,
+    kind: DType,
 }
 
 /// Some of the rows that count.
@@ -91,38 +86,36 @@ struct Part {
 }
 
 impl Reading {
-    fn of(rows: &Rows<'_>, options: &KernelOptions) -> Self {
+    fn of(rows: &Rows<'_>, options: &KernelOptions) -> Result<Self, KernelError> {
         let sources = || [Some(rows.policy), rows.reference].into_iter().flatten();
-        if engine::of(rows.policy.device()).reads_in_place() && sources().all(|source| lies_in_rows(&source))
+        if engine::of(rows.policy.host()?, rows.policy.device()).reads_in_place()
+            && sources().all(|source| lies_in_rows(&source))
         {
-            return Self::InPlace;
+            return Ok(Self::InPlace);
         }
-        let row = rows.vocabulary as usize * rows.logits.elt_size_in_bytes() * sources().count();
-        Self::Picked { at_once: (options.chunk_bytes / row).max(1) as i64 }
+        let row = rows.vocabulary as usize * rows.logits.bytes() * sources().count();
+        Ok(Self::Picked { at_once: (options.chunk_bytes / row).max(1) as i64 })
     }
 }
 
 impl Inputs<'_> {
-    fn engine(&self) -> &'static dyn Engine {
-        engine::of(self.policy.device())
+    fn engine(&self) -> Result<&'static dyn Engine, KernelError> {
+        Ok(engine::of(self.policy.host()?, self.policy.device()))
     }
 
     fn read(&self, plan: &Plan, reading: Reading) -> Result<Found, KernelError> {
         match reading {
-            Reading::InPlace => self.engine().read(plan, &self.whole()?),
+            Reading::InPlace => self.engine()?.read(plan, &self.whole()?),
             Reading::Picked { at_once } => {
-                let options = (Kind::Double, self.policy.device());
-                let (mut sums, mut facts) = (
-                    vec![Tensor::f_zeros([0, plan.sums() as i64], options)?],
-                    vec![Tensor::f_zeros([0, plan.facts() as i64], options)?],
-                );
+                let none = |columns: usize| self.mask.zeros(&[0, columns as i64], DType::F64);
+                let (mut sums, mut facts) = (vec![none(plan.sums())], vec![none(plan.facts())]);
                 self.each_part(at_once, |part, _| {
-                    let found = self.engine().read(plan, &part.chunk)?;
+                    let found = self.engine()?.read(plan, &part.chunk)?;
                     sums.push(found.sums);
                     facts.push(found.facts);
                     Ok(())
                 })?;
-                Ok(Found { sums: Tensor::f_cat(&sums, 0)?, facts: Tensor::f_cat(&facts, 0)? })
+                Ok(Found { sums: Tensor::cat(&sums, 0).ok()?, facts: Tensor::cat(&facts, 0).ok()? })
             }
         }
     }
@@ -131,16 +124,16 @@ impl Inputs<'_> {
     fn whole(&self) -> Result<Chunk, KernelError> {
         let in_place = |source: &Source<'_>| -> Result<Tensor, KernelError> {
             match source {
-                Source::Logits(logits) if lies_in_rows(source) => Ok(logits.f_resolve_neg()?),
-                Source::Logits(logits) => Ok(logits.f_resolve_neg()?.f_contiguous()?),
+                Source::Logits(logits) if lies_in_rows(source) => Ok(logits.resolve_neg()),
+                Source::Logits(logits) => Ok(logits.resolve_neg().contiguous()),
                 Source::Hidden(_) => unreachable!("only logits lie anywhere"),
             }
         };
         Ok(Chunk {
             logits: in_place(&self.policy)?,
             reference: self.reference.as_ref().map(in_place).transpose()?,
-            actions: self.actions.shallow_clone(),
-            mask: self.mask.shallow_clone(),
+            actions: self.actions.clone(),
+            mask: self.mask.clone(),
         })
     }
 
@@ -159,15 +152,15 @@ impl Inputs<'_> {
         while start < count {
             let range = start..count.min(start + at_once);
             start = range.end;
-            let positions = positions.f_narrow(0, range.start, range.end - range.start)?;
+            let positions = positions.narrow(0, range.start, range.end - range.start);
             let at = self.places(&positions)?;
             let (logits, hidden) = policy.pick(&at, self.kind)?;
             let reference = reference.map(|reference| reference.pick(&at, self.kind)).transpose()?;
             let chunk = Chunk {
                 logits,
                 reference: reference.map(|(logits, _)| logits),
-                actions: self.actions.f_index_select(0, &positions)?,
-                mask: positions.f_ones_like()?.f_to_kind(Kind::Bool)?,
+                actions: self.actions.index_select(0, &positions),
+                mask: positions.ones_like().to_dtype(DType::Bool),
             };
             work(Part { range, at, chunk, hidden }, &policy)?;
         }
@@ -178,7 +171,7 @@ impl Inputs<'_> {
     fn places(&self, positions: &Tensor) -> Result<[Tensor; 2], KernelError> {
         // A batch without columns has no rows to place.
         let time = self.time.max(1);
-        Ok([positions.f_floor_divide_scalar(time)?, positions.f_remainder(time)?])
+        Ok([positions.floor_divide(time), positions.remainder(time)])
     }
 }
 
@@ -204,7 +197,8 @@ fn attached(
         overwrites: options.overwrite_logits,
         saved: policy.iter().chain(&saved).chain([&&found.sums]).map(|tensor| Look::of(tensor)).collect(),
     };
-    Ok(Found { sums: autograd::attach(&policy, &saved, &found.sums, node)?, facts: found.facts })
+    let tensors = Differentiated { inputs: &policy, saved: &saved };
+    Ok(Found { sums: found.sums.attach(tensors, Box::new(node)).ok()?, facts: found.facts })
 }
 
 /// What the forward pass leaves for the backward pass besides tensors.
@@ -212,7 +206,7 @@ struct Node {
     plan: Plan,
     reading: Reading,
     time: i64,
-    kind: Kind,
+    kind: DType,
     overwrites: bool,
     /// The inputs, what else was saved, and the sums.
     saved: Vec<Look>,
@@ -222,13 +216,13 @@ struct Node {
 #[derive(PartialEq)]
 struct Look {
     size: Vec<i64>,
-    kind: Kind,
+    kind: DType,
     device: Device,
 }
 
 impl Look {
     fn of(tensor: &Tensor) -> Self {
-        Self { size: tensor.size(), kind: tensor.kind(), device: tensor.device() }
+        Self { size: tensor.size(), kind: tensor.dtype(), device: tensor.device() }
     }
 
     /// Refuses a tensor that came back otherwise than it was saved.
@@ -239,7 +233,7 @@ impl Look {
         if found == *self {
             return Ok(());
         }
-        let words = |look: &Self| format!("{:?} of {} on {:?}", look.size, kind_name(look.kind), look.device);
+        let words = |look: &Self| format!("{:?} of {} on {}", look.size, look.kind, look.device);
         refuse(name, &format!("{}, as it was saved", words(self)), &format!("{}, from a hook", words(&found)))
     }
 }
@@ -252,7 +246,10 @@ impl Backward for Node {
         sums: &Tensor,
         cotangents: &Tensor,
         wanted: &[bool],
-    ) -> Result<Vec<Option<Tensor>>, KernelError> {
+    ) -> Result<Vec<Option<Tensor>>, Box<dyn std::error::Error + Send + Sync>> {
+        // In the types of the forward pass, whatever autocast says by now.
+        let _chosen = cotangents.no_autocast();
+        let _untracked = cotangents.no_grad();
         for (tensor, before) in tensors.iter().chain(saved).chain([sums]).zip(&self.saved) {
             before.check(tensor)?;
         }
@@ -260,19 +257,19 @@ impl Backward for Node {
         let inputs = Inputs {
             policy: Source::again(tensors),
             reference: (!reference.is_empty()).then(|| Source::again(reference)),
-            actions: actions.shallow_clone(),
-            mask: mask.shallow_clone(),
+            actions: actions.clone(),
+            mask: mask.clone(),
             time: self.time,
             kind: self.kind,
         };
-        let found = Found { sums: sums.shallow_clone(), facts: facts.shallow_clone() };
-        let cotangents = cotangents.f_contiguous()?;
+        let found = Found { sums: sums.clone(), facts: facts.clone() };
+        let cotangents = cotangents.contiguous();
         let gradients = |skipped| Gradients::of(&inputs.policy, self.overwrites, wanted, skipped);
         let gradients = match self.reading {
             Reading::InPlace => {
-                let mut gradients = gradients(None)?;
+                let gradients = gradients(None)?;
                 let chunk = inputs.whole()?;
-                inputs.engine().write_gradient(
+                inputs.engine()?.write_gradient(
                     &self.plan,
                     &chunk,
                     &found,
@@ -282,28 +279,28 @@ impl Backward for Node {
                 gradients
             }
             Reading::Picked { at_once } => {
-                let skipped = inputs.places(&positions(&mask.f_logical_not()?)?)?;
+                let skipped = inputs.places(&positions(&mask.logical_not())?)?;
                 let mut gradients = gradients(Some(&skipped))?;
                 inputs.each_part(at_once, |part, made| {
                     let lines =
-                        |all: &Tensor| all.f_narrow(0, part.range.start, part.range.end - part.range.start);
-                    let found = Found { sums: lines(&found.sums)?, facts: lines(&found.facts)? };
-                    let cotangents = lines(&cotangents)?;
+                        |all: &Tensor| all.narrow(0, part.range.start, part.range.end - part.range.start);
+                    let found = Found { sums: lines(&found.sums), facts: lines(&found.facts) };
+                    let cotangents = lines(&cotangents);
                     // The logits were made for this, and nobody reads them again.
-                    let mut gradient = part.chunk.logits.shallow_clone();
-                    inputs.engine().write_gradient(
+                    let gradient = part.chunk.logits.clone();
+                    inputs.engine()?.write_gradient(
                         &self.plan,
                         &part.chunk,
                         &found,
                         &cotangents,
-                        &mut gradient,
+                        &gradient,
                     )?;
-                    gradients.add(made, &part.at, &gradient.f_squeeze_dim(0)?, part.hidden.as_ref())
+                    gradients.add(made, &part.at, &gradient.squeeze(0), part.hidden.as_ref())
                 })?;
                 gradients
             }
         };
-        gradients.finish(&inputs.policy)
+        Ok(gradients.finish(&inputs.policy)?)
     }
 }
 

@@ -1,17 +1,16 @@
-//! Row statistics in plain torch operations under torch's own autograd: any device, any float kind.
-
-use tch::Tensor;
+//! Row statistics in plain operations under the host's own autograd: any device, any float type.
 
 use super::KernelError;
 use super::rows::{Rows, positions};
 use super::sets;
 use super::source::Source;
 use crate::rows::{RowStatistic, Statistic, TokenSet};
+use crate::tensor::Tensor;
 
 /// Each statistic of the request, at its place in `[B, T]`.
 pub(super) fn row_statistics(rows: &Rows<'_>, request: &[RowStatistic]) -> Result<Vec<Tensor>, KernelError> {
     let valid = Valid::of(rows)?;
-    let mut reader = Reader::new(rows, &valid)?;
+    let mut reader = Reader::new(rows, &valid);
     request.iter().map(|asked| rows.placed(&reader.read(asked)?, &valid.positions)).collect()
 }
 
@@ -26,16 +25,16 @@ struct Valid {
 impl Valid {
     fn of(rows: &Rows<'_>) -> Result<Self, KernelError> {
         let positions = positions(&rows.mask)?;
-        Ok(Self { is_all: positions.size()[0] == rows.count(), positions })
+        Ok(Self { is_all: positions.length(0) == rows.count(), positions })
     }
 
-    fn pick(&self, lines: &Tensor) -> Result<Tensor, KernelError> {
-        Ok(if self.is_all { lines.shallow_clone() } else { lines.f_index_select(0, &self.positions)? })
+    fn pick(&self, lines: &Tensor) -> Tensor {
+        if self.is_all { lines.clone() } else { lines.index_select(0, &self.positions) }
     }
 
-    /// The logits of these rows in the kind that sums are kept in: `[M, V]`, f32 or wider.
-    fn logits(&self, rows: &Rows<'_>, source: &Source<'_>) -> Result<Tensor, KernelError> {
-        Ok(source.all(rows.logits, |lines| self.pick(lines))?.f_to_kind(rows.kind())?)
+    /// The logits of these rows in the type that sums are kept in: `[M, V]`, f32 or wider.
+    fn logits(&self, rows: &Rows<'_>, source: &Source<'_>) -> Tensor {
+        source.all(rows.logits, |lines| self.pick(lines)).to_dtype(rows.dtype())
     }
 }
 
@@ -70,51 +69,48 @@ struct Softmax {
 }
 
 impl Reader {
-    fn new(rows: &Rows<'_>, valid: &Valid) -> Result<Self, KernelError> {
-        let logits = valid.logits(rows, &rows.policy)?;
-        let reference = rows
-            .reference
-            .map(|source| -> Result<Tensor, KernelError> { Ok(valid.logits(rows, &source)?.f_detach()?) });
-        let reference = reference.transpose()?;
-        let actions = valid.pick(&rows.actions)?.f_unsqueeze(1)?;
-        Ok(Self { logits, reference, actions, softmaxes: Vec::new(), unusable: None, has_banned: None })
+    fn new(rows: &Rows<'_>, valid: &Valid) -> Self {
+        let logits = valid.logits(rows, &rows.policy);
+        let reference = rows.reference.map(|source| valid.logits(rows, &source).detach());
+        let actions = valid.pick(&rows.actions).unsqueeze(1);
+        Self { logits, reference, actions, softmaxes: Vec::new(), unusable: None, has_banned: None }
     }
 
     /// One statistic of each valid row, `[M]`.
     fn read(&mut self, asked: &RowStatistic) -> Result<Tensor, KernelError> {
-        if self.logits.size()[0] == 0 {
+        if self.logits.length(0) == 0 {
             // Nothing is valid; the empty sum still ties the result to the logits' graph.
-            return sum(&self.logits);
+            return Ok(sum(&self.logits).ok()?);
         }
-        let set = asked.effective_set(self.logits.size()[1]);
+        let set = asked.effective_set(self.logits.length(1));
         let softmax = self.softmax(set, asked.temperature)?;
         let value = match asked.statistic {
-            Statistic::ActionLogit => self.at_action(&self.logits)?.f_div_scalar(asked.temperature)?,
+            Statistic::ActionLogit => self.at_action(&self.logits) / asked.temperature,
             Statistic::LogProb => {
-                let logp = self.softmaxes[softmax].logp()?;
-                self.at_action(&logp)?
+                let logp = self.softmaxes[softmax].logp();
+                self.at_action(&logp)
             }
             Statistic::LogSumExp => {
                 let softmax = &self.softmaxes[softmax];
-                softmax.shifted(&softmax.z.f_logsumexp(-1, true)?)?.f_squeeze_dim(-1)?
+                softmax.shifted(&softmax.z.logsumexp(-1, true)).squeeze(-1)
             }
             Statistic::Mean => {
-                self.expectation(softmax, |softmax| softmax.shifted(&softmax.unbanned(&softmax.z)?))?
+                self.expectation(softmax, |softmax| softmax.shifted(&softmax.unbanned(&softmax.z)))?
             }
-            Statistic::SecondMoment => self.expectation(softmax, |softmax| {
-                Ok(softmax.shifted(&softmax.unbanned(&softmax.z)?)?.f_square()?)
-            })?,
+            Statistic::SecondMoment => {
+                self.expectation(softmax, |softmax| softmax.shifted(&softmax.unbanned(&softmax.z)).square())?
+            }
             Statistic::Entropy => {
                 let mean_logp = self.expectation(softmax, |softmax| {
-                    let logp = softmax.logp()?;
+                    let logp = softmax.logp();
                     softmax.unbanned(&logp)
                 })?;
-                mean_logp.f_neg()?
+                -mean_logp
             }
-            Statistic::Size => self.size(softmax)?,
+            Statistic::Size => self.size(softmax),
             Statistic::Mass => self.mass(softmax)?,
             Statistic::ReverseKl | Statistic::ForwardKl | Statistic::JensenShannon(_) => {
-                self.divergence(softmax, asked.statistic)?
+                self.divergence(softmax, asked.statistic)
             }
         };
         let shows_unusable = set == TokenSet::All
@@ -122,76 +118,75 @@ impl Reader {
                 asked.statistic,
                 Statistic::LogProb | Statistic::Mean | Statistic::SecondMoment | Statistic::Entropy
             );
-        if shows_unusable { Ok(value) } else { Ok(value.f_add(&self.unusable()?)?) }
+        let value = if shows_unusable { value } else { value + self.unusable() };
+        Ok(value.ok()?)
     }
 
     /// `Σ p f` over the set, where `f` is finite wherever `p` is zero.
     fn expectation(
         &mut self,
         softmax: usize,
-        f: impl Fn(&mut Softmax) -> Result<Tensor, KernelError>,
+        f: impl Fn(&mut Softmax) -> Tensor,
     ) -> Result<Tensor, KernelError> {
         let has_banned = self.softmaxes[softmax].outside.is_some() || self.has_banned()?;
         let softmax = &mut self.softmaxes[softmax];
         if has_banned && softmax.banned.is_none() {
-            softmax.banned = Some(softmax.z.detach().f_eq(f64::NEG_INFINITY)?);
+            softmax.banned = Some(softmax.z.detach().eq(f64::NEG_INFINITY));
         }
-        let f = f(softmax)?;
-        sum(&softmax.probability()?.f_mul(&f)?)
+        let f = f(softmax);
+        Ok(sum(&(softmax.probability() * f)))
     }
 
-    fn size(&self, softmax: usize) -> Result<Tensor, KernelError> {
-        let [rows, vocabulary] = [self.logits.size()[0], self.logits.size()[1]];
-        let all = Tensor::f_full(rows, vocabulary, (self.logits.kind(), self.logits.device()))?;
-        Ok(match &self.softmaxes[softmax].outside {
-            Some(outside) => all.f_sub(&sum(&outside.f_to_kind(self.logits.kind())?)?)?,
+    fn size(&self, softmax: usize) -> Tensor {
+        let [rows, vocabulary] = [self.logits.length(0), self.logits.length(1)];
+        let all = self.logits.full(&[rows], vocabulary, self.logits.dtype());
+        match &self.softmaxes[softmax].outside {
+            Some(outside) => all - sum(&outside.to_dtype(self.logits.dtype())),
             None => all,
-        })
+        }
     }
 
     fn mass(&mut self, softmax: usize) -> Result<Tensor, KernelError> {
         let whole = self.softmax(TokenSet::All, self.softmaxes[softmax].temperature)?;
-        let probability = self.softmaxes[whole].probability()?;
-        match &self.softmaxes[softmax].outside {
-            Some(outside) => sum(&probability.f_masked_fill(outside, 0.0)?),
+        let probability = self.softmaxes[whole].probability();
+        Ok(match &self.softmaxes[softmax].outside {
+            Some(outside) => sum(&probability.masked_fill(outside, 0.0)),
             // One, but on the graph of the logits as the others are.
             None => sum(&probability),
-        }
+        })
     }
 
     /// How far the policy and the reference are apart, by their log-probabilities.
-    fn divergence(&mut self, softmax: usize, statistic: Statistic) -> Result<Tensor, KernelError> {
+    fn divergence(&mut self, softmax: usize, statistic: Statistic) -> Tensor {
         let softmax = &mut self.softmaxes[softmax];
         let reference = self.reference.as_ref().expect("rows that are compared have a reference");
-        let highest = reference.f_amax(-1, true)?;
-        let unusable = highest.f_sub(&highest)?.f_squeeze_dim(-1)?;
-        let z = reference.f_sub(&highest)?.f_div_scalar(softmax.temperature)?;
-        let (policy, reference) = (softmax.logp()?, z.f_log_softmax(-1, None)?);
+        let highest = reference.amax(-1, true);
+        let unusable = (&highest * 0.0).squeeze(-1);
+        let z = (reference - &highest) / softmax.temperature;
+        let (policy, reference) = (softmax.logp(), z.log_softmax(-1));
         // `Σ p (a - b)`, where a token of probability zero adds nothing.
-        let from = |logp: &Tensor, a: &Tensor, b: &Tensor| -> Result<Tensor, KernelError> {
-            let p = logp.f_exp()?;
-            let impossible = p.detach().f_eq(0.0)?;
-            sum(&p.f_mul(&a.f_sub(b)?.f_masked_fill(&impossible, 0.0)?)?)
+        let from = |logp: &Tensor, a: &Tensor, b: &Tensor| {
+            let p = logp.exp();
+            let impossible = p.detach().eq(0.0);
+            sum(&(p * (a - b).masked_fill(&impossible, 0.0)))
         };
         let value = match statistic {
             Statistic::JensenShannon(beta) => {
                 // Where both ban a token, the derivative of this logarithm would be NaN.
-                let banned = policy.detach().f_maximum(&reference)?.f_eq(f64::NEG_INFINITY)?;
-                let weighed =
-                    |logp: &Tensor, weight: f64| logp.f_add_scalar(weight.ln())?.f_masked_fill(&banned, 0.0);
-                let mixture = weighed(&policy, 1.0 - beta)?.f_logaddexp(&weighed(&reference, beta)?)?;
-                from(&reference, &reference, &mixture)?
-                    .f_mul_scalar(beta)?
-                    .f_add(&from(&policy, &policy, &mixture)?.f_mul_scalar(1.0 - beta)?)?
+                let banned = policy.detach().maximum(&reference).eq(f64::NEG_INFINITY);
+                let weighed = |logp: &Tensor, weight: f64| (logp + weight.ln()).masked_fill(&banned, 0.0);
+                let mixture = weighed(&policy, 1.0 - beta).logaddexp(&weighed(&reference, beta));
+                from(&reference, &reference, &mixture) * beta
+                    + from(&policy, &policy, &mixture) * (1.0 - beta)
             }
-            Statistic::ReverseKl => from(&policy, &policy, &reference)?,
-            _ => from(&reference, &reference, &policy)?,
+            Statistic::ReverseKl => from(&policy, &policy, &reference),
+            _ => from(&reference, &reference, &policy),
         };
-        Ok(value.f_add(&unusable)?)
+        value + unusable
     }
 
-    fn at_action(&self, values: &Tensor) -> Result<Tensor, KernelError> {
-        Ok(values.f_gather(-1, &self.actions, false)?.f_squeeze_dim(-1)?)
+    fn at_action(&self, values: &Tensor) -> Tensor {
+        values.gather(-1, &self.actions).squeeze(-1)
     }
 
     fn softmax(&mut self, set: TokenSet, temperature: f64) -> Result<usize, KernelError> {
@@ -199,41 +194,28 @@ impl Reader {
         if let Some(index) = self.softmaxes.iter().position(known) {
             return Ok(index);
         }
-        let mut softmax = Softmax {
-            set,
-            temperature,
-            z: Tensor::new(),
-            shift: None,
-            outside: None,
-            banned: None,
-            logp: None,
-            probability: None,
-        };
-        if set != TokenSet::All {
+        let softmax = if set != TokenSet::All {
             let whole = self.softmax(TokenSet::All, temperature)?;
-            let outside = sets::members(&self.logits.detach(), set, temperature)?.f_logical_not()?;
-            softmax.z = self.softmaxes[whole].z.f_masked_fill(&outside, f64::NEG_INFINITY)?;
-            softmax.shift = self.softmaxes[whole].shift.as_ref().map(Tensor::shallow_clone);
-            softmax.outside = Some(outside);
+            let whole = &self.softmaxes[whole];
+            let outside = sets::members(&self.logits.detach(), set, temperature)?.logical_not();
+            let z = whole.z.masked_fill(&outside, f64::NEG_INFINITY);
+            Softmax { outside: Some(outside), ..Softmax::new(set, temperature, z, whole.shift.clone()) }
         } else if is_same(temperature, 1.0) {
             // Dividing by one would cost a pass and a copy of the logits.
-            softmax.z = self.logits.shallow_clone();
+            Softmax::new(set, temperature, self.logits.clone(), None)
         } else {
-            let highest = self.logits.detach().f_amax(-1, true)?;
-            softmax.z = self.logits.f_sub(&highest)?.f_div_scalar(temperature)?;
-            softmax.shift = Some(highest.f_div_scalar(temperature)?);
-        }
+            let highest = self.logits.detach().amax(-1, true);
+            let z = (&self.logits - &highest) / temperature;
+            Softmax::new(set, temperature, z, Some(highest / temperature))
+        };
         self.softmaxes.push(softmax);
         Ok(self.softmaxes.len() - 1)
     }
 
     /// `[M]`: NaN for a row without a softmax, zero for every other. A set may leave out the logit that is to
     /// blame, and the statistic must be NaN all the same.
-    fn unusable(&mut self) -> Result<Tensor, KernelError> {
-        once(&mut self.unusable, || {
-            let highest = self.logits.detach().f_amax(-1, false)?;
-            Ok(highest.f_sub(&highest)?)
-        })
+    fn unusable(&mut self) -> Tensor {
+        once(&mut self.unusable, || self.logits.detach().amax(-1, false) * 0.0)
     }
 
     /// Whether any logit is `-inf`. Reading them once is cheap; cleaning products that need no cleaning is not.
@@ -241,7 +223,7 @@ impl Reader {
         if let Some(known) = self.has_banned {
             return Ok(known);
         }
-        let lowest = self.logits.detach().f_amin([0, 1], false)?.f_double_value(&[])?;
+        let lowest = self.logits.detach().min().f64_at(&[])?;
         // A NaN anywhere hides the lowest of the other rows.
         let has_banned = lowest == f64::NEG_INFINITY || lowest.is_nan();
         self.has_banned = Some(has_banned);
@@ -250,46 +232,36 @@ impl Reader {
 }
 
 impl Softmax {
-    fn logp(&mut self) -> Result<Tensor, KernelError> {
-        once(&mut self.logp, || Ok(self.z.f_log_softmax(-1, None)?))
+    fn new(set: TokenSet, temperature: f64, z: Tensor, shift: Option<Tensor>) -> Self {
+        Self { set, temperature, z, shift, outside: None, banned: None, logp: None, probability: None }
     }
 
-    fn probability(&mut self) -> Result<Tensor, KernelError> {
-        let logp = self.logp()?;
-        once(&mut self.probability, || Ok(logp.f_exp()?))
+    fn logp(&mut self) -> Tensor {
+        once(&mut self.logp, || self.z.log_softmax(-1))
+    }
+
+    fn probability(&mut self) -> Tensor {
+        let logp = self.logp();
+        once(&mut self.probability, || logp.exp())
     }
 
     /// Values of `z` with the shift put back.
-    fn shifted(&self, z: &Tensor) -> Result<Tensor, KernelError> {
-        Ok(match &self.shift {
-            Some(shift) => z.f_add(shift)?,
-            None => z.shallow_clone(),
-        })
+    fn shifted(&self, z: &Tensor) -> Tensor {
+        self.shift.as_ref().map_or_else(|| z.clone(), |shift| z + shift)
     }
 
     /// Values to multiply with a probability: `0 · -inf` would be NaN, so what is banned counts as zero.
-    fn unbanned(&self, values: &Tensor) -> Result<Tensor, KernelError> {
-        Ok(match &self.banned {
-            Some(banned) => values.f_masked_fill(banned, 0.0)?,
-            None => values.shallow_clone(),
-        })
+    fn unbanned(&self, values: &Tensor) -> Tensor {
+        self.banned.as_ref().map_or_else(|| values.clone(), |banned| values.masked_fill(banned, 0.0))
     }
 }
 
-fn once(
-    cell: &mut Option<Tensor>,
-    compute: impl FnOnce() -> Result<Tensor, KernelError>,
-) -> Result<Tensor, KernelError> {
-    if let Some(known) = cell {
-        return Ok(known.shallow_clone());
-    }
-    let computed = compute()?;
-    *cell = Some(computed.shallow_clone());
-    Ok(computed)
+fn once(cell: &mut Option<Tensor>, compute: impl FnOnce() -> Tensor) -> Tensor {
+    cell.get_or_insert_with(compute).clone()
 }
 
-fn sum(values: &Tensor) -> Result<Tensor, KernelError> {
-    Ok(values.f_sum_dim_intlist(-1, false, None)?)
+fn sum(values: &Tensor) -> Tensor {
+    values.sum_dim(-1, false, values.dtype())
 }
 
 fn is_same(a: f64, b: f64) -> bool {

@@ -1,10 +1,9 @@
 //! The rows of a batch, checked once: their shape, kind and device, and the actions of those that count.
 
-use tch::{Kind, Tensor};
+use crate::tensor::{DType, Tensor};
 
-use super::error::{KernelError, kind_name};
+use super::error::KernelError;
 use super::source::{Source, check_usable, refuse};
-use super::torch_state::elements;
 use crate::fields::{POLICY, REFERENCE};
 
 /// What row statistics are computed from.
@@ -40,7 +39,7 @@ pub(super) struct Rows<'a> {
     pub(super) shape: [i64; 2],
     pub(super) vocabulary: i64,
     /// Of the logits, as they are or are made.
-    pub(super) logits: Kind,
+    pub(super) logits: DType,
 }
 
 impl<'a> Rows<'a> {
@@ -49,23 +48,23 @@ impl<'a> Rows<'a> {
         let RowInputs { policy, actions, mask, .. } = *inputs;
         let [batch, time, vocabulary] = policy.shape(&POLICY)?;
         let logits = policy.kind(&POLICY)?;
-        for (name, tensor, kind) in [("actions", actions, Kind::Int64), ("response_mask", mask, Kind::Bool)] {
+        for (name, tensor, kind) in [("actions", actions, DType::I64), ("response_mask", mask, DType::Bool)] {
             check_usable(name, tensor)?;
             if tensor.size() != [batch, time] {
                 let expected = format!("[{batch}, {time}], as the logits");
                 return refuse(name, &expected, &format!("{:?}", tensor.size()));
             }
-            if tensor.kind() != kind {
-                return refuse(name, kind_name(kind), kind_name(tensor.kind()));
+            if tensor.dtype() != kind {
+                return refuse(name, kind.name(), tensor.dtype().name());
             }
             if tensor.device() != policy.device() {
-                let expected = format!("device {:?}, as the logits", policy.device());
-                return refuse(name, &expected, &format!("{:?}", tensor.device()));
+                let expected = format!("device {}, as the logits", policy.device());
+                return refuse(name, &expected, &tensor.device().to_string());
             }
         }
         let reference =
             if compares { Some(reference(inputs, [batch, time, vocabulary], logits)?) } else { None };
-        let flat = |tensor: &Tensor| tensor.f_contiguous()?.f_view([batch * time]);
+        let flat = |tensor: &Tensor| tensor.contiguous().reshape(&[batch * time]).ok();
         let rows = Self {
             policy,
             reference,
@@ -85,24 +84,23 @@ impl<'a> Rows<'a> {
     }
 
     /// What statistics are computed and returned in.
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn dtype(&self) -> DType {
         summed_in(self.logits)
     }
 
     /// Values at `[M]` positions, at their places in `[B, T]` with zero elsewhere.
     pub(super) fn placed(&self, values: &Tensor, positions: &Tensor) -> Result<Tensor, KernelError> {
-        let zeros = Tensor::f_zeros(self.count(), (values.kind(), values.device()))?;
-        Ok(zeros.f_index_copy(0, positions, values)?.f_view(self.shape)?)
+        let zeros = values.zeros(&[self.count()], values.dtype());
+        Ok(zeros.index_copy(0, positions, values).reshape(&self.shape))
     }
 
     fn check_actions(&self) -> Result<(), KernelError> {
         if self.actions.numel() == 0 {
             return Ok(());
         }
-        let counted = self.actions.f_where_self(&self.mask, &self.actions.f_zeros_like()?)?;
-        let (lowest, highest) = counted.f_aminmax(None::<i64>, false)?;
+        let counted = self.mask.where_cond(&self.actions, &self.actions.zeros_like());
         // Both at once: each question waits for the device.
-        for found in elements::<i64>("actions", &Tensor::f_stack(&[lowest, highest], 0)?)? {
+        for found in Tensor::stack(&[counted.min(), counted.max()], 0).to_i64s()? {
             if !(0..self.vocabulary).contains(&found) {
                 let highest = self.vocabulary - 1;
                 let expected = format!("token ids from 0 to {highest} where the mask is true");
@@ -114,16 +112,16 @@ impl<'a> Rows<'a> {
 }
 
 /// The kind in which numbers of a kind are summed up: f32 or wider.
-pub(super) fn summed_in(kind: Kind) -> Kind {
-    if kind == Kind::Double { Kind::Double } else { Kind::Float }
+pub(super) fn summed_in(kind: DType) -> DType {
+    if kind == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
 /// Which of `[N]` rows are true in a mask: `[M]` positions.
 pub(super) fn positions(mask: &Tensor) -> Result<Tensor, KernelError> {
-    Ok(mask.f_nonzero()?.f_squeeze_dim(1)?)
+    Ok(mask.nonzero().squeeze(1))
 }
 
-fn reference<'a>(inputs: &RowInputs<'a>, shape: [i64; 3], logits: Kind) -> Result<Source<'a>, KernelError> {
+fn reference<'a>(inputs: &RowInputs<'a>, shape: [i64; 3], logits: DType) -> Result<Source<'a>, KernelError> {
     let Some(reference) = inputs.reference else {
         return refuse("ref_logits", "logits to compare with, `[B, T, V]`", "none");
     };
@@ -134,12 +132,12 @@ fn reference<'a>(inputs: &RowInputs<'a>, shape: [i64; 3], logits: Kind) -> Resul
     }
     let found = reference.kind(&REFERENCE)?;
     if found != logits {
-        let expected = format!("{}, as the policy's logits", kind_name(logits));
-        return refuse("ref_logits", &expected, kind_name(found));
+        let expected = format!("{}, as the policy's logits", logits);
+        return refuse("ref_logits", &expected, found.name());
     }
     if reference.device() != inputs.policy.device() {
-        let expected = format!("device {:?}, as the policy's logits", inputs.policy.device());
-        return refuse("ref_logits", &expected, &format!("{:?}", reference.device()));
+        let expected = format!("device {}, as the policy's logits", inputs.policy.device());
+        return refuse("ref_logits", &expected, &reference.device().to_string());
     }
     Ok(reference)
 }

@@ -1,9 +1,8 @@
 //! Where logits come from: a tensor that holds them, or hidden states and the output layer's weight.
 
-use tch::{Device, Kind, Tensor};
+use crate::tensor::{DType, Device, Host, Tensor, Unusable};
 
-use super::error::{KernelError, kind_name};
-use super::torch_state::{Unusable, autocast_kind, unusable};
+use super::error::KernelError;
 use crate::fields::LogitFields;
 
 /// Logits of `B·T` rows over `V` tokens.
@@ -49,53 +48,56 @@ impl<'a> Source<'a> {
     }
 
     /// The kind of its logits, which is asked where the caller's autocast holds; else the refusal blames a field.
-    pub(super) fn kind(&self, names: &LogitFields) -> Result<Kind, KernelError> {
+    pub(super) fn kind(&self, names: &LogitFields) -> Result<DType, KernelError> {
         match self {
-            Self::Logits(logits) => Ok(logits.f_kind()?),
+            Self::Logits(logits) => Ok(logits.dtype()),
             Self::Hidden(layer) => layer.kind(names),
         }
     }
 
     /// Its tensors as logits of that kind are made from them. Hidden states are left as they are: few are picked at once.
-    pub(super) fn in_kind(&self, kind: Kind) -> Result<Vec<Tensor>, KernelError> {
-        let mut tensors: Vec<Tensor> = self.tensors().into_iter().map(Tensor::shallow_clone).collect();
+    pub(super) fn in_kind(&self, kind: DType) -> Result<Vec<Tensor>, KernelError> {
+        let mut tensors: Vec<Tensor> = self.tensors().into_iter().map(Tensor::clone).collect();
         if matches!(self, Self::Hidden(_)) {
             for tensor in tensors.iter_mut().skip(1) {
-                *tensor = tensor.f_to_kind(kind)?;
+                *tensor = tensor.to_dtype(kind);
             }
         }
         Ok(tensors)
+    }
+
+    pub(super) fn host(&self) -> Result<&'static dyn Host, KernelError> {
+        Ok(self.tensors()[0].host()?)
     }
 
     pub(super) fn device(&self) -> Device {
         self.tensors()[0].device()
     }
 
-    /// The logits of all rows that `pick` takes of `[B·T, ...]`, `[M, V]`, under torch's own autograd.
-    pub(super) fn all(
-        &self,
-        kind: Kind,
-        pick: impl Fn(&Tensor) -> Result<Tensor, KernelError>,
-    ) -> Result<Tensor, KernelError> {
+    /// The logits of all rows that `pick` takes of `[B·T, ...]`, `[M, V]`, under the host's own autograd.
+    pub(super) fn all(&self, dtype: DType, pick: impl Fn(&Tensor) -> Tensor) -> Tensor {
         match self {
-            Self::Logits(logits) => pick(&logits.f_flatten(0, 1)?),
+            Self::Logits(logits) => pick(&logits.flatten(0, 1)),
             Self::Hidden(Hidden { hidden, weight, bias }) => {
-                let bias = bias.map(|bias| bias.f_to_kind(kind)).transpose()?;
-                let hidden = pick(&hidden.f_flatten(0, 1)?)?.f_to_kind(kind)?;
-                Ok(hidden.f_linear(&weight.f_to_kind(kind)?, bias)?)
+                let bias = bias.map(|bias| bias.to_dtype(dtype));
+                let hidden = pick(&hidden.flatten(0, 1)).to_dtype(dtype);
+                hidden.linear(&weight.to_dtype(dtype), bias.as_ref())
             }
         }
     }
 
     /// The rows at `[k]` positions of batch and time, `[1, k, V]`, and what they were made of, `[k, D]`, where they
     /// were made, in a kind that a source [`Self::in_kind`] has.
-    pub(super) fn pick(&self, at: &[Tensor; 2], kind: Kind) -> Result<(Tensor, Option<Tensor>), KernelError> {
-        let [batch, time] = at.each_ref().map(Some);
+    pub(super) fn pick(
+        &self,
+        at: &[Tensor; 2],
+        kind: DType,
+    ) -> Result<(Tensor, Option<Tensor>), KernelError> {
         match self {
-            Self::Logits(logits) => Ok((logits.f_index(&[batch, time])?.f_unsqueeze(0)?, None)),
+            Self::Logits(logits) => Ok((logits.at(at).unsqueeze(0).ok()?, None)),
             Self::Hidden(Hidden { hidden, weight, bias }) => {
-                let picked = hidden.f_index(&[batch, time])?.f_to_kind(kind)?;
-                Ok((picked.f_linear(weight, *bias)?.f_unsqueeze(0)?, Some(picked)))
+                let picked = hidden.at(at).to_dtype(kind);
+                Ok((picked.linear(weight, *bias).unsqueeze(0).ok()?, Some(picked)))
             }
         }
     }
@@ -150,8 +152,8 @@ impl Hidden<'_> {
         }
         for (name, tensor) in self.layer(names) {
             if tensor.device() != self.hidden.device() {
-                let expected = format!("device {:?}, as `{}`", self.hidden.device(), names.hidden);
-                return refuse(name, &expected, &format!("{:?}", tensor.device()));
+                let expected = format!("device {}, as `{}`", self.hidden.device(), names.hidden);
+                return refuse(name, &expected, &tensor.device().to_string());
             }
         }
         self.kind(names)?;
@@ -169,24 +171,24 @@ impl Hidden<'_> {
 
     /// What `torch.nn.functional.linear` would compute in. It refuses kinds that differ, unless autocast brings them
     /// together, which leaves f64 as it is.
-    fn kind(&self, names: &LogitFields) -> Result<Kind, KernelError> {
-        let kind = self.hidden.kind();
-        let narrow = |tensor: &Tensor| matches!(tensor.kind(), Kind::Float | Kind::BFloat16 | Kind::Half);
-        if let Some(cast) = autocast_kind(self.hidden)
+    fn kind(&self, names: &LogitFields) -> Result<DType, KernelError> {
+        let kind = self.hidden.dtype();
+        let narrow = |tensor: &Tensor| matches!(tensor.dtype(), DType::F32 | DType::BF16 | DType::F16);
+        if let Some(cast) = self.hidden.autocast_dtype()
             && narrow(self.hidden)
             && self.layer(names).all(|(_, tensor)| narrow(tensor))
         {
             return Ok(cast);
         }
         for (name, tensor) in self.layer(names) {
-            if tensor.kind() != kind {
-                let expected = format!("{}, as `{}`", kind_name(kind), names.hidden);
+            if tensor.dtype() != kind {
+                let expected = format!("{}, as `{}`", kind, names.hidden);
                 let brings = if narrow(tensor) && narrow(self.hidden) {
                     "; `torch.autocast` around the step brings both to one kind"
                 } else {
                     ""
                 };
-                return refuse(name, &expected, &format!("{}{brings}", kind_name(tensor.kind())));
+                return refuse(name, &expected, &format!("{}{brings}", tensor.dtype()));
             }
         }
         Ok(kind)
@@ -195,7 +197,7 @@ impl Hidden<'_> {
 
 /// Refuses a tensor that no operation can take.
 pub(super) fn check_usable(name: &'static str, tensor: &Tensor) -> Result<(), KernelError> {
-    match unusable(tensor) {
+    match tensor.unusable() {
         Some(Unusable { expected, found }) => refuse(name, expected, &found),
         None => Ok(()),
     }
@@ -206,8 +208,8 @@ pub(super) fn refuse<T>(name: &'static str, expected: &str, found: &str) -> Resu
 }
 
 fn check_kind(name: &'static str, tensor: &Tensor) -> Result<(), KernelError> {
-    if matches!(tensor.kind(), Kind::Float | Kind::Double | Kind::BFloat16 | Kind::Half) {
+    if matches!(tensor.dtype(), DType::F32 | DType::F64 | DType::BF16 | DType::F16) {
         return Ok(());
     }
-    refuse(name, "f32, f64, bf16 or f16", kind_name(tensor.kind()))
+    refuse(name, "f32, f64, bf16 or f16", tensor.dtype().name())
 }

@@ -1,7 +1,7 @@
 //! What an object sees when it computes.
 
+use crate::tensor::{Tensor, TensorError};
 use std::fmt;
-use tch::{Kind, Tensor};
 
 /// The counts of a whole optimizer step, of which the tensors at hand may be a part.
 #[derive(Debug)]
@@ -86,12 +86,12 @@ impl TermContext<'_> {
 
     /// `x` with zeros where tokens do not count, whatever stood there.
     pub fn masked(&self, x: &Tensor) -> Tensor {
-        x.where_self(self.mask(), &x.new_zeros([0i64; 0], (x.kind(), x.device())))
+        self.mask().where_cond(x, &x.zeros(&[], x.dtype()))
     }
 
     /// Sums a token value over each sequence's valid tokens: `[B, T]` to `[B]`.
     pub fn seq_sum(&self, x: &Tensor) -> Tensor {
-        self.masked(x).sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)
+        self.masked(x).sum_dim(1, false, x.dtype())
     }
 
     /// The mean of a token value over each sequence's valid tokens: `[B, T]` to `[B]`, zero without any.
@@ -134,8 +134,8 @@ impl fmt::Display for EvalError {
 
 impl std::error::Error for EvalError {}
 
-impl From<tch::TchError> for EvalError {
-    fn from(error: tch::TchError) -> Self {
+impl From<TensorError> for EvalError {
+    fn from(error: TensorError) -> Self {
         Self(error.to_string())
     }
 }

@@ -63,9 +63,9 @@ pub mod prelude {
     };
     pub use crate::interval::Interval;
     pub use crate::rows::{Statistic, TokenSet};
+    pub use crate::tensor::{DType, Tensor};
     pub use crate::types::{Kind, Shape, Type, Unit};
     pub use serde::{Deserialize, Serialize};
-    pub use tch::Tensor;
 }
 
 #[doc(hidden)]

@@ -5,10 +5,10 @@ use super::{
 };
 use crate::interval::Interval;
 use crate::rows::{Statistic, TokenSet};
+use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::RangeInclusive;
-use tch::Tensor;
 
 /// A row statistic that a term asks for; the program's temperature is added by the compiler.
 #[derive(Clone, Copy, Debug, PartialEq)]

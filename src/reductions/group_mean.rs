@@ -25,7 +25,7 @@ impl Reduction for GroupMean {
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
-        let groups = Groups::of(ctx, x.kind());
+        let groups = Groups::of(ctx, x.dtype())?;
         Ok(groups.at_valid(&groups.mean(x)))
     }
 }

@@ -29,12 +29,12 @@ impl Reduction for GroupStd {
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
-        let groups = Groups::of(ctx, x.kind());
+        let groups = Groups::of(ctx, x.dtype())?;
         let squares = groups.sum(&(x - groups.mean(x)).square());
         let variance = squares / (groups.sizes() - 1.0).clamp_min(1.0);
         // The root has no derivative at 0: its gradient is kept away from there.
         let positive = variance.gt(0.0);
-        let root = variance.where_self(&positive, &variance.ones_like()).sqrt();
-        Ok(groups.at_valid(&root.where_self(&positive, &root.zeros_like())))
+        let root = positive.where_cond(&variance, &variance.ones_like()).sqrt();
+        Ok(groups.at_valid(&positive.where_cond(&root, &root.zeros_like())))
     }
 }

@@ -26,7 +26,7 @@ impl Reduction for GroupSum {
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
-        let groups = Groups::of(ctx, x.kind());
+        let groups = Groups::of(ctx, x.dtype())?;
         Ok(groups.at_valid(&groups.sum(x)))
     }
 }

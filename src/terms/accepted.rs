@@ -105,7 +105,7 @@ impl Term for Accepted {
             Level::SeqMean => on_tokens(ctx, &ctx.seq_mean(&of_token)),
             Level::SeqMax => {
                 let lowest = of_token.full_like(f64::NEG_INFINITY);
-                on_tokens(ctx, &of_token.where_self(ctx.mask(), &lowest).amax([1i64].as_slice(), false))
+                on_tokens(ctx, &ctx.mask().where_cond(&of_token, &lowest).amax(1, false))
             }
         };
         let Bounds { lo, hi } = match self.statistic {

@@ -70,6 +70,6 @@ impl Term for ClampedEntropy {
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
-        Ok(ctx.row(0).shallow_clone().into())
+        Ok(ctx.row(0).clone().into())
     }
 }

@@ -2,7 +2,6 @@
 
 use super::surrogate::{ratio, surrogate};
 use crate::plugin::prelude::*;
-use tch::Kind as Float;
 
 /// The clipped policy surrogate without a random few of the tokens that lower the entropy most.
 ///
@@ -59,28 +58,26 @@ struct ClipCov {
 
 impl ClipCov {
     /// Which of the tokens that may be chosen are.
-    fn chosen(&self, ctx: &TermContext<'_>, may: &Tensor) -> Tensor {
-        let tokens = ctx.mask().sum(Float::Int64).int64_value(&[]);
+    fn chosen(&self, ctx: &TermContext<'_>, may: &Tensor) -> Result<Tensor, EvalError> {
+        let tokens = ctx.mask().sum_in(DType::I64).i64_at(&[])?;
         let wanted = ((self.share * tokens as f64).floor() as i64).max(1);
-        let number = wanted.min(may.sum(Float::Int64).int64_value(&[]));
+        let number = wanted.min(may.sum_in(DType::I64).i64_at(&[])?);
         let keys = self.keys(may, tokens);
         let last = keys.full_like(i64::MAX);
-        let (_, order) = keys.where_self(may, &last).flatten(0, -1).sort(0, false);
+        let [_, order] = may.where_cond(&keys, &last).flatten(0, -1).sort(0, false);
         let marks = may.zeros_like().flatten(0, -1);
-        marks.index_fill(0, &order.narrow(0, 0, number), 1i64).view_as(may).logical_and(may)
+        Ok(marks.index_fill(0, &order.narrow(0, 0, number), 1i64).reshape_as(may).logical_and(may))
     }
 
     /// A number per token that looks random: the finalizer of `splitmix64` over seed, step size and place.
     fn keys(&self, like: &Tensor, tokens: i64) -> Tensor {
-        let (sequences, width) = like.size2().unwrap_or((0, 0));
-        let count = |n: i64| Tensor::arange(n, (Float::Int64, like.device()));
         let start =
             self.seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ tokens.wrapping_mul(0x5851_f42d_4c95_7f2d);
         // The place does not depend on the padded width, which a micro-batch may not share.
-        let place = count(sequences).unsqueeze(1) * 0x1_0000_0000_i64 + count(width);
-        let mixed = |x: Tensor, shift: i64, factor: i64| {
-            (x.bitwise_xor_tensor(&x.bitwise_right_shift_tensor_scalar(shift))) * factor
-        };
+        let place =
+            like.arange(like.length(0)).unsqueeze(1) * 0x1_0000_0000_i64 + like.arange(like.length(1));
+        let mixed =
+            |x: Tensor, shift: i64, factor: i64| x.bitwise_xor(&x.bitwise_right_shift(shift)) * factor;
         let keys = (place + start) * 0x1e37_79b9_7f4a_7c15_i64;
         mixed(mixed(keys, 30, 0x3f58_476d_1ce4_e5b9), 27, 0x14d0_49bb_1331_11eb)
     }
@@ -109,17 +106,17 @@ impl Term for ClipCov {
         let log_prob = ctx.input("log_prob");
         // What stands at masked positions would reach every token through the means.
         let advantages = ctx.masked(ctx.input("advantages"));
-        let mean = |x: &Tensor| ctx.masked(x).sum(x.kind()) / &ctx.counts().tokens;
+        let mean = |x: &Tensor| ctx.masked(x).sum() / &ctx.counts().tokens;
         let covariance = (&advantages - mean(&advantages)) * (log_prob - mean(log_prob));
         let ratio = ratio(ctx, self.guard);
         let free = -&advantages * &ratio;
         let bounded = -advantages * ratio.clamp(1.0 - self.low, 1.0 + self.high);
-        let clipped = bounded.gt_tensor(&free);
+        let clipped = bounded.gt(&free);
         let inside = covariance.gt(self.bounds.lo).logical_and(&covariance.lt(self.bounds.hi));
         let may = inside.logical_and(&clipped.logical_not()).logical_and(ctx.mask());
-        let chosen = self.chosen(ctx, &may);
+        let chosen = self.chosen(ctx, &may)?;
         let value = free.maximum(&bounded);
-        let value = value.zeros_like().where_self(&chosen, &value);
+        let value = chosen.where_cond(&value.zeros_like(), &value);
         Ok(TermValue::from(value)
             .with("ratio", ratio)
             .with("clipped", clipped)

@@ -82,7 +82,7 @@ impl Term for ClipPpo {
         };
         let clipped = &gain * ratio.clamp(1.0 - self.low, 1.0 + self.high);
         let (value, capped) = dual_clip(unclipped.maximum(&clipped), &gain, self.dual);
-        let clips = clipped.gt_tensor(&unclipped);
+        let clips = clipped.gt(&unclipped);
         Ok(TermValue::from(value).with("ratio", ratio).with("clipped", clips).with("capped", capped))
     }
 }

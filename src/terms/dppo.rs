@@ -90,7 +90,7 @@ impl Dppo {
                 )
             }
         };
-        within_high.where_self(&rising, &within_low)
+        rising.where_cond(&within_high, &within_low)
     }
 }
 
@@ -111,7 +111,7 @@ impl Term for Dppo {
         let kept = self.kept(&log_prob.detach(), old, advantages);
         let ratio = ratio(ctx, self.guard);
         let weighted = -ratio.detach().clamp_max(self.cap) * advantages * log_prob;
-        let value = weighted.where_self(&kept, &weighted.zeros_like());
+        let value = kept.where_cond(&weighted, &weighted.zeros_like());
         Ok(TermValue::from(value).with("ratio", ratio).with("kept", kept))
     }
 }

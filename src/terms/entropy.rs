@@ -31,6 +31,6 @@ impl Term for Entropy {
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
-        Ok(ctx.row(0).shallow_clone().into())
+        Ok(ctx.row(0).clone().into())
     }
 }

@@ -2,7 +2,6 @@
 
 use super::backward::{backward, behind};
 use crate::plugin::prelude::*;
-use tch::Kind as Float;
 
 /// The generalised advantage estimate of a token: its later rewards, against the critic's expectation.
 ///
@@ -57,11 +56,10 @@ impl Term for Gae {
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
         let values = ctx.input("old_values");
-        let valid = ctx.mask().to_kind(values.kind());
+        let valid = ctx.mask().to_dtype(values.dtype());
         let skipped = 1.0 - &valid;
-        let left =
-            valid.sum_dim_intlist([1i64].as_slice(), true, None::<Float>) - valid.cumsum(1, None::<Float>);
-        let last = &valid * left.lt(0.5).to_kind(values.kind());
+        let left = valid.sum_dim(1, true, valid.dtype()) - valid.cumsum(1, valid.dtype());
+        let last = &valid * left.lt(0.5).to_dtype(values.dtype());
         let rewards = ctx.input("token_rewards") + last * ctx.input("rewards").unsqueeze(1);
         // The next value that counts is carried over tokens that do not.
         let next = behind(&backward(&ctx.masked(values), &skipped), 1);

@@ -54,7 +54,7 @@ impl Term for Gmpo {
         let sign = advantages.sign();
         let free = &sign * &log_ratio;
         let bounded = &sign * log_ratio.clamp(-self.low, self.high);
-        let clipped = bounded.lt_tensor(&free);
+        let clipped = bounded.lt(&free);
         let ratio = ctx.seq_mean(&(sign * free.minimum(&bounded))).exp();
         let value = -ctx.seq_mean(advantages) * &ratio;
         Ok(TermValue::from(value).with("ratio", ratio).with("clipped", clipped))

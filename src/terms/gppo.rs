@@ -72,8 +72,8 @@ impl Term for Gppo {
         let left = gain.gt(0.0).logical_and(&ratio.lt(1.0 - self.low));
         let right = gain.lt(0.0).logical_and(&ratio.gt(1.0 + self.high));
         let unit = &gain * (&ratio / ratio.detach());
-        let value = (&unit * (self.beta_low * (1.0 - self.low))).where_self(&left, &(&gain * &ratio));
-        let value = (unit * (self.beta_high * (1.0 + self.high))).where_self(&right, &value);
+        let value = left.where_cond(&(&unit * (self.beta_low * (1.0 - self.low))), &(&gain * &ratio));
+        let value = right.where_cond(&(unit * (self.beta_high * (1.0 + self.high))), &value);
         let (value, capped) = dual_clip(value, &gain, self.dual);
         let clipped = left.logical_or(&right);
         Ok(TermValue::from(value).with("ratio", ratio).with("clipped", clipped).with("capped", capped))

@@ -118,7 +118,7 @@ impl Term for Kl {
         let free = ctx.input("ref_log_prob") - ctx.input("log_prob");
         let e = match input_clamp {
             Some(limit) => free.clamp(-limit, limit),
-            None => free.shallow_clone(),
+            None => free.clone(),
         };
         let estimate = self.estimator.of(&e);
         let estimate = match output_clamp {

@@ -29,6 +29,6 @@ impl Term for LogProb {
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
-        Ok(ctx.row(0).shallow_clone().into())
+        Ok(ctx.row(0).clone().into())
     }
 }

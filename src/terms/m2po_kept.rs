@@ -1,7 +1,6 @@
 //! The tokens whose second moment of the log-ratio stays under a threshold.
 
 use crate::plugin::prelude::*;
-use tch::Kind as Float;
 
 /// Whether a token is left when the stalest ones are dropped until the rest is fresh enough.
 ///
@@ -41,15 +40,15 @@ impl Term for M2poKept {
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
         let squares = (ctx.input("old_log_prob") - ctx.input("rollout_log_prob")).square();
         // What does not count is sorted behind everything that does.
-        let squares = squares.where_self(ctx.mask(), &squares.full_like(f64::INFINITY)).flatten(0, -1);
-        let (sorted, order) = squares.sort_stable(true, 0, false);
+        let squares = ctx.mask().where_cond(&squares, &squares.full_like(f64::INFINITY)).flatten(0, -1);
+        let [sorted, order] = squares.sort(0, false);
         // The mean of the `n` least grows with `n`, so those that may stay are a beginning of the row.
-        let counts = sorted.ones_like().cumsum(0, Float::Double);
-        let means = sorted.cumsum(0, Float::Double) / counts;
-        let fresh = means.lt(self.threshold).sum(Float::Int64).int64_value(&[]);
-        let valid = ctx.mask().sum(Float::Int64).int64_value(&[]);
+        let counts = sorted.ones_like().cumsum(0, DType::F64);
+        let means = sorted.cumsum(0, DType::F64) / counts;
+        let fresh = means.lt(self.threshold).sum_in(DType::I64).i64_at(&[])?;
+        let valid = ctx.mask().sum_in(DType::I64).i64_at(&[])?;
         let stay = order.narrow(0, 0, fresh.max(1).min(valid));
         let marks = ctx.mask().zeros_like().flatten(0, -1);
-        Ok(marks.index_fill(0, &stay, 1i64).view_as(ctx.mask()).into())
+        Ok(marks.index_fill(0, &stay, 1i64).reshape_as(ctx.mask()).into())
     }
 }

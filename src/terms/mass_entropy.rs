@@ -68,9 +68,9 @@ impl Term for MassEntropy {
         let mass = ctx.row(0);
         // The logarithms have no derivative at the ends: they are kept away from there.
         let open = mass.gt(0.0).logical_and(&mass.lt(1.0));
-        let inside = mass.where_self(&open, &mass.full_like(0.5));
+        let inside = open.where_cond(mass, &mass.full_like(0.5));
         let rest: Tensor = 1.0 - &inside;
         let entropy = -(&inside * inside.log() + &rest * rest.log());
-        Ok(entropy.where_self(&open, &entropy.zeros_like()).into())
+        Ok(open.where_cond(&entropy, &entropy.zeros_like()).into())
     }
 }

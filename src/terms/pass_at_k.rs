@@ -48,10 +48,9 @@ impl Term for PassAtK {
         let mut none_right = samples.ones_like();
         for drawn in 0..self.k {
             let (left, wrong) = (samples - drawn as f64, (&wrong - drawn as f64).clamp_min(0.0));
-            let share = (wrong / left.clamp_min(1.0)).where_self(&left.gt(0.5), &left.ones_like());
-            none_right *= share;
+            let share = left.gt(0.5).where_cond(&(wrong / left.clamp_min(1.0)), &left.ones_like());
+            none_right = none_right * share;
         }
-        let some_right: Tensor = 1.0 - none_right;
-        Ok(some_right.into())
+        Ok((1.0 - none_right).into())
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn ratio(ctx: &TermContext<'_>, guard: f64) -> Tensor {
 
 /// A value per sequence at each of its valid tokens, zero elsewhere; nothing flows back from there.
 pub(super) fn on_tokens(ctx: &TermContext<'_>, x: &Tensor) -> Tensor {
-    ctx.masked(&x.unsqueeze(1).expand_as(ctx.mask()))
+    ctx.masked(&x.unsqueeze(1).expand(&ctx.mask().size()))
 }
 
 /// A loss that is at most `-dual · A` where `A < 0`, and where that binds; `gain` is `-A`.
@@ -32,6 +32,6 @@ pub(super) fn dual_clip(loss: Tensor, gain: &Tensor, dual: Option<f64>) -> (Tens
         return (loss, nowhere);
     };
     let cap = gain * dual;
-    let capped = gain.gt(0.0).logical_and(&loss.gt_tensor(&cap));
-    (cap.where_self(&capped, &loss), capped)
+    let capped = gain.gt(0.0).logical_and(&loss.gt(&cap));
+    (capped.where_cond(&cap, &loss), capped)
 }

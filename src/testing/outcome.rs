@@ -31,7 +31,7 @@ impl Outcome {
         let output = session.forward(&leaves.batch)?;
         output.backward()?;
         Ok(Self::gathered(
-            output.loss().double_value(&[]),
+            output.loss().f64_at(&[])?,
             output.metrics()?,
             output.signals()?,
             &[leaves],
@@ -41,7 +41,7 @@ impl Outcome {
 
     /// The loss alone.
     pub fn loss_of(session: &Session, case: &Case, kind: Kind) -> Result<f64, Error> {
-        Ok(session.forward(&case.leaves(kind, Device::Cpu).batch)?.loss().double_value(&[]))
+        Ok(session.forward(&case.leaves(kind, Device::Cpu).batch)?.loss().f64_at(&[])?)
     }
 
     /// One step on a batch that is cut into parts before the given sequences, each no longer than it has to be. The parts
@@ -62,7 +62,7 @@ impl Outcome {
         }
         let output = step.finish()?;
         Ok(Self::gathered(
-            output.loss().double_value(&[]),
+            output.loss().f64_at(&[])?,
             output.metrics()?,
             output.signals()?,
             &parts,
@@ -111,7 +111,7 @@ impl Outcome {
             }
         }
         Ok(Self::gathered(
-            outputs[0].loss().double_value(&[]),
+            outputs[0].loss().f64_at(&[])?,
             outputs[0].metrics()?,
             outputs[0].signals()?,
             &parts.into_iter().flatten().collect::<Vec<_>>(),

@@ -1,9 +1,10 @@
 //! Ranks of a step as threads of one process.
 
+use crate::host::Libtorch;
+use crate::tensor::{Host, Tensor, TensorError};
 use crate::{GroupError, ProcessGroup};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use tch::Tensor;
 
 /// Runs the same on `size` threads, each with its place in one [`ProcessGroup`], and gives what they return, by rank.
 ///
@@ -23,7 +24,7 @@ use tch::Tensor;
 ///     let batch = Batch::new().with("response_mask", log_prob.ones_like()).with("log_prob", log_prob);
 ///     let (share, output) = session.forward_over(&batch, group)?;
 ///     share.backward()?;
-///     Ok::<f64, aent::Error>(output.loss().double_value(&[]))
+///     Ok::<f64, aent::Error>(output.loss().f64_at(&[])?)
 /// });
 /// let losses: Vec<f64> = losses.into_iter().collect::<Result<_, _>>()?;
 /// assert!((losses[0] + (1.0 + 1.0 + 3.5) / 3.0).abs() < 1e-12 && losses[0] == losses[1]);
@@ -88,10 +89,14 @@ impl ProcessGroup for Place {
         self.size
     }
 
+    fn host(&self) -> &'static dyn Host {
+        &Libtorch
+    }
+
     fn all_gather(&self, tensor: &Tensor) -> Result<Vec<Tensor>, GroupError> {
         let mut seats = self.room.enter();
         let round = seats[self.rank].brought.len();
-        seats[self.rank].brought.push(tensor.f_detach_copy()?);
+        seats[self.rank].brought.push(copy(tensor)?);
         self.room.bell.notify_all();
         while let Some(missing) = seats.iter().position(|seat| seat.brought.len() <= round) {
             if seats[missing].left {
@@ -99,14 +104,21 @@ impl ProcessGroup for Place {
             }
             seats = self.room.bell.wait(seats).unwrap_or_else(PoisonError::into_inner);
         }
-        let all = seats.iter().map(|seat| seat.brought[round].f_detach_copy());
+        let all = seats.iter().map(|seat| copy(&seat.brought[round]));
         let all = all.collect::<Result<Vec<_>, _>>()?;
-        let alike = |other: &Tensor| other.size() == tensor.size() && other.kind() == tensor.kind();
+        let alike = |other: &Tensor| other.size() == tensor.size() && other.dtype() == tensor.dtype();
         if let Some(other) = all.iter().find(|other| !alike(other)) {
             return Err(format!("round {round} has {tensor:?} and {other:?}").into());
         }
         Ok(all)
     }
+}
+
+/// Nobody may change what another rank holds.
+fn copy(tensor: &Tensor) -> Result<Tensor, TensorError> {
+    let copy = tensor.empty(&tensor.size(), tensor.dtype()).ok()?;
+    copy.copy_(&tensor.detach())?;
+    Ok(copy)
 }
 
 /// Says that a rank will not come again, also when its thread panics.

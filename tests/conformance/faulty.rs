@@ -46,11 +46,7 @@ struct Lossy {}
 
 token_term!(Lossy, Signature::new(Type::TOKEN).interval(Interval::NON_NEGATIVE), |_term, x| {
     // In f64 nothing is lost, so that only the comparison of kinds can tell.
-    if x.kind() == tch::Kind::Float {
-        x.to_kind(tch::Kind::BFloat16).to_kind(x.kind())
-    } else {
-        x.shallow_clone()
-    }
+    if x.dtype() == DType::F32 { x.to_dtype(DType::BF16).to_dtype(DType::F32) } else { x.clone() }
 });
 
 /// The sum where one value per token is promised.
@@ -61,7 +57,7 @@ token_term!(Lossy, Signature::new(Type::TOKEN).interval(Interval::NON_NEGATIVE),
 #[term(name = "faulty::flat", example = "faulty::flat()")]
 struct Flat {}
 
-token_term!(Flat, Signature::new(Type::TOKEN), |_term, x| x.sum(x.kind()));
+token_term!(Flat, Signature::new(Type::TOKEN), |_term, x| x.sum());
 
 /// The log-probability times an argument that is not saved.
 ///
@@ -91,7 +87,7 @@ impl Reduction for LocalMean {
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
-        Ok(x.sum(x.kind()) / ctx.mask().sum(x.kind()).clamp_min(1.0))
+        Ok(x.sum() / ctx.mask().sum_in(x.dtype()).clamp_min(1.0))
     }
 }
 

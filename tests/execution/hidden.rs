@@ -22,7 +22,7 @@ fn layer() -> [Tensor; 3] {
 fn others(logits: &Tensor) -> Batch {
     let batch = batch(logits).with("ref_logits", logits.detach().flip([2]));
     let kept = batch.iter().filter(|(name, _)| *name != "logits");
-    kept.fold(Batch::new(), |kept, (name, tensor)| kept.with(name, tensor.shallow_clone()))
+    kept.fold(Batch::new(), |kept, (name, tensor)| kept.with(name, tensor))
 }
 
 /// The batch with the layer in place of logits, and the logits that it makes.
@@ -36,7 +36,7 @@ fn replaced([hidden, weight, bias]: &[Tensor; 3]) -> (Batch, Tensor) {
 }
 
 fn gradients(layer: &[Tensor; 3]) -> Vec<f64> {
-    layer.iter().flat_map(|leaf| numbers(&leaf.grad())).collect()
+    layer.iter().flat_map(|leaf| numbers(leaf.grad())).collect()
 }
 
 fn assert_same(found: &[f64], expected: &[f64]) {
@@ -100,7 +100,7 @@ fn what_is_missing_or_given_twice_is_refused_by_name() {
     assert_says(&refused(&short), &["`hidden`", "[2, 3, D]", "[2, 2, 5]"]);
     let without = |name: &str| {
         let kept = batch.iter().filter(|(of, _)| *of != name);
-        kept.fold(Batch::new(), |kept, (name, tensor)| kept.with(name, tensor.shallow_clone()))
+        kept.fold(Batch::new(), |kept, (name, tensor)| kept.with(name, tensor))
     };
     assert_says(&refused(&without("lm_head")), &["`lm_head`", "the output layer"]);
     let error = refused(&without("ref_logits"));

@@ -13,8 +13,9 @@ mod refused;
 mod results;
 mod strange;
 
+use aent::tensor::Tensor as Handle;
 use aent::{Batch, Session, compile};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// Sequences, tokens and words of the batch below.
 const SIZE: [i64; 3] = [2, 3, 4];
@@ -59,16 +60,20 @@ fn plain() -> Batch {
 fn without(name: &str) -> Batch {
     let batch = plain();
     let kept = batch.iter().filter(|(of, _)| *of != name);
-    kept.fold(Batch::new(), |kept, (name, tensor)| kept.with(name, tensor.shallow_clone()))
+    kept.fold(Batch::new(), |kept, (name, tensor)| kept.with(name, tensor))
 }
 
-fn number(tensor: &Tensor) -> f64 {
-    tensor.double_value(&[])
+/// A field of a batch as the tensor of tch that it is.
+fn field(batch: &Batch, name: &str) -> Tensor {
+    batch.get(name).unwrap().tch().unwrap()
 }
 
-fn numbers(tensor: &Tensor) -> Vec<f64> {
-    Vec::try_from(tensor.detach().to_device(Device::Cpu).to_kind(Kind::Double).flatten(0, -1).contiguous())
-        .unwrap()
+fn number(tensor: impl Into<Handle>) -> f64 {
+    tensor.into().f64_at(&[]).unwrap()
+}
+
+fn numbers(tensor: impl Into<Handle>) -> Vec<f64> {
+    tensor.into().to_f64s().unwrap()
 }
 
 /// Asserts that an error says all of these words.

@@ -1,6 +1,6 @@
 //! Plugins that do not keep their word: the error names them, and the process goes on.
 
-use crate::{assert_says, batch, logits, numbers, plain, session};
+use crate::{assert_says, batch, logits, number, numbers, plain, session};
 use aent::Error;
 use aent::plugin::prelude::*;
 use tch::Kind as Float;
@@ -29,19 +29,20 @@ impl Term for Rogue {
         let x = ctx.input("log_prob");
         Ok(match self.how.as_str() {
             "panics" => panic!("the ground\nopened"),
-            "panics in libtorch" => x.view([1000, 1000]).into(),
-            "asks for more" => ctx.input("advantages").shallow_clone().into(),
+            "panics in tch" => Tensor::from(x.tch()?.view([1000, 1000])).into(),
+            "fails in torch" => x.reshape(&[1000, 1000]).into(),
+            "asks for more" => ctx.input("advantages").clone().into(),
             "refuses" => return Err(EvalError("not on a Sunday".to_owned())),
-            "shrinks" => x.sum_dim_intlist([1i64].as_slice(), false, None::<Float>).into(),
+            "shrinks" => x.sum_dim(1, false, x.dtype()).into(),
             "says yes" => x.gt(0.0).into(),
-            "forgets" => x.shallow_clone().into(),
-            "shrinks twice" => TermValue::from(x.shallow_clone()).with("twice", x.sum(None::<Float>)),
+            "forgets" => x.clone().into(),
+            "shrinks twice" => TermValue::from(x.clone()).with("twice", x.sum()),
             "poisons" => {
                 let outside = ctx.mask().logical_not();
                 let poison = x.masked_fill(&outside, f64::NAN);
                 TermValue::from(poison.sqrt() * poison).with("twice", x * 2.0)
             }
-            _ => TermValue::from(x.shallow_clone()).with("twice", x * 2.0),
+            _ => TermValue::from(x.clone()).with("twice", x * 2.0),
         })
     }
 }
@@ -52,7 +53,7 @@ impl Reduction for Lazy {
     }
 
     fn reduce(&self, x: &Tensor, _: &TermContext<'_>) -> Result<Tensor, EvalError> {
-        Ok(x.shallow_clone())
+        Ok(x.clone())
     }
 }
 
@@ -73,11 +74,12 @@ fn a_term_that_keeps_its_word_runs() {
 fn what_a_term_does_wrong_is_told_with_its_name() {
     for (how, words) in [
         ("panics", ["panicked", "the ground"]),
-        ("panics in libtorch", ["panicked", "shape"]),
+        ("panics in tch", ["panicked", "shape"]),
+        ("fails in torch", ["shape '[1000, 1000]' is invalid", ""]),
         ("asks for more", ["declares no input", "`advantages`"]),
         ("refuses", ["not on a Sunday", ""]),
         ("shrinks", ["shape [2, 3]", "found [2]"]),
-        ("says yes", ["numbers", "Bool"]),
+        ("says yes", ["numbers", "bool"]),
     ] {
         let error = refused(&format!("loss = token_mean(log_prob + test::rogue(how = \"{how}\"))"));
         assert_says(&error, &["`test::rogue`", "`aent`", words[0], words[1]]);
@@ -110,7 +112,7 @@ fn what_a_term_gives_at_masked_positions_reaches_nothing() {
     output.backward().unwrap();
     let clean = logits(0, Float::Double);
     session("loss = token_mean(log_prob)").forward(&batch(&clean)).unwrap().backward().unwrap();
-    assert!(output.loss().double_value(&[]).is_finite());
-    assert_eq!(numbers(&clean.grad())[16..], [0.0; 8]);
-    assert_eq!(numbers(&poisoned.grad())[16..], [0.0; 8]);
+    assert!(number(output.loss()).is_finite());
+    assert_eq!(numbers(clean.grad())[16..], [0.0; 8]);
+    assert_eq!(numbers(poisoned.grad())[16..], [0.0; 8]);
 }

@@ -1,6 +1,6 @@
 //! Steps in parts: the misuse that is refused, and counts that the caller knows.
 
-use crate::{PPO, assert_says, batch, logits, number, numbers, plain, session, without};
+use crate::{PPO, assert_says, batch, field, logits, number, numbers, plain, session, without};
 use aent::{Accumulation, Batch, Error, Session};
 use tch::{Device, Kind, Tensor};
 
@@ -47,7 +47,7 @@ fn quarters(leaf: &Tensor) -> Vec<Batch> {
     let row = |numbers: [f64; 4]| Tensor::from_slice(&numbers);
     let twice = |tensor: Tensor| Tensor::cat(&[tensor.shallow_clone(), tensor], 0);
     let half = batch(&logits(0, Kind::Double));
-    let field = |name: &str| twice(half.get(name).unwrap().detach());
+    let field = |name: &str| twice(field(&half, name));
     let all = Batch::new()
         .with("logits", leaf.shallow_clone())
         .with("actions", field("actions"))
@@ -85,7 +85,7 @@ fn parts_come_in_any_order() {
             for index in order {
                 step.forward(&parts[index]).unwrap().backward().unwrap();
             }
-            (number(step.finish().unwrap().loss()), numbers(&leaf.grad()))
+            (number(step.finish().unwrap().loss()), numbers(leaf.grad()))
         };
         let (total, expected) = gradient([0, 1, 2, 3]);
         assert!(expected.iter().any(|x| x.abs() > 1e-3), "{text}");
@@ -149,24 +149,24 @@ fn what_spans_an_f64_step_is_f64_also_where_parts_are_measured_without_logits() 
     let parts = quarters(&leaf);
     let names = ["logits", "actions", "response_mask", "rewards", "group"];
     let joined = |name: &str| {
-        let all: Vec<Tensor> = parts.iter().map(|part| part.get(name).unwrap().shallow_clone()).collect();
+        let all: Vec<Tensor> = parts.iter().map(|part| field(part, name)).collect();
         Tensor::cat(&all, 0)
     };
     let whole = names.iter().fold(Batch::new(), |of, name| of.with(*name, joined(name)));
     session.forward(&whole).unwrap().backward().unwrap();
-    let expected = numbers(&leaf.grad());
+    let expected = numbers(leaf.grad());
     for measured in [&names[..], &names[1..]] {
         let leaf = quarters_leaf();
         let parts = quarters(&leaf);
         let mut step = session.accumulate();
         for part in &parts {
-            let field = |of: Batch, name: &&str| of.with(*name, part.get(name).unwrap().shallow_clone());
+            let field = |of: Batch, name: &&str| of.with(*name, part.get(name).unwrap());
             step.measure(&measured.iter().fold(Batch::new(), field)).unwrap();
         }
         for part in &parts {
             step.forward(part).unwrap().backward().unwrap();
         }
-        for (found, expected) in numbers(&leaf.grad()).iter().zip(&expected) {
+        for (found, expected) in numbers(leaf.grad()).iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-15, "{found} or {expected}");
         }
     }
@@ -225,7 +225,7 @@ fn a_part_that_fails_can_be_given_again() {
     let broken = halves()[0]
         .iter()
         .filter(|(name, _)| *name != "actions")
-        .fold(Batch::new(), |batch, (name, tensor)| batch.with(name, tensor.shallow_clone()));
+        .fold(Batch::new(), |batch, (name, tensor)| batch.with(name, tensor));
     assert!(matches!(step.forward(&broken), Err(Error::MissingField { .. })));
     step.forward(&first).unwrap();
     step.forward(&second).unwrap();
@@ -255,7 +255,7 @@ fn counts_may_come_from_the_caller() {
     let session = session(text);
     let whole = session.forward(&batch(&leaf)).unwrap();
     whole.backward().unwrap();
-    let expected = numbers(&leaf.grad());
+    let expected = numbers(leaf.grad());
     let leaf = logits(0, Kind::Double);
     let mut step = session.accumulate().with_counts(4, 2, 3).unwrap();
     for part in batch(&leaf).split(2).unwrap() {
@@ -264,7 +264,7 @@ fn counts_may_come_from_the_caller() {
     let output = step.finish().unwrap();
     assert!((number(output.loss()) - number(whole.loss())).abs() < 1e-14);
     assert_eq!(output.tokens().unwrap(), 4);
-    for (found, expected) in numbers(&leaf.grad()).iter().zip(expected) {
+    for (found, expected) in numbers(leaf.grad()).iter().zip(expected) {
         assert!((found - expected).abs() < 1e-14);
     }
 }
@@ -326,7 +326,7 @@ fn a_session_steps_the_same_whether_a_guard_is_up_or_not() {
         let part = batch(&leaf);
         if guarded { tch::no_grad(|| step.measure(&part)) } else { step.measure(&part) }.unwrap();
         step.forward(&part).unwrap().backward().unwrap();
-        numbers(&leaf.grad())
+        numbers(leaf.grad())
     };
     assert_eq!(measured(true), measured(false));
 }

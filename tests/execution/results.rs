@@ -1,6 +1,7 @@
 //! What a step gives: kinds, masks, broadcasts, where `log_prob` comes from.
 
-use crate::{PPO, SIZE, batch, logits, number, numbers, plain, session};
+use crate::{PPO, SIZE, batch, field, logits, number, numbers, plain, session};
+use aent::tensor::{DType, Tensor as Handle};
 use aent::{Batch, Options, Session, compile};
 use tch::{Device, Kind, Tensor};
 
@@ -31,7 +32,7 @@ fn loss_and_gradient(session: &Session, kind: Kind) -> (f64, Vec<f64>) {
     let logits = logits(3, kind);
     let output = session.forward(&batch(&logits)).unwrap();
     output.backward().unwrap();
-    (number(output.loss()), numbers(&logits.grad()))
+    (number(output.loss()), numbers(logits.grad()))
 }
 
 #[test]
@@ -59,7 +60,7 @@ fn the_file_of_the_reference_is_the_sum_of_its_parts() {
     // And both are what tch says of the formula. Of four words, 30% are one.
     let logits = logits(3, Kind::Double);
     let batch = batch(&logits);
-    let field = |name: &str| batch.get(name).unwrap();
+    let field = |name: &str| field(&batch, name);
     let mask = field("response_mask").to_kind(Kind::Double);
     let mean = |x: Tensor| (x * &mask).sum(Kind::Double) / 4.0;
     let logp = logits.log_softmax(-1, Kind::Double);
@@ -75,7 +76,7 @@ fn the_file_of_the_reference_is_the_sum_of_its_parts() {
     loss.backward();
     let (found, gradient) = loss_and_gradient(&file, Kind::Double);
     assert!((found - number(&loss)).abs() < 1e-14, "{found} and {loss}");
-    for (found, expected) in gradient.iter().zip(numbers(&logits.grad())) {
+    for (found, expected) in gradient.iter().zip(numbers(logits.grad())) {
         assert!((found - expected).abs() < 1e-14, "{found} and {expected}");
     }
 }
@@ -108,10 +109,10 @@ fn numbers_are_computed_in_the_kind_that_the_batch_brings() {
         let logits = logits(3, kind);
         let output = session(PPO).forward(&batch(&logits)).unwrap();
         output.backward().unwrap();
-        assert_eq!(output.loss().kind(), computed);
+        assert_eq!(output.loss().dtype(), DType::from(computed));
         assert_eq!(logits.grad().kind(), kind);
         assert!((number(output.loss()) - expected.0).abs() <= tolerance, "{kind:?}");
-        for (found, expected) in numbers(&logits.grad()).iter().zip(&expected.1) {
+        for (found, expected) in numbers(logits.grad()).iter().zip(&expected.1) {
             assert!((found - expected).abs() <= tolerance, "{kind:?}: {found} and {expected}");
         }
     }
@@ -121,7 +122,7 @@ fn numbers_are_computed_in_the_kind_that_the_batch_brings() {
 fn token_fields_may_be_wider_or_narrower_than_the_logits() {
     let expected = number(session(PPO).forward(&plain()).unwrap().loss());
     for kind in [Kind::Double, Kind::Half, Kind::BFloat16] {
-        let advantages = plain().get("advantages").unwrap().to_kind(kind);
+        let advantages = field(&plain(), "advantages").to_kind(kind);
         let output = session(PPO).forward(&plain().with("advantages", advantages)).unwrap();
         output.backward().unwrap();
         // The advantages are short binary fractions, which every kind holds.
@@ -133,13 +134,13 @@ fn token_fields_may_be_wider_or_narrower_than_the_logits() {
 fn log_prob_of_the_batch_goes_before_the_logits() {
     let logits = logits(0, Kind::Double);
     let batch = batch(&logits);
-    let actions = batch.get("actions").unwrap().unsqueeze(-1);
+    let actions = field(&batch, "actions").unsqueeze(-1);
     let own = logits.detach().log_softmax(-1, Kind::Double).gather(-1, &actions, false).squeeze_dim(-1);
     let own = own.set_requires_grad(true);
     let derived = session(PPO).forward(&batch).unwrap();
     derived.backward().unwrap();
     let names = ["response_mask", "old_log_prob", "advantages"];
-    let fields = names.map(|name| (name, batch.get(name).unwrap().shallow_clone()));
+    let fields = names.map(|name| (name, field(&batch, name)));
     let alone = fields.into_iter().fold(Batch::new(), |batch, (name, tensor)| batch.with(name, tensor));
     let brought = session(PPO).forward(&alone.with("log_prob", own.shallow_clone())).unwrap();
     brought.backward().unwrap();
@@ -148,7 +149,7 @@ fn log_prob_of_the_batch_goes_before_the_logits() {
     let at_action = logits.grad().gather(-1, &actions, false).squeeze_dim(-1);
     let expected = own.grad() * (own.detach().exp() * -1.0 + 1.0);
     assert!(f64::try_from((at_action - expected).abs().max()).unwrap() < 1e-15);
-    assert_eq!(numbers(&own.grad())[4..], [0.0, 0.0]);
+    assert_eq!(numbers(own.grad())[4..], [0.0, 0.0]);
 }
 
 #[test]
@@ -176,7 +177,7 @@ fn a_batch_without_a_token_that_counts_moves_nothing() {
     let output = session.forward(&masked).unwrap();
     output.backward().unwrap();
     assert_eq!(number(output.loss()), 0.0);
-    assert_eq!(numbers(&logits.grad()), [0.0; 24]);
+    assert_eq!(numbers(logits.grad()), [0.0; 24]);
     assert_eq!(output.tokens().unwrap(), 0);
     assert_eq!(output.metrics().unwrap()["clip_fraction"], 0.0);
     session.update(&output).unwrap();
@@ -216,11 +217,11 @@ fn lets_are_given_out_with_zeros_where_they_do_not_count() {
     let program = compile(text).unwrap();
     let session = Session::with(program, Options { lets: true, ..Options::default() });
     let output = session.forward(&plain()).unwrap();
-    let named: Vec<(&str, &Tensor)> = output.lets().collect();
+    let named: Vec<(&str, &Handle)> = output.lets().collect();
     assert_eq!(named.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["ratio", "late", "length", "all"]);
     assert_eq!(numbers(named[0].1)[4..], [0.0, 0.0]);
     assert_eq!(numbers(named[1].1), [1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
-    assert_eq!(named[1].1.kind(), Kind::Bool);
+    assert_eq!(named[1].1.dtype(), DType::Bool);
     assert_eq!(numbers(named[2].1), [3.0, 1.0]);
     assert!(named.iter().all(|(_, tensor)| !tensor.requires_grad()));
     let sum: f64 = numbers(named[0].1).iter().sum();

@@ -2,6 +2,7 @@
 
 use aent::kernels::{Kernels, RowInputs, Source, row_statistics};
 use aent::rows::{RowStatistic, Statistic, TokenSet};
+use aent::tensor::{DType, Tensor as Handle};
 use proptest::prelude::*;
 use tch::{Kind, Tensor};
 
@@ -31,19 +32,24 @@ impl Beside<'_> {
         kind: Kind,
         kernels: Kernels,
     ) -> (Vec<Vec<f64>>, Vec<f64>) {
-        let logits = tensor(self.rows, kind).set_requires_grad(true);
-        let reference = tensor(self.reference, kind);
-        let mask = Tensor::from_slice(self.mask).view([1, -1]);
-        let actions = mask.zeros_like().to_kind(Kind::Int64);
+        let logits = Handle::from(tensor(self.rows, kind)).leaf();
+        let reference = tensor(self.reference, kind).into();
+        let [actions, mask] = actions_and_mask(self.mask);
         let inputs = RowInputs {
             reference: Some(Source::Logits(&reference)),
             ..RowInputs::new(&logits, &actions, &mask)
         };
         let found = row_statistics(&inputs, request, &kernels.into()).unwrap();
-        let terms = found.iter().zip(weights).map(|(statistic, weight)| statistic.sum(None) * *weight);
-        terms.reduce(|a, b| a + b).unwrap().backward();
-        (found.iter().map(numbers).collect(), numbers(&logits.grad()))
+        let terms = found.iter().zip(weights).map(|(statistic, weight)| statistic.sum() * *weight);
+        terms.reduce(|a, b| a + b).unwrap().backward().unwrap();
+        (found.iter().map(numbers).collect(), numbers(logits.grad().unwrap()))
     }
+}
+
+/// The first token of each row, and which rows count.
+fn actions_and_mask(mask: &[bool]) -> [Handle; 2] {
+    let mask = Tensor::from_slice(mask).view([1, -1]);
+    [mask.zeros_like().to_kind(Kind::Int64), mask].map(Handle::from)
 }
 
 fn of(statistic: Statistic, temperature: f64) -> RowStatistic {
@@ -100,10 +106,8 @@ fn gradients_equal_finite_differences() {
 
 #[test]
 fn no_gradient_flows_to_the_reference_and_equal_policies_are_not_apart() {
-    let logits = tensor(&spread_rows(), Kind::Float).set_requires_grad(true);
-    let reference = tensor(&spread_rows(), Kind::Float).set_requires_grad(true);
-    let mask = Tensor::from_slice(&[true; 3]).view([1, 3]);
-    let actions = mask.zeros_like().to_kind(Kind::Int64);
+    let [logits, reference] = [(); 2].map(|()| Handle::from(tensor(&spread_rows(), Kind::Float)).leaf());
+    let [actions, mask] = actions_and_mask(&[true; 3]);
     let inputs =
         RowInputs { reference: Some(Source::Logits(&reference)), ..RowInputs::new(&logits, &actions, &mask) };
     for kernels in KERNELS {
@@ -112,8 +116,8 @@ fn no_gradient_flows_to_the_reference_and_equal_policies_are_not_apart() {
         for (asked, found) in request.iter().zip(&found) {
             assert!(numbers(found).iter().all(|value| value.abs() < 1e-6), "{asked:?}: {:?}", numbers(found));
         }
-        found.iter().map(|statistic| statistic.sum(None)).reduce(|a, b| a + b).unwrap().backward();
-        assert!(!reference.grad().defined());
+        found.iter().map(Handle::sum).reduce(|a, b| a + b).unwrap().backward().unwrap();
+        assert!(reference.grad().is_none());
     }
 }
 
@@ -176,10 +180,9 @@ fn a_reference_without_a_softmax_makes_nan_and_a_masked_one_nothing() {
 
 #[test]
 fn a_reference_that_is_missing_or_does_not_fit_is_refused_by_name() {
-    let logits = tensor(&spread_rows(), Kind::Float);
-    let mask = Tensor::from_slice(&[true; 3]).view([1, 3]);
-    let actions = mask.zeros_like().to_kind(Kind::Int64);
-    let message = |reference: Option<&Tensor>| {
+    let logits = Handle::from(tensor(&spread_rows(), Kind::Float));
+    let [actions, mask] = actions_and_mask(&[true; 3]);
+    let message = |reference: Option<&Handle>| {
         let inputs = RowInputs {
             reference: reference.map(Source::Logits),
             ..RowInputs::new(&logits, &actions, &mask)
@@ -193,7 +196,7 @@ fn a_reference_that_is_missing_or_does_not_fit_is_refused_by_name() {
         message(Some(&narrow)),
         "`ref_logits`: expected [1, 3, 11], as the policy's logits, found [1, 3, 7]"
     );
-    let wide = logits.to_kind(Kind::Double);
+    let wide = logits.to_dtype(DType::F64);
     assert_eq!(message(Some(&wide)), "`ref_logits`: expected f32, as the policy's logits, found f64");
 }
 

@@ -1,11 +1,13 @@
 //! The fused kernels against the plain ones, and what only they could get wrong: threads, layouts, large rows.
 
-use aent::kernels::{KernelOptions, Kernels, RowInputs, row_statistics};
+use aent::kernels::{KernelOptions, Kernels};
 use aent::rows::{RowStatistic, Statistic, TokenSet};
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-use crate::rows::{self, SETS, STATISTICS, all_moments, gradient, numbers, spread_rows, statistics, tensor};
+use crate::rows::{
+    self, SETS, STATISTICS, all_moments, gradient, numbers, read, spread_rows, statistics, tensor,
+};
 use crate::{assert_close, naive};
 
 /// A batch, what is asked of it, and how much each statistic of each row counts.
@@ -53,8 +55,7 @@ fn run(case: &Case, kind: Kind, kernels: Kernels) -> (Vec<f64>, Vec<f64>) {
     let logits = tensor(&case.rows, kind).set_requires_grad(true);
     let actions = Tensor::from_slice(&case.actions).view([1, -1]);
     let mask = Tensor::from_slice(&case.mask).view([1, -1]);
-    let found =
-        row_statistics(&RowInputs::new(&logits, &actions, &mask), &case.request, &kernels.into()).unwrap();
+    let found = read([&logits, &actions, &mask], &case.request, &kernels.into()).unwrap();
     let values = Tensor::stack(&found, 0);
     let cotangents = Tensor::from_slice(&case.cotangents).view_as(&values).to_kind(values.kind());
     // Through `where` rather than a product with zero: NaN of a spoiled row stays in its row.
@@ -182,13 +183,11 @@ fn any_layout_of_the_logits_is_read() {
     let mut results = Vec::new();
     for (name, logits) in layouts {
         let logits = logits.detach().set_requires_grad(true);
-        let found =
-            row_statistics(&RowInputs::new(&logits, &actions, &mask), &request, &KernelOptions::default())
-                .unwrap();
+        let found = read([&logits, &actions, &mask], &request, &KernelOptions::default()).unwrap();
         let values = Tensor::stack(&found, 0);
         let weights = Tensor::arange(values.numel() as i64, (Kind::Float, Device::Cpu)).view_as(&values);
         (&values * weights).sum(None).backward();
-        results.push((name, numbers(&values), numbers(&logits.grad())));
+        results.push((name, numbers(&values), numbers(logits.grad())));
     }
     for (name, values, gradient) in &results[1..] {
         assert!(*values == results[0].1 && *gradient == results[0].2, "{name}");
@@ -202,9 +201,7 @@ fn a_second_derivative_is_refused_and_the_first_is_right() {
     let actions = Tensor::zeros([1, 3], (Kind::Int64, Device::Cpu));
     let first = |kernels: Kernels| {
         let logits = tensor(&spread_rows(), Kind::Double).set_requires_grad(true);
-        let entropy = row_statistics(&RowInputs::new(&logits, &actions, &mask), &request, &kernels.into())
-            .unwrap()
-            .remove(0);
+        let entropy = read([&logits, &actions, &mask], &request, &kernels.into()).unwrap().remove(0);
         let gradient = Tensor::run_backward(&[entropy.sum(None)], &[&logits], true, true).remove(0);
         (logits, gradient)
     };
@@ -224,10 +221,7 @@ fn logits_that_were_changed_since_are_refused() {
     let actions = Tensor::zeros([1, 3], (Kind::Int64, Device::Cpu));
     let leaf = tensor(&spread_rows(), Kind::Float).set_requires_grad(true);
     let mut logits = &leaf * 2.0;
-    let entropy =
-        row_statistics(&RowInputs::new(&logits, &actions, &mask), &request, &KernelOptions::default())
-            .unwrap()
-            .remove(0);
+    let entropy = read([&logits, &actions, &mask], &request, &KernelOptions::default()).unwrap().remove(0);
     let _ = logits.zero_();
     let error = entropy.sum(None).f_backward().unwrap_err();
     assert!(error.to_string().contains("modified by an inplace operation"), "{error}");

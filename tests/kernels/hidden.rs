@@ -2,7 +2,8 @@
 
 use aent::kernels::{Hidden, KernelOptions, Kernels, RowInputs, Source, row_statistics};
 use aent::rows::{RowStatistic, Statistic, TokenSet};
-use tch::{Device, Kind, Tensor};
+use aent::tensor::{DType, Tensor};
+use tch::{Device, Kind};
 
 use crate::assert_close;
 use crate::rows::{KERNELS, numbers};
@@ -21,8 +22,8 @@ struct Layer {
 type Outcome = (Vec<Vec<f64>>, Vec<Vec<f64>>);
 
 impl Layer {
-    fn new(kind: Kind, bias: bool) -> Self {
-        let leaf = |size: &[i64]| spread(size).to_kind(kind).detach().set_requires_grad(true);
+    fn new(dtype: DType, bias: bool) -> Self {
+        let leaf = |size: &[i64]| spread(size).to_dtype(dtype).leaf();
         Self {
             hidden: leaf(&[3, 5, WIDTH]),
             weight: leaf(&[VOCABULARY, WIDTH]),
@@ -39,23 +40,28 @@ impl Layer {
     }
 
     fn gradients(&self) -> Vec<Vec<f64>> {
-        self.tensors().map(|tensor| numbers(&tensor.grad())).collect()
+        self.tensors().map(|tensor| numbers(tensor.grad().unwrap())).collect()
     }
 }
 
 /// Numbers in -2 .. 2, the same in every run: torch's own generator is shared between tests that run at once.
 fn spread(size: &[i64]) -> Tensor {
     let count: i64 = size.iter().product();
-    let ids = Tensor::arange(count, (Kind::Double, Device::Cpu));
-    ((ids * 12.9898 + count as f64).sin() * 2.0).view(size)
+    let ids = tch::Tensor::arange(count, (Kind::Double, Device::Cpu));
+    ((ids * 12.9898 + count as f64).sin() * 2.0).view(size).into()
+}
+
+/// 0 to 14.
+fn ids() -> Tensor {
+    tch::Tensor::arange(15, (Kind::Int64, Device::Cpu)).view([3, 5]).into()
 }
 
 fn actions() -> Tensor {
-    Tensor::arange(15, (Kind::Int64, Device::Cpu)).view([3, 5]) * 2
+    ids() * 2i64
 }
 
 fn mask() -> Tensor {
-    Tensor::arange(15, (Kind::Int64, Device::Cpu)).remainder(4).ne(2).view([3, 5])
+    ids().remainder(4i64).ne(2i64)
 }
 
 fn request() -> Vec<RowStatistic> {
@@ -72,8 +78,8 @@ fn request() -> Vec<RowStatistic> {
 fn run(layer: &Layer, policy: Source<'_>, reference: Source<'_>, options: &KernelOptions) -> Outcome {
     let inputs = RowInputs { policy, reference: Some(reference), actions: &actions(), mask: &mask() };
     let found = row_statistics(&inputs, &request(), options).unwrap();
-    let terms = found.iter().enumerate().map(|(index, statistic)| statistic.sum(None) * (1.0 + index as f64));
-    terms.reduce(|a, b| a + b).unwrap().backward();
+    let terms = found.iter().enumerate().map(|(index, statistic)| statistic.sum() * (1.0 + index as f64));
+    terms.reduce(|a, b| a + b).unwrap().backward().unwrap();
     (found.iter().map(numbers).collect(), layer.gradients())
 }
 
@@ -99,22 +105,22 @@ fn assert_same(found: &Outcome, expected: &Outcome, tolerance: f64, what: &str) 
 #[test]
 fn hidden_states_give_what_their_logits_give() {
     for bias in [false, true] {
-        for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5), (DType::BF16, 2e-2)] {
             // The judge: all logits at once, in f64, under torch's own autograd.
-            let layer = Layer::new(kind, bias);
-            let (hidden, weight) = (layer.hidden.to_kind(Kind::Double), layer.weight.to_kind(Kind::Double));
-            let bias_wide = layer.bias.as_ref().map(|bias| bias.to_kind(Kind::Double));
+            let layer = Layer::new(dtype, bias);
+            let (hidden, weight) = (layer.hidden.to_dtype(DType::F64), layer.weight.to_dtype(DType::F64));
+            let bias_wide = layer.bias.as_ref().map(|bias| bias.to_dtype(DType::F64));
             let logits = hidden.linear(&weight, bias_wide.as_ref());
-            let reference = logits.detach().flip([2]);
+            let reference = Tensor::from(logits.tch().unwrap().detach().flip([2]));
             let wide = Kernels::Reference.into();
             let expected = run(&layer, Source::Logits(&logits), Source::Logits(&reference), &wide);
-            let reference = reference.to_kind(kind);
+            let reference = reference.to_dtype(dtype);
             for kernels in KERNELS {
                 for chunk_bytes in [1, 3 * VOCABULARY as usize * 8, 1 << 20] {
-                    let layer = Layer::new(kind, bias);
+                    let layer = Layer::new(dtype, bias);
                     let options = KernelOptions { kernels, chunk_bytes, ..KernelOptions::default() };
                     let found = run(&layer, layer.source(), Source::Logits(&reference), &options);
-                    let what = format!("{kind:?}, {kernels}, chunks of {chunk_bytes} bytes, bias {bias}");
+                    let what = format!("{dtype}, {kernels}, chunks of {chunk_bytes} bytes, bias {bias}");
                     assert_same(&found, &expected, tolerance, &what);
                 }
             }
@@ -124,37 +130,33 @@ fn hidden_states_give_what_their_logits_give() {
 
 #[test]
 fn a_reference_may_be_made_of_hidden_states_too() {
-    let layer = Layer::new(Kind::Double, true);
+    let layer = Layer::new(DType::F64, true);
     let (other, head) = (spread(&[3, 5, 4]) * 0.5, spread(&[VOCABULARY, 4]));
-    let whole = other.linear(&head, None::<&Tensor>);
+    let whole = other.linear(&head, None);
     let options = KernelOptions { chunk_bytes: 2000, ..KernelOptions::default() };
     let expected = run(&layer, layer.source(), Source::Logits(&whole), &options);
-    let layer = Layer::new(Kind::Double, true);
+    let layer = Layer::new(DType::F64, true);
     let reference = Source::Hidden(Hidden { hidden: &other, weight: &head, bias: None });
     assert_same(&run(&layer, layer.source(), reference, &options), &expected, 1e-12, "reference");
 }
 
 #[test]
 fn only_what_wants_a_gradient_gets_one() {
-    let layer = Layer::new(Kind::Float, true);
+    let layer = Layer::new(DType::F32, true);
     let frozen = layer.weight.detach();
     let policy = Source::Hidden(Hidden { hidden: &layer.hidden, weight: &frozen, bias: layer.bias.as_ref() });
     let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask() };
     let found = row_statistics(&inputs, &request()[..1], &KernelOptions::default()).unwrap();
-    found[0].sum(None).backward();
-    assert!(layer.hidden.grad().defined() && layer.bias.as_ref().unwrap().grad().defined());
-    assert!(!frozen.grad().defined());
+    found[0].sum().backward().unwrap();
+    assert!(layer.hidden.grad().is_some() && layer.bias.as_ref().unwrap().grad().is_some());
+    assert!(frozen.grad().is_none());
 }
 
 #[test]
 fn masked_hidden_states_reach_nothing() {
     for kernels in KERNELS {
-        let layer = Layer::new(Kind::Float, false);
-        let poisoned = layer
-            .hidden
-            .detach()
-            .masked_fill(&mask().logical_not().unsqueeze(2), f64::NAN)
-            .set_requires_grad(true);
+        let layer = Layer::new(DType::F32, false);
+        let poisoned = layer.hidden.detach().masked_fill(&mask().logical_not().unsqueeze(2), f64::NAN).leaf();
         let policy = Source::Hidden(Hidden { hidden: &poisoned, weight: &layer.weight, bias: None });
         let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask() };
         let found = row_statistics(&inputs, &request()[..3], &kernels.into()).unwrap();
@@ -163,10 +165,11 @@ fn masked_hidden_states_reach_nothing() {
         for (found, expected) in found.iter().zip(&expected) {
             assert_eq!(numbers(found), numbers(expected));
         }
-        found.iter().map(|statistic| statistic.sum(None)).reduce(|a, b| a + b).unwrap().backward();
-        let gradients = [numbers(&poisoned.grad()), numbers(&layer.weight.grad())];
+        found.iter().map(Tensor::sum).reduce(|a, b| a + b).unwrap().backward().unwrap();
+        let of_poisoned = poisoned.grad().unwrap();
+        let gradients = [numbers(&of_poisoned), numbers(layer.weight.grad().unwrap())];
         assert!(gradients.iter().flatten().all(|g| g.is_finite()), "{kernels}");
-        let masked = poisoned.grad().masked_select(&mask().logical_not().unsqueeze(2));
+        let masked = of_poisoned.masked_fill(&mask().unsqueeze(2), 0.0);
         assert!(numbers(&masked).iter().all(|g| *g == 0.0), "{kernels}");
     }
 }
@@ -174,18 +177,18 @@ fn masked_hidden_states_reach_nothing() {
 #[test]
 fn a_batch_without_valid_rows_has_zero_gradients() {
     for kernels in KERNELS {
-        let layer = Layer::new(Kind::Float, true);
+        let layer = Layer::new(DType::F32, true);
         let none = mask().zeros_like();
         let inputs = RowInputs { policy: layer.source(), reference: None, actions: &actions(), mask: &none };
         let found = row_statistics(&inputs, &request()[..2], &kernels.into()).unwrap();
-        (found[0].sum(None) + found[1].sum(None)).backward();
+        (found[0].sum() + found[1].sum()).backward().unwrap();
         assert!(layer.gradients().iter().flatten().all(|g| *g == 0.0), "{kernels}");
     }
 }
 
 #[test]
 fn layers_that_do_not_fit_are_refused_by_name() {
-    let layer = Layer::new(Kind::Float, true);
+    let layer = Layer::new(DType::F32, true);
     let message = |weight: &Tensor, bias: &Tensor| {
         let policy = Source::Hidden(Hidden { hidden: &layer.hidden, weight, bias: Some(bias) });
         let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask() };
@@ -193,7 +196,7 @@ fn layers_that_do_not_fit_are_refused_by_name() {
     };
     let (weight, bias) = (&layer.weight, layer.bias.as_ref().unwrap());
     assert_eq!(
-        message(&weight.transpose(0, 1), bias),
+        message(&weight.transpose(), bias),
         "`lm_head`: expected [V, 6], as `hidden` has 6 columns, found [6, 37]"
     );
     assert_eq!(
@@ -201,7 +204,7 @@ fn layers_that_do_not_fit_are_refused_by_name() {
         "`lm_head_bias`: expected [37], as `lm_head` has 37 rows, found [5]"
     );
     assert_eq!(
-        message(&weight.to_kind(Kind::Double), bias),
+        message(&weight.to_dtype(DType::F64), bias),
         "`lm_head`: expected f32, as `hidden`, found f64"
     );
 }

@@ -1,11 +1,11 @@
 //! Rows as long as vocabularies are: sets by sorting, values and gradients in f64 from the formulas, rows read in chunks.
 
-use aent::kernels::{KernelOptions, Kernels, RowInputs, row_statistics};
+use aent::kernels::{KernelOptions, Kernels};
 use aent::rows::{RowStatistic, Statistic, TokenSet};
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-use crate::rows::{self, SETS, all_moments, gradient, numbers, statistics};
+use crate::rows::{self, SETS, all_moments, gradient, numbers, read, statistics};
 use crate::{assert_close, naive};
 
 /// What the logits of a long row are like.
@@ -126,11 +126,11 @@ fn rows_that_are_read_a_few_at_a_time_give_the_same_bits() {
     let run = |logits: &Tensor, chunk_bytes: usize| {
         let logits = logits.detach().set_requires_grad(true);
         let options = KernelOptions { chunk_bytes, ..KernelOptions::default() };
-        let found = row_statistics(&RowInputs::new(&logits, &actions, &mask), &request, &options).unwrap();
+        let found = read([&logits, &actions, &mask], &request, &options).unwrap();
         let values = Tensor::stack(&found, 0);
         let weights = Tensor::arange(values.numel() as i64, (Kind::Float, Device::Cpu)).view_as(&values);
         (&values * weights).sum(None).backward();
-        (numbers(&values), numbers(&logits.grad()))
+        (numbers(&values), numbers(logits.grad()))
     };
     let expected = run(&in_rows, 1);
     assert!(expected.1.iter().any(|g| *g != 0.0));
@@ -168,7 +168,7 @@ fn sixteen_bits_are_no_less_exact_than_plain_operations_in_sixteen_bits() {
         let off = |gradient: &[f64]| {
             gradient.iter().zip(&slope).map(|(found, exact)| (found - exact).powi(2)).sum::<f64>().sqrt()
         };
-        let [ours, theirs] = [off(&fused), off(&numbers(&logits.grad()))];
+        let [ours, theirs] = [off(&fused), off(&numbers(logits.grad()))];
         assert!(ours <= theirs, "gradient in {kind:?}: off by {ours}, plain by {theirs}");
     }
 }

@@ -11,11 +11,11 @@ mod naive;
 mod overwrite;
 mod rows;
 
-use aent::kernels::{KernelError, KernelOptions, Kernels, RowInputs, row_statistics};
+use aent::kernels::{KernelError, KernelOptions, Kernels};
 use aent::rows::{RowStatistic, Statistic, TokenSet};
 use proptest::prelude::*;
 use rows::{
-    KERNELS, SETS, STATISTICS, all_moments, gradient, numbers, rounded, spread_rows, statistics, tensor,
+    KERNELS, SETS, STATISTICS, all_moments, gradient, numbers, read, rounded, spread_rows, statistics, tensor,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -162,8 +162,7 @@ fn masked_rows_reach_neither_a_value_nor_a_gradient() {
         let mask = Tensor::from_slice(&[true, false, true]).view([1, 3]);
         let actions = Tensor::from_slice(&[3, -77, 4i64]).view([1, 3]);
         let logits = tensor(&rows, Kind::Float).set_requires_grad(true);
-        let found =
-            row_statistics(&RowInputs::new(&logits, &actions, &mask), &request, &kernels.into()).unwrap();
+        let found = read([&logits, &actions, &mask], &request, &kernels.into()).unwrap();
         for (statistic, found) in request.iter().zip(&found) {
             let found = numbers(found);
             assert_eq!(found[1], 0.0, "{statistic:?}");
@@ -173,7 +172,7 @@ fn masked_rows_reach_neither_a_value_nor_a_gradient() {
             }
         }
         found.iter().map(|statistic| statistic.sum(None)).reduce(|a, b| a + b).unwrap().backward();
-        let gradient = numbers(&logits.grad());
+        let gradient = numbers(logits.grad());
         assert_eq!(gradient[11..22], [0.0; 11]);
         assert!(gradient.iter().all(|g| g.is_finite()) && gradient[..11].iter().any(|g| *g != 0.0));
     }
@@ -186,15 +185,14 @@ fn a_batch_without_valid_rows_gives_zeros_with_a_zero_gradient() {
         let actions = Tensor::full([2, 3], 9, (Kind::Int64, Device::Cpu));
         let mask = Tensor::zeros([2, 3], (Kind::Bool, Device::Cpu));
         let request: Vec<_> = SETS.into_iter().flat_map(|set| all_moments(set, 1.0)).collect();
-        let found =
-            row_statistics(&RowInputs::new(&logits, &actions, &mask), &request, &kernels.into()).unwrap();
+        let found = read([&logits, &actions, &mask], &request, &kernels.into()).unwrap();
         assert_eq!(found.len(), request.len());
         for statistic in &found {
             assert_eq!(statistic.size(), [2, 3]);
             assert_eq!(numbers(statistic), [0.0; 6]);
         }
         found.iter().map(|statistic| statistic.sum(None)).reduce(|a, b| a + b).unwrap().backward();
-        assert_eq!(numbers(&logits.grad()), [0.0; 24]);
+        assert_eq!(numbers(logits.grad()), [0.0; 24]);
     }
 }
 
@@ -260,9 +258,7 @@ fn results_have_a_graph_only_where_the_logits_have_one() {
         for wants in [true, false] {
             for (kind, expected) in [(Kind::BFloat16, Kind::Float), (Kind::Double, Kind::Double)] {
                 let logits = tensor(&spread_rows(), kind).set_requires_grad(wants);
-                let found =
-                    row_statistics(&RowInputs::new(&logits, &actions, &mask), &request, &kernels.into())
-                        .unwrap();
+                let found = read([&logits, &actions, &mask], &request, &kernels.into()).unwrap();
                 for (asked, found) in request.iter().zip(&found) {
                     assert_eq!(
                         found.requires_grad(),
@@ -284,9 +280,7 @@ fn tensors_that_do_not_fit_are_refused_by_name() {
     let mask = Tensor::ones([2, 3], options(Kind::Bool));
     let request = [RowStatistic { set: TokenSet::All, temperature: 1.0, statistic: Statistic::Entropy }];
     let message = |logits: &Tensor, actions: &Tensor, mask: &Tensor, request: &[RowStatistic]| {
-        row_statistics(&RowInputs::new(logits, actions, mask), request, &KernelOptions::default())
-            .unwrap_err()
-            .to_string()
+        read([logits, actions, mask], request, &KernelOptions::default()).unwrap_err().to_string()
     };
     let cases = [
         (

@@ -1,9 +1,9 @@
 //! The gradient written over logits that the caller gives up.
 
-use aent::kernels::{KernelOptions, Kernels, RowInputs, row_statistics};
+use aent::kernels::{KernelOptions, Kernels};
 use tch::{Device, Kind, Tensor};
 
-use crate::rows::{SETS, all_moments, numbers, spread_rows, tensor};
+use crate::rows::{SETS, all_moments, numbers, read, spread_rows, tensor};
 
 const OVERWRITES: KernelOptions =
     KernelOptions { kernels: Kernels::Auto, overwrite_logits: true, chunk_bytes: 1 << 20 };
@@ -15,7 +15,7 @@ fn backward(logits: &Tensor, options: &KernelOptions) -> Result<(), tch::TchErro
     let _ = mask.get(0).narrow(0, 1, 1).fill_(0);
     let actions = Tensor::full([size[0], size[1]], 3, (Kind::Int64, Device::Cpu));
     let request: Vec<_> = SETS.into_iter().flat_map(|set| all_moments(set, 1.0)).collect();
-    let found = row_statistics(&RowInputs::new(logits, &actions, &mask), &request, options).unwrap();
+    let found = read([logits, &actions, &mask], &request, options).unwrap();
     let all = found.iter().map(|statistic| statistic.sum(None)).reduce(|a, b| a + b).unwrap();
     all.f_backward()
 }
@@ -26,7 +26,7 @@ fn the_gradient_is_the_same_and_lies_where_the_logits_were() {
         let [kept, given_up] = [(); 2].map(|()| tensor(&spread_rows(), kind).set_requires_grad(true));
         backward(&kept, &KernelOptions::default()).unwrap();
         backward(&given_up, &OVERWRITES).unwrap();
-        assert_eq!(numbers(&given_up.grad()), numbers(&kept.grad()));
+        assert_eq!(numbers(given_up.grad()), numbers(kept.grad()));
         assert_eq!(given_up.grad().data_ptr(), given_up.data_ptr());
         assert_ne!(kept.grad().data_ptr(), kept.data_ptr());
     }
@@ -42,7 +42,7 @@ fn logits_that_do_not_lie_in_rows_are_overwritten_too() {
     assert_eq!(kept.stride(), [33, 1, 3]);
     backward(&kept, &KernelOptions::default()).unwrap();
     backward(&given_up, &OVERWRITES).unwrap();
-    assert_eq!(numbers(&given_up.grad()), numbers(&kept.grad()));
+    assert_eq!(numbers(given_up.grad()), numbers(kept.grad()));
     assert_eq!(given_up.grad().data_ptr(), given_up.data_ptr());
 }
 
@@ -54,7 +54,7 @@ fn logits_that_share_elements_are_left_alone() {
     assert_eq!(after, spread_rows()[0]);
     let apart = Tensor::from_slice(&spread_rows()[0]).view([1, 1, 11]).set_requires_grad(true);
     backward(&apart.expand([1, 3, 11], false), &KernelOptions::default()).unwrap();
-    assert_eq!(numbers(&row.grad()), numbers(&apart.grad()));
+    assert_eq!(numbers(row.grad()), numbers(apart.grad()));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_second_backward_is_refused_once_the_logits_are_gone() {
     let mask = Tensor::ones([1, 3], (Kind::Bool, Device::Cpu));
     let actions = Tensor::zeros([1, 3], (Kind::Int64, Device::Cpu));
     let request = all_moments(SETS[0], 1.0);
-    let found = row_statistics(&RowInputs::new(&logits, &actions, &mask), &request, &OVERWRITES).unwrap();
+    let found = read([&logits, &actions, &mask], &request, &OVERWRITES).unwrap();
     let loss = found[5].sum(None);
     let _ = Tensor::run_backward(&[&loss], &[&logits], true, false);
     let error = Tensor::f_run_backward(&[&loss], &[&logits], false, false).unwrap_err();

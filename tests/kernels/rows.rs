@@ -1,7 +1,8 @@
 //! Rows for the tests: proptest strategies, and tensors made of plain vectors.
 
-use aent::kernels::{Kernels, RowInputs, row_statistics};
+use aent::kernels::{KernelError, KernelOptions, Kernels, RowInputs, row_statistics};
 use aent::rows::{RowStatistic, Statistic, TokenSet};
+use aent::tensor::Tensor as Handle;
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
@@ -39,7 +40,7 @@ pub(crate) fn statistics(
 ) -> Vec<Vec<f64>> {
     let mask = Tensor::ones([1, rows.len() as i64], (Kind::Bool, Device::Cpu));
     let actions = Tensor::from_slice(actions).view([1, -1]);
-    row_statistics(&RowInputs::new(&tensor(rows, kind), &actions, &mask), request, &kernels.into())
+    read([&tensor(rows, kind), &actions, &mask], request, &kernels.into())
         .unwrap()
         .iter()
         .map(numbers)
@@ -53,13 +54,24 @@ pub(crate) fn tensor(rows: &[Vec<f64>], kind: Kind) -> Tensor {
 
 /// The rows as the kind rounds them.
 pub(crate) fn rounded(rows: &[Vec<f64>], kind: Kind) -> Vec<Vec<f64>> {
-    let flat = numbers(&tensor(rows, kind));
+    let flat = numbers(tensor(rows, kind));
     flat.chunks(rows[0].len()).map(<[f64]>::to_vec).collect()
 }
 
 /// All elements in f64.
-pub(crate) fn numbers(tensor: &Tensor) -> Vec<f64> {
-    Vec::try_from(tensor.detach().to_kind(Kind::Double).contiguous().view(-1)).unwrap()
+pub(crate) fn numbers(tensor: impl Into<Handle>) -> Vec<f64> {
+    tensor.into().to_f64s().unwrap()
+}
+
+/// The statistics of logits with their actions and their mask, as tch has them.
+pub(crate) fn read(
+    tensors: [&Tensor; 3],
+    request: &[RowStatistic],
+    options: &KernelOptions,
+) -> Result<Vec<Tensor>, KernelError> {
+    let [logits, actions, mask] = tensors.map(Handle::from);
+    let found = row_statistics(&RowInputs::new(&logits, &actions, &mask), request, options)?;
+    Ok(found.iter().map(|statistic| statistic.tch().unwrap()).collect())
 }
 
 /// A row of `length` logits: spread, peaked, constant, in few values with many ties, far from zero, partly banned.
@@ -108,10 +120,10 @@ pub(crate) fn gradient(
     let logits = tensor(rows, kind).set_requires_grad(true);
     let mask = Tensor::ones([1, rows.len() as i64], (Kind::Bool, Device::Cpu));
     let actions = Tensor::from_slice(actions).view([1, -1]);
-    let found = row_statistics(&RowInputs::new(&logits, &actions, &mask), request, &kernels.into()).unwrap();
+    let found = read([&logits, &actions, &mask], request, &kernels.into()).unwrap();
     let terms = found.iter().zip(weights).map(|(statistic, weight)| statistic.sum(None) * *weight);
     terms.reduce(|a, b| a + b).unwrap().backward();
-    numbers(&logits.grad())
+    numbers(logits.grad())
 }
 
 /// Rows without two equal logits, far enough apart that a small step changes no set.

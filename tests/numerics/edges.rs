@@ -44,7 +44,7 @@ fn row(expr: &str, logits: &[f64], kind: Kind) -> (Vec<f64>, Vec<f64>) {
         .with("response_mask", Tensor::ones([1, 1], (Kind::Bool, Device::Cpu)));
     let output = step(&format!("let value = {expr}\nloss = token_mean(value)"), &batch);
     output.backward().expect("the loss reaches the logits");
-    (numbers(named(&output, "value")), numbers(&logits.grad()))
+    (numbers(named(&output, "value")), numbers(logits.grad()))
 }
 
 #[test]

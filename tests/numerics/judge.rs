@@ -149,7 +149,7 @@ impl<'a> Judged<'a> {
             return;
         }
         output.backward().expect("the loss reaches the log-probabilities");
-        let gradient = numbers(&leaf.grad());
+        let gradient = numbers(leaf.grad());
         let total = |x: &[f64]| formula(&Sheet { case, x, held: &held }).iter().sum::<f64>();
         for (at, found) in gradient.into_iter().enumerate() {
             let slope = if case.mask[at] { slope(total, &held, at) } else { Some(0.0) };

@@ -24,9 +24,10 @@ mod worked;
 mod worked_advantages;
 mod worked_surrogates;
 
+use aent::tensor::Tensor as Handle;
 use aent::testing::Case;
 use aent::{Batch, Options, Output, Session, compile};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
 /// A session of a program that checks.
 fn session(text: &str) -> Session {
@@ -49,13 +50,12 @@ fn values(expr: &str) -> impl Fn(&Case) -> Vec<f64> + use<> {
 }
 
 /// The `let` of that name.
-fn named<'a>(output: &'a Output, name: &str) -> &'a Tensor {
+fn named<'a>(output: &'a Output, name: &str) -> &'a Handle {
     output.lets().find(|(of, _)| *of == name).expect("the program has this `let`").1
 }
 
-fn numbers(tensor: &Tensor) -> Vec<f64> {
-    Vec::try_from(tensor.detach().to_kind(Kind::Double).flatten(0, -1).contiguous())
-        .expect("a flat tensor is a vector")
+fn numbers(tensor: impl Into<Handle>) -> Vec<f64> {
+    tensor.into().to_f64s().expect("no operation failed")
 }
 
 /// Asserts that two rows of numbers agree, relative to the larger of 1 and the number expected.

@@ -14,6 +14,7 @@ mod vocabulary;
 use aent::plan::FirstPass;
 use aent::program::Program;
 use aent::span::SourceId;
+use aent::tensor::Tensor;
 use aent::testing::{Case, Extent, rough, smooth};
 use aent::{Session, compile};
 use aent_plugin_template as _;
@@ -98,8 +99,10 @@ fn what_is_masked_out_reaches_no_bit_of_any_result() {
         assert!(clean.same_bits(&poisoned), "{text}\n{clean:?}\n{poisoned:?}");
         let lets = |case: &Case| {
             let output = session.forward(&leaves(case).batch).unwrap();
-            let named = output.lets().map(|(name, tensor)| (name.to_owned(), format!("{tensor:?} {tensor}")));
-            named.collect::<BTreeMap<_, _>>()
+            let bits = |tensor: &Tensor| tensor.to_f64s().unwrap().into_iter().map(f64::to_bits).collect();
+            let named =
+                |(name, tensor): (&str, &Tensor)| (name.to_owned(), (format!("{tensor:?}"), bits(tensor)));
+            output.lets().map(named).collect::<BTreeMap<String, (String, Vec<u64>)>>()
         };
         assert_eq!(lets(&case), lets(&case.poisoned()), "{text}");
     });

@@ -24,7 +24,7 @@ fn stepped(
     if one {
         let (share, output) = session.forward_over(&leaves[0].1.batch, group)?;
         share.backward()?;
-        let sum = share.loss().double_value(&[]);
+        let sum = share.loss().f64_at(&[])?;
         return Ok((leaves, sum, output));
     }
     let mut step = session.accumulate().over(group)?;
@@ -34,7 +34,7 @@ fn stepped(
     let mut sum = 0.0;
     for (_, part) in &leaves {
         let share = step.forward(&part.batch)?;
-        sum += share.loss().double_value(&[]);
+        sum += share.loss().f64_at(&[])?;
         share.backward()?;
     }
     let output = step.finish()?;

@@ -87,11 +87,11 @@ pub(crate) fn parts(session: &Session, case: &Case, parts: &[(usize, Case)]) -> 
     let mut sum = 0.0;
     for (_, part) in &leaves {
         let share = step.forward(&part.batch)?;
-        sum += share.loss().double_value(&[]);
+        sum += share.loss().f64_at(&[])?;
         share.backward()?;
     }
     let output = step.finish()?;
-    let loss = output.loss().double_value(&[]);
+    let loss = output.loss().f64_at(&[])?;
     assert!(distance(&[sum], &[loss]) < 1e-7, "the shares add up to {sum}, the loss is {loss}");
     gather(&output, case, &leaves.iter().map(|(start, part)| (*start, part)).collect::<Vec<_>>())
 }
@@ -136,7 +136,7 @@ pub(crate) fn gather(
     };
     let (b, t, v) = (case.sequences as i64, case.width as i64, case.vocabulary as i64);
     Ok(Numbers {
-        loss: output.loss().double_value(&[]),
+        loss: output.loss().f64_at(&[])?,
         reported: output.metrics()?.into_iter().chain(signals).collect(),
         logits_gradient: placed(&|part| part.logits.shallow_clone(), &[b, t, v]),
         values_gradient: placed(&|part| part.values.shallow_clone(), &[b, t]),

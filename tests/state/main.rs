@@ -55,7 +55,7 @@ fn advance(session: &mut Session) -> Output {
 /// Coefficients and loss as bits.
 fn bits(session: &Session, output: &Output) -> Vec<u64> {
     let coefficients = session.coefficients();
-    coefficients.values().copied().chain([output.loss().double_value(&[])]).map(f64::to_bits).collect()
+    coefficients.values().copied().chain([output.loss().f64_at(&[]).unwrap()]).map(f64::to_bits).collect()
 }
 
 struct Folder(PathBuf);

@@ -32,6 +32,9 @@ pub enum TrainError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A tensor of the library could not be computed.
+    #[error("torch: {0}")]
+    Tensor(#[from] aent::tensor::TensorError),
     /// Torch failed.
     #[error("torch: {0}")]
     Torch(#[from] tch::TchError),

@@ -12,6 +12,7 @@ mod setup;
 mod steps;
 mod test;
 mod tidy;
+mod wheel;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ enum Task {
         #[arg(last = true, value_name = "PYTEST ARGUMENTS")]
         pytest: Vec<OsString>,
     },
+    /// Build the Python package as a wheel in `target/wheels` and look at what it needs.
+    Wheel,
     /// Find or install libtorch and link it as `.libtorch`, so that plain cargo and editors work in this clone.
     Setup,
     /// The house rules: who imports whom, first lines, file lengths, `unsafe`, diagnostic ids, paths.
@@ -68,6 +71,7 @@ fn run(task: &Task, root: &Path) -> Result<()> {
         Task::Demo => demo::demo(root),
         Task::Test => test::test(root),
         Task::Python { pytest } => python::python(root, pytest),
+        Task::Wheel => wheel::wheel(root),
         Task::Setup => setup::setup(root),
         Task::Tidy => tidy::tidy(root),
         Task::Docs { check } => {

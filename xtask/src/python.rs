@@ -5,15 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::setup::{Environment, environment};
 use crate::steps::{Steps, cargo, check, program};
+use crate::wheel;
 
 /// Where the package is installed for its tests. They judge the wheel that a user would get, not the sources.
-const SITE: &str = "target/python/site";
-
-const WHEELS: &str = "target/python/wheels";
+pub(crate) const SITE: &str = "target/python/site";
 
 /// No test may ask the network for what only its author's machine has, or tell anybody that it ran.
 const OFFLINE: &[(&str, &str)] = &[
@@ -33,13 +32,10 @@ pub(crate) fn python(root: &Path, pytest: &[OsString]) -> Result<()> {
     let environment = steps.run("Python environment", || environment(root))?;
     steps
         .run("build and install the Python package (the first time about 5 minutes on two cores)", || {
-            build(root, &environment)
+            build(root, &environment).map(drop)
         })?;
     steps.run("tests of the Python package", || test(root, &environment, pytest))?;
-    steps.finish(
-        "the Python package passes its tests, as a debug build that is several times slower than the one to use and \
-         measure: `pip install ./python` makes that",
-    );
+    steps.finish("the Python package passes its tests, as the wheel that is in `target/wheels`");
     Ok(())
 }
 
@@ -63,35 +59,26 @@ pub(crate) fn lint_python(root: &Path, environment: &Environment) -> Result<()> 
 }
 
 /// What clippy finds in the package's crate.
-pub(crate) fn lint_rust(root: &Path, environment: &Environment) -> Result<()> {
+pub(crate) fn lint_rust(root: &Path) -> Result<()> {
     let mut command = cargo(&["clippy", "--all-targets", "--", "--deny", "warnings"], root);
     command.current_dir(root.join("python"));
-    check(
-        activated(command, root, environment)?,
-        "each lint above says what to write; an exception is `#[expect(lint, reason = \"...\")]`",
-    )
+    command.env("CARGO_TARGET_DIR", root.join(wheel::CARGO));
+    check(command, "each lint above says what to write; an exception is `#[expect(lint, reason = \"...\")]`")
 }
 
 /// Builds the wheel and installs it below `target`.
-pub(crate) fn build(root: &Path, environment: &Environment) -> Result<()> {
-    let (wheels, site) = (root.join(WHEELS), root.join(SITE));
-    for folder in [&wheels, &site] {
-        if folder.exists() {
-            fs::remove_dir_all(folder)
-                .with_context(|| format!("`{}` cannot be removed", folder.display()))?;
-        }
+pub(crate) fn build(root: &Path, environment: &Environment) -> Result<PathBuf> {
+    let site = root.join(SITE);
+    if site.exists() {
+        fs::remove_dir_all(&site).with_context(|| format!("`{}` cannot be removed", site.display()))?;
     }
-    // Cargo reads the package's own configuration only where it is started beside it.
-    let mut maturin = program(environment.program("maturin"), &["build"], &root.join("python"));
-    maturin.args(["--profile", "dev", "--compression-method", "stored", "--interpreter"]);
-    maturin.arg(environment.program("python3")).arg("--out").arg(&wheels);
-    check(activated(maturin, root, environment)?, "what the compiler says stands above")?;
+    let wheel = wheel::build(root, environment)?;
     let mut pip = program(environment.program("python3"), &["-m", "pip", "install", "--quiet"], root);
     pip.args(["--disable-pip-version-check", "--no-deps", "--no-index", "--target"]);
-    pip.arg(&site).arg(the_wheel(&wheels)?).env_remove("PYTHONPATH");
+    pip.arg(&site).arg(&wheel).env_remove("PYTHONPATH");
     check(pip, "what pip says stands above")?;
     println!("      to use it: PYTHONPATH={} {}", site.display(), environment.program("python3").display());
-    Ok(())
+    Ok(wheel)
 }
 
 /// Whether the types of the package and of its examples hold, and its stubs say what the built extension has.
@@ -130,73 +117,4 @@ fn ruff(root: &Path, environment: &Environment, args: &[&str]) -> Command {
     let mut command = program(environment.program("ruff"), args, root);
     command.arg("python").env("RUFF_CACHE_DIR", root.join("target/python/ruff"));
     command
-}
-
-/// A command for which the environment is the active one, so that the build scripts ask its Python for torch and headers.
-fn activated(mut command: Command, root: &Path, environment: &Environment) -> Result<Command> {
-    let others = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::iter::once(environment.programs()).chain(std::env::split_paths(&others));
-    let path = std::env::join_paths(path).with_context(|| {
-        format!(
-            "the path `{}` cannot stand in `PATH`: name another folder in `AENT_CACHE`",
-            environment.folder().display()
-        )
-    })?;
-    command
-        .env("PATH", path)
-        .env("VIRTUAL_ENV", environment.folder())
-        .env("PYO3_PYTHON", environment.program("python3"))
-        // As maturin sets it: otherwise clippy and maturin would build PyO3 in turns.
-        .env("PYO3_ENVIRONMENT_SIGNATURE", format!("cpython-{}-{}bit", environment.version, usize::BITS))
-        .env("CARGO_TARGET_DIR", root.join("target/python/cargo"));
-    for name in ["PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX"] {
-        command.env_remove(name);
-    }
-    Ok(command)
-}
-
-fn the_wheel(folder: &Path) -> Result<PathBuf> {
-    let entries = fs::read_dir(folder).with_context(|| format!("`{}` cannot be read", folder.display()))?;
-    let mut wheels = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "whl"));
-    match (wheels.next(), wheels.next()) {
-        (Some(wheel), None) => Ok(wheel),
-        (None, _) => bail!("maturin left no wheel in `{}`", folder.display()),
-        (Some(one), Some(other)) => {
-            bail!("expected one wheel, found `{}` and `{}`", one.display(), other.display())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exactly_one_wheel_is_expected() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(the_wheel(folder.path()).unwrap_err().to_string().contains("no wheel"));
-        fs::write(folder.path().join("a.whl"), "").unwrap();
-        fs::write(folder.path().join("a.whl.json"), "").unwrap();
-        assert_eq!(the_wheel(folder.path()).unwrap(), folder.path().join("a.whl"));
-        fs::write(folder.path().join("b.whl"), "").unwrap();
-        let text = the_wheel(folder.path()).unwrap_err().to_string();
-        assert!(text.contains("a.whl") && text.contains("b.whl"), "{text}");
-    }
-
-    #[test]
-    fn build_scripts_find_the_environments_programs_first() {
-        let environment = Environment::at("/cache/python-3.11-0a", "3.11");
-        let command = activated(Command::new("cargo"), Path::new("/clone"), &environment).unwrap();
-        let set = |name: &str| command.get_envs().find(|(key, _)| *key == name).unwrap().1;
-        let path = set("PATH").unwrap();
-        assert_eq!(std::env::split_paths(path).next().unwrap(), environment.programs());
-        assert_eq!(set("VIRTUAL_ENV").unwrap(), environment.folder());
-        assert_eq!(set("PYTHONPATH"), None);
-        let odd = Environment::at("/a:b/python-3.11-0a", "3.11");
-        let text = activated(Command::new("cargo"), Path::new("/clone"), &odd).unwrap_err().to_string();
-        assert!(text.contains("/a:b/") && text.contains("`AENT_CACHE`"), "{text}");
-    }
 }

@@ -9,6 +9,7 @@ use crate::python;
 use crate::setup::{environment, setup};
 use crate::steps::{Steps, cargo, check};
 use crate::tidy::tidy;
+use crate::wheel;
 
 /// The same cases of property tests on every run, so that a change is judged by itself. Not in a variable of one's own
 /// `cargo test`, which looks at new cases each time.
@@ -39,10 +40,11 @@ pub(crate) fn test(root: &Path) -> Result<()> {
         check(command, "the documentation's warnings above are errors here")
     })?;
     steps.run(
-        "Python package: lints, build and types (the first time about 5 minutes on two cores)",
+        "Python package: lints, the wheel and types (the first time about 5 minutes on two cores)",
         || {
-            python::lint_rust(root, &python)?;
-            python::build(root, &python)?;
+            python::lint_rust(root)?;
+            let wheel = python::build(root, &python)?;
+            wheel::audit(root, &wheel, &python)?;
             python::types(root, &python)
         },
     )?;

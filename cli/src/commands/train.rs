@@ -1,8 +1,9 @@
 //! `aent train`: specs side by side on a built-in task, and a report of what came out.
 
-use super::eval::device;
+use super::device;
 use crate::arguments::Train;
 use crate::{Outcome, Status, stream};
+use aent::host::Libtorch;
 use aent_train::report::{self, Run};
 use aent_train::{TrainOptions, train};
 use comfy_table::{ContentArrangement, Table, presets};
@@ -17,7 +18,9 @@ pub(crate) fn run(arguments: &Train) -> Outcome {
         preset: arguments.preset.clone(),
         seeds: arguments.seeds.clone().map(|seeds| seeds.0),
         steps: arguments.steps,
-        device: device::find(arguments.device)?,
+        device: device::find(arguments.device, &Libtorch)?
+            .try_into()
+            .map_err(|error: aent::tensor::TensorError| error.to_string())?,
         overrides: arguments.set.clone(),
         allowed_imports: arguments.allow_import.clone(),
         task_settings: arguments.task_set.clone(),

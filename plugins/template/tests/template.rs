@@ -3,7 +3,7 @@
 use aent::testing::{Case, Extent, conformance, rough, sample};
 use aent::{Options, Session, compile};
 use aent_plugin_template as _;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
 #[test]
 fn tail_mass_conforms() {
@@ -23,7 +23,7 @@ fn tail_mass_is_what_the_likeliest_tokens_leave() {
             let session =
                 Session::with(compile(&text).unwrap(), Options { lets: true, ..Options::default() });
             let output = session.forward(&case.leaves(Kind::Double, Device::Cpu).batch).unwrap();
-            let found = numbers(output.lets().next().unwrap().1);
+            let found = output.lets().next().unwrap().1.to_f64s().unwrap();
             for at in (0..case.mask.len()).filter(|at| case.mask[*at]) {
                 let expected = tail_mass(&case, at, k);
                 assert!((found[at] - expected).abs() < 1e-12, "expected {expected}, found {}", found[at]);
@@ -51,9 +51,4 @@ fn tail_mass(case: &Case, at: usize, k: usize) -> f64 {
     let p = |logit: &f64| (logit - logits[0]).exp();
     let tail: f64 = logits.iter().skip(k).map(p).sum();
     tail / logits.iter().map(p).sum::<f64>()
-}
-
-fn numbers(tensor: &Tensor) -> Vec<f64> {
-    Vec::try_from(tensor.detach().to_kind(Kind::Double).flatten(0, -1).contiguous())
-        .expect("a flat tensor is a vector")
 }

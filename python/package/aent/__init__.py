@@ -12,15 +12,14 @@ The loss is an ordinary tensor under torch's autograd; tensors are shared with t
 
 from __future__ import annotations
 
-from .version import require_torch
+from typing import TYPE_CHECKING, Any
 
-# Before the extension is loaded: against another torch it would crash instead of complaining.
-require_torch()
+from ._aent import Accumulation, Output, Program, Restored, __version__, catalog, terms
+from .compiler import Report, check, compile
+from .errors import BatchError, Error, SpecError, SpecWarning, StateError, StepError
 
-from ._aent import Accumulation, Output, Program, Restored, __version__, catalog, terms  # noqa: E402
-from .compiler import Report, check, compile  # noqa: E402
-from .definition import Scalar, Seq, SeqBool, Token, TokenBool, term  # noqa: E402
-from .errors import BatchError, Error, SpecError, SpecWarning, StateError, StepError  # noqa: E402
+if TYPE_CHECKING:
+    from .definition import Scalar, Seq, SeqBool, Token, TokenBool, term
 
 __all__ = [
     "Accumulation",
@@ -46,3 +45,16 @@ __all__ = [
     "term",
     "terms",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What terms in Python are written with needs torch, which a file can be checked without."""
+    if name in ("Scalar", "Seq", "SeqBool", "Token", "TokenBool", "term"):
+        from . import definition
+
+        return getattr(definition, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

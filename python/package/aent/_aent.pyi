@@ -10,6 +10,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 __all__ = [
     "Accumulation",
+    "Half",
     "Output",
     "Program",
     "Restored",
@@ -19,6 +20,7 @@ __all__ = [
     "copied_output",
     "diagnose",
     "register_term",
+    "run",
     "terms",
 ]
 
@@ -51,6 +53,10 @@ def copied_output(
 def register_term(description: dict[str, Any], function: Callable[..., Any]) -> None:
     """Registers a Python function as a term. A function of the same name from the same module is replaced in programs that
     are compiled from now on."""
+
+def run(arguments: list[str | os.PathLike[str]]) -> int:
+    """The command line, whose first word is the program's name, and its exit status: 0 done, 1 the file or the batch is wrong, 2
+    usage."""
 
 def terms(name: str | None = None) -> str:
     """Everything that a file can call or read: a list, or of one name its formula, arguments, defaults and sources.
@@ -285,6 +291,20 @@ class Output:
     @property
     def lets(self) -> dict[str, torch.Tensor]:
         """Every ``let``, zero where masked; only of programs compiled with ``lets=True``."""
+
+@final
+class Half:
+    """What is left for the backward pass."""
+
+    def backward(
+        self,
+        inputs: list[torch.Tensor],
+        saved: list[torch.Tensor],
+        values: torch.Tensor,
+        cotangents: torch.Tensor,
+        wanted: list[bool],
+    ) -> tuple[list[torch.Tensor | None], list[bool]]:
+        """The gradients of the inputs, none where none is wanted, and whether each lies in the storage of its input."""
 
 @final
 class Accumulation:

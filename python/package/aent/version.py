@@ -1,24 +1,23 @@
-"""The one torch that the extension module was compiled against."""
+"""The torch that computes."""
 
 from __future__ import annotations
 
-TORCH = "2.11.0"
+from types import ModuleType
+
+OLDEST = (2, 8)
 
 
-def require_torch() -> None:
-    """Imports torch, whose libraries the extension shares.
+def require_torch() -> ModuleType:
+    """Imports torch, which nothing needs before a tensor comes.
 
     Raises:
-        ImportError: torch is missing, or is another version. C++ promises nothing between versions, so the extension
-            would not fail but misread memory.
+        ImportError: torch is missing, or older than 2.8.
     """
     try:
         import torch
     except ImportError as error:
-        raise ImportError(f"aent needs torch {TORCH}, and there is none: `pip install torch=={TORCH}`") from error
-    found = torch.__version__.split("+")[0]
-    if found != TORCH:
-        raise ImportError(
-            f"aent was compiled against torch {TORCH}, found torch {torch.__version__}: "
-            f"`pip install torch=={TORCH}`, or build aent against another torch"
-        )
+        raise ImportError("aent computes with torch 2.8 or newer, and there is none: `pip install torch`") from error
+    found = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2] if part.isdigit())
+    if found < OLDEST:
+        raise ImportError(f"aent computes with torch 2.8 or newer, found torch {torch.__version__}")
+    return torch

@@ -4,7 +4,7 @@ use super::arguments::Constant;
 use aent::interval::Interval;
 use aent::plugin::{Declaration, Extra, Input, InputDefault, Reach, Signature};
 use aent::types::Type;
-use pyo3::PyObject;
+use pyo3::{Py, PyAny};
 use serde::Deserialize;
 
 /// What `definition.py` reads off a function.
@@ -106,13 +106,13 @@ impl From<ReachName> for Reach {
 /// A function with its signature.
 pub(crate) struct Definition {
     pub(crate) declaration: Declaration,
-    pub(crate) function: PyObject,
+    pub(crate) function: Py<PyAny>,
     pub(crate) signature: Signature,
 }
 
 impl Definition {
     /// Puts a description into the library's words. An error says which default is of another type.
-    pub(crate) fn new(of: Description, function: PyObject) -> Result<Self, String> {
+    pub(crate) fn new(of: Description, function: Py<PyAny>) -> Result<Self, String> {
         let example = leak(example(&of));
         let parameters = of.constants.into_iter().map(Constant::parameter).collect::<Result<Vec<_>, _>>();
         let parameters = parameters.map_err(|error| format!("`{}`, {error}", of.name))?;

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 /// Registers a Python function as a term. A function of the same name from the same module is replaced in programs that
 /// are compiled from now on.
 #[pyfunction]
-pub(crate) fn register_term(description: &Bound<'_, PyAny>, function: PyObject) -> PyResult<()> {
+pub(crate) fn register_term(description: &Bound<'_, PyAny>, function: Py<PyAny>) -> PyResult<()> {
     let description: Description = pythonize::depythonize(description)?;
     let name = description.name.as_str();
     let last = name.rsplit("::").next().unwrap_or(name);

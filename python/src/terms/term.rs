@@ -3,12 +3,12 @@
 use super::arguments::given;
 use super::definition::Definition;
 use crate::errors;
+use crate::host::{is_tensor, of_python, to_python};
 use aent::plugin::{EvalError, Signature, Term, TermContext, TermValue};
+use aent::tensor::Tensor;
 use aent::types::Type;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use pyo3_tch::PyTensor;
-use pyo3_tch::tch::Tensor;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -46,7 +46,7 @@ impl Term for PythonTerm {
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
-        Python::with_gil(|py| {
+        Python::attach(|py| {
             self.call(py, ctx).map_err(|error| {
                 let text = error.to_string();
                 errors::keep_cause(py, error);
@@ -60,7 +60,8 @@ impl PythonTerm {
     fn call(&self, py: Python<'_>, ctx: &TermContext<'_>) -> PyResult<TermValue> {
         let arguments = PyDict::new(py);
         for input in &self.definition.signature.inputs {
-            arguments.set_item(input.name, PyTensor(ctx.input(input.name).shallow_clone()))?;
+            let tensor = to_python(py, ctx.input(input.name))?;
+            arguments.set_item(input.name, tensor)?;
         }
         for (name, value) in &self.given {
             arguments.set_item(name, pythonize::pythonize(py, value)?)?;
@@ -71,7 +72,7 @@ impl PythonTerm {
             return Ok(tensor(&result, "the result")?.into());
         }
         let Ok(Ok((value, given))) =
-            result.downcast::<PyTuple>().map(|pair| pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyDict>)>())
+            result.cast::<PyTuple>().map(|pair| pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyDict>)>())
         else {
             return Err(errors::of_term(format!(
                 "expected `(value, {{\"{}\": ...}})`, found a `{}`",
@@ -92,11 +93,9 @@ impl PythonTerm {
 }
 
 fn tensor(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Tensor> {
-    match value.extract::<PyTensor>() {
-        Ok(tensor) => Ok(tensor.0),
-        Err(_) => Err(errors::of_term(format!(
-            "{what}: expected a `torch.Tensor`, found a `{}`",
-            value.get_type().name()?
-        ))),
+    if is_tensor(value)? {
+        return Ok(of_python(value.clone()));
     }
+    let class = value.get_type().name()?;
+    Err(errors::of_term(format!("{what}: expected a `torch.Tensor`, found a `{class}`")))
 }

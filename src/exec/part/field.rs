@@ -7,9 +7,8 @@ use crate::exec::Batch;
 use crate::exec::error::Result;
 use crate::exec::value::zero_unless;
 use crate::fields;
-use crate::kernels::kind_name;
+use crate::tensor::{DType, Tensor};
 use crate::types::{Kind, Shape, Type, Unit};
-use tch::{Kind as TensorKind, Tensor};
 
 impl Part {
     pub(super) fn read_field(
@@ -43,40 +42,34 @@ impl Part {
         if !gradient {
             refuse_gradient(name, &tensor)?;
         }
-        let tensor =
-            if per_sequence { tensor.f_unsqueeze(1)?.f_expand([sequences, width], false)? } else { tensor };
+        let tensor = if per_sequence { tensor.unsqueeze(1).expand(&[sequences, width]) } else { tensor };
         let counted = match ty.shape {
             Shape::Token => Some(&self.mask),
             Shape::Seq => Some(&self.valid),
             Shape::Scalar => None,
         };
-        let brought = tensor.kind();
+        let brought = tensor.dtype();
         let tensor = if name == "group" {
-            if !matches!(tensor.kind(), TensorKind::Int64 | TensorKind::Int) {
-                return Err(field_error(name, "int64 ids of prompts", kind_name(tensor.kind())));
+            if !matches!(tensor.dtype(), DType::I64 | DType::I32) {
+                return Err(field_error(name, "int64 ids of prompts", tensor.dtype().name()));
             }
-            tensor.f_to_kind(TensorKind::Int64)?
+            tensor.to_dtype(DType::I64)
         } else if ty.kind == Kind::Bool {
             to_bool(name, &tensor, counted)?
         } else {
-            let tensor = if gradient { tensor } else { tensor.f_detach()? };
-            match tensor.kind() {
-                TensorKind::Float | TensorKind::Double => tensor,
-                TensorKind::Bool => return Err(field_error(name, "numbers", "bool")),
-                TensorKind::ComplexFloat
-                | TensorKind::ComplexDouble
-                | TensorKind::ComplexHalf
-                | TensorKind::QInt8
-                | TensorKind::QUInt8
-                | TensorKind::QInt32 => {
-                    return Err(field_error(name, "real numbers", kind_name(tensor.kind())));
+            let tensor = if gradient { tensor } else { tensor.detach() };
+            match tensor.dtype() {
+                DType::F32 | DType::F64 => tensor,
+                DType::Bool => return Err(field_error(name, "numbers", "bool")),
+                DType::Other(_) => {
+                    return Err(field_error(name, "real numbers", tensor.dtype().name()));
                 }
-                _ => tensor.f_to_kind(TensorKind::Float)?,
+                _ => tensor.to_dtype(DType::F32),
             }
         };
-        let is_real = matches!(tensor.kind(), TensorKind::Float | TensorKind::Double);
+        let is_real = matches!(tensor.dtype(), DType::F32 | DType::F64);
         if validate && is_real {
-            let wrong = tensor.f_isfinite()?.f_logical_not()?;
+            let wrong = tensor.isfinite().logical_not();
             let is_log_prob = fields::find(name).is_some_and(|field| field.unit == Unit::LogProb);
             match counted.filter(|_| is_log_prob) {
                 Some(counted) => log_prob::check(name, &tensor, brought, wrong, counted)?,
@@ -84,8 +77,8 @@ impl Part {
             }
         }
         match counted {
-            Some(counted) => zero_unless(counted, &tensor),
-            None => Ok(tensor.f_reshape([0i64; 0])?),
+            Some(counted) => Ok(zero_unless(counted, &tensor).ok()?),
+            None => Ok(tensor.reshape(&[]).ok()?),
         }
     }
 }
@@ -103,11 +96,11 @@ pub(super) fn mask(batch: &Batch) -> Result<Tensor> {
 }
 
 fn to_bool(name: &str, tensor: &Tensor, counted: Option<&Tensor>) -> Result<Tensor> {
-    if tensor.kind() == TensorKind::Bool {
-        return Ok(tensor.f_detach()?);
+    if tensor.dtype() == DType::Bool {
+        return Ok(tensor.detach());
     }
-    let ones = tensor.f_eq(1.0)?;
-    let wrong = ones.f_logical_or(&tensor.f_eq(0.0)?)?.f_logical_not()?;
+    let ones = tensor.eq(1.0);
+    let wrong = ones.logical_or(&tensor.eq(0.0)).logical_not();
     refuse_values(name, tensor, wrong, counted, "bool, or 0 or 1")?;
     Ok(ones)
 }

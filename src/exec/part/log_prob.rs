@@ -3,7 +3,7 @@
 
 use super::wrong::{FINITE, first_of, place, refuse_values};
 use crate::exec::error::{Error, Result};
-use tch::{Kind, Tensor};
+use crate::tensor::{DType, Tensor};
 
 /// Rounding in f32, of logits in the hundreds, stays far below this.
 const SLACK: f64 = 1e-3;
@@ -15,17 +15,18 @@ const SLACK_16: f64 = 0.25;
 pub(super) fn check(
     name: &str,
     tensor: &Tensor,
-    brought: Kind,
+    brought: DType,
     not_finite: Tensor,
     counted: &Tensor,
 ) -> Result<()> {
-    let slack = if matches!(brought, Kind::Half | Kind::BFloat16) { SLACK_16 } else { SLACK };
+    let slack = if matches!(brought, DType::F16 | DType::BF16) { SLACK_16 } else { SLACK };
     // One question to the device; which answer it was is asked only if there is one.
-    let wrong = tensor.f_gt(slack)?.f_logical_or(&not_finite)?.f_logical_and(counted)?;
+    let wrong = tensor.gt(slack).logical_or(&not_finite).logical_and(counted);
     let Some(at) = first_of(&wrong)? else { return Ok(()) };
     refuse_values(name, tensor, not_finite, Some(counted), FINITE)?;
-    let chosen = tensor.f_masked_select(counted)?;
-    let (least, most) = (chosen.f_min()?.f_double_value(&[])?, chosen.f_max()?.f_double_value(&[])?);
+    let among = |rest: f64| counted.where_cond(tensor, &tensor.full_like(rest));
+    let least = among(f64::INFINITY).min().f64_at(&[])?;
+    let most = among(f64::NEG_INFINITY).max().f64_at(&[])?;
     let reason = match (least >= 0.0, most <= 1.0) {
         (true, true) => "all values lie in 0 .. 1, as probabilities do: bring their `log`",
         (true, false) => "no value is negative, as in negative log-probabilities: bring them negated",
@@ -35,6 +36,6 @@ pub(super) fn check(
         name: name.to_owned(),
         place: place(&at),
         expected: "a log-probability, which is at most 0".to_owned(),
-        found: format!("{} ({reason})", tensor.f_double_value(&at)?),
+        found: format!("{} ({reason})", tensor.f64_at(&at)?),
     })
 }

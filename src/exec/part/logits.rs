@@ -5,11 +5,11 @@ use super::{Part, Reading};
 use crate::exec::Batch;
 use crate::exec::error::{Error, Result};
 use crate::fields::{POLICY, REFERENCE};
-use crate::kernels::{RowInputs, kind_name, row_statistics};
+use crate::kernels::{RowInputs, row_statistics};
 use crate::plan::Plan;
 use crate::rows::RowStatistic;
+use crate::tensor::{DType, Tensor};
 use crate::types::Type;
-use tch::{Kind as TensorKind, Tensor};
 
 impl Part {
     pub(super) fn read_rows(&mut self, plan: &Plan, batch: &Batch, reading: Reading) -> Result<()> {
@@ -59,28 +59,27 @@ impl Part {
             if used {
                 return Err(missing("actions", "int64 `[B, T]`: the sampled token ids".to_owned()));
             }
-            return Ok(self.mask.f_zeros_like()?.f_to_kind(TensorKind::Int64)?);
+            return Ok(self.mask.zeros_like().to_dtype(DType::I64));
         };
         if actions.size() != [sequences, width] {
             let expected = format!("[{sequences}, {width}], as `response_mask`");
             return Err(field_error("actions", expected, &format!("{:?}", actions.size())));
         }
-        let integers =
-            [TensorKind::Int64, TensorKind::Int, TensorKind::Int16, TensorKind::Int8, TensorKind::Uint8];
-        if !integers.contains(&actions.kind()) {
-            return Err(field_error("actions", "int64 token ids", kind_name(actions.kind())));
+        let integers = [DType::I64, DType::I32, DType::I16, DType::I8, DType::U8];
+        if !integers.contains(&actions.dtype()) {
+            return Err(field_error("actions", "int64 token ids", actions.dtype().name()));
         }
         self.check_device("actions", &actions)?;
-        let actions = actions.f_to_kind(TensorKind::Int64)?;
+        let actions = actions.to_dtype(DType::I64);
         if validate && used {
-            let outside = actions.f_lt(0i64)?.f_logical_or(&actions.f_ge(vocabulary)?)?;
-            let outside = outside.f_logical_and(&self.mask)?;
+            let outside = actions.lt(0i64).logical_or(&actions.ge(vocabulary));
+            let outside = outside.logical_and(&self.mask);
             if let Some(at) = first_of(&outside)? {
                 return Err(Error::Value {
                     name: "actions".to_owned(),
                     place: place(&at),
                     expected: format!("a token id in 0 .. {}", vocabulary - 1),
-                    found: actions.f_int64_value(&at)?.to_string(),
+                    found: actions.i64_at(&at)?.to_string(),
                 });
             }
         }
@@ -90,9 +89,9 @@ impl Part {
     /// A row without a softmax shows in its statistics, so that the logits need not be read again.
     fn check_rows(&self, request: &[RowStatistic], results: &[Tensor]) -> Result<()> {
         for (row, result) in request.iter().zip(results) {
-            let wrong = result.f_isfinite()?.f_logical_not()?.f_logical_and(&self.mask)?;
+            let wrong = result.isfinite().logical_not().logical_and(&self.mask);
             let Some(at) = first_of(&wrong)? else { continue };
-            let value = result.f_double_value(&at)?;
+            let value = result.f64_at(&at)?;
             let found = if value == f64::NEG_INFINITY {
                 "an action whose logit is -inf: the policy gives it no probability".to_owned()
             } else {

@@ -10,13 +10,13 @@ mod wrong;
 use super::Batch;
 use super::differences::Fact;
 use super::error::Result;
-use super::value::zero_unless;
+use super::value::{Like, zero_unless};
 use crate::fields::{self, POLICY};
-use crate::kernels::{KernelOptions, kind_name};
+use crate::kernels::KernelOptions;
 use crate::plan::{Facts, Plan};
 use crate::program::{Op, Program};
+use crate::tensor::{DType, Device, Tensor};
 use std::collections::BTreeMap;
-use tch::{Device, Kind as TensorKind, Tensor};
 use wrong::{field_error, taken};
 pub(super) use wrong::{first_of, place};
 
@@ -36,7 +36,7 @@ pub(super) struct Part {
     /// `[B, T]`, zero where masked: the sampled tokens, by which a part is recognised where the batch brings them.
     pub actions: Option<Tensor>,
     /// The kind of numbers computed here.
-    pub kind: TensorKind,
+    pub kind: DType,
 }
 
 /// What is read of a batch.
@@ -63,6 +63,11 @@ impl Part {
         self.mask.device()
     }
 
+    /// What a number becomes among its tensors.
+    pub(super) fn like(&self) -> Like<'_> {
+        Like { near: &self.mask, dtype: self.kind }
+    }
+
     /// `[B, T]` of it.
     pub(super) fn size(&self) -> (i64, i64) {
         let size = self.mask.size();
@@ -72,7 +77,7 @@ impl Part {
     /// Reads a batch for a program.
     pub(super) fn read(program: &Program, plan: &Plan, batch: &Batch, reading: Reading) -> Result<Self> {
         let mask = field::mask(batch)?;
-        let valid = mask.f_any_dim(1, false)?;
+        let valid = mask.any_dim(1);
         let mut part = Part {
             mask,
             valid,
@@ -80,9 +85,9 @@ impl Part {
             log_prob: None,
             rows: Vec::new(),
             actions: None,
-            kind: TensorKind::Float,
+            kind: DType::F32,
         };
-        part.actions = part.tokens_of(batch)?;
+        part.actions = part.tokens_of(batch);
         if reading.depth == Depth::Mask {
             return Ok(part);
         }
@@ -100,24 +105,24 @@ impl Part {
             part.read_rows(plan, batch, reading)?;
         }
         if part.computes_in_f64(plan, batch, reading.depth) {
-            part.kind = TensorKind::Double;
+            part.kind = DType::F64;
         }
         Ok(part)
     }
 
     /// The sampled tokens, unless they are of a sort that is refused where they are read.
-    fn tokens_of(&self, batch: &Batch) -> Result<Option<Tensor>> {
+    fn tokens_of(&self, batch: &Batch) -> Option<Tensor> {
         let fits = |of: &Tensor| {
-            of.size() == self.mask.size() && of.device() == self.device() && of.kind() == TensorKind::Int64
+            of.size() == self.mask.size() && of.device() == self.device() && of.dtype() == DType::I64
         };
         let tokens = taken(batch, "actions").ok().flatten().filter(fits);
-        tokens.map(|of| zero_unless(&self.mask, &of)).transpose()
+        tokens.map(|of| zero_unless(&self.mask, &of))
     }
 
     /// Whether the model's output is f64, or the fields where a program reads no output. Before the model has run, its
     /// inputs tell; a batch without them is computed in f64, which loses nothing.
     fn computes_in_f64(&self, plan: &Plan, batch: &Batch, depth: Depth) -> bool {
-        let wide = |tensor: &Tensor| tensor.kind() == TensorKind::Double;
+        let wide = |tensor: &Tensor| tensor.dtype() == DType::F64;
         if plan.rows.is_empty() && plan.log_prob.is_none() {
             return self.fields.values().any(wide);
         }
@@ -131,20 +136,18 @@ impl Part {
 
     /// What was read and in which kinds, with scalars as they are.
     pub(super) fn facts(&self) -> Result<Vec<Fact>> {
-        let mut facts = vec![("the kind of numbers".to_owned(), kind_name(self.kind).to_owned())];
+        let mut facts = vec![("the kind of numbers".to_owned(), self.kind.to_string())];
         for (name, field) in &self.fields {
-            let kind = kind_name(field.kind());
+            let kind = field.dtype();
             let text = match field.dim() {
-                0 => format!("{kind} {:?}", field.f_double_value(&[])?),
+                0 => format!("{kind} {:?}", field.f64_at(&[])?),
                 1 => format!("{kind} [B]"),
                 _ => format!("{kind} [B, T]"),
             };
             facts.push((format!("the field `{name}`"), text));
         }
-        let log_prob = self
-            .log_prob
-            .iter()
-            .map(|of| ("the field `log_prob`".to_owned(), kind_name(of.kind()).to_owned()));
+        let log_prob =
+            self.log_prob.iter().map(|of| ("the field `log_prob`".to_owned(), of.dtype().to_string()));
         facts.extend(log_prob);
         Ok(facts)
     }
@@ -154,6 +157,6 @@ impl Part {
         if wanted == found {
             return Ok(());
         }
-        Err(field_error(name, format!("{wanted:?}, where `response_mask` is"), &format!("{found:?}")))
+        Err(field_error(name, format!("{wanted}, where `response_mask` is"), &found.to_string()))
     }
 }

@@ -5,7 +5,7 @@ use super::wrong::{field_error, missing};
 use crate::exec::Batch;
 use crate::exec::error::Result;
 use crate::fields::LogitFields;
-use crate::kernels::{Hidden, Source, unusable};
+use crate::kernels::{Hidden, Source};
 
 impl Part {
     /// The logits that these fields stand for, and V; `needs` says in words what for.
@@ -32,7 +32,7 @@ impl Part {
             }
             (None, None) => return Err(missing(names.logits, needs())),
         };
-        if let Some(why) = unusable(tensor) {
+        if let Some(why) = tensor.unusable() {
             return Err(field_error(name, why.expected, &why.found));
         }
         let (sequences, length) = self.size();

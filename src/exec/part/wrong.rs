@@ -3,20 +3,19 @@
 use crate::exec::Batch;
 use crate::exec::error::{Error, Result};
 use crate::fields;
-use crate::kernels::{elements, fits_int64, unusable};
+use crate::tensor::{DType, Tensor};
 use crate::types::{Shape, Type};
-use tch::{Kind, Tensor};
 
 /// The field of that name, if it is one that torch's operations can take. Whole numbers without a sign of 16 and 32 bits
 /// come as int64.
 pub(super) fn taken(batch: &Batch, name: &str) -> Result<Option<Tensor>> {
     let Some(tensor) = batch.get(name) else { return Ok(None) };
-    if fits_int64(tensor) {
-        return Ok(Some(tensor.f_to_kind(Kind::Int64)?));
+    if matches!(tensor.dtype(), DType::Other("u16" | "u32")) {
+        return Ok(Some(tensor.to_dtype(DType::I64)));
     }
-    match unusable(tensor) {
+    match tensor.unusable() {
         Some(why) => Err(field_error(name, why.expected, &why.found)),
-        None => Ok(Some(tensor.shallow_clone())),
+        None => Ok(Some(tensor.clone())),
     }
 }
 
@@ -25,11 +24,10 @@ pub(super) const FINITE: &str = "a finite number where `response_mask` is 1";
 
 /// The index of the first true element.
 pub(in crate::exec) fn first_of(wrong: &Tensor) -> Result<Option<Vec<i64>>> {
-    if wrong.f_any()?.f_int64_value(&[])? == 0 {
+    if wrong.any().i64_at(&[])? == 0 {
         return Ok(None);
     }
-    let first = wrong.f_nonzero()?.f_get(0)?;
-    Ok(Some(elements("response_mask", &first)?))
+    Ok(Some(wrong.nonzero().select(0, 0).to_i64s()?))
 }
 
 pub(in crate::exec) fn place(at: &[i64]) -> String {
@@ -51,7 +49,7 @@ pub(super) fn describe(name: &str, ty: Type) -> String {
 /// Refuses a tensor that wants gradient where none flows, which would train nothing without a word.
 pub(super) fn refuse_gradient(name: &str, tensor: &Tensor) -> Result<()> {
     // Under `no_grad` what is computed from a leaf requires no gradient.
-    if !tensor.requires_grad() || !tensor.f_neg()?.requires_grad() {
+    if !tensor.requires_grad() || !(-tensor).requires_grad() {
         return Ok(());
     }
     let expected = "a tensor that requires no gradient: this program trains nothing through it";
@@ -75,7 +73,7 @@ pub(super) fn refuse_values(
     expected: &str,
 ) -> Result<()> {
     let wrong = match counted {
-        Some(counted) => wrong.f_logical_and(counted)?,
+        Some(counted) => wrong.logical_and(counted),
         None => wrong,
     };
     let Some(at) = first_of(&wrong)? else { return Ok(()) };
@@ -83,6 +81,6 @@ pub(super) fn refuse_values(
         name: name.to_owned(),
         place: place(&at),
         expected: expected.to_owned(),
-        found: tensor.f_double_value(&at)?.to_string(),
+        found: tensor.f64_at(&at)?.to_string(),
     })
 }

@@ -12,16 +12,16 @@ mod scan;
 mod select;
 mod sums;
 
+use crate::tensor::{DType, Tensor};
 use half::{bf16, f16};
-use tch::{Kind, Tensor};
 
 use self::number::Element;
 use self::row::{Known, Pair, Place};
 use super::KernelError;
-use super::autograd::{self, Workers};
 use super::engine::{Chunk, Engine, Found};
+use super::memory::address;
 use super::plan::Plan;
-use super::torch_state::{address, elements};
+use super::threads::{Workers, parallel};
 
 /// Fewer logits than this for each thread are not worth waking it.
 const WORTH_A_THREAD: usize = 1 << 15;
@@ -32,10 +32,10 @@ pub(super) struct Cpu;
 /// Calls a function of the element kind of a tensor.
 macro_rules! by_kind {
     ($tensor:expr, $function:ident($($arg:expr),*)) => {
-        match $tensor.kind() {
-            Kind::Double => $function::<f64>($($arg),*),
-            Kind::BFloat16 => $function::<bf16>($($arg),*),
-            Kind::Half => $function::<f16>($($arg),*),
+        match $tensor.dtype() {
+            DType::F64 => $function::<f64>($($arg),*),
+            DType::BF16 => $function::<bf16>($($arg),*),
+            DType::F16 => $function::<f16>($($arg),*),
             _ => $function::<f32>($($arg),*),
         }
     };
@@ -49,10 +49,11 @@ impl Engine for Cpu {
     fn read(&self, plan: &Plan, chunk: &Chunk) -> Result<Found, KernelError> {
         chunk.check()?;
         let rows = Rows::of(chunk)?;
-        let lines = by_kind!(chunk.logits, read_rows(&rows, plan));
+        let lines = by_kind!(chunk.logits, read_rows(&rows, plan))?;
         let count = rows.mask.len() as i64;
-        let all = Tensor::f_from_slice(&lines)?.f_view([count, (plan.sums() + plan.facts()) as i64])?;
-        let part = |from: usize, columns: usize| all.f_narrow(1, from as i64, columns as i64)?.f_contiguous();
+        let columns = (plan.sums() + plan.facts()) as i64;
+        let all = Tensor::from_slice(chunk.logits.host()?, &lines, &[count, columns]);
+        let part = |from: usize, columns: usize| all.narrow(1, from as i64, columns as i64).contiguous().ok();
         Ok(Found { sums: part(0, plan.sums())?, facts: part(plan.sums(), plan.facts())? })
     }
 
@@ -62,19 +63,17 @@ impl Engine for Cpu {
         chunk: &Chunk,
         found: &Found,
         cotangents: &Tensor,
-        gradient: &mut Tensor,
+        gradient: &Tensor,
     ) -> Result<(), KernelError> {
         chunk.check_backward(plan, found, cotangents, gradient)?;
         let rows = Rows::of(chunk)?;
-        let numbers = |lines: &Tensor| elements::<f64>("logits", lines);
         let lines = Lines {
-            sums: numbers(&found.sums)?,
-            facts: numbers(&found.facts)?,
-            cotangents: numbers(cotangents)?,
+            sums: found.sums.to_f64s()?,
+            facts: found.facts.to_f64s()?,
+            cotangents: cotangents.to_f64s()?,
         };
         let to = Layout::of(gradient)?;
-        by_kind!(chunk.logits, write_rows(&rows, plan, &lines, &to));
-        Ok(())
+        by_kind!(chunk.logits, write_rows(&rows, plan, &lines, &to))
     }
 }
 
@@ -84,6 +83,8 @@ struct Rows {
     reference: Option<Layout>,
     actions: Vec<i64>,
     mask: Vec<bool>,
+    /// As many as the host's operations use.
+    threads: usize,
 }
 
 /// What is known of each row when its gradient is written, one line for each.
@@ -98,8 +99,9 @@ impl Rows {
         Ok(Self {
             logits: Layout::of(&chunk.logits)?,
             reference: chunk.reference.as_ref().map(Layout::of).transpose()?,
-            actions: elements("actions", &chunk.actions)?,
-            mask: elements("response_mask", &chunk.mask)?,
+            actions: chunk.actions.to_i64s()?,
+            mask: chunk.mask.to_u8s()?.into_iter().map(|counts| counts != 0).collect(),
+            threads: chunk.logits.host()?.threads(),
         })
     }
 
@@ -116,12 +118,12 @@ impl Rows {
     }
 }
 
-fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Vec<f64> {
+fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Result<Vec<f64>, KernelError> {
     let (count, vocabulary) = (rows.mask.len(), rows.logits.vocabulary);
-    autograd::parallel(
+    parallel(
         count,
         plan.sums() + plan.facts(),
-        workers(count, vocabulary),
+        workers(rows, vocabulary),
         || row::Scratch::new(if plan.ranks() { vocabulary } else { 0 }),
         |scratch, index, line| {
             let (sums, facts) = line.split_at_mut(plan.sums());
@@ -138,9 +140,9 @@ fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Vec<f64> {
     )
 }
 
-fn write_rows<E: Element>(rows: &Rows, plan: &Plan, lines: &Lines, to: &Layout) {
+fn write_rows<E: Element>(rows: &Rows, plan: &Plan, lines: &Lines, to: &Layout) -> Result<(), KernelError> {
     let count = rows.mask.len();
-    autograd::parallel(count, 0, workers(count, rows.logits.vocabulary), Vec::new, |slopes, index, _| {
+    let write = |slopes: &mut Vec<_>, index: usize, _: &mut [f64]| {
         let place = Place {
             row: rows.logits.start::<E>(index),
             reference: rows.reference.as_ref().map(|layout| layout.start::<E>(index).cast_const()),
@@ -161,13 +163,15 @@ fn write_rows<E: Element>(rows: &Rows, plan: &Plan, lines: &Lines, to: &Layout) 
         // workers run; the gradient has the shape and kind of the logits, and each of its rows is written by the one
         // worker that took the index. Where it lies over the logits, that worker is also the one that reads the row.
         unsafe { row::write_gradient(&place, known.as_ref(), plan, slopes) };
-    });
+    };
+    parallel(count, 0, workers(rows, rows.logits.vocabulary), Vec::new, write)?;
+    Ok(())
 }
 
-fn workers(rows: usize, vocabulary: usize) -> Workers {
-    let count = (tch::get_num_threads() as usize).min((rows * vocabulary).div_ceil(WORTH_A_THREAD)).max(1);
+fn workers(rows: &Rows, vocabulary: usize) -> Workers {
+    let count = (rows.mask.len() * vocabulary).div_ceil(WORTH_A_THREAD);
     // Short rows are taken by the dozen: memory is fetched ahead only where it is read in order.
-    Workers { count, at_once: (WORTH_A_THREAD / vocabulary).max(1) }
+    Workers { threads: rows.threads, count, at_once: (WORTH_A_THREAD / vocabulary).max(1) }
 }
 
 /// Where the rows of a `[B, T, V]` tensor lie, as numbers that any thread may have.

@@ -1,41 +1,47 @@
 //! Compiles kernels with NVRTC, once for each of them, device and user.
 
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::sync::LazyLock;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use cudarc::nvrtc::result as nvrtc;
 use cudarc::nvrtc::sys;
 
 use super::source::Source;
-use super::{cache, library};
+use super::{cache, nvrtc_library};
 use crate::kernels::KernelError;
+use crate::tensor::Host;
 
 /// What a device is compiled for, as in `sm_90`: 90.
 pub(super) type Architecture = u32;
 
 /// Why nothing can be compiled here, if so.
-pub(super) fn missing() -> Option<&'static str> {
-    COMPILER.as_ref().err().map(String::as_str)
+pub(super) fn missing(host: &dyn Host) -> Option<&'static str> {
+    compiler(host).err().map(String::as_str)
 }
 
 /// A module with the kernel that a driver can load, from the user's cache or else compiled.
-pub(super) fn module(source: &Source, architecture: Architecture) -> Result<Vec<u8>, KernelError> {
+pub(super) fn module(
+    host: &dyn Host,
+    source: &Source,
+    architecture: Architecture,
+) -> Result<Vec<u8>, KernelError> {
     let text = source.text();
-    let compiler = COMPILER.as_ref().map_err(|reason| KernelError::Cuda(reason.clone()))?;
+    let compiler = compiler(host).map_err(|reason| KernelError::Cuda(reason.clone()))?;
     let target = compiler.target(architecture);
     let key = format!("NVRTC {:?} {target}\n{text}", compiler.version);
     if let Some(image) = cache::read(&key) {
         return Ok(image);
     }
-    let (image, _) = compile(&text, &target)?;
+    let (image, _) = compile(host, &text, &target)?;
     cache::write(&key, &image);
     Ok(image)
 }
 
 /// Compiles a text for `sm_..`, or to the intermediate language for `compute_..`, and returns what the compiler says,
 /// such as how many registers are used.
-pub(super) fn compile(text: &str, target: &str) -> Result<(Vec<u8>, String), KernelError> {
-    if let Some(reason) = missing() {
+pub(super) fn compile(host: &dyn Host, text: &str, target: &str) -> Result<(Vec<u8>, String), KernelError> {
+    if let Some(reason) = missing(host) {
         return Err(KernelError::Cuda(reason.to_owned()));
     }
     let program = Program::new(text)?;
@@ -53,8 +59,11 @@ pub(super) fn compile(text: &str, target: &str) -> Result<(Vec<u8>, String), Ker
     Ok((program.image(target)?, log))
 }
 
-/// What there is to compile with, or why there is none.
-static COMPILER: LazyLock<Result<Compiler, String>> = LazyLock::new(Compiler::find);
+/// What there is to compile with, or why there is none; the host is asked once where it might be.
+fn compiler(host: &dyn Host) -> Result<&'static Compiler, &'static String> {
+    static COMPILER: OnceLock<Result<Compiler, String>> = OnceLock::new();
+    COMPILER.get_or_init(|| Compiler::find(host.packages())).as_ref()
+}
 
 struct Compiler {
     version: (c_int, c_int),
@@ -62,8 +71,8 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn find() -> Result<Self, String> {
-        library::load_nvrtc();
+    fn find(packages: Option<PathBuf>) -> Result<Self, String> {
+        nvrtc_library::load(packages);
         // SAFETY: loading NVRTC runs nothing but its initialisers.
         if !unsafe { sys::is_culib_present() } {
             return Err(

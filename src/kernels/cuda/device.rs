@@ -1,15 +1,16 @@
 //! An NVIDIA GPU as a place to run kernels: in torch's own context, on torch's current stream.
 
 use std::collections::HashMap;
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CString, c_int};
 use std::sync::{Mutex, PoisonError};
 
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys::{self, CUdevice_attribute as Attribute};
 
 use super::source::Source;
-use super::{Launcher, compile, library};
+use super::{Launcher, compile};
 use crate::kernels::KernelError;
+use crate::tensor::Host;
 
 /// The oldest architecture with the instructions that the kernels use.
 const OLDEST: u32 = 80;
@@ -17,11 +18,11 @@ const OLDEST: u32 = 80;
 /// One GPU.
 pub(super) struct Gpu {
     /// As torch counts them.
-    ordinal: c_int,
+    ordinal: usize,
     context: Context,
     architecture: compile::Architecture,
     processors: u32,
-    current_stream: StreamFn,
+    host: &'static dyn Host,
     functions: Mutex<HashMap<Source, Loaded>>,
 }
 
@@ -44,35 +45,28 @@ unsafe impl Sync for Context {}
 // SAFETY: as above.
 unsafe impl Send for Loaded {}
 
-/// `aoti_torch_get_current_cuda_stream`.
-type StreamFn = unsafe extern "C" fn(device: i32, stream: *mut *mut c_void) -> i32;
-
 impl Gpu {
     /// The device of that number, or why kernels cannot run on it.
-    pub(super) fn new(ordinal: usize) -> Result<Self, String> {
+    pub(super) fn new(host: &'static dyn Host, ordinal: usize) -> Result<Self, String> {
         // SAFETY: loading the driver runs nothing but its initialisers.
         if !unsafe { sys::is_culib_present() } {
             return Err("the driver's library `libcuda.so` is not found".to_owned());
         }
-        // SAFETY: this is how torch declares it in `torch/csrc/inductor/aoti_torch/c/shim.h`.
-        let stream = unsafe { library::torch_function::<StreamFn>("aoti_torch_get_current_cuda_stream") };
-        let current_stream = stream.ok_or("libtorch's CUDA library is not loaded")?;
-        let ordinal = ordinal as c_int;
-        let gpu =
-            Self::found(ordinal, current_stream).map_err(|error| format!("the driver says `{error:?}`"))?;
+        host.cuda_stream(ordinal).map_err(|error| error.to_string())?;
+        let gpu = Self::found(host, ordinal).map_err(|error| format!("the driver says `{error:?}`"))?;
         if gpu.architecture < OLDEST {
             let [major, minor] = [gpu.architecture / 10, gpu.architecture % 10];
             return Err(format!("its compute capability is {major}.{minor}, and kernels need 8.0"));
         }
-        if let Some(reason) = compile::missing() {
+        if let Some(reason) = compile::missing(host) {
             return Err(reason.to_owned());
         }
         Ok(gpu)
     }
 
-    fn found(ordinal: c_int, current_stream: StreamFn) -> Result<Self, DriverError> {
+    fn found(host: &'static dyn Host, ordinal: usize) -> Result<Self, DriverError> {
         result::init()?;
-        let device = result::device::get(ordinal)?;
+        let device = result::device::get(ordinal as c_int)?;
         // SAFETY: the device is one that the driver named. The context is never given back: kernels may run until the
         // process ends.
         let (context, number) = unsafe {
@@ -86,7 +80,7 @@ impl Gpu {
             architecture: 10 * number(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?
                 + number(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
             processors: number(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
-            current_stream,
+            host,
             functions: Mutex::default(),
         })
     }
@@ -97,7 +91,7 @@ impl Gpu {
         if let Some(loaded) = functions.get(source) {
             return Ok(*loaded);
         }
-        let image = compile::module(source, self.architecture)?;
+        let image = compile::module(self.host, source, self.architecture)?;
         let name =
             CString::new(source.kernel.name()).map_err(|error| KernelError::Cuda(error.to_string()))?;
         // SAFETY: the image is a module that NVRTC made, whole and, as text, ended by a zero; it has a kernel of that
@@ -115,12 +109,7 @@ impl Gpu {
     }
 
     fn stream(&self) -> Result<sys::CUstream, KernelError> {
-        let mut stream = std::ptr::null_mut();
-        // SAFETY: the device is torch's, and the pointer is to a stream.
-        if unsafe { (self.current_stream)(self.ordinal, &raw mut stream) } == 0 {
-            return Ok(stream.cast());
-        }
-        Err(KernelError::Cuda(format!("torch has no current stream on device {}", self.ordinal)))
+        Ok(self.host.cuda_stream(self.ordinal)?.cast())
     }
 }
 

@@ -3,7 +3,7 @@
 mod cache;
 mod compile;
 mod device;
-mod library;
+mod nvrtc_library;
 mod source;
 mod task;
 
@@ -15,25 +15,27 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use tch::{Kind, Tensor};
+use crate::tensor::{DType, Host, Tensor};
 
 use self::device::Gpu;
-pub use self::library::load_cuda;
 use self::source::{Kernel, Source};
 use super::KernelError;
 use super::engine::{Chunk, Engine, Found};
 use super::plan::Plan;
 
 /// The engine of a GPU, by its number, or why there is none.
-pub(super) fn engine(ordinal: usize) -> Result<&'static dyn Engine, &'static str> {
+pub(super) fn engine(host: &'static dyn Host, ordinal: usize) -> Result<&'static dyn Engine, &'static str> {
     type Engines = HashMap<usize, Result<&'static Kernels<Gpu>, &'static str>>;
     static ENGINES: LazyLock<Mutex<Engines>> = LazyLock::new(Mutex::default);
     let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
-    let engine = engines.entry(ordinal).or_insert_with(|| match Gpu::new(ordinal) {
+    let engine = engines.entry(ordinal).or_insert_with(|| match Gpu::new(host, ordinal) {
         // As many as there are GPUs, each for as long as the process runs.
         Ok(gpu) => Ok(Box::leak(Box::new(Kernels(gpu)))),
         Err(reason) => {
-            log::warn!("row statistics on cuda:{ordinal} are computed in plain torch operations: {reason}");
+            log::warn!(
+                "row statistics on cuda:{ordinal} are computed in plain operations of {}: {reason}",
+                host.name()
+            );
             Err(reason.leak())
         }
     });
@@ -59,7 +61,7 @@ impl<L: Launcher + Sync> Engine for Kernels<L> {
 
     fn read(&self, plan: &Plan, chunk: &Chunk) -> Result<Found, KernelError> {
         let rows = rows(chunk);
-        let empty = |columns| Tensor::f_empty([rows, columns as i64], (Kind::Double, chunk.logits.device()));
+        let empty = |columns: usize| chunk.logits.empty(&[rows, columns as i64], DType::F64).ok();
         let found = Found { sums: empty(plan.sums())?, facts: empty(plan.facts())? };
         self.run(Kernel::Read, plan, chunk, &found, None)?;
         Ok(found)
@@ -71,10 +73,10 @@ impl<L: Launcher + Sync> Engine for Kernels<L> {
         chunk: &Chunk,
         found: &Found,
         cotangents: &Tensor,
-        gradient: &mut Tensor,
+        gradient: &Tensor,
     ) -> Result<(), KernelError> {
-        let found = Found { sums: found.sums.f_contiguous()?, facts: found.facts.f_contiguous()? };
-        self.run(Kernel::Gradient, plan, chunk, &found, Some((gradient, &cotangents.f_contiguous()?)))
+        let found = Found { sums: found.sums.contiguous(), facts: found.facts.contiguous() };
+        self.run(Kernel::Gradient, plan, chunk, &found, Some((gradient, &cotangents.contiguous())))
     }
 }
 
@@ -102,7 +104,7 @@ impl<L: Launcher> Kernels<L> {
                 found: plan.vocabulary.to_string(),
             });
         }
-        let source = Source::new(kernel, plan, chunk.logits.kind());
+        let source = Source::new(kernel, plan, chunk.logits.dtype());
         self.0.launch(&source, rows, &task::task(plan, chunk, found, gradient)?)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use tch::Kind;
+use crate::tensor::DType;
 
 use crate::kernels::plan::Plan;
 use crate::rows::TokenSet;
@@ -31,7 +31,7 @@ pub(super) enum Kernel {
 
 impl Source {
     /// The kernel for the plan and the kind of the logits.
-    pub(super) fn new(kernel: Kernel, plan: &Plan, kind: Kind) -> Self {
+    pub(super) fn new(kernel: Kernel, plan: &Plan, kind: DType) -> Self {
         let sets = plan.passes.iter().map(|pass| 1 << set_number(pass.set)).fold(0, |all, set| all | set);
         let mut source = Self {
             kernel,
@@ -60,7 +60,7 @@ impl Source {
     /// Whether it works in f32, on one pass and without a reference.
     #[cfg(test)]
     pub(super) fn is_lean(&self) -> bool {
-        self.kind != kind_number(Kind::Double) && !self.compares && self.passes == 1
+        self.kind != kind_number(DType::F64) && !self.compares && self.passes == 1
     }
 
     /// What is to be compiled.
@@ -116,12 +116,12 @@ pub(super) fn set_number(set: Option<TokenSet>) -> u32 {
     }
 }
 
-/// As the enumeration `Kind` of `numbers.cuh`.
-fn kind_number(kind: Kind) -> u32 {
+/// As the enumeration `DType` of `numbers.cuh`.
+fn kind_number(kind: DType) -> u32 {
     match kind {
-        Kind::Double => 1,
-        Kind::BFloat16 => 2,
-        Kind::Half => 3,
+        DType::F64 => 1,
+        DType::BF16 => 2,
+        DType::F16 => 3,
         _ => 0,
     }
 }

@@ -1,11 +1,11 @@
 //! What a kernel is told, in the words that `row.cuh` reads: the rows' places and the passes over them.
 
-use tch::Tensor;
+use crate::tensor::Tensor;
 
 use crate::kernels::KernelError;
 use crate::kernels::engine::{Chunk, Found};
+use crate::kernels::memory;
 use crate::kernels::plan::{Pass, Plan};
-use crate::kernels::torch_state;
 use crate::rows::TokenSet;
 
 /// The struct `Task`, all of whose fields have 8 bytes. A gradient comes with the cotangents that it is of. All tensors
@@ -38,7 +38,7 @@ fn place(tensor: &Tensor) -> Result<[u64; 3], KernelError> {
 }
 
 fn address(tensor: &Tensor) -> Result<u64, KernelError> {
-    Ok(torch_state::address("logits", tensor)? as u64)
+    Ok(memory::address("logits", tensor)? as u64)
 }
 
 /// The struct `Pass`.

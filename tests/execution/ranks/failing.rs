@@ -2,11 +2,13 @@
 
 use super::{GROUPED, RATIO_OF_MEANS, ROADS, over_two};
 use crate::{PPO, assert_says, batch, logits, plain, session, without};
+use aent::host::Libtorch;
 use aent::plugin::prelude::*;
+use aent::tensor::{Host, Tensor as Handle};
 use aent::testing::on_ranks;
 use aent::{Batch, Error, GroupError, ProcessGroup};
 use std::sync::Arc;
-use tch::{Device, Kind as Float};
+use tch::{Device, Kind as Float, Tensor};
 
 /// Refuses to look at more than one sequence.
 #[term(name = "test::alone", example = "test::alone()")]
@@ -22,7 +24,7 @@ impl Term for Alone {
         if x.size()[0] > 1 {
             return Err(EvalError("not with others".to_owned()));
         }
-        Ok(x.shallow_clone().into())
+        Ok(x.clone().into())
     }
 }
 
@@ -253,7 +255,7 @@ fn scalars_beyond_the_room_of_a_message_travel_too() {
 #[derive(Debug)]
 struct Liar(Answer, usize);
 
-type Answer = fn(&Tensor) -> Vec<Tensor>;
+type Answer = fn(&Handle) -> Vec<Handle>;
 
 impl ProcessGroup for Liar {
     fn rank(&self) -> usize {
@@ -264,7 +266,11 @@ impl ProcessGroup for Liar {
         2
     }
 
-    fn all_gather(&self, tensor: &Tensor) -> Result<Vec<Tensor>, GroupError> {
+    fn host(&self) -> &'static dyn Host {
+        &Libtorch
+    }
+
+    fn all_gather(&self, tensor: &Handle) -> Result<Vec<Handle>, GroupError> {
         Ok((self.0)(tensor))
     }
 }
@@ -272,17 +278,17 @@ impl ProcessGroup for Liar {
 #[test]
 fn what_is_no_answer_of_a_group_is_refused() {
     let answers: [(Answer, usize, &str); 4] = [
-        (|sent| vec![sent.shallow_clone()], 0, "expected 2 tensors"),
-        (|sent| vec![sent.shallow_clone(), sent.to_kind(Float::Int)], 0, "from rank 1"),
-        (|sent| vec![sent + 1, sent.shallow_clone()], 0, "the order of ranks"),
-        (|sent| vec![sent.shallow_clone(), sent.shallow_clone()], 2, "a rank below the size 2, found 2"),
+        (|sent| vec![sent.clone()], 0, "expected 2 tensors"),
+        (|sent| vec![sent.clone(), sent.to_dtype(DType::I32)], 0, "from rank 1"),
+        (|sent| vec![sent + 1i64, sent.clone()], 0, "the order of ranks"),
+        (|sent| vec![sent.clone(), sent.clone()], 2, "a rank below the size 2, found 2"),
     ];
     for (answer, rank, words) in answers {
         let error = session(PPO).forward_over(&plain(), Arc::new(Liar(answer, rank))).unwrap_err();
         assert!(matches!(error, Error::Group(_)), "{error}");
         assert_says(&error, &["cannot exchange tensors", words]);
     }
-    let foreign: Answer = |sent| vec![sent.shallow_clone(), sent.zeros_like()];
+    let foreign: Answer = |sent| vec![sent.clone(), sent.zeros_like()];
     let error = session(PPO).forward_over(&plain(), Arc::new(Liar(foreign, 0))).unwrap_err();
     assert!(matches!(error, Error::Rank { rank: 1, .. }), "{error}");
     assert_says(&error, &["something else than a step", "out of step"]);

@@ -24,11 +24,6 @@ impl Measured {
         Ok(self.output.backward()?)
     }
 
-    /// The loss, with its graph.
-    pub fn loss(&self) -> &Tensor {
-        self.output.loss()
-    }
-
     /// The spec's metrics.
     pub fn metrics(&self) -> &BTreeMap<String, f64> {
         &self.metrics

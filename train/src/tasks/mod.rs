@@ -157,15 +157,10 @@ impl Probe {
         let request = [entropy(TokenSet::All), entropy(self.kept)];
         let mask = mask.to_kind(Kind::Bool);
         let actions = mask.zeros_like().to_kind(Kind::Int64);
-        let mut found = no_grad(|| {
-            row_statistics(
-                &RowInputs::new(&logits.detach(), &actions, &mask),
-                &request,
-                &KernelOptions::default(),
-            )
-        })?;
-        let clamped = found.pop().unwrap_or_default();
-        Ok((found.pop().unwrap_or_default(), clamped))
+        let [logits, actions, mask] = [logits.detach(), actions, mask].map(Into::into);
+        let inputs = RowInputs::new(&logits, &actions, &mask);
+        let found = no_grad(|| row_statistics(&inputs, &request, &KernelOptions::default()))?;
+        Ok((found[0].tch()?, found[1].tch()?))
     }
 }
 

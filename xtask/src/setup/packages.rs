@@ -27,16 +27,6 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    #[cfg(test)]
-    pub(crate) fn at(folder: &str, version: &str) -> Self {
-        Self { folder: folder.into(), version: version.to_owned() }
-    }
-
-    /// What `VIRTUAL_ENV` names where it is active.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Where its programs lie.
     pub(crate) fn programs(&self) -> PathBuf {
         self.folder.join("bin")
@@ -62,7 +52,6 @@ pub(crate) fn environment(root: &Path) -> Result<Environment> {
     };
     let with_torch = cache.torch_place().environment();
     let version = python::usable_version(&with_torch)?;
-    python::require_headers(&with_torch.join("bin/python3"), version)?;
     let place = cache.place(&name(version, &text), "the environment of the Python package");
     let folder = place.environment();
     if !is_whole(&folder) {

@@ -1,4 +1,4 @@
-//! Asks Pythons for their version, for torch and for their headers.
+//! Asks Pythons for their version and for torch.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub(crate) type Version = (u32, u32);
 /// The Pythons for which torch's wheels are made.
 const OF_TORCH: RangeInclusive<Version> = (3, 10)..=(3, 14);
 
-/// TRL needs the oldest; the newest is the last that `PyO3` 0.24, and so `tch`, knows.
+/// What the tests' frameworks are pinned for.
 const OF_PACKAGE: RangeInclusive<Version> = (3, 11)..=(3, 13);
 
 /// Finds torch without importing it, which would take seconds.
@@ -22,8 +22,6 @@ const WHERE_IS_TORCH: &str =
     "import importlib.util as u; s = u.find_spec('torch'); print(s.origin if s and s.origin else '')";
 
 const WHICH_VERSION: &str = "import sys; print(sys.version_info[0], sys.version_info[1])";
-
-const WHERE_ARE_HEADERS: &str = "import sysconfig; print(sysconfig.get_path('include'))";
 
 /// Torch's folder in the `python3` that is active, if it has one.
 pub(crate) fn active_torch() -> Option<PathBuf> {
@@ -79,24 +77,6 @@ fn judge(version: Option<Version>, folder: &Path) -> Result<Version> {
             "the Python of `{folder}` does not start: the one that it was made with may be gone\n{again}"
         ),
     }
-}
-
-/// Makes sure that an extension can be compiled for a Python.
-pub(crate) fn require_headers(python: &Path, version: Version) -> Result<()> {
-    check_headers(ask(python, WHERE_ARE_HEADERS).map(PathBuf::from).as_deref(), version)
-}
-
-fn check_headers(folder: Option<&Path>, version: Version) -> Result<()> {
-    if folder.is_some_and(|folder| folder.join("Python.h").is_file()) {
-        return Ok(());
-    }
-    let place = folder.map_or_else(String::new, |folder| format!(" in `{}`", folder.display()));
-    let version = shown(version);
-    bail!(
-        "the headers of Python {version} are missing: expected a file `Python.h`{place}\ninstall them, for example \
-         `apt install python{version}-dev` (`python3-dev` for the system's own Python on Debian and Ubuntu) or \
-         `dnf install python3-devel` (Fedora)"
-    );
 }
 
 /// The Pythons of this machine, the active one first.
@@ -213,17 +193,6 @@ mod tests {
         }
         let text = judge(None, folder).unwrap_err().to_string();
         assert!(text.contains("does not start") && text.contains("remove `/c/torch`"), "{text}");
-    }
-
-    #[test]
-    fn missing_headers_come_with_the_package_that_has_them() {
-        let folder = tempfile::tempdir().unwrap();
-        for place in [Some(folder.path()), None] {
-            let text = check_headers(place, (3, 12)).unwrap_err().to_string();
-            assert!(text.contains("`Python.h`") && text.contains("`apt install python3.12-dev`"), "{text}");
-        }
-        std::fs::write(folder.path().join("Python.h"), "").unwrap();
-        check_headers(Some(folder.path()), (3, 12)).unwrap();
     }
 
     #[test]

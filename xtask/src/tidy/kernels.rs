@@ -1,21 +1,27 @@
-//! `unsafe` and languages other than Rust stay in `src/kernels`.
+//! `unsafe`, C++ and CUDA stay where ARCHITECTURE.md says.
 
 use super::Problem;
 use super::scan::tokens;
 use super::tree::TextFile;
 
-const KERNELS: &str = "src/kernels/";
-const OTHER_LANGUAGES: &[&str] = &["c", "cc", "cpp", "cu", "cuh", "h", "hpp"];
+/// Where `unsafe` may stand: what follows pointers, and what calls libtorch or reads torch's memory.
+const UNSAFE: &[&str] = &["src/kernels/", "src/host/", "python/src/host/"];
+/// Where other languages may stand, by the ends of their files.
+const LANGUAGES: &[(&[&str], &str)] =
+    &[(&["cu", "cuh", "h"], "src/kernels/"), (&["c", "cc", "cpp", "hpp"], "src/host/")];
 
 /// Looks for `unsafe` and for C, C++ and CUDA elsewhere.
 pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for file in files.iter().filter(|file| !file.path.starts_with(KERNELS)) {
-        if file.extension().is_some_and(|extension| OTHER_LANGUAGES.contains(&extension)) {
-            let message = format!("C++ and CUDA belong in `{KERNELS}`");
-            problems.push(Problem { path: file.path.clone(), line: 1, message });
+    for file in files {
+        for (ends, home) in LANGUAGES {
+            let found = file.extension().is_some_and(|extension| ends.contains(&extension));
+            if found && !file.path.starts_with(home) {
+                let message = format!("files in this language belong in `{home}`");
+                problems.push(Problem { path: file.path.clone(), line: 1, message });
+            }
         }
-        if !file.is_rust() {
+        if !file.is_rust() || UNSAFE.iter().any(|home| file.path.starts_with(home)) {
             continue;
         }
         match tokens(&file.text) {
@@ -24,7 +30,7 @@ pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
                 problems.extend(found.map(|token| Problem {
                     path: file.path.clone(),
                     line: token.line,
-                    message: format!("`unsafe` belongs in `{KERNELS}`, behind a safe function"),
+                    message: format!("`unsafe` belongs in `{}`, behind a safe function", UNSAFE.join("`, `")),
                 }));
             }
             Err(message) => problems.push(Problem { path: file.path.clone(), line: 1, message }),
@@ -53,9 +59,11 @@ mod tests {
     }
 
     #[test]
-    fn cpp_stays_in_the_kernels() {
+    fn other_languages_have_a_home() {
         assert_eq!(lines("train/src/node.cpp", "int x;"), [1]);
-        assert_eq!(lines("src/kernels/node.cpp", "int x;"), []);
+        assert_eq!(lines("src/kernels/node.cpp", "int x;"), [1]);
+        assert_eq!(lines("src/host/node.cpp", "int x;"), []);
+        assert_eq!(lines("src/kernels/row.cuh", "int x;"), []);
     }
 
     #[test]

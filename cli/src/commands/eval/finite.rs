@@ -1,9 +1,9 @@
 //! Whether a step gave finite numbers, and where one that is not comes from.
 
 use super::step::{Batches, Done};
+use aent::tensor::Tensor;
 use aent::{Result, Session};
 use std::collections::BTreeMap;
-use tch::Tensor;
 
 /// What is not finite, in sentences.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub(super) struct Findings {
 
 /// Looks through the results of a step; the session is the one before it observes them.
 pub(super) fn look(session: &Session, batches: &Batches, done: &Done) -> Result<Findings> {
-    let loss = done.output.loss().f_double_value(&[])?;
+    let loss = done.output.loss().f64_at(&[])?;
     let (metrics, signals) = (done.output.metrics()?, done.output.signals()?);
     let reported = metrics.values().chain(signals.values()).all(|value| value.is_finite());
     let mut findings = Findings::default();
@@ -40,15 +40,15 @@ fn gradients(gradients: &BTreeMap<&'static str, Tensor>) -> Result<Vec<String>> 
     let mut sentences = Vec::new();
     for (name, gradient) in gradients {
         // A sum is finite only where all its summands are. Of its own kind, it takes no memory of the gradient's size.
-        if gradient.f_sum(gradient.kind())?.f_double_value(&[])?.is_finite() {
+        if gradient.sum().f64_at(&[])?.is_finite() {
             continue;
         }
-        let wrong = gradient.f_isfinite()?.f_logical_not()?;
-        if wrong.f_any()?.f_int64_value(&[])? == 0 {
+        let wrong = gradient.isfinite().logical_not();
+        if wrong.any().i64_at(&[])? == 0 {
             continue;
         }
-        let at = Vec::<i64>::try_from(&wrong.f_nonzero()?.f_get(0)?)?;
-        let value = gradient.f_double_value(&at)?;
+        let at = wrong.nonzero().select(0, 0).to_i64s()?;
+        let value = gradient.f64_at(&at)?;
         sentences.push(format!(
             "the gradient of `{name}` is {value} at {at:?}, though the loss is finite: a slope without bound, such as that \
              of `sqrt` at 0, met a factor of 0 or grew too large"

@@ -1,6 +1,5 @@
 //! `aent eval`: one step of a spec on a batch from a file.
 
-pub(crate) mod device;
 mod finite;
 mod memory;
 mod outputs;
@@ -8,10 +7,11 @@ mod read;
 mod step;
 mod write;
 
-use super::input;
+use super::{device, input};
 use crate::arguments::Eval;
 use crate::{Outcome, Status, render, stream};
 use aent::kernels::fallback_reason;
+use aent::tensor::Host;
 use aent::{Options, Session, SessionState};
 use finite::Findings;
 use serde_json::{Map, Value, json};
@@ -20,7 +20,7 @@ use std::path::Path;
 use step::{Batches, Seconds};
 
 /// Runs the step and prints its numbers as one JSON object.
-pub(crate) fn run(arguments: &Eval) -> Outcome {
+pub(crate) fn run(arguments: &Eval, host: &'static dyn Host) -> Outcome {
     let compiler = input::compiler(&arguments.set, &arguments.allow_import);
     let program = match input::program(&compiler, &arguments.file)? {
         Ok(program) => program,
@@ -30,8 +30,8 @@ pub(crate) fn run(arguments: &Eval) -> Outcome {
         stream::complain(&render::sentence(&sentence));
         return Ok(Status::Usage);
     }
-    let device = device::find(arguments.device)?;
-    if let Some(reason) = fallback_reason(device) {
+    let device = device::find(arguments.device, host)?;
+    if let Some(reason) = fallback_reason(host, device) {
         let plain = "row statistics are computed in plain torch operations";
         stream::complain(&render::remark(&format!("{plain}: {reason}")));
     }
@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &Eval) -> Outcome {
     if let Some(path) = &arguments.state {
         take_up(&mut session, path).map_err(|error| error.to_string())?;
     }
-    let fields = read::batch(&arguments.batch, arguments.dtype.map(Into::into), device)?;
+    let fields = read::batch(host, &arguments.batch, arguments.dtype.map(Into::into), device)?;
     let batches = Batches::new(fields, arguments.microbatches);
     let (result, findings) =
         evaluate(arguments, &mut session, &batches).map_err(|error| error.to_string())?;
@@ -86,7 +86,7 @@ fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent:
         session.save(path)?;
     }
     let mut result = Map::new();
-    let loss = done.output.loss().f_double_value(&[])?;
+    let loss = done.output.loss().f64_at(&[])?;
     result.insert("loss".to_owned(), json!(loss));
     result.insert("metrics".to_owned(), json!(done.output.metrics()?));
     result.insert(

@@ -1,12 +1,12 @@
 //! Batches from safetensors files. Each tensor is read in small pieces into its place, so that a batch is held
 //! once.
 
+use aent::tensor::{DType, Device, Host, Tensor, TensorError};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
-use tch::{Device, Kind, TchError, Tensor};
 
 /// How much is read at a time.
 const PIECE: usize = 16 << 20;
@@ -17,8 +17,9 @@ const LONGEST_HEADER: u64 = 64 << 20;
 
 /// All tensors of a file by name; floating-point ones converted if `dtype` says so.
 pub(super) fn batch(
+    host: &dyn Host,
     path: &Path,
-    dtype: Option<Kind>,
+    dtype: Option<DType>,
     device: Device,
 ) -> Result<Vec<(String, Tensor)>, String> {
     let name = path.display();
@@ -29,9 +30,9 @@ pub(super) fn batch(
     tensors.sort_by(|a, b| a.0.cmp(&b.0));
     let read = |(field, info): (String, &TensorInfo)| {
         let tensor =
-            tensor(&mut file, start, info).map_err(|reason| refuse(format!("`{field}`: {reason}")))?;
-        let tensor = convert(&tensor, dtype, device)
-            .map_err(|error| refuse(format!("`{field}`: {}", first_line(&error))))?;
+            tensor(host, &mut file, start, info).map_err(|reason| refuse(format!("`{field}`: {reason}")))?;
+        let tensor =
+            convert(&tensor, dtype, device).map_err(|error| refuse(format!("`{field}`: {error}")))?;
         Ok((field, tensor))
     };
     tensors.into_iter().map(read).collect()
@@ -61,61 +62,50 @@ fn header(file: &mut File) -> Result<(u64, Metadata), String> {
     Ok((start, metadata))
 }
 
-fn tensor(file: &mut File, start: u64, info: &TensorInfo) -> Result<Tensor, String> {
-    let kind = kind(info.dtype)?;
-    let torch = |error: TchError| first_line(&error);
+fn tensor(host: &dyn Host, file: &mut File, start: u64, info: &TensorInfo) -> Result<Tensor, String> {
+    let dtype = dtype(info.dtype)?;
+    let torch = |error: TensorError| error.to_string();
     let shape = info.shape.iter().map(|&size| i64::try_from(size)).collect::<Result<Vec<_>, _>>();
     let shape = shape.map_err(|_| format!("its shape {:?} is too large", info.shape))?;
     let (first, end) = info.data_offsets;
     let bytes = end - first;
-    let flat = Tensor::f_empty([bytes as i64], (Kind::Uint8, Device::Cpu)).map_err(torch)?;
+    let flat =
+        Tensor::from_slice::<u8>(host, &[], &[0]).empty(&[bytes as i64], DType::U8).ok().map_err(torch)?;
     file.seek(SeekFrom::Start(start + first as u64)).map_err(|error| error.to_string())?;
     let mut piece = vec![0; PIECE.min(bytes)];
     let mut done = 0;
     while done < bytes {
         let length = PIECE.min(bytes - done);
         file.read_exact(&mut piece[..length]).map_err(|error| error.to_string())?;
-        let mut place = flat.f_narrow(0, done as i64, length as i64).map_err(torch)?;
-        place.f_copy_(&Tensor::f_from_slice(&piece[..length]).map_err(torch)?).map_err(torch)?;
+        let place = flat.narrow(0, done as i64, length as i64);
+        place.copy_(&Tensor::from_slice(host, &piece[..length], &[length as i64])).map_err(torch)?;
         done += length;
     }
-    if kind == Kind::Bool {
-        // Any byte but 0 is true, which a plain view as truth values would not promise.
-        return flat.f_ne(0).and_then(|truth| truth.f_reshape(&shape)).map_err(torch);
-    }
-    flat.f_view_dtype(kind).and_then(|typed| typed.f_reshape(&shape)).map_err(torch)
+    // Any byte but 0 is true, which a plain view as truth values would not promise.
+    let typed = if dtype == DType::Bool { flat.ne(0i64) } else { flat.view_dtype(dtype) };
+    typed.reshape(&shape).ok().map_err(torch)
 }
 
-fn kind(dtype: Dtype) -> Result<Kind, String> {
+fn dtype(dtype: Dtype) -> Result<DType, String> {
     Ok(match dtype {
-        Dtype::BOOL => Kind::Bool,
-        Dtype::U8 => Kind::Uint8,
-        Dtype::I8 => Kind::Int8,
-        Dtype::I16 => Kind::Int16,
-        Dtype::I32 => Kind::Int,
-        Dtype::I64 => Kind::Int64,
-        Dtype::F16 => Kind::Half,
-        Dtype::BF16 => Kind::BFloat16,
-        Dtype::F32 => Kind::Float,
-        Dtype::F64 => Kind::Double,
+        Dtype::BOOL => DType::Bool,
+        Dtype::U8 => DType::U8,
+        Dtype::I8 => DType::I8,
+        Dtype::I16 => DType::I16,
+        Dtype::I32 => DType::I32,
+        Dtype::I64 => DType::I64,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        Dtype::F32 => DType::F32,
+        Dtype::F64 => DType::F64,
         other => return Err(format!("its kind {other:?} is none that torch computes with")),
     })
 }
 
-fn convert(tensor: &Tensor, dtype: Option<Kind>, device: Device) -> Result<Tensor, TchError> {
+fn convert(tensor: &Tensor, dtype: Option<DType>, device: Device) -> Result<Tensor, TensorError> {
     let tensor = match dtype {
-        Some(kind) if is_float(tensor.kind()) => tensor.f_to_kind(kind)?,
-        _ => tensor.shallow_clone(),
+        Some(dtype) if tensor.dtype().is_float() => tensor.to_dtype(dtype),
+        _ => tensor.clone(),
     };
-    tensor.f_to_device(device)
-}
-
-/// Whether gradient can flow into values of that kind.
-pub(super) fn is_float(kind: Kind) -> bool {
-    matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16)
-}
-
-/// libtorch appends a trace of its own stack, which helps nobody here.
-pub(super) fn first_line(error: &TchError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    tensor.to_device(device).ok()
 }

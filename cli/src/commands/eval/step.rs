@@ -1,11 +1,9 @@
 //! One step, whole or in micro-batches, with the clock running.
 
-use super::device::wait;
-use super::read::is_float;
+use aent::tensor::{Device, Host, Tensor};
 use aent::{Batch, Output, Result, Session, fields};
 use std::collections::BTreeMap;
 use std::time::Instant;
-use tch::{Device, Tensor};
 
 /// Fields whose gradient a user may ask for.
 const TRAINED: [&str; 6] = ["logits", "hidden", "lm_head", "lm_head_bias", "log_prob", "values"];
@@ -13,6 +11,7 @@ const TRAINED: [&str; 6] = ["logits", "hidden", "lm_head", "lm_head_bias", "log_
 /// The fields of a step, and into how many parts it is cut.
 pub(super) struct Batches {
     fields: Batch,
+    host: Option<&'static dyn Host>,
     device: Device,
     parts: Option<usize>,
 }
@@ -55,9 +54,11 @@ impl Seconds {
 
 impl Batches {
     pub(super) fn new(fields: Vec<(String, Tensor)>, parts: Option<usize>) -> Self {
-        let device = fields.first().map_or(Device::Cpu, |(_, tensor)| tensor.device());
+        let first = fields.first().map(|(_, tensor)| tensor);
+        let device = first.map_or(Device::Cpu, Tensor::device);
+        let host = first.and_then(|tensor| tensor.host().ok());
         let fields = fields.into_iter().fold(Batch::new(), |batch, (name, tensor)| batch.with(name, tensor));
-        Self { fields, device, parts }
+        Self { fields, host, device, parts }
     }
 
     /// The step uncut.
@@ -85,11 +86,11 @@ fn leaf(part: &Batch, first: Option<&Batch>) -> Result<Batch> {
     let mut batch = Batch::new();
     for (name, tensor) in part.iter() {
         let shared = first.filter(|_| fields::is_shared(name)).and_then(|first| first.get(name));
-        let trained = TRAINED.contains(&name) && is_float(tensor.kind());
+        let trained = TRAINED.contains(&name) && tensor.dtype().is_float();
         let tensor = match shared {
-            Some(shared) => shared.shallow_clone(),
-            None if trained => tensor.f_detach()?.f_set_requires_grad(true)?,
-            None => tensor.f_detach()?,
+            Some(shared) => shared.clone(),
+            None if trained => tensor.leaf(),
+            None => tensor.detach(),
         };
         batch = batch.with(name, tensor);
     }
@@ -99,7 +100,7 @@ fn leaf(part: &Batch, first: Option<&Batch>) -> Result<Batch> {
 /// Runs the step.
 pub(super) fn run(session: &Session, batches: &Batches, needs_gradient: bool) -> Result<Done> {
     let leaves = batches.leaves()?;
-    let mut clock = Clock { device: batches.device, at: Instant::now() };
+    let mut clock = Clock { host: batches.host, device: batches.device, at: Instant::now() };
     let mut seconds = Seconds::default();
     let output = if batches.parts.is_none() {
         let output = session.forward(&leaves[0])?;
@@ -138,19 +139,19 @@ fn gradients(leaves: &[Batch]) -> Result<BTreeMap<&'static str, Tensor>> {
         let kept = if fields::is_shared(name) { 1 } else { leaves.len() };
         let leaves = leaves.iter().take(kept).filter_map(|batch| batch.get(name));
         for leaf in leaves.filter(|of| of.requires_grad()) {
-            let gradient = leaf.f_grad()?;
-            parts.push(if gradient.defined() { gradient } else { leaf.f_detach()?.f_zeros_like()? });
+            parts.push(leaf.grad().unwrap_or_else(|| leaf.detach().zeros_like()));
         }
         match parts.len() {
             0 => {}
             1 => drop(result.insert(name, parts.remove(0))),
-            _ => drop(result.insert(name, Tensor::f_cat(&parts, 0)?)),
+            _ => drop(result.insert(name, Tensor::cat(&parts, 0))),
         }
     }
     Ok(result)
 }
 
 struct Clock {
+    host: Option<&'static dyn Host>,
     device: Device,
     at: Instant,
 }
@@ -158,7 +159,9 @@ struct Clock {
 impl Clock {
     /// The seconds since the last call, when the device is done.
     fn lap(&mut self) -> f64 {
-        wait(self.device);
+        if let Some(host) = self.host {
+            host.synchronize(self.device);
+        }
         let now = Instant::now();
         let seconds = (now - self.at).as_secs_f64();
         self.at = now;

@@ -2,13 +2,14 @@
 
 #![expect(clippy::float_cmp, reason = "some numbers must be exact")]
 
-use tch::{Kind, Tensor};
+use tch::{Kind, Tensor as TchTensor};
 
 use super::naive;
 use crate::kernels::cuda::Kernels;
 use crate::kernels::cuda::emulation::Emulation;
 use crate::kernels::engine::{Chunk, Engine};
 use crate::kernels::plan::{Pass, Plan};
+use crate::tensor::Tensor;
 
 /// Rows of logits to be judged, how they lie, and what is asked of them.
 pub(super) struct Case {
@@ -162,8 +163,8 @@ impl Case {
         let chunk = Chunk {
             logits: self.placed(&self.rows),
             reference: (!self.references.is_empty()).then(|| self.placed(&self.references)),
-            actions: Tensor::from_slice(&actions),
-            mask: Tensor::from_slice(&mask),
+            actions: TchTensor::from_slice(&actions).into(),
+            mask: TchTensor::from_slice(&mask).into(),
         };
         let vocabulary = self.rows[0].len() as i64;
         let plan =
@@ -171,14 +172,10 @@ impl Case {
         let cotangents = self.cotangents(plan.sums() as i64);
         let engine = Kernels(emulation);
         let found = engine.read(&plan, &chunk).unwrap();
-        let mut gradient = if self.in_place {
-            chunk.logits.shallow_clone()
-        } else {
-            chunk.logits.full_like(77.0).contiguous()
-        };
-        engine.write_gradient(&plan, &chunk, &found, &cotangents, &mut gradient).unwrap();
-        [&found.sums, &found.facts, &gradient, &cotangents]
-            .map(|tensor| Vec::try_from(tensor.to_kind(Kind::Double).contiguous().view(-1)).unwrap())
+        let gradient =
+            if self.in_place { chunk.logits.clone() } else { chunk.logits.full_like(77.0).contiguous() };
+        engine.write_gradient(&plan, &chunk, &found, &cotangents, &gradient).unwrap();
+        [&found.sums, &found.facts, &gradient, &cotangents].map(|tensor| tensor.to_f64s().unwrap())
     }
 
     /// `[B, T, V]`, in memory as the gap says.
@@ -191,11 +188,9 @@ impl Case {
         }
         // Two rows of time where that comes out even, so that both strides are in use.
         let time = if count % 2 == 0 { 2 } else { 1 };
-        Tensor::from_slice(&memory).to_kind(self.kind).as_strided(
-            [count as i64 / time, time, length as i64],
-            [time * stride as i64, stride as i64, 1],
-            self.gap as i64,
-        )
+        let size = [count as i64 / time, time, length as i64];
+        let strides = [time * stride as i64, stride as i64, 1];
+        TchTensor::from_slice(&memory).to_kind(self.kind).as_strided(size, strides, self.gap as i64).into()
     }
 
     fn action(&self, index: usize) -> usize {
@@ -206,7 +201,7 @@ impl Case {
     fn cotangents(&self, columns: i64) -> Tensor {
         let mut numbers = Numbers(99);
         let all = (0..self.rows.len() as i64 * columns).map(|_| numbers.next() - 0.5).collect::<Vec<_>>();
-        Tensor::from_slice(&all).view([-1, columns])
+        TchTensor::from_slice(&all).view([-1, columns]).into()
     }
 }
 
@@ -220,7 +215,7 @@ fn near(found: f64, expected: f64, tolerance: f64, place: &str) {
 }
 
 fn rounded(row: &[f64], kind: Kind) -> Vec<f64> {
-    Vec::try_from(Tensor::from_slice(row).to_kind(kind).to_kind(Kind::Double)).unwrap()
+    Vec::try_from(TchTensor::from_slice(row).to_kind(kind).to_kind(Kind::Double)).unwrap()
 }
 
 /// Numbers from 0 to 1, the same on each run.

@@ -3,18 +3,18 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tch::Kind;
-
 use super::PASS;
+use crate::host::Libtorch;
 use crate::kernels::cuda::compile;
 use crate::kernels::cuda::source::{Kernel, Source};
 use crate::kernels::plan::{Pass, Plan};
 use crate::rows::TokenSet;
+use crate::tensor::DType;
 
 const TARGETS: [&str; 3] = ["sm_80", "sm_90", "sm_100"];
 
 /// Plans of each set, kind, comparison and number of passes.
-fn family() -> Vec<(Kind, Plan)> {
+fn family() -> Vec<(DType, Plan)> {
     let plan = |passes: &[&Pass], second| Plan {
         passes: passes.iter().copied().cloned().collect(),
         statistics: Vec::new(),
@@ -26,16 +26,16 @@ fn family() -> Vec<(Kind, Plan)> {
     let warm = Pass { temperature: 0.7, ..PASS };
     let compared = Pass { compares: true, beta: Some(0.5), ..PASS };
     vec![
-        (Kind::BFloat16, plan(&[&PASS], false)),
-        (Kind::BFloat16, plan(&[&warm], true)),
-        (Kind::BFloat16, plan(&[&top_k], false)),
-        (Kind::Half, plan(&[&top_k], false)),
-        (Kind::Float, plan(&[&top_k], false)),
-        (Kind::Double, plan(&[&top_k], false)),
-        (Kind::BFloat16, plan(&[&of(TokenSet::TopP(0.9))], false)),
-        (Kind::BFloat16, plan(&[&of(TokenSet::MinP(0.1))], false)),
-        (Kind::BFloat16, plan(&[&compared], false)),
-        (Kind::Float, plan(&[&compared, &top_k], true)),
+        (DType::BF16, plan(&[&PASS], false)),
+        (DType::BF16, plan(&[&warm], true)),
+        (DType::BF16, plan(&[&top_k], false)),
+        (DType::F16, plan(&[&top_k], false)),
+        (DType::F32, plan(&[&top_k], false)),
+        (DType::F64, plan(&[&top_k], false)),
+        (DType::BF16, plan(&[&of(TokenSet::TopP(0.9))], false)),
+        (DType::BF16, plan(&[&of(TokenSet::MinP(0.1))], false)),
+        (DType::BF16, plan(&[&compared], false)),
+        (DType::F32, plan(&[&compared, &top_k], true)),
     ]
 }
 
@@ -44,11 +44,15 @@ fn every_sort_of_kernel_compiles_for_every_generation() {
     if !has_cuda() {
         return;
     }
-    assert_eq!(compile::missing(), None, "this libtorch has CUDA, so its compiler should be near it");
+    assert_eq!(
+        compile::missing(&Libtorch),
+        None,
+        "this libtorch has CUDA, so its compiler should be near it"
+    );
     let sources: Vec<Source> = family()
         .iter()
-        .flat_map(|(kind, plan)| {
-            [Kernel::Read, Kernel::Gradient].map(|kernel| Source::new(kernel, plan, *kind))
+        .flat_map(|(dtype, plan)| {
+            [Kernel::Read, Kernel::Gradient].map(|kernel| Source::new(kernel, plan, *dtype))
         })
         .collect();
     let jobs: Vec<(&Source, &str)> =
@@ -58,7 +62,7 @@ fn every_sort_of_kernel_compiles_for_every_generation() {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some((source, target)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (image, log) = compile::compile(&source.text(), target).unwrap();
+                    let (image, log) = compile::compile(&Libtorch, &source.text(), target).unwrap();
                     assert!(image.starts_with(b"\x7fELF"), "{source:?} for {target} is no module");
                     let spilled = spilled(&log);
                     // What is read often is in registers; double numbers and comparisons take more than there are.
@@ -75,9 +79,10 @@ fn a_newer_device_gets_a_text_that_its_driver_compiles() {
     if !has_cuda() {
         return;
     }
-    let (kind, plan) = &family()[0];
+    let (dtype, plan) = &family()[0];
     let (text, _) =
-        compile::compile(&Source::new(Kernel::Gradient, plan, *kind).text(), "compute_90").unwrap();
+        compile::compile(&Libtorch, &Source::new(Kernel::Gradient, plan, *dtype).text(), "compute_90")
+            .unwrap();
     let text = String::from_utf8(text).unwrap();
     assert!(text.contains(".target sm_90") && text.contains(".entry aent_gradient") && text.ends_with('\0'));
 }
@@ -87,8 +92,8 @@ fn what_does_not_compile_is_explained() {
     if !has_cuda() {
         return;
     }
-    assert_eq!(compile::missing(), None);
-    let error = compile::compile("__global__ void kernel() { nonsense }", "sm_90").unwrap_err();
+    assert_eq!(compile::missing(&Libtorch), None);
+    let error = compile::compile(&Libtorch, "__global__ void kernel() { nonsense }", "sm_90").unwrap_err();
     assert!(error.to_string().contains("identifier \"nonsense\" is undefined"), "{error}");
 }
 

@@ -5,21 +5,11 @@ use std::marker::PhantomData;
 
 use tch::{Kind, Tensor};
 
-use super::error::{KernelError, kind_name};
-use super::source::refuse;
-
-/// Why no operation can take a tensor.
-#[derive(Debug)]
-pub(crate) struct Unusable {
-    /// What would have been right.
-    pub(crate) expected: &'static str,
-    /// What came, and how it becomes what is expected.
-    pub(crate) found: String,
-}
+use crate::tensor::{DType, Unusable};
 
 /// Why no operation can take this tensor, if none can. Whatever passes here has a size, a kind and a device that tch
-/// knows; whether a kernel can read it is told by [`address`].
-pub(crate) fn unusable(tensor: &Tensor) -> Option<Unusable> {
+/// knows; whether a kernel can read it is told by [`is_readable`].
+pub(super) fn unusable(tensor: &Tensor) -> Option<Unusable> {
     let flags = flags(tensor);
     let refuse = |expected, found: &str| Some(Unusable { expected, found: found.to_owned() });
     let is = |flag| flags & flag != 0;
@@ -56,34 +46,22 @@ pub(crate) fn unusable(tensor: &Tensor) -> Option<Unusable> {
     None
 }
 
-/// Whether these are whole numbers without a sign of 16 or 32 bits: tch has no name for them, and int64 holds them all.
-pub(crate) fn fits_int64(tensor: &Tensor) -> bool {
-    tensor.f_kind().is_err() && matches!(unsigned(tensor), Some("u16" | "u32"))
+/// The type of its elements, those that tch has no name for included.
+pub(super) fn dtype(tensor: &Tensor) -> DType {
+    match tensor.f_kind() {
+        Ok(kind) => kind.into(),
+        Err(_) => DType::Other(unsigned(tensor).unwrap_or("another type")),
+    }
 }
 
-/// Where a tensor lies in memory, for a kernel that reads its strides by itself.
-pub(super) fn address(name: &'static str, tensor: &Tensor) -> Result<*mut c_void, KernelError> {
-    if flags(tensor) & (UNDEFINED | UNREADABLE) == 0 {
-        return Ok(tensor.data_ptr());
-    }
-    let found = "one without memory of its own, as subclasses have that wrap other tensors";
-    refuse(name, "a plain tensor with values in memory", found)
+/// Whether a kernel that reads its strides by itself finds the elements in memory.
+pub(super) fn is_readable(tensor: &Tensor) -> bool {
+    flags(tensor) & (UNDEFINED | UNREADABLE) == 0
 }
 
-/// The elements of a tensor on the host.
-pub(crate) fn elements<T: tch::kind::Element>(
-    name: &'static str,
-    tensor: &Tensor,
-) -> Result<Vec<T>, KernelError> {
-    if flags(tensor) & ZERO != 0 {
-        // Torch knows that they are zeros, and never filled them in.
-        return Ok(vec![T::ZERO; tensor.numel()]);
-    }
-    let tensor = tensor.f_contiguous()?.f_view(-1)?;
-    address(name, &tensor)?;
-    let mut elements = vec![T::ZERO; tensor.numel()];
-    tensor.f_copy_data(&mut elements, tensor.numel())?;
-    Ok(elements)
+/// Whether torch knows that all elements are zeros, and never filled them in.
+pub(super) fn is_zero(tensor: &Tensor) -> bool {
+    flags(tensor) & ZERO != 0
 }
 
 /// Whether what lies in memory are the negatives of the values.
@@ -102,6 +80,31 @@ pub(super) fn autocast_kind(tensor: &Tensor) -> Option<Kind> {
     // SAFETY: the tensor is alive, and a `C_tensor` is an `at::Tensor`.
     let number = unsafe { aent_autocast_kind(tensor.as_ptr().cast()) };
     [Kind::Half, Kind::Float, Kind::BFloat16].into_iter().find(|kind| number_of(*kind) == number)
+}
+
+/// Whether this thread records what a gradient needs, until it is dropped.
+pub(super) struct RecordGradient {
+    before: bool,
+    /// It belongs to one thread.
+    _thread: PhantomData<*mut ()>,
+}
+
+impl RecordGradient {
+    pub(super) fn new(record: bool) -> Self {
+        Self { before: set_recording(record), _thread: PhantomData }
+    }
+}
+
+impl Drop for RecordGradient {
+    fn drop(&mut self) {
+        set_recording(self.before);
+    }
+}
+
+/// Whether it was recording before.
+fn set_recording(record: bool) -> bool {
+    // SAFETY: it changes a setting of this thread alone.
+    unsafe { torch_sys::at_grad_set_enabled(i32::from(record)) != 0 }
 }
 
 /// Keeps `torch.autocast` out of this thread's operations until it is dropped.
@@ -180,6 +183,6 @@ fn number_of(kind: Kind) -> i32 {
         Kind::Half => 5,
         Kind::Float => 6,
         Kind::BFloat16 => 15,
-        _ => unreachable!("autocast has no {}", kind_name(kind)),
+        _ => unreachable!("autocast has no {kind:?}"),
     }
 }

@@ -1,7 +1,6 @@
 //! Where tensors live, as named on the command line.
 
-use aent::kernels::load_cuda;
-use tch::{Cuda, Device};
+use aent::tensor::{Device, Host};
 
 /// `cpu`, `cuda` or `cuda:N`, as it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,27 +25,14 @@ impl std::str::FromStr for Wanted {
 }
 
 /// The device, if this machine has it.
-pub(crate) fn find(wanted: Wanted) -> Result<Device, String> {
+pub(crate) fn find(wanted: Wanted, host: &dyn Host) -> Result<Device, String> {
     let Wanted::Cuda(index) = wanted else { return Ok(Device::Cpu) };
-    let has_library = load_cuda().map_err(|error| error.to_string())?;
-    if !has_library {
-        return Err(format!("`cuda:{index}` cannot be used: this libtorch was built without CUDA"));
-    }
-    if !Cuda::is_available() {
-        return Err(format!("`cuda:{index}` cannot be used: this machine has no GPU that CUDA can reach"));
-    }
-    let count = Cuda::device_count();
-    if index as i64 >= count {
-        return Err(format!("`cuda:{index}` cannot be used: this machine has {count} GPUs, counted from 0"));
+    let refuse = |reason: String| format!("`cuda:{index}` cannot be used: {reason}");
+    let count = host.cuda_devices().map_err(|error| refuse(error.to_string()))?;
+    if index >= count {
+        return Err(refuse(format!("this machine has {count} GPUs, counted from 0")));
     }
     Ok(Device::Cuda(index))
-}
-
-/// Waits for all that was asked of a device, so that a clock can be read.
-pub(crate) fn wait(device: Device) {
-    if let Device::Cuda(index) = device {
-        Cuda::synchronize(index as i64);
-    }
 }
 
 #[cfg(test)]

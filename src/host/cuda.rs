@@ -1,9 +1,9 @@
-//! Loads libtorch's CUDA half, which the linker leaves out because no symbol of it is used by name, and the compiler
-//! that comes with it.
+//! Loads libtorch's CUDA half, which the linker leaves out because no symbol of it is used by name.
 
-use std::path::Path;
+use std::ffi::c_void;
+use std::path::{Path, PathBuf};
 
-use crate::kernels::KernelError;
+use crate::tensor::TensorError;
 
 /// Loads `libtorch_cuda.so` from the folder of the libtorch in use, unless it is loaded already, and says whether
 /// this process has it now. A libtorch without CUDA has no such file, which is not an error.
@@ -11,24 +11,30 @@ use crate::kernels::KernelError;
 /// On a machine with an NVIDIA driver this happens before `main`. Elsewhere it does not, because it costs a tenth
 /// of a second and more than 200 MB; whoever is told to use CUDA calls this first, before torch is asked anything
 /// about devices, since torch remembers that it found no CUDA.
-pub fn load_cuda() -> Result<bool, KernelError> {
+pub fn load_cuda() -> Result<bool, TensorError> {
     platform::load()
 }
 
-/// Loads the NVRTC that comes with the libtorch in use, so that it is the one found by name from then on. Where none
-/// does, one may still be installed for all programs.
-pub(super) fn load_nvrtc() {
-    platform::load_nvrtc();
+/// The current stream of a GPU, as the driver knows it.
+pub(super) fn stream(ordinal: usize) -> Result<*mut c_void, TensorError> {
+    // SAFETY: this is how torch declares it in `torch/csrc/inductor/aoti_torch/c/shim.h`.
+    let ask = unsafe { platform::torch_function::<StreamFn>("aoti_torch_get_current_cuda_stream") };
+    let ask = ask.ok_or_else(|| TensorError::new("libtorch's CUDA library is not loaded"))?;
+    let mut stream = std::ptr::null_mut();
+    // SAFETY: the pointer is to a stream, and torch refuses a device that is not there.
+    if unsafe { ask(ordinal as i32, &raw mut stream) } == 0 {
+        return Ok(stream);
+    }
+    Err(TensorError::new(format!("torch has no current stream on device {ordinal}")))
 }
 
-/// The function of that name in libtorch's CUDA half, if that is loaded.
-///
-/// # Safety
-/// `F` must be the type of the function.
-pub(super) unsafe fn torch_function<F: Copy>(name: &str) -> Option<F> {
-    // SAFETY: as the caller promises.
-    unsafe { platform::torch_function(name) }
+/// The folder of Python's packages that this libtorch lies in, if it does.
+pub(super) fn packages() -> Option<PathBuf> {
+    platform::packages()
 }
+
+/// `aoti_torch_get_current_cuda_stream`.
+type StreamFn = unsafe extern "C" fn(device: i32, stream: *mut *mut c_void) -> i32;
 
 /// Before `main`, so that `tch::Cuda::is_available()` is right in any program that depends on this crate.
 #[ctor::ctor(unsafe)]
@@ -43,13 +49,13 @@ fn load_where_a_driver_is() {
 #[cfg(target_os = "linux")]
 mod platform {
     use std::fs;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY};
 
-    use crate::kernels::KernelError;
+    use crate::tensor::TensorError;
 
-    pub(super) fn load() -> Result<bool, KernelError> {
+    pub(super) fn load() -> Result<bool, TensorError> {
         if mapped("libtorch_cuda.so").is_some() {
             return Ok(true);
         }
@@ -67,37 +73,18 @@ mod platform {
                 std::mem::forget(library);
                 Ok(true)
             }
-            Err(error) => Err(KernelError::CudaLibrary { path, reason: error.to_string() }),
+            Err(error) => Err(TensorError::new(format!("`{}` cannot be loaded: {error}", path.display()))),
         }
     }
 
-    pub(super) fn load_nvrtc() {
-        // Python packages of libtorch keep it in a folder next to theirs, and it looks for the second by name alone.
-        let Some(packages) =
-            mapped("libtorch_cpu.so").and_then(|cpu| Some(cpu.parent()?.parent()?.parent()?.to_owned()))
-        else {
-            return;
-        };
-        for name in ["libnvrtc-builtins.so.", "libnvrtc.so."] {
-            let Some(path) = nvidia_library(&packages, name) else { return };
-            // SAFETY: the compiler is a library of functions, and its initialisers need nothing from this process.
-            if let Ok(library) = unsafe { Library::open(Some(&path), RTLD_LAZY | RTLD_GLOBAL) } {
-                std::mem::forget(library);
-            }
-        }
+    pub(super) fn packages() -> Option<PathBuf> {
+        Some(mapped("libtorch_cpu.so")?.parent()?.parent()?.parent()?.to_owned())
     }
 
-    /// The library in a folder such as `nvidia/cu13/lib`.
-    fn nvidia_library(packages: &Path, name: &str) -> Option<PathBuf> {
-        let folders = fs::read_dir(packages.join("nvidia")).ok()?;
-        let mut files = folders
-            .filter_map(|folder| fs::read_dir(folder.ok()?.path().join("lib")).ok())
-            .flatten()
-            .filter_map(|file| Some(file.ok()?.path()))
-            .filter(|path| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name)));
-        files.next()
-    }
-
+    /// The function of that name in libtorch's CUDA half, if that is loaded.
+    ///
+    /// # Safety
+    /// `F` must be the type of the function.
     pub(super) unsafe fn torch_function<F: Copy>(name: &str) -> Option<F> {
         let path = mapped("libtorch_cuda.so")?;
         // SAFETY: the library is loaded already, so nothing runs.
@@ -117,14 +104,16 @@ mod platform {
 
 #[cfg(not(target_os = "linux"))]
 mod platform {
-    use crate::kernels::KernelError;
+    use crate::tensor::TensorError;
 
     /// libtorch has CUDA on Linux and Windows, and only Linux is supported.
-    pub(super) fn load() -> Result<bool, KernelError> {
+    pub(super) fn load() -> Result<bool, TensorError> {
         Ok(false)
     }
 
-    pub(super) fn load_nvrtc() {}
+    pub(super) fn packages() -> Option<std::path::PathBuf> {
+        None
+    }
 
     pub(super) unsafe fn torch_function<F: Copy>(_name: &str) -> Option<F> {
         None

@@ -1,12 +1,7 @@
-// The autograd node of row statistics and a loop on libtorch's own threads. What either does is decided in Rust:
-// see autograd.rs, which states what the pointers mean.
-#include <ATen/Parallel.h>
+// The autograd node of row statistics. What it does is decided in Rust: see node.rs, which states what the pointers mean.
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/functions/basic_ops.h>
 #include <torch/csrc/autograd/functions/utils.h>
-#ifdef AENT_PYTHON
-#include <torch/csrc/Exceptions.h>
-#endif
 
 #include <cstdio>
 #include <exception>
@@ -41,16 +36,6 @@ struct aent_node {
 }
 
 namespace {
-
-// What Python raised below an operation, as tch's own `catch` left it: Rust knows it as a text at most.
-void rethrow_python() {
-#ifdef AENT_PYTHON
-    const PyGILState_STATE gil = PyGILState_Ensure();
-    const bool raised = PyErr_Occurred() != nullptr;
-    PyGILState_Release(gil);
-    if (raised) throw python_error();
-#endif
-}
 
 struct Half : torch::CustomClassHolder {
     explicit Half(aent_node node) : node(node) {}
@@ -89,7 +74,6 @@ struct RowStatistics : torch::autograd::Function<RowStatistics> {
                                      message, sizeof message};
             auto half = c10::static_intrusive_pointer_cast<Half>(ctx->saved_data["half"].toCapsule());
             if (!half->node.backward(half->node.state, &call)) {
-                rethrow_python();
                 throw std::runtime_error(message);
             }
             for (size_t i = 0; i < inputs; ++i) {
@@ -135,12 +119,5 @@ at::Tensor* aent_attach(aent_tensors inputs, aent_tensors saved, const at::Tenso
         std::snprintf(message, room, "%s", error.what());
         return nullptr;
     }
-}
-
-// Calls `work` with every worker's number, at most as many at once as libtorch has threads.
-void aent_parallel(int64_t workers, const void* job, void (*work)(const void* job, int64_t worker)) {
-    at::parallel_for(0, workers, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t worker = begin; worker < end; ++worker) work(job, worker);
-    });
 }
 }

@@ -1,0 +1,166 @@
+//! The command line.
+
+#[cfg(feature = "eval")]
+mod eval;
+#[cfg(feature = "train")]
+mod train;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+#[cfg(feature = "eval")]
+pub(crate) use eval::Eval;
+use std::path::PathBuf;
+#[cfg(feature = "train")]
+pub(crate) use train::{Compare, Train};
+
+/// What the help ends with.
+const AFTER_HELP: &str = if cfg!(feature = "eval") {
+    "Exit status: 0 done, 1 the spec or the batch is wrong, 2 usage."
+} else {
+    "Exit status: 0 done, 1 the spec is wrong, 2 usage.\n\nThis build computes nothing: `eval`, `train` and `compare` come with its default features."
+};
+
+/// Losses for reinforcement learning on language models, written in .aent files.
+#[derive(Debug, Parser)]
+#[command(
+    name = "aent",
+    version,
+    about,
+    after_help = AFTER_HELP
+)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Find everything that is wrong with files
+    Check(Check),
+    /// Write files in the one canonical layout, comments kept
+    Fmt(Fmt),
+    /// Show what a file compiles to and costs, or what a diagnostic means
+    Explain(Explain),
+    /// List the terms, reductions and controllers that a file can use, or describe one
+    Terms(Terms),
+    /// Run one step of a file on a batch and print its numbers as JSON
+    #[cfg(feature = "eval")]
+    Eval(Eval),
+    /// Train a small policy with several files side by side, and write a report
+    #[cfg(feature = "train")]
+    Train(Train),
+    /// Compare finished runs of the same methods on different tasks, on one page
+    #[cfg(feature = "train")]
+    Compare(Compare),
+}
+
+/// `aent check`
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The files; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// For people (on standard error) or for programs (on standard output)
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    /// Let the files import from this folder too, besides their own project
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) allow_import: Vec<PathBuf>,
+}
+
+/// For whom something is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// As text.
+    Human,
+    /// As one JSON object.
+    Json,
+}
+
+/// `aent fmt`
+#[derive(Debug, Args)]
+pub(crate) struct Fmt {
+    /// The files; `-` formats standard input to standard output
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Change nothing; list the files that would change, and exit with 1 if there are any
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// `aent explain`
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A file, or the id of a diagnostic such as `unknown-name`
+    #[arg(value_name = "FILE|ID", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) target: Option<String>,
+    /// Explain every diagnostic
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Write Markdown
+    #[arg(long)]
+    pub(crate) markdown: bool,
+    /// How many sequences B a step or a micro-batch has, for its memory
+    #[arg(long, value_name = "B", default_value_t = 8, value_parser = size())]
+    pub(crate) sequences: u64,
+    /// How many tokens T a sequence is long, for the memory of a step
+    #[arg(long, value_name = "T", default_value_t = 1024, value_parser = size())]
+    pub(crate) length: u64,
+    /// How many token ids V there are, for memory
+    #[arg(long, value_name = "V", default_value_t = 151_936, value_parser = size())]
+    pub(crate) vocabulary: u64,
+    /// Set a `param` of the file
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, f64)>,
+    /// Let the files import from this folder too, besides their own project
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) allow_import: Vec<PathBuf>,
+}
+
+/// `aent terms`
+#[derive(Debug, Args)]
+pub(crate) struct Terms {
+    /// The one to describe
+    #[arg(conflicts_with_all = ["markdown", "format"])]
+    pub(crate) name: Option<String>,
+    /// Write the reference of all of them as Markdown
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) markdown: bool,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+/// Sizes that still multiply with a few bytes.
+fn size() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=1 << 32)
+}
+
+/// Reads `NAME=VALUE`; a value may be a percentage, as in a file.
+fn setting(text: &str) -> Result<(String, f64), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let (digits, scale) =
+        value.trim().strip_suffix('%').map_or((value.trim(), 1.0), |digits| (digits, 100.0));
+    let number: f64 = digits.parse().map_err(|_| format!("expected a number after `=`, found `{value}`"))?;
+    Ok((name.trim().to_owned(), number / scale))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_has_no_contradictions() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn settings_are_numbers_or_percentages() {
+        assert_eq!(setting("eps=0.3"), Ok(("eps".to_owned(), 0.3)));
+        assert_eq!(setting("drop=30%"), Ok(("drop".to_owned(), 0.3)));
+        assert!(setting("eps").is_err());
+        assert!(setting("eps=much").is_err());
+    }
+}

@@ -1,0 +1,61 @@
+"""Row statistics in torch's graph: a node whose backward pass is in Rust."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.autograd.graph import increment_version
+
+if TYPE_CHECKING:
+    from ._aent import Half
+
+
+def attach(
+    half: Half, values: torch.Tensor, inputs: tuple[torch.Tensor, ...], saved: tuple[torch.Tensor, ...]
+) -> torch.Tensor:
+    """``values`` as a result of ``inputs``, whose gradients ``half`` computes from them, from ``saved`` and from ``values``."""
+    result: torch.Tensor = RowStatistics.apply(half, values, len(inputs), *inputs, *saved)
+    return result
+
+
+class RowStatistics(torch.autograd.Function):
+    """The node."""
+
+    @staticmethod
+    def forward(ctx: Any, half: Half, values: torch.Tensor, count: int, *tensors: torch.Tensor) -> torch.Tensor:
+        """Keeps all tensors for the backward pass; torch refuses it once any of them was changed in place."""
+        ctx.half, ctx.count = half, count
+        ctx.save_for_backward(*tensors, values)
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradients of the inputs that want one."""
+        *tensors, values = ctx.saved_tensors
+        inputs, saved = tensors[: ctx.count], tensors[ctx.count :]
+        wanted = list(ctx.needs_input_grad[3 : 3 + ctx.count])
+        with torch.no_grad():
+            gradients, over = ctx.half.backward(inputs, saved, values, cotangents[0], wanted)
+            # Whoever saved an input that its gradient now lies in must be told.
+            for tensor, overwritten in zip(inputs, over, strict=True):
+                if overwritten:
+                    increment_version(tensor)
+        if torch.is_grad_enabled():
+            # The gradient itself is right; only whoever goes on to differentiate it is told.
+            gradients = [g if g is None else Refusal.apply(g, cotangents[0], *inputs) for g in gradients]
+        return (None, None, None, *gradients, *[None] * len(saved))
+
+
+class Refusal(torch.autograd.Function):
+    """A gradient that cannot be differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: torch.Tensor, *of: torch.Tensor) -> torch.Tensor:
+        """The gradient itself."""
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: torch.Tensor) -> Any:
+        """Refuses."""
+        raise RuntimeError("row statistics cannot be differentiated twice; the reference kernels can")

@@ -1,0 +1,120 @@
+//! The library itself: its functions, and settings of a thread.
+
+use super::convert::{PyTensor, dtype_object};
+use super::state::{failed, interrupting};
+use aent::tensor::{DType, Device, Guard, Host, Made, TensorError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyByteArray, PyDict};
+use std::ffi::c_void;
+use std::path::PathBuf;
+
+/// Python's torch.
+#[derive(Debug)]
+pub(crate) struct Torch;
+
+/// The module `torch`.
+pub(super) fn torch(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    Ok(MODULE
+        .get_or_try_init(py, || {
+            let required = py.import("aent.version")?.call_method0("require_torch")?;
+            Ok::<_, PyErr>(required.cast_into::<PyModule>()?.unbind())
+        })?
+        .bind(py))
+}
+
+impl Host for Torch {
+    fn name(&self) -> &'static str {
+        "torch"
+    }
+
+    fn tensor(&self, dtype: DType, size: &[i64], bytes: &[u8]) -> Made {
+        interrupting(|py| {
+            let torch = torch(py)?;
+            let options = PyDict::new(py);
+            options.set_item("dtype", dtype_object(py, dtype)?)?;
+            if bytes.is_empty() {
+                // Else a mode that sets a default device would have it.
+                options.set_item("device", "cpu")?;
+                return Ok(PyTensor::boxed(torch.call_method("empty", (size,), Some(&options))?));
+            }
+            let flat = torch.call_method("frombuffer", (PyByteArray::new(py, bytes),), Some(&options))?;
+            Ok(PyTensor::boxed(flat.call_method1("reshape", (size,))?))
+        })
+    }
+
+    fn record_gradient(&self, record: bool) -> Guard {
+        Box::new(RecordGradient::new(record))
+    }
+
+    fn threads(&self) -> usize {
+        Python::attach(|py| torch(py)?.call_method0("get_num_threads")?.extract()).unwrap_or(1)
+    }
+
+    fn cuda_devices(&self) -> Result<usize, TensorError> {
+        let count = Python::attach(|py| -> PyResult<usize> {
+            let cuda = torch(py)?.getattr("cuda")?;
+            if !cuda.call_method0("is_available")?.extract::<bool>()? {
+                return Ok(0);
+            }
+            cuda.call_method0("device_count")?.extract()
+        });
+        match count {
+            Ok(0) => Err(TensorError::new("this machine has no GPU that this torch can reach")),
+            Ok(count) => Ok(count),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn synchronize(&self, device: Device) {
+        if let Device::Cuda(ordinal) = device {
+            // A device that cannot be waited for makes no result either, and that is told.
+            let _ = Python::attach(|py| {
+                torch(py)?.getattr("cuda")?.call_method1("synchronize", (ordinal,)).map(drop)
+            });
+        }
+    }
+
+    fn cuda_stream(&self, ordinal: usize) -> Result<*mut c_void, TensorError> {
+        let stream = Python::attach(|py| -> PyResult<usize> {
+            let cuda = torch(py)?.getattr("cuda")?;
+            cuda.call_method1("current_stream", (ordinal,))?.getattr("cuda_stream")?.extract()
+        });
+        stream.map(|stream| stream as *mut c_void).map_err(failed)
+    }
+
+    fn packages(&self) -> Option<PathBuf> {
+        let file: PyResult<PathBuf> = Python::attach(|py| torch(py)?.getattr("__file__")?.extract());
+        Some(file.ok()?.parent()?.parent()?.to_owned())
+    }
+}
+
+/// Whether this thread records what a gradient needs.
+struct RecordGradient {
+    before: bool,
+}
+
+impl RecordGradient {
+    fn new(record: bool) -> Self {
+        let before = Python::attach(|py| -> PyResult<bool> {
+            let before = torch(py)?.call_method0("is_grad_enabled")?.extract()?;
+            if before != record {
+                set_recording(py, record)?;
+            }
+            Ok(before)
+        });
+        Self { before: before.unwrap_or(record) }
+    }
+}
+
+impl Drop for RecordGradient {
+    fn drop(&mut self) {
+        let _ = Python::attach(|py| set_recording(py, self.before));
+    }
+}
+
+/// The class sets the mode as soon as it is made; it is a context for those who want to take it back.
+fn set_recording(py: Python<'_>, record: bool) -> PyResult<()> {
+    torch(py)?.call_method1("set_grad_enabled", (record,)).map(drop)
+}

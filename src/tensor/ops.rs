@@ -1,0 +1,154 @@
+//! The operations by kind, and what they take.
+
+use super::Tensor;
+
+/// An operation on each element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "torch's own names")]
+pub enum Unary {
+    Neg,
+    Abs,
+    Sign,
+    Square,
+    Sqrt,
+    Reciprocal,
+    Exp,
+    Expm1,
+    Log,
+    Sigmoid,
+    Tanh,
+    Softplus,
+    LogicalNot,
+    IsFinite,
+}
+
+/// An operation on two tensors that broadcast, or on a tensor and a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "torch's own names")]
+pub enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Pow,
+    Minimum,
+    Maximum,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    Eq,
+    Ne,
+    LogicalAnd,
+    LogicalOr,
+    LogAddExp,
+    NextAfter,
+    FloorDivide,
+    Remainder,
+    BitwiseXor,
+    BitwiseRightShift,
+}
+
+/// Many elements to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "torch's own names")]
+pub enum Reduce {
+    Sum,
+    Amax,
+    Amin,
+    Any,
+    All,
+    LogSumExp,
+}
+
+/// An operation along a dimension that keeps the shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "torch's own names")]
+pub enum Axis {
+    Cumsum,
+    LogSoftmax,
+}
+
+/// Another shape of the same elements, as a view wherever the host can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reshape<'a> {
+    /// `reshape`.
+    To(&'a [i64]),
+    /// `expand`.
+    Expand(&'a [i64]),
+    /// `unsqueeze`.
+    Unsqueeze(i64),
+    /// `squeeze`.
+    Squeeze(i64),
+    /// `flatten`, from the one dimension to the other.
+    Flatten(i64, i64),
+    /// `narrow`: dimension, start and length.
+    Narrow(i64, i64, i64),
+    /// Of a matrix.
+    Transpose,
+    /// Zeros before and after the last dimension, which is a copy.
+    Pad(i64, i64),
+    /// In one piece, in the order of its elements: a copy unless it is already.
+    Contiguous,
+}
+
+/// Values put at indices of a copy, along a dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "torch's own names")]
+pub enum Scatter {
+    IndexAdd,
+    IndexCopy,
+    ScatterAdd,
+}
+
+/// A number as an operand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "they say it themselves")]
+pub enum Scalar {
+    Float(f64),
+    Int(i64),
+}
+
+impl From<f64> for Scalar {
+    fn from(number: f64) -> Self {
+        Self::Float(number)
+    }
+}
+
+impl From<i64> for Scalar {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
+/// The right side of an operation: a tensor or a number.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "they say it themselves")]
+pub enum Operand<'a> {
+    Tensor(&'a Tensor),
+    Scalar(Scalar),
+}
+
+impl<'a> From<&'a Tensor> for Operand<'a> {
+    fn from(tensor: &'a Tensor) -> Self {
+        Self::Tensor(tensor)
+    }
+}
+
+impl From<f64> for Operand<'_> {
+    fn from(number: f64) -> Self {
+        Self::Scalar(number.into())
+    }
+}
+
+impl From<i64> for Operand<'_> {
+    fn from(number: i64) -> Self {
+        Self::Scalar(number.into())
+    }
+}
