@@ -18,6 +18,11 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// How many dimensions a tensor of it has.
+    pub fn dimensions(self) -> usize {
+        self as usize
+    }
+
     /// The language's word for it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -64,10 +64,9 @@ pub(crate) fn left() -> Option<String> {
 }
 
 /// What ends a backward pass: what torch or Python raised below it, or the library's own words.
-pub(crate) fn of_backward(py: Python<'_>, text: String) -> PyErr {
+pub(crate) fn of_backward(text: String) -> PyErr {
     match RAISED.take() {
         Some(Raised::Torch(raised)) => raised,
-        Some(Raised::Called(raised)) if passes(py, &raised) => raised,
         _ => PyRuntimeError::new_err(text),
     }
 }

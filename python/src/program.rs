@@ -56,14 +56,11 @@ impl Program {
     }
 
     /// Runs a step.
-    fn run<T: Send>(
-        &self,
-        py: Python<'_>,
-        others: &[String],
-        run: impl FnOnce(&Session) -> aent::Result<T> + Send,
-    ) -> PyResult<T> {
+    fn run<T>(&self, others: &[String], run: impl FnOnce(&Session) -> aent::Result<T>) -> PyResult<T> {
         let session = self.now();
-        let result = py.detach(|| self.turn.inside(|| run(&session)));
+        // The GIL is given back while kernels run, and by torch in its own operations: to give it back here too would only take
+        // it again for each of them.
+        let result = self.turn.inside(|| run(&session));
         result.map_err(|error| errors::of_fields(error, others))
     }
 
@@ -132,11 +129,11 @@ impl Program {
                 (Err(raised), None) => return Err(raised),
             };
             let Some(ranks) = ranks else {
-                let output = self.run(py, &others, move |session| session.forward(&batch))?;
+                let output = self.run(&others, move |session| session.forward(&batch))?;
                 return Output::new(py, output);
             };
             let group = ranks.clone();
-            let (share, whole) = self.run(py, &others, move |session| session.forward_over(&batch, group))?;
+            let (share, whole) = self.run(&others, move |session| session.forward_over(&batch, group))?;
             Output::with_share(py, joined.share(share.loss(), Some(&ranks))?, whole)
         })
     }
@@ -223,13 +220,12 @@ impl Program {
     #[pyo3(signature = (batch = None, /, **fields))]
     fn find_nonfinite(
         &self,
-        py: Python<'_>,
         batch: Option<&Bound<'_, PyAny>>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Vec<String>> {
         guarded(|| {
             let Given { batch, others } = self.names.read(batch, fields)?;
-            let found = self.run(py, &others, move |session| session.find_nonfinite(&batch))?;
+            let found = self.run(&others, move |session| session.find_nonfinite(&batch))?;
             Ok(found.iter().map(ToString::to_string).collect())
         })
     }

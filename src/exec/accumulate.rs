@@ -279,7 +279,7 @@ impl Accumulation {
                 self.measured.len()
             )));
         }
-        let _untracked = self.recorded.values().next().and_then(|part| part.mask.no_grad());
+        let _untracked = self.recorded.values().next().and_then(|part| part.mask.tokens.no_grad());
         let output = match self.shared.as_mut().and_then(|shared| shared.output.take()) {
             Some(output) => output,
             None => self.summary()?,
@@ -321,7 +321,7 @@ impl Accumulation {
             }
             None => Presets::new(),
         };
-        let frame = frame(&own, self.tally.counts(&own)?)?;
+        let frame = frame(&own, self.tally.counts(&own));
         let needed = self.frozen.plan().mask(|of| of.needed);
         let values = self.frozen.evaluate(&own, &frame, &presets, &needed, false)?;
         self.frozen.output(&own, &values, self.tally.tokens())

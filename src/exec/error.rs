@@ -82,6 +82,12 @@ impl From<KernelError> for Error {
             KernelError::Tensor { name, expected, found } => {
                 Self::Field { name: name.to_owned(), expected, found }
             }
+            KernelError::Action { place, highest, found } => Self::Value {
+                name: "actions".to_owned(),
+                place: format!("{place:?}"),
+                expected: format!("a token id in 0 .. {highest}"),
+                found: found.to_string(),
+            },
             other => Self::Kernel(other),
         }
     }

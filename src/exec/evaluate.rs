@@ -5,7 +5,7 @@ use super::part::Part;
 use super::value::{self, Like, Value};
 use crate::panic::panic_text;
 use crate::plan::Plan;
-use crate::plugin::{EvalError, Frame, Input, StepCounts, TermContext};
+use crate::plugin::{EvalError, Frame, Input, Lazy, StepCounts, TermContext};
 use crate::program::{Node, NodeId, Op, Program};
 use crate::tensor::{DType, Tensor};
 use crate::types::{Kind, Shape, Type};
@@ -39,9 +39,9 @@ impl Values {
 }
 
 /// The shared tensors of a part; `counts` are those of the whole step.
-pub(super) fn frame(part: &Part, counts: StepCounts) -> Result<Frame> {
-    let lengths = part.mask.sum_dim(1, false, part.kind).clamp_min(1.0).ok()?;
-    Ok(Frame { mask: part.mask.clone(), valid: part.valid.clone(), lengths, counts })
+pub(super) fn frame(part: &Part, counts: StepCounts) -> Frame {
+    let (mask, dtype) = (part.mask.clone(), part.kind);
+    Frame { lengths: Lazy::new(Box::new(move || mask.lengths(dtype))), mask: part.mask.clone(), counts }
 }
 
 impl Evaluation<'_> {
@@ -54,10 +54,12 @@ impl Evaluation<'_> {
                 None
             } else if let Some(preset) = self.presets.get(&index) {
                 Some(Value::Tensor(preset.clone()))
-            } else if gradient && self.plan.nodes[index].tracked {
+            } else if self.program.nodes[index].op.is_at_hand()
+                || (gradient && self.plan.nodes[index].tracked)
+            {
                 Some(self.node(index, &values, &mut extras)?)
             } else {
-                let _untracked = self.part.mask.no_grad();
+                let _untracked = self.part.mask.tokens.no_grad();
                 Some(self.node(index, &values, &mut extras)?)
             };
             values.0.push(value.map(Value::ok).transpose()?);
@@ -77,7 +79,7 @@ impl Evaluation<'_> {
             Op::Constant(number) => Value::Number(*number),
             Op::Boolean(truth) => Value::Number(f64::from(*truth)),
             Op::Controller(number) => Value::Number(self.coefficients[*number]),
-            Op::Field(name) if name == "response_mask" => Value::Tensor(self.part.mask.clone()),
+            Op::Field(name) if name == "response_mask" => Value::Tensor(self.part.mask.tokens.clone()),
             Op::Field(name) => Value::Tensor(self.field(name)),
             Op::LogProb(_) => {
                 let log_prob = self.part.log_prob.as_ref().expect("the plan asks for `log_prob`");
@@ -119,11 +121,13 @@ impl Evaluation<'_> {
                     Value::Tensor(tensor) => tensor,
                     Value::Number(_) => unreachable!("row statistics are tensors"),
                 });
+                let wanted = self.plan.extras.get(&index).map_or(&[][..], Vec::as_slice);
                 let ctx = TermContext {
                     inputs: self.inputs(values, &signature.inputs, inputs),
                     rows: rows.collect(),
                     width: signature.width,
                     frame: self.frame,
+                    wanted,
                 };
                 let value = guarded(term.name(), term.owner(), || term.value.eval(&ctx))?;
                 self.check_result(term.name(), term.owner(), "a result", &value.value, signature.result)?;
@@ -150,9 +154,10 @@ impl Evaluation<'_> {
                     rows: Vec::new(),
                     width: signature.width,
                     frame: self.frame,
+                    wanted: &[],
                 };
                 let x = self.full(values, *operand, signature.from);
-                let x = value::zero_unless(self.counted(signature.from.shape), &x);
+                let x = self.zeroed(signature.from.shape, &x);
                 let value =
                     guarded(reduction.name(), reduction.owner(), || reduction.value.reduce(&x, &ctx))?;
                 self.check_result(reduction.name(), reduction.owner(), "a result", &value, signature.to)?;
@@ -177,7 +182,7 @@ impl Evaluation<'_> {
         };
         let (a, b) = (self.operand(values, a, shape), self.operand(values, b, shape));
         let kind = if node.ty.kind == Kind::Bool { DType::Bool } else { self.part.kind };
-        value::select(&condition, &a, &b, Like { near: &self.part.mask, dtype: kind })
+        value::select(&condition, &a, &b, Like { near: &self.part.mask.tokens, dtype: kind })
     }
 
     fn like(&self) -> Like<'_> {
@@ -191,7 +196,12 @@ impl Evaluation<'_> {
 
     /// Which elements of a shape count.
     fn counted(&self, shape: Shape) -> &Tensor {
-        if shape == Shape::Token { &self.part.mask } else { &self.part.valid }
+        if shape == Shape::Token { &self.part.mask.tokens } else { self.part.mask.sequences() }
+    }
+
+    /// A value with zeros where it does not count.
+    fn zeroed(&self, shape: Shape, x: &Tensor) -> Tensor {
+        if shape == Shape::Token { self.part.mask.zero_tokens(x) } else { self.part.mask.zero_sequences(x) }
     }
 
     /// An operand in a shape that broadcasts against `shape`.
@@ -221,19 +231,23 @@ impl Evaluation<'_> {
         if !tensor.requires_grad() {
             return tensor;
         }
-        value::zero_unless(self.counted(shape), &tensor)
+        self.zeroed(shape, &tensor)
     }
 
     /// An operand as a tensor of exactly the shape of `ty`, truth values as numbers where numbers are asked for.
     fn full(&self, values: &Values, id: NodeId, ty: Type) -> Tensor {
         let kind = if ty.kind == Kind::Bool { DType::Bool } else { self.part.kind };
         let tensor =
-            self.operand(values, id, ty.shape).to_tensor(Like { near: &self.part.mask, dtype: kind });
+            self.operand(values, id, ty.shape).to_tensor(Like { near: &self.part.mask.tokens, dtype: kind });
         let tensor = if ty.kind == Kind::Real && tensor.dtype() == DType::Bool {
             tensor.to_dtype(self.part.kind)
         } else {
             tensor
         };
+        // What is as large as its type already need not be expanded.
+        if self.program.node(id).ty.shape == ty.shape && tensor.dim() == ty.shape.dimensions() {
+            return tensor;
+        }
         let (sequences, width) = self.part.size();
         match ty.shape {
             Shape::Token => tensor.expand(&[sequences, width]),

@@ -9,7 +9,6 @@ use super::output::Output;
 use super::part::{Depth, Part, Reading};
 use super::share::Presets;
 use super::value::Like;
-use super::value::zero_unless;
 use super::whole::Count;
 use crate::kernels::KernelOptions;
 use crate::plan::Plan;
@@ -95,7 +94,7 @@ impl Frozen {
 
     pub(super) fn read(&self, batch: &Batch, depth: Depth) -> Result<Part> {
         let Options { kernels, overwrite_logits, chunk_bytes, validate, .. } = self.setup.options;
-        let kernels = KernelOptions { kernels, overwrite_logits, chunk_bytes };
+        let kernels = KernelOptions { kernels, overwrite_logits, chunk_bytes, validate };
         let reading = Reading { depth, kernels, validate };
         Part::read(self.program(), self.plan(), batch, reading)
     }
@@ -135,12 +134,12 @@ impl Frozen {
             let truth = program.node(*id).ty.kind == crate::types::Kind::Bool;
             let like = Like { dtype: if truth { DType::Bool } else { like.dtype }, ..like };
             let tensor = values.tensor(*id, like).detach();
-            let counted = match program.node(*id).ty.shape {
-                Shape::Token => &part.mask,
-                Shape::Seq => &part.valid,
-                Shape::Scalar => return (name.clone(), tensor),
+            let value = match program.node(*id).ty.shape {
+                Shape::Token => part.mask.zero_tokens(&tensor),
+                Shape::Seq => part.mask.zero_sequences(&tensor),
+                Shape::Scalar => tensor,
             };
-            (name.clone(), zero_unless(counted, &tensor))
+            (name.clone(), value)
         });
         Ok(Output {
             of: Arc::clone(&self.setup),

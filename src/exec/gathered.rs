@@ -5,6 +5,7 @@ use super::group::{ProcessGroup, gather};
 use super::meeting::Report;
 use super::part::Part;
 use super::whole::pad;
+use crate::plugin::Mask;
 use crate::program::{Op, Program};
 use crate::tensor::{DType, Tensor};
 use std::collections::BTreeMap;
@@ -18,12 +19,11 @@ impl Part {
         program: &Program,
         wanted: &[bool],
     ) -> Result<Part> {
-        let _untracked = self.mask.no_grad();
+        let _untracked = self.mask.tokens.no_grad();
         let all = |tensor: &Tensor| self.rows_of_all(group, ranks, tensor);
         let ops =
             || program.nodes.iter().zip(wanted).filter(|(_, wanted)| **wanted).map(|(node, _)| &node.op);
-        let mask = all(&self.mask)?;
-        let valid = mask.any_dim(1);
+        let mask = Mask::new(all(&self.mask.tokens)?);
         let mut fields = BTreeMap::new();
         for (name, field) in &self.fields {
             // The mask is at hand, and a scalar was found to be the same on all ranks.
@@ -35,7 +35,7 @@ impl Part {
         let log_prob = self.log_prob.as_ref().filter(|_| reads_log_prob).map(all).transpose()?;
         let reads_rows = ops().any(|op| matches!(op, Op::Row(_)));
         let rows = self.rows.iter().filter(|_| reads_rows).map(all).collect::<Result<_>>()?;
-        Ok(Part { mask, valid, fields, log_prob, rows, actions: None, kind: self.kind })
+        Ok(Part { mask, fields, log_prob, rows, actions: None, kind: self.kind })
     }
 
     /// A tensor of this rank's rows with those of all others, in the order of ranks.

@@ -71,7 +71,7 @@ impl Session {
         let part = frozen.read(batch, Depth::Model)?;
         let mut tally = Tally::default();
         tally.add(&part);
-        let frame = frame(&part, tally.counts(&part)?)?;
+        let frame = frame(&part, tally.counts(&part));
         let values =
             frozen.evaluate(&part, &frame, &HashMap::new(), &frozen.plan().mask(|of| of.needed), false)?;
         let search = Search { program: self.program(), part: &part, values: &values };
@@ -168,8 +168,8 @@ impl Search<'_> {
         }
         let mut wrong = self.full(id).isfinite().logical_not();
         match node.ty.shape {
-            Shape::Token => wrong = wrong.logical_and(&self.part.mask),
-            Shape::Seq => wrong = wrong.logical_and(&self.part.valid),
+            Shape::Token => wrong = wrong.logical_and(&self.part.mask.tokens),
+            Shape::Seq => wrong = wrong.logical_and(self.part.mask.sequences()),
             Shape::Scalar => {}
         }
         let (near, rows) = match within {

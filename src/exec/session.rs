@@ -99,7 +99,7 @@ impl Session {
         let part = frozen.read(batch, Depth::Model)?;
         let mut tally = Tally::default();
         tally.add(&part);
-        let frame = frame(&part, tally.counts(&part)?)?;
+        let frame = frame(&part, tally.counts(&part));
         let values =
             frozen.evaluate(&part, &frame, &HashMap::new(), &frozen.plan().mask(|of| of.needed), true)?;
         frozen.output(&part, &values, tally.tokens())

@@ -5,7 +5,6 @@ use super::evaluate::frame;
 use super::frozen::Frozen;
 use super::output::Output;
 use super::part::Part;
-use super::value::zero_unless;
 use super::whole::Tally;
 use crate::plan::FirstPass;
 use crate::program::NodeId;
@@ -56,8 +55,8 @@ impl Frozen {
         wanted: &[bool],
         known: &Presets,
     ) -> Result<Presets> {
-        let _untracked = whole.mask.no_grad();
-        let frame = frame(whole, tally.counts(whole)?)?;
+        let _untracked = whole.mask.tokens.no_grad();
+        let frame = frame(whole, tally.counts(whole));
         let values = self.evaluate(whole, &frame, known, wanted, false)?;
         nodes
             .iter()
@@ -75,8 +74,8 @@ impl Frozen {
                 *field = field.leaf();
             }
         }
-        let frame = frame(&whole, tally.counts(&whole)?)?;
-        let tracked = whole.mask.with_grad();
+        let frame = frame(&whole, tally.counts(&whole));
+        let tracked = whole.mask.tokens.with_grad();
         let values =
             self.evaluate(&whole, &frame, &Presets::new(), &self.plan().mask(|of| of.needed), true)?;
         let output = self.output(&whole, &values, tally.tokens())?;
@@ -102,7 +101,7 @@ impl Frozen {
         if let Some(cotangents) = &shared.cotangents {
             return contracted(part, cotangents, offset, tally);
         }
-        let frame = frame(part, tally.counts(part)?)?;
+        let frame = frame(part, tally.counts(part));
         let presets = part.slices_of(&shared.presets, offset);
         let values = self.evaluate(part, &frame, &presets, &self.plan().mask(|of| of.of_loss), true)?;
         Ok(values.tensor(self.program().loss, part.like()).ok()?)
@@ -115,7 +114,7 @@ fn contracted(part: &Part, cotangents: &Cotangents, offset: i64, tally: &Tally) 
     let mut sum = part.like().scalar(0.0);
     let mut add = |value: &Tensor, cotangent: &Tensor| {
         // What flows to masked positions counts for nothing, even when it is NaN.
-        let cotangent = zero_unless(&part.mask, &part.slice_of(cotangent, offset));
+        let cotangent = part.mask.zero_tokens(&part.slice_of(cotangent, offset));
         sum = &sum + (value * cotangent).sum();
     };
     if let (Some(value), Some(cotangent)) = (&part.log_prob, &cotangents.log_prob) {
@@ -127,7 +126,7 @@ fn contracted(part: &Part, cotangents: &Cotangents, offset: i64, tally: &Tally) 
     for (name, cotangent) in &cotangents.fields {
         add(&part.fields[name], cotangent);
     }
-    let share = part.mask.sum_in(part.kind) / tally.counts(part)?.tokens;
+    let share = part.mask.tokens.sum_in(part.kind) / tally.counts(part).tokens();
     let value = cotangents.loss.to_dtype(part.kind) * share;
     Ok((&sum - sum.detach() + value).ok()?)
 }

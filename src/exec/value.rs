@@ -118,11 +118,6 @@ pub(super) fn clamp(x: &Value, lo: &Value, hi: &Value, like: Like<'_>) -> Value 
     }
 }
 
-/// `x` where `counted`, zero elsewhere, whatever stood there; nothing flows back from elsewhere either.
-pub(super) fn zero_unless(counted: &Tensor, x: &Tensor) -> Tensor {
-    counted.where_cond(x, &x.zeros(&[], x.dtype()))
-}
-
 /// The `q` quantile of the values where `valid`, linearly interpolated; zero without any.
 pub(super) fn quantile(x: &Tensor, valid: &Tensor, q: f64) -> Tensor {
     let places = valid.flatten(0, -1).nonzero().squeeze(1);

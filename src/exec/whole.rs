@@ -3,15 +3,18 @@
 use super::error::Result;
 use super::part::Part;
 use super::share::Presets;
-use crate::plugin::StepCounts;
+use crate::plugin::{Lazy, Mask, StepCounts};
 use crate::tensor::{DType, Tensor};
+use std::cell::OnceCell;
 
 /// The counts of a step while its parts come in.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
-    tokens: Count,
-    sequences: Count,
+    /// Tokens and sequences, where the caller knows them.
+    known: Option<[i64; 2]>,
+    masks: Vec<Mask>,
     width: i64,
+    counted: OnceCell<Count>,
 }
 
 /// How many there are: a number, or a tensor on the device that counts.
@@ -21,28 +24,18 @@ pub(super) enum Count {
     Counted(Tensor),
 }
 
-impl Default for Count {
-    fn default() -> Self {
-        Self::Known(0)
-    }
-}
-
 impl Count {
-    /// With those that are true in a mask.
-    fn plus(&self, mask: &Tensor) -> Self {
-        let count = mask.sum_in(DType::I64);
-        Self::Counted(match self {
-            Self::Known(0) => count,
-            Self::Known(number) => count + *number,
-            Self::Counted(sum) => sum + count,
-        })
+    /// How many are true in tensors of truth values.
+    fn of<'a>(mut masks: impl Iterator<Item = &'a Tensor>) -> Self {
+        let Some(first) = masks.next() else { return Self::Known(0) };
+        Self::Counted(masks.fold(first.sum_in(DType::I64), |sum, mask| sum + mask.sum_in(DType::I64)))
     }
 
-    /// At least one, for a computation on `part`.
-    fn divisor(&self, part: &Part) -> Tensor {
+    /// At least one, for a computation with numbers of that type near a tensor.
+    fn divisor(&self, near: &Tensor, dtype: DType) -> Tensor {
         match self {
-            Self::Known(number) => part.like().scalar((*number).max(1) as f64),
-            Self::Counted(sum) => sum.to_device(part.device()).to_dtype(part.kind).clamp_min(1.0),
+            Self::Known(number) => near.full(&[], (*number).max(1) as f64, dtype),
+            Self::Counted(sum) => sum.to_device(near.device()).to_dtype(dtype).clamp_min(1.0),
         }
     }
 
@@ -58,29 +51,43 @@ impl Count {
 impl Tally {
     /// Counts that the caller knows already.
     pub(super) fn known(tokens: i64, sequences: i64, width: i64) -> Self {
-        Self { tokens: Count::Known(tokens), sequences: Count::Known(sequences), width }
+        Self { known: Some([tokens, sequences]), width, ..Self::default() }
     }
 
     pub(super) fn add(&mut self, part: &Part) {
-        self.tokens = self.tokens.plus(&part.mask);
-        self.sequences = self.sequences.plus(&part.valid);
+        self.masks.push(part.mask.clone());
         self.width = self.width.max(part.size().1);
+        self.counted.take();
     }
 
     /// The counts for a computation on `part`.
-    pub(super) fn counts(&self, part: &Part) -> Result<StepCounts> {
-        let tokens = self.tokens.divisor(part).ok()?;
-        Ok(StepCounts { tokens, sequences: self.sequences.divisor(part).ok()?, width: self.width })
+    pub(super) fn counts(&self, part: &Part) -> StepCounts {
+        let lazy = |count: fn(&Self) -> Count| -> Lazy {
+            let (tally, near, dtype) = (self.clone(), part.mask.tokens.clone(), part.kind);
+            Lazy::new(Box::new(move || count(&tally).divisor(&near, dtype)))
+        };
+        StepCounts::new(lazy(Self::tokens), lazy(Self::sequences), self.width)
     }
 
     /// Tokens, sequences and width as numbers.
     pub(super) fn numbers(&self) -> Result<[i64; 3]> {
-        Ok([self.tokens.number()?, self.sequences.number()?, self.width])
+        Ok([self.tokens().number()?, self.sequences().number()?, self.width])
     }
 
     /// How many tokens were counted.
     pub(super) fn tokens(&self) -> Count {
-        self.tokens.clone()
+        let count = || match self.known {
+            Some([tokens, _]) => Count::Known(tokens),
+            None => Count::of(self.masks.iter().map(|mask| &mask.tokens)),
+        };
+        self.counted.get_or_init(count).clone()
+    }
+
+    fn sequences(&self) -> Count {
+        match self.known {
+            Some([_, sequences]) => Count::Known(sequences),
+            None => Count::of(self.masks.iter().map(Mask::sequences)),
+        }
     }
 }
 
@@ -89,7 +96,6 @@ impl Part {
     pub(super) fn detached(&self) -> Part {
         Part {
             mask: self.mask.clone(),
-            valid: self.valid.clone(),
             fields: self.fields.iter().map(|(name, field)| (name.clone(), field.detach())).collect(),
             log_prob: self.log_prob.as_ref().map(Tensor::detach),
             rows: self.rows.iter().map(Tensor::detach).collect(),
@@ -110,8 +116,7 @@ impl Part {
         let fields = first.fields.keys().map(|name| (name.clone(), all(&|part| &part.fields[name])));
         let log_prob = |part: &'a Part| part.log_prob.as_ref().expect("every part has what the first has");
         Part {
-            mask: all(&|part| &part.mask),
-            valid: all(&|part| &part.valid),
+            mask: Mask::new(all(&|part| &part.mask.tokens)),
             fields: fields.collect(),
             log_prob: first.log_prob.as_ref().map(|_| {
                 let padded: Vec<Tensor> = parts.iter().map(|part| pad(log_prob(part), width)).collect();

@@ -1,10 +1,14 @@
 //! What computes the sums of rows, and the gradient back from them, on one sort of device.
 
-use crate::tensor::{DType, Device, Host, Tensor};
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
 
+use super::ids::Ids;
 use super::plan::Plan;
 use super::source::refuse;
 use super::{KernelError, cpu, cuda, plain};
+use crate::tensor::{DType, Device, Host, Tensor};
 
 /// Rows of logits as an engine reads them.
 pub(super) struct Chunk {
@@ -12,34 +16,112 @@ pub(super) struct Chunk {
     pub(super) logits: Tensor,
     /// The same of the reference, where the plan compares.
     pub(super) reference: Option<Tensor>,
-    /// `[N]` int64 with `N = B·T`, contiguous.
-    pub(super) actions: Tensor,
-    /// `[N]` bool, contiguous: which rows count.
-    pub(super) mask: Tensor,
+    /// Of `N = B·T` rows.
+    pub(super) ids: Ids,
 }
 
 /// What the forward pass finds in rows, by the columns of [`super::plan`]: f64, one line for each row.
 pub(super) struct Found {
     /// `[N, plan.sums()]`.
-    pub(super) sums: Tensor,
+    pub(super) sums: Numbers,
     /// `[N, plan.facts()]`.
-    pub(super) facts: Tensor,
+    pub(super) facts: Numbers,
+}
+
+/// Lines of f64, where the engine works.
+pub(super) enum Numbers {
+    Host(Arc<Vec<f64>>),
+    Device(Tensor),
+}
+
+impl Numbers {
+    /// A tensor of `width` columns, on the device of `near`.
+    pub(super) fn tensor(&self, width: usize, near: &Tensor) -> Result<Tensor, KernelError> {
+        Ok(match self {
+            Self::Host(numbers) => {
+                let size = [(numbers.len() / width.max(1)) as i64, width as i64];
+                Tensor::from_slice(near.host()?, numbers, &size).to_device(near.device()).ok()?
+            }
+            Self::Device(tensor) => tensor.clone(),
+        })
+    }
+
+    /// Its columns by their numbers, `[N]`.
+    pub(super) fn columns(
+        &self,
+        width: usize,
+        near: &Tensor,
+    ) -> Result<impl Fn(usize) -> Tensor + use<>, KernelError> {
+        let lines = self.tensor(width, near)?;
+        Ok(move |column: usize| lines.select(1, column as i64))
+    }
+
+    /// As numbers, with a wait for a device.
+    pub(super) fn host(&self) -> Result<Cow<'_, [f64]>, KernelError> {
+        Ok(match self {
+            Self::Host(numbers) => Cow::Borrowed(numbers.as_slice()),
+            Self::Device(tensor) => Cow::Owned(tensor.to_f64s()?),
+        })
+    }
+
+    /// The tensor, where it is one.
+    pub(super) fn on_device(&self) -> Option<&Tensor> {
+        match self {
+            Self::Host(_) => None,
+            Self::Device(tensor) => Some(tensor),
+        }
+    }
+
+    /// Some of the lines, each of `width` numbers.
+    pub(super) fn lines(&self, width: usize, range: &Range<i64>) -> Self {
+        match self {
+            Self::Host(numbers) => {
+                let range = range.start as usize * width..range.end as usize * width;
+                Self::Host(Arc::new(numbers[range].to_vec()))
+            }
+            Self::Device(tensor) => Self::Device(tensor.narrow(0, range.start, range.end - range.start)),
+        }
+    }
+
+    /// Lines one after the other; an engine gives one sort.
+    pub(super) fn joined(parts: Vec<Self>, width: usize, near: &Tensor) -> Result<Self, KernelError> {
+        let mut numbers = Vec::new();
+        let mut tensors = vec![near.zeros(&[0, width as i64], DType::F64)];
+        for part in parts {
+            match part {
+                Self::Host(part) => numbers.extend_from_slice(&part),
+                Self::Device(part) => tensors.push(part),
+            }
+        }
+        if tensors.len() == 1 {
+            return Ok(Self::Host(Arc::new(numbers)));
+        }
+        Ok(Self::Device(Tensor::cat(&tensors, 0).ok()?))
+    }
 }
 
 impl Chunk {
+    /// How many rows there are.
+    pub(super) fn rows(&self) -> usize {
+        (self.logits.length(0) * self.logits.length(1)) as usize
+    }
+
     /// Refuses tensors that are not as the fields say, or rows in more than one piece: kernels follow pointers, and what
-    /// lies below torch's operations, such as a mode of the caller's, can put anything in place of their results.
+    /// lies below the host's operations, such as a mode of the caller's, can put anything in place of their results.
     pub(super) fn check(&self) -> Result<(), KernelError> {
-        let size = self.logits.size();
-        let &[batch, time, _] = size.as_slice() else {
+        if self.logits.dim() != 3 {
             return differs("three dimensions", &self.logits);
-        };
+        }
         self.check_rows(&self.logits)?;
         if let Some(reference) = &self.reference {
             self.check_rows(reference)?;
         }
-        check(&self.actions, &[batch * time], DType::I64)?;
-        check(&self.mask, &[batch * time], DType::Bool)
+        for (tensor, dtype) in self.ids.tensors().into_iter().zip([DType::I64, DType::Bool]) {
+            if tensor.numel() != self.rows() || tensor.dtype() != dtype {
+                return differs(&format!("{} of {dtype}", self.rows()), tensor);
+            }
+        }
+        Ok(())
     }
 
     /// The same of what the backward pass takes besides.
@@ -47,31 +129,38 @@ impl Chunk {
         &self,
         plan: &Plan,
         found: &Found,
-        cotangents: &Tensor,
+        cotangents: &Numbers,
         gradient: &Tensor,
     ) -> Result<(), KernelError> {
         self.check()?;
-        let count = self.logits.size()[0] * self.logits.size()[1];
-        check(&found.sums, &[count, plan.sums() as i64], DType::F64)?;
-        check(&found.facts, &[count, plan.facts() as i64], DType::F64)?;
-        check(cotangents, &[count, plan.sums() as i64], DType::F64)?;
+        let lines = [(&found.sums, plan.sums()), (&found.facts, plan.facts()), (cotangents, plan.sums())];
+        for (numbers, width) in lines {
+            match numbers {
+                Numbers::Host(numbers) if numbers.len() == self.rows() * width => {}
+                Numbers::Host(numbers) => {
+                    let expected = format!("{} numbers", self.rows() * width);
+                    return refuse("the kernels' lines", &expected, &numbers.len().to_string());
+                }
+                Numbers::Device(tensor) => check(tensor, &[self.rows() as i64, width as i64], DType::F64)?,
+            }
+        }
         self.check_rows(gradient)
     }
 
     fn check_rows(&self, tensor: &Tensor) -> Result<(), KernelError> {
         check(tensor, &self.logits.size(), self.logits.dtype())?;
-        if tensor.size()[2] > 1 && tensor.stride()[2] != 1 {
+        if tensor.length(2) > 1 && tensor.stride()[2] != 1 {
             return differs("rows in one piece", tensor);
         }
         Ok(())
     }
 }
 
-fn check(tensor: &Tensor, size: &[i64], kind: DType) -> Result<(), KernelError> {
-    if tensor.size() == size && tensor.dtype() == kind {
+fn check(tensor: &Tensor, size: &[i64], dtype: DType) -> Result<(), KernelError> {
+    if tensor.size() == size && tensor.dtype() == dtype {
         return Ok(());
     }
-    differs(&format!("{size:?} of {}", kind), tensor)
+    differs(&format!("{size:?} of {dtype}"), tensor)
 }
 
 fn differs(expected: &str, tensor: &Tensor) -> Result<(), KernelError> {
@@ -88,6 +177,9 @@ pub(super) trait Engine: Sync {
     /// Whether it reads whole batches where they lie. Others get a few contiguous rows at a time, of which all count.
     fn reads_in_place(&self) -> bool;
 
+    /// What an id that is out of range does to it.
+    fn wrong_id(&self) -> WrongId;
+
     /// Reads rows.
     fn read(&self, plan: &Plan, chunk: &Chunk) -> Result<Found, KernelError>;
 
@@ -98,9 +190,20 @@ pub(super) trait Engine: Sync {
         plan: &Plan,
         chunk: &Chunk,
         found: &Found,
-        cotangents: &Tensor,
+        cotangents: &Numbers,
         gradient: &Tensor,
     ) -> Result<(), KernelError>;
+}
+
+/// What an id that is out of range does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum WrongId {
+    /// It is refused before it is followed, at no cost.
+    Refused,
+    /// It makes its row NaN; to refuse it costs a wait for the device.
+    MakesNan,
+    /// It must not come that far.
+    Breaks,
 }
 
 /// The engine for a device.

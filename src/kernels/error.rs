@@ -17,6 +17,16 @@ pub enum KernelError {
         /// What came.
         found: String,
     },
+    /// An action that counts is no token of the vocabulary.
+    #[error("`actions` at {place:?}: expected a token id in 0 .. {highest}, found {found}")]
+    Action {
+        /// Its sequence and its place there.
+        place: [i64; 2],
+        /// The highest token id.
+        highest: i64,
+        /// What stood there.
+        found: i64,
+    },
     /// A statistic, or a way to compute it, was asked for with an argument outside its range.
     #[error("`{what}`: expected {expected}, found {found}")]
     Request {

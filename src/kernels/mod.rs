@@ -6,6 +6,7 @@ mod cuda;
 mod engine;
 mod error;
 mod gradients;
+mod ids;
 mod memory;
 mod node;
 mod options;
@@ -57,7 +58,7 @@ pub fn row_statistics(
         return Ok(Vec::new());
     }
     // From here on kinds are chosen here, forward and backward alike.
-    let _chosen = rows.mask.no_autocast();
+    let _chosen = rows.ids.tensors()[0].no_autocast();
     match options.kernels {
         Kernels::Auto => node::row_statistics(&rows, request, options),
         Kernels::Reference => reference::row_statistics(&rows, request),

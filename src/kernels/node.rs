@@ -1,18 +1,19 @@
-//! Sums of rows as one node of torch's autograd graph, which keeps nothing of their size but the logits: they are
+//! Statistics of rows as one node of the host's autograd graph, which keeps nothing of their size but the logits: they are
 //! read where they lie, or made and forgotten a few rows at a time.
 
+use std::error::Error;
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::tensor::{Backward, DType, Device, Differentiated, Tensor};
-
-use super::algebra::Columns;
-use super::engine::{self, Chunk, Engine, Found};
+use super::engine::{self, Chunk, Engine, Found, Numbers, WrongId};
 use super::gradients::Gradients;
+use super::ids::{HostIds, Ids};
 use super::plan::Plan;
-use super::rows::{Rows, positions};
+use super::rows::{Rows, positions, summed_in};
 use super::source::{Source, check_usable, refuse};
-use super::{KernelError, KernelOptions};
-use crate::rows::RowStatistic;
+use super::{KernelError, KernelOptions, algebra};
+use crate::rows::{RowStatistic, Statistic};
+use crate::tensor::{Backward, DType, Device, Differentiated, Tensor};
 
 /// Each statistic of the request, at its place in `[B, T]`.
 pub(super) fn row_statistics(
@@ -28,27 +29,33 @@ pub(super) fn row_statistics(
     let inputs = Inputs {
         policy: rows.policy,
         reference: rows.reference,
-        actions: rows.actions.clone(),
-        mask: rows.mask.clone(),
-        time: rows.shape[1],
-        kind: rows.logits,
+        ids: rows.ids.clone(),
+        shape: rows.shape,
+        dtype: rows.logits,
     };
     let reading = Reading::of(rows, options)?;
-    let found = {
-        let _untracked = rows.mask.no_grad();
-        inputs.read(&plan, reading)?
+    let (found, values) = {
+        let _untracked = inputs.near().no_grad();
+        let wrong_id = inputs.engine()?.wrong_id();
+        if wrong_id == WrongId::Refused {
+            inputs.ids.host(rows.vocabulary)?;
+        } else if wrong_id == WrongId::Breaks || options.validate {
+            rows.ids.check(rows.vocabulary)?;
+        }
+        let found = inputs.read(&plan, reading)?;
+        let values = inputs.placed(&plan, &found, reading)?;
+        (found, values)
     };
-    let columns = Columns::of(&attached(&inputs, found, &plan, reading, options)?);
-    let kind = rows.dtype();
-    let picked = match reading {
-        Reading::InPlace => None,
-        Reading::Picked { .. } => Some(positions(&rows.mask)?),
+    let values = attached(&inputs, &found, &values, &plan, reading, options)?;
+    if request.len() == 1 && plan.statistics[0].statistic != Statistic::Size {
+        return Ok(vec![values.reshape(&rows.shape).ok()?]);
+    }
+    let of = |(index, planned): (usize, &super::plan::Planned)| {
+        let value = values.select(0, index as i64);
+        // How many tokens a set has does not move with the logits.
+        Ok(if planned.statistic == Statistic::Size { value.detach() } else { value }.ok()?)
     };
-    let place = |value: &Tensor| match &picked {
-        None => Ok(rows.mask.where_cond(value, &value.zeros(&[], kind)).reshape(&rows.shape)),
-        Some(positions) => rows.placed(value, positions),
-    };
-    (0..request.len()).map(|index| place(&columns.statistic(&plan, index).to_dtype(kind))).collect()
+    plan.statistics.iter().enumerate().map(of).collect()
 }
 
 /// How an engine gets at rows.
@@ -64,14 +71,11 @@ enum Reading {
 struct Inputs<'a> {
     policy: Source<'a>,
     reference: Option<Source<'a>>,
-    /// `[B·T]`.
-    actions: Tensor,
-    /// `[B·T]`.
-    mask: Tensor,
-    /// T.
-    time: i64,
+    ids: Ids,
+    /// B and T.
+    shape: [i64; 2],
     /// Of the logits, as they are or are made.
-    kind: DType,
+    dtype: DType,
 }
 
 /// Some of the rows that count.
@@ -88,9 +92,8 @@ struct Part {
 impl Reading {
     fn of(rows: &Rows<'_>, options: &KernelOptions) -> Result<Self, KernelError> {
         let sources = || [Some(rows.policy), rows.reference].into_iter().flatten();
-        if engine::of(rows.policy.host()?, rows.policy.device()).reads_in_place()
-            && sources().all(|source| lies_in_rows(&source))
-        {
+        let engine = engine::of(rows.policy.host()?, rows.policy.device());
+        if engine.reads_in_place() && sources().all(|source| lies_in_rows(&source)) {
             return Ok(Self::InPlace);
         }
         let row = rows.vocabulary as usize * rows.logits.bytes() * sources().count();
@@ -103,37 +106,66 @@ impl Inputs<'_> {
         Ok(engine::of(self.policy.host()?, self.policy.device()))
     }
 
+    /// A tensor on the device.
+    fn near(&self) -> &Tensor {
+        self.policy.tensors()[0]
+    }
+
     fn read(&self, plan: &Plan, reading: Reading) -> Result<Found, KernelError> {
         match reading {
             Reading::InPlace => self.engine()?.read(plan, &self.whole()?),
             Reading::Picked { at_once } => {
-                let none = |columns: usize| self.mask.zeros(&[0, columns as i64], DType::F64);
-                let (mut sums, mut facts) = (vec![none(plan.sums())], vec![none(plan.facts())]);
+                let (mut sums, mut facts) = (Vec::new(), Vec::new());
                 self.each_part(at_once, |part, _| {
                     let found = self.engine()?.read(plan, &part.chunk)?;
                     sums.push(found.sums);
                     facts.push(found.facts);
                     Ok(())
                 })?;
-                Ok(Found { sums: Tensor::cat(&sums, 0).ok()?, facts: Tensor::cat(&facts, 0).ok()? })
+                let near = self.near();
+                Ok(Found {
+                    sums: Numbers::joined(sums, plan.sums(), near)?,
+                    facts: Numbers::joined(facts, plan.facts(), near)?,
+                })
             }
         }
     }
 
-    /// All rows where they lie. What a hook on saved tensors gave back may lie otherwise, and is copied.
-    fn whole(&self) -> Result<Chunk, KernelError> {
-        let in_place = |source: &Source<'_>| -> Result<Tensor, KernelError> {
-            match source {
-                Source::Logits(logits) if lies_in_rows(source) => Ok(logits.resolve_neg()),
-                Source::Logits(logits) => Ok(logits.resolve_neg().contiguous()),
-                Source::Hidden(_) => unreachable!("only logits lie anywhere"),
+    /// All statistics, `[R, B, T]`, zero where rows do not count.
+    fn placed(&self, plan: &Plan, found: &Found, reading: Reading) -> Result<Tensor, KernelError> {
+        let (dtype, near) = (summed_in(self.dtype), self.near());
+        let size = [plan.statistics.len() as i64, self.shape[0], self.shape[1]];
+        let values = match reading {
+            Reading::InPlace => match self.ids.known() {
+                Some(known) => algebra::statistics(plan, found, Some(&known.counted), dtype, near)?,
+                None => {
+                    let values = algebra::statistics(plan, found, None, dtype, near)?;
+                    self.ids.flat()[1].where_cond(&values, &values.zeros(&[], dtype))
+                }
+            },
+            Reading::Picked { .. } => {
+                let values = algebra::statistics(plan, found, None, dtype, near)?;
+                let places = positions(&self.ids.flat()[1]);
+                let zeros = near.zeros(&[size[0], size[1] * size[2]], dtype);
+                zeros.index_copy(1, &places, &values)
             }
         };
+        Ok(values.reshape(&size).ok()?)
+    }
+
+    /// All rows where they lie. What a hook on saved tensors gave back may lie otherwise, and is copied.
+    fn whole(&self) -> Result<Chunk, KernelError> {
+        let in_place = |source: &Source<'_>| match source {
+            Source::Logits(logits) => {
+                let logits = if logits.is_negated() { logits.resolve_neg() } else { (*logits).clone() };
+                if lies_in_rows(source) { logits } else { logits.contiguous() }
+            }
+            Source::Hidden(_) => unreachable!("only logits lie anywhere"),
+        };
         Ok(Chunk {
-            logits: in_place(&self.policy)?,
-            reference: self.reference.as_ref().map(in_place).transpose()?,
-            actions: self.actions.clone(),
-            mask: self.mask.clone(),
+            logits: in_place(&self.policy).ok()?,
+            reference: self.reference.as_ref().map(|source| in_place(source).ok()).transpose()?,
+            ids: self.ids.clone(),
         })
     }
 
@@ -143,24 +175,25 @@ impl Inputs<'_> {
         at_once: i64,
         mut work: impl FnMut(Part, &Source<'_>) -> Result<(), KernelError>,
     ) -> Result<(), KernelError> {
-        let positions = positions(&self.mask)?;
-        let count = positions.size()[0];
-        let policy = self.policy.in_kind(self.kind)?;
-        let reference = self.reference.map(|reference| reference.in_kind(self.kind)).transpose()?;
+        let [actions, mask] = self.ids.flat();
+        let places = positions(mask).ok()?;
+        let count = places.length(0);
+        let policy = self.policy.in_dtype(self.dtype);
+        let reference = self.reference.map(|reference| reference.in_dtype(self.dtype));
         let (policy, reference) = (Source::again(&policy), reference.as_deref().map(Source::again));
         let mut start = 0;
         while start < count {
             let range = start..count.min(start + at_once);
             start = range.end;
-            let positions = positions.narrow(0, range.start, range.end - range.start);
-            let at = self.places(&positions)?;
-            let (logits, hidden) = policy.pick(&at, self.kind)?;
-            let reference = reference.map(|reference| reference.pick(&at, self.kind)).transpose()?;
+            let places = places.narrow(0, range.start, range.end - range.start);
+            let at = self.at(&places);
+            let (logits, hidden) = policy.pick(&at, self.dtype)?;
+            let reference = reference.map(|reference| reference.pick(&at, self.dtype)).transpose()?;
+            let all = places.full(&places.size(), 1i64, DType::Bool);
             let chunk = Chunk {
                 logits,
                 reference: reference.map(|(logits, _)| logits),
-                actions: self.actions.index_select(0, &positions),
-                mask: positions.ones_like().to_dtype(DType::Bool),
+                ids: Ids::new(actions.index_select(0, &places).ok()?, all.ok()?),
             };
             work(Part { range, at, chunk, hidden }, &policy)?;
         }
@@ -168,61 +201,83 @@ impl Inputs<'_> {
     }
 
     /// Where in batch and time rows are.
-    fn places(&self, positions: &Tensor) -> Result<[Tensor; 2], KernelError> {
+    fn at(&self, places: &Tensor) -> [Tensor; 2] {
         // A batch without columns has no rows to place.
-        let time = self.time.max(1);
-        Ok([positions.floor_divide(time), positions.remainder(time)])
+        let time = self.shape[1].max(1);
+        [places.floor_divide(time), places.remainder(time)]
     }
 }
 
-/// The same numbers as a result of the policy's tensors, where those want a gradient.
+/// The same values as a result of the policy's tensors, where those want a gradient.
 fn attached(
     inputs: &Inputs<'_>,
-    found: Found,
+    found: &Found,
+    values: &Tensor,
     plan: &Plan,
     reading: Reading,
     options: &KernelOptions,
-) -> Result<Found, KernelError> {
+) -> Result<Tensor, KernelError> {
     let policy = inputs.policy.tensors();
     if !policy.iter().any(|tensor| tensor.requires_grad()) {
-        return Ok(found);
+        return Ok(values.clone());
     }
-    let mut saved = vec![&found.facts, &inputs.actions, &inputs.mask];
-    saved.extend(inputs.reference.iter().flat_map(Source::tensors));
+    let ids = inputs.ids.known().filter(|_| matches!(reading, Reading::InPlace)).cloned();
+    let reference = inputs.reference.iter().flat_map(Source::tensors);
+    // Numbers on the host need not be saved as tensors, and nobody can change them meanwhile.
+    let mut saved: Vec<&Tensor> = reference.collect();
+    if ids.is_none() {
+        saved.extend(inputs.ids.tensors());
+    }
+    let found = match (&found.sums, &found.facts) {
+        (Numbers::Host(sums), Numbers::Host(facts)) => Some((sums.clone(), facts.clone())),
+        (sums, facts) => {
+            saved.extend([sums, facts].into_iter().filter_map(Numbers::on_device));
+            None
+        }
+    };
     let node = Node {
         plan: plan.clone(),
         reading,
-        time: inputs.time,
-        kind: inputs.kind,
+        shape: inputs.shape,
+        dtype: inputs.dtype,
         overwrites: options.overwrite_logits,
-        saved: policy.iter().chain(&saved).chain([&&found.sums]).map(|tensor| Look::of(tensor)).collect(),
+        looks: policy.iter().chain(&saved).map(|tensor| Look::of(tensor)).collect(),
+        compares: inputs.reference.map_or(0, |reference| reference.tensors().len()),
+        ids,
+        found,
     };
     let tensors = Differentiated { inputs: &policy, saved: &saved };
-    Ok(Found { sums: found.sums.attach(tensors, Box::new(node)).ok()?, facts: found.facts })
+    Ok(values.attach(tensors, Box::new(node)).ok()?)
 }
 
 /// What the forward pass leaves for the backward pass besides tensors.
 struct Node {
     plan: Plan,
     reading: Reading,
-    time: i64,
-    kind: DType,
+    shape: [i64; 2],
+    dtype: DType,
     overwrites: bool,
-    /// The inputs, what else was saved, and the sums.
-    saved: Vec<Look>,
+    /// The inputs, and what else was saved.
+    looks: Vec<Look>,
+    /// How many tensors the reference has.
+    compares: usize,
+    /// Where they are not among the saved tensors.
+    ids: Option<Arc<HostIds>>,
+    /// The same of what was found.
+    found: Option<(Arc<Vec<f64>>, Arc<Vec<f64>>)>,
 }
 
 /// What a tensor looks like, which a hook on saved tensors must not change.
 #[derive(PartialEq)]
 struct Look {
     size: Vec<i64>,
-    kind: DType,
+    dtype: DType,
     device: Device,
 }
 
 impl Look {
     fn of(tensor: &Tensor) -> Self {
-        Self { size: tensor.size(), kind: tensor.dtype(), device: tensor.device() }
+        Self { size: tensor.size(), dtype: tensor.dtype(), device: tensor.device() }
     }
 
     /// Refuses a tensor that came back otherwise than it was saved.
@@ -233,7 +288,7 @@ impl Look {
         if found == *self {
             return Ok(());
         }
-        let words = |look: &Self| format!("{:?} of {} on {}", look.size, look.kind, look.device);
+        let words = |look: &Self| format!("{:?} of {} on {}", look.size, look.dtype, look.device);
         refuse(name, &format!("{}, as it was saved", words(self)), &format!("{}, from a hook", words(&found)))
     }
 }
@@ -243,71 +298,96 @@ impl Backward for Node {
         &self,
         tensors: &[Tensor],
         saved: &[Tensor],
-        sums: &Tensor,
+        _values: &Tensor,
         cotangents: &Tensor,
         wanted: &[bool],
-    ) -> Result<Vec<Option<Tensor>>, Box<dyn std::error::Error + Send + Sync>> {
+    ) -> Result<Vec<Option<Tensor>>, Box<dyn Error + Send + Sync>> {
         // In the types of the forward pass, whatever autocast says by now.
         let _chosen = cotangents.no_autocast();
         let _untracked = cotangents.no_grad();
-        for (tensor, before) in tensors.iter().chain(saved).chain([sums]).zip(&self.saved) {
+        for (tensor, before) in tensors.iter().chain(saved).zip(&self.looks) {
             before.check(tensor)?;
         }
-        let [facts, actions, mask, reference @ ..] = saved else { unreachable!("`attached` saved them") };
+        let (reference, saved) = saved.split_at(self.compares);
+        let (ids, saved) = match &self.ids {
+            Some(known) => (Ids::of_host(known.clone(), &tensors[0]), saved),
+            None => {
+                let [actions, mask, rest @ ..] = saved else { unreachable!("`attached` saved them") };
+                (Ids::new(actions.clone(), mask.clone()), rest)
+            }
+        };
+        let found = match (&self.found, saved) {
+            (Some((sums, facts)), _) => {
+                Found { sums: Numbers::Host(sums.clone()), facts: Numbers::Host(facts.clone()) }
+            }
+            (None, [sums, facts]) => {
+                Found { sums: Numbers::Device(sums.clone()), facts: Numbers::Device(facts.clone()) }
+            }
+            _ => unreachable!("`attached` saved them"),
+        };
         let inputs = Inputs {
             policy: Source::again(tensors),
             reference: (!reference.is_empty()).then(|| Source::again(reference)),
-            actions: actions.clone(),
-            mask: mask.clone(),
-            time: self.time,
-            kind: self.kind,
+            ids,
+            shape: self.shape,
+            dtype: self.dtype,
         };
-        let found = Found { sums: sums.clone(), facts: facts.clone() };
-        let cotangents = cotangents.contiguous();
+        Ok(self.gradients(&inputs, &found, cotangents, wanted)?.finish(&inputs.policy)?)
+    }
+}
+
+impl Node {
+    fn gradients(
+        &self,
+        inputs: &Inputs<'_>,
+        found: &Found,
+        cotangents: &Tensor,
+        wanted: &[bool],
+    ) -> Result<Gradients, KernelError> {
+        let (engine, near) = (inputs.engine()?, inputs.near());
+        let of_rows = cotangents.reshape(&[self.plan.statistics.len() as i64, -1]);
         let gradients = |skipped| Gradients::of(&inputs.policy, self.overwrites, wanted, skipped);
-        let gradients = match self.reading {
+        match self.reading {
             Reading::InPlace => {
+                let cotangents = algebra::pull_back(&self.plan, found, &of_rows, near)?;
                 let gradients = gradients(None)?;
-                let chunk = inputs.whole()?;
-                inputs.engine()?.write_gradient(
+                engine.write_gradient(
                     &self.plan,
-                    &chunk,
-                    &found,
+                    &inputs.whole()?,
+                    found,
                     &cotangents,
                     gradients.in_place(),
                 )?;
-                gradients
+                Ok(gradients)
             }
             Reading::Picked { at_once } => {
-                let skipped = inputs.places(&positions(&mask.logical_not())?)?;
+                let mask = &inputs.ids.flat()[1];
+                let picked = of_rows.index_select(1, &positions(mask));
+                let cotangents = algebra::pull_back(&self.plan, found, &picked, near)?;
+                let skipped = inputs.at(&positions(&mask.logical_not()));
                 let mut gradients = gradients(Some(&skipped))?;
                 inputs.each_part(at_once, |part, made| {
-                    let lines =
-                        |all: &Tensor| all.narrow(0, part.range.start, part.range.end - part.range.start);
-                    let found = Found { sums: lines(&found.sums), facts: lines(&found.facts) };
-                    let cotangents = lines(&cotangents);
+                    let (sums, facts) = (self.plan.sums(), self.plan.facts());
+                    let found = Found {
+                        sums: found.sums.lines(sums, &part.range),
+                        facts: found.facts.lines(facts, &part.range),
+                    };
+                    let cotangents = cotangents.lines(sums, &part.range);
                     // The logits were made for this, and nobody reads them again.
                     let gradient = part.chunk.logits.clone();
-                    inputs.engine()?.write_gradient(
-                        &self.plan,
-                        &part.chunk,
-                        &found,
-                        &cotangents,
-                        &gradient,
-                    )?;
+                    engine.write_gradient(&self.plan, &part.chunk, &found, &cotangents, &gradient)?;
                     gradients.add(made, &part.at, &gradient.squeeze(0), part.hidden.as_ref())
                 })?;
-                gradients
+                Ok(gradients)
             }
-        };
-        Ok(gradients.finish(&inputs.policy)?)
+        }
     }
 }
 
 /// Whether every row is in one piece.
 fn lies_in_rows(source: &Source<'_>) -> bool {
     match source {
-        Source::Logits(logits) => logits.size()[2] == 1 || logits.stride()[2] == 1,
+        Source::Logits(logits) => logits.length(2) == 1 || logits.stride().get(2) == Some(&1),
         Source::Hidden(_) => false,
     }
 }

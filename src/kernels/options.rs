@@ -36,11 +36,14 @@ pub struct KernelOptions {
     /// many bytes of them at once, but at least one row. The results do not depend on it beyond the rounding of a
     /// matrix product.
     pub chunk_bytes: usize,
+    /// Whether actions are looked at first where that costs a wait for the device, as on a GPU; else one that is no token makes
+    /// its row NaN. On the CPU they always are.
+    pub validate: bool,
 }
 
 impl Default for KernelOptions {
     fn default() -> Self {
-        Self { kernels: Kernels::Auto, overwrite_logits: false, chunk_bytes: CHUNK_BYTES }
+        Self { kernels: Kernels::Auto, overwrite_logits: false, chunk_bytes: CHUNK_BYTES, validate: true }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The engine of every device without one of its own: plain operations of the host, a few rows at a time.
 
-use super::engine::{Chunk, Engine, Found};
+use super::engine::{Chunk, Engine, Found, Numbers, WrongId};
 use super::plan::{Pass, Plan, facts, sums};
 use super::rows::summed_in;
 use super::{KernelError, sets};
@@ -14,12 +14,16 @@ impl Engine for Plain {
         false
     }
 
+    fn wrong_id(&self) -> WrongId {
+        WrongId::Breaks
+    }
+
     fn read(&self, plan: &Plan, chunk: &Chunk) -> Result<Found, KernelError> {
         let rows = Rows::of(chunk);
         let count = rows.logits.length(0);
         let mut columns =
             Columns { sums: Vec::new(), facts: Vec::new(), zero: rows.logits.zeros(&[count], DType::F64) };
-        columns.sums.push(rows.logits.gather(1, &chunk.actions.unsqueeze(1)).squeeze(1));
+        columns.sums.push(rows.logits.gather(1, &chunk.ids.flat()[0].unsqueeze(1)).squeeze(1));
         columns.facts.push(rows.highest.clone());
         columns.facts.push(rows.reference_highest());
         if count > 0 {
@@ -35,16 +39,19 @@ impl Engine for Plain {
         plan: &Plan,
         chunk: &Chunk,
         found: &Found,
-        cotangents: &Tensor,
+        cotangents: &Numbers,
         gradient: &Tensor,
     ) -> Result<(), KernelError> {
         let rows = Rows::of(chunk);
         let dtype = rows.logits.dtype();
         let column = |lines: &Tensor, at: usize| lines.narrow(1, at as i64, 1).to_dtype(dtype);
+        let cotangents = cotangents.tensor(plan.sums(), &rows.logits)?;
+        let found_sums = found.sums.tensor(plan.sums(), &rows.logits)?;
+        let found_facts = found.facts.tensor(plan.facts(), &rows.logits)?;
         let mut sum = rows.logits.zeros_like();
         for (index, pass) in plan.passes.iter().enumerate() {
-            let c = |at: usize| column(cotangents, sums::of(index) + at);
-            let found_sum = |at: usize| column(&found.sums, sums::of(index) + at);
+            let c = |at: usize| column(&cotangents, sums::of(index) + at);
+            let found_sum = |at: usize| column(&found_sums, sums::of(index) + at);
             let softmax = Softmax::of(&rows, pass);
             let slope = |from: usize| {
                 // The derivative of `u^k e^u` is `(k u^(k-1) + u^k) e^u`.
@@ -62,7 +69,7 @@ impl Engine for Plain {
                 by_z = by_z + by_reverse - &met.r * c(sums::FORWARD);
                 if let Some(beta) = pass.beta {
                     let norms = [found_sum(sums::WHOLE), found_sum(sums::REFERENCE)];
-                    let to_mixture = column(&found.facts, facts::of(index) + facts::TO_MIXTURE);
+                    let to_mixture = column(&found_facts, facts::of(index) + facts::TO_MIXTURE);
                     let [policy, _] = met.logs(beta, &norms);
                     let by_mixture = product(&(&softmax.e / &norms[0]), &(policy - to_mixture));
                     by_z = by_z + by_mixture * (c(sums::JENSEN_SHANNON) * (1.0 - beta));
@@ -70,7 +77,7 @@ impl Engine for Plain {
             }
             sum = sum + by_z / pass.temperature;
         }
-        let sum = sum.scatter_add(1, &chunk.actions.unsqueeze(1), &column(cotangents, sums::CHOSEN));
+        let sum = sum.scatter_add(1, &chunk.ids.flat()[0].unsqueeze(1), &column(&cotangents, sums::CHOSEN));
         let unusable = rows.unusable().unsqueeze(1).to_dtype(dtype);
         Ok(gradient.copy_(&(sum + unusable).reshape(&gradient.size()))?)
     }
@@ -224,7 +231,7 @@ impl Columns {
         let lines = |columns: &mut Vec<Tensor>, count: usize| {
             columns.resize_with(count, || self.zero.clone());
             let wide: Vec<Tensor> = columns.iter().map(|column| column.to_dtype(DType::F64)).collect();
-            (Tensor::stack(&wide, 1) + unusable.unsqueeze(1)).ok()
+            (Tensor::stack(&wide, 1) + unusable.unsqueeze(1)).ok().map(Numbers::Device)
         };
         Ok(Found { sums: lines(&mut self.sums, plan.sums())?, facts: lines(&mut self.facts, plan.facts())? })
     }
@@ -253,10 +260,13 @@ fn total(terms: &Tensor) -> Tensor {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tch::{Device, Kind, Tensor as TchTensor};
 
     use super::*;
     use crate::kernels::cpu::Cpu;
+    use crate::kernels::ids::Ids;
     use crate::rows::{RowStatistic, Statistic, TokenSet};
 
     const ROWS: i64 = 6;
@@ -276,8 +286,10 @@ mod tests {
         Chunk {
             logits: logits.to_kind(kind).into(),
             reference: Some(spread(78.233).to_kind(kind).into()),
-            actions: TchTensor::arange(ROWS, (Kind::Int64, Device::Cpu)).into(),
-            mask: TchTensor::ones([ROWS], (Kind::Bool, Device::Cpu)).into(),
+            ids: Ids::new(
+                TchTensor::arange(ROWS, (Kind::Int64, Device::Cpu)).into(),
+                TchTensor::ones([ROWS], (Kind::Bool, Device::Cpu)).into(),
+            ),
         }
     }
 
@@ -312,24 +324,31 @@ mod tests {
         {
             let chunk = chunk(kind);
             let (plain, fused) = (Plain.read(&plan, &chunk).unwrap(), Cpu.read(&plan, &chunk).unwrap());
-            assert_close(&plain.sums, &fused.sums, tolerance, &format!("sums in {kind:?}"));
+            let lines = |found: &Found| {
+                let sums = found.sums.tensor(plan.sums(), &chunk.logits).unwrap();
+                [sums, found.facts.tensor(plan.facts(), &chunk.logits).unwrap()]
+            };
+            let ([sums, of_plain], [fused_sums, of_fused]) = (lines(&plain), lines(&fused));
+            assert_close(&sums, &fused_sums, tolerance, &format!("sums in {kind:?}"));
             for pass in 0..plan.passes.len() {
                 for column in [facts::SIZE, facts::TO_MIXTURE] {
                     let at = (facts::of(pass) + column) as i64;
-                    let [plain, fused] = [&plain, &fused].map(|found| found.facts.select(1, at));
+                    let [plain, fused] = [&of_plain, &of_fused].map(|facts| facts.select(1, at));
                     assert_close(&plain, &fused, tolerance, &format!("fact {at} in {kind:?}"));
                 }
             }
             let count = ROWS * plan.sums() as i64;
             let cotangents =
                 TchTensor::arange(count, (Kind::Double, Device::Cpu)).sin().view([ROWS, -1]) * 0.01;
-            let cotangents = Tensor::from(cotangents);
-            let gradient = |engine: &dyn Engine, found: &Found| {
+            let cotangents = Numbers::Device(cotangents.into());
+            let on_host = Numbers::Host(Arc::new(cotangents.host().unwrap().into_owned()));
+            let gradient = |engine: &dyn Engine, found: &Found, cotangents: &Numbers| {
                 let gradient = chunk.logits.zeros_like();
-                engine.write_gradient(&plan, &chunk, found, &cotangents, &gradient).unwrap();
+                engine.write_gradient(&plan, &chunk, found, cotangents, &gradient).unwrap();
                 gradient
             };
-            let (plain, fused) = (gradient(&Plain, &plain), gradient(&Cpu, &fused));
+            let plain = gradient(&Plain, &plain, &cotangents);
+            let fused = gradient(&Cpu, &fused, &on_host);
             assert_close(&plain, &fused, step, &format!("gradient in {kind:?}"));
         }
     }
@@ -339,7 +358,8 @@ mod tests {
         let plan = plan();
         let (apart, over) = (chunk(Kind::Float), chunk(Kind::Float));
         let found = Plain.read(&plan, &apart).unwrap();
-        let cotangents = found.sums.ones_like() * 0.01;
+        let cotangents = found.sums.tensor(plan.sums(), &apart.logits).unwrap().ones_like() * 0.01;
+        let cotangents = Numbers::Device(cotangents);
         let gradient = apart.logits.zeros_like();
         Plain.write_gradient(&plan, &apart, &found, &cotangents, &gradient).unwrap();
         let same = over.logits.clone();

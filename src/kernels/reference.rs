@@ -9,9 +9,10 @@ use crate::tensor::Tensor;
 
 /// Each statistic of the request, at its place in `[B, T]`.
 pub(super) fn row_statistics(rows: &Rows<'_>, request: &[RowStatistic]) -> Result<Vec<Tensor>, KernelError> {
+    rows.ids.check(rows.vocabulary)?;
     let valid = Valid::of(rows)?;
     let mut reader = Reader::new(rows, &valid);
-    request.iter().map(|asked| rows.placed(&reader.read(asked)?, &valid.positions)).collect()
+    request.iter().map(|asked| Ok(rows.placed(&reader.read(asked)?, &valid.positions))).collect()
 }
 
 /// Which rows count.
@@ -24,7 +25,7 @@ struct Valid {
 
 impl Valid {
     fn of(rows: &Rows<'_>) -> Result<Self, KernelError> {
-        let positions = positions(&rows.mask)?;
+        let positions = positions(&rows.ids.flat()[1]).ok()?;
         Ok(Self { is_all: positions.length(0) == rows.count(), positions })
     }
 
@@ -72,7 +73,7 @@ impl Reader {
     fn new(rows: &Rows<'_>, valid: &Valid) -> Self {
         let logits = valid.logits(rows, &rows.policy);
         let reference = rows.reference.map(|source| valid.logits(rows, &source).detach());
-        let actions = valid.pick(&rows.actions).unsqueeze(1);
+        let actions = valid.pick(&rows.ids.flat()[0]).unsqueeze(1);
         Self { logits, reference, actions, softmaxes: Vec::new(), unusable: None, has_banned: None }
     }
 

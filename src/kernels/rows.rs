@@ -3,6 +3,7 @@
 use crate::tensor::{DType, Tensor};
 
 use super::error::KernelError;
+use super::ids::Ids;
 use super::source::{Source, check_usable, refuse};
 use crate::fields::{POLICY, REFERENCE};
 
@@ -31,10 +32,8 @@ impl<'a> RowInputs<'a> {
 pub(super) struct Rows<'a> {
     pub(super) policy: Source<'a>,
     pub(super) reference: Option<Source<'a>>,
-    /// `[B·T]`.
-    pub(super) actions: Tensor,
-    /// `[B·T]`.
-    pub(super) mask: Tensor,
+    /// `[B, T]` of them.
+    pub(super) ids: Ids,
     /// B and T.
     pub(super) shape: [i64; 2],
     pub(super) vocabulary: i64,
@@ -64,18 +63,8 @@ impl<'a> Rows<'a> {
         }
         let reference =
             if compares { Some(reference(inputs, [batch, time, vocabulary], logits)?) } else { None };
-        let flat = |tensor: &Tensor| tensor.contiguous().reshape(&[batch * time]).ok();
-        let rows = Self {
-            policy,
-            reference,
-            actions: flat(actions)?,
-            mask: flat(mask)?,
-            shape: [batch, time],
-            vocabulary,
-            logits,
-        };
-        rows.check_actions()?;
-        Ok(rows)
+        let ids = Ids::new(actions.clone(), mask.clone());
+        Ok(Self { policy, reference, ids, shape: [batch, time], vocabulary, logits })
     }
 
     /// How many there are, those that do not count among them.
@@ -89,25 +78,9 @@ impl<'a> Rows<'a> {
     }
 
     /// Values at `[M]` positions, at their places in `[B, T]` with zero elsewhere.
-    pub(super) fn placed(&self, values: &Tensor, positions: &Tensor) -> Result<Tensor, KernelError> {
+    pub(super) fn placed(&self, values: &Tensor, positions: &Tensor) -> Tensor {
         let zeros = values.zeros(&[self.count()], values.dtype());
-        Ok(zeros.index_copy(0, positions, values).reshape(&self.shape))
-    }
-
-    fn check_actions(&self) -> Result<(), KernelError> {
-        if self.actions.numel() == 0 {
-            return Ok(());
-        }
-        let counted = self.mask.where_cond(&self.actions, &self.actions.zeros_like());
-        // Both at once: each question waits for the device.
-        for found in Tensor::stack(&[counted.min(), counted.max()], 0).to_i64s()? {
-            if !(0..self.vocabulary).contains(&found) {
-                let highest = self.vocabulary - 1;
-                let expected = format!("token ids from 0 to {highest} where the mask is true");
-                return refuse("actions", &expected, &found.to_string());
-            }
-        }
-        Ok(())
+        zeros.index_copy(0, positions, values).reshape(&self.shape)
     }
 }
 
@@ -117,8 +90,8 @@ pub(super) fn summed_in(kind: DType) -> DType {
 }
 
 /// Which of `[N]` rows are true in a mask: `[M]` positions.
-pub(super) fn positions(mask: &Tensor) -> Result<Tensor, KernelError> {
-    Ok(mask.nonzero().squeeze(1))
+pub(super) fn positions(mask: &Tensor) -> Tensor {
+    mask.nonzero().squeeze(1)
 }
 
 fn reference<'a>(inputs: &RowInputs<'a>, shape: [i64; 3], logits: DType) -> Result<Source<'a>, KernelError> {
@@ -132,7 +105,7 @@ fn reference<'a>(inputs: &RowInputs<'a>, shape: [i64; 3], logits: DType) -> Resu
     }
     let found = reference.kind(&REFERENCE)?;
     if found != logits {
-        let expected = format!("{}, as the policy's logits", logits);
+        let expected = format!("{logits}, as the policy's logits");
         return refuse("ref_logits", &expected, found.name());
     }
     if reference.device() != inputs.policy.device() {

@@ -56,14 +56,14 @@ impl<'a> Source<'a> {
     }
 
     /// Its tensors as logits of that kind are made from them. Hidden states are left as they are: few are picked at once.
-    pub(super) fn in_kind(&self, kind: DType) -> Result<Vec<Tensor>, KernelError> {
-        let mut tensors: Vec<Tensor> = self.tensors().into_iter().map(Tensor::clone).collect();
+    pub(super) fn in_dtype(&self, dtype: DType) -> Vec<Tensor> {
+        let mut tensors: Vec<Tensor> = self.tensors().into_iter().cloned().collect();
         if matches!(self, Self::Hidden(_)) {
             for tensor in tensors.iter_mut().skip(1) {
-                *tensor = tensor.to_dtype(kind);
+                *tensor = tensor.to_dtype(dtype);
             }
         }
-        Ok(tensors)
+        tensors
     }
 
     pub(super) fn host(&self) -> Result<&'static dyn Host, KernelError> {
@@ -87,7 +87,7 @@ impl<'a> Source<'a> {
     }
 
     /// The rows at `[k]` positions of batch and time, `[1, k, V]`, and what they were made of, `[k, D]`, where they
-    /// were made, in a kind that a source [`Self::in_kind`] has.
+    /// were made, in a kind that a source [`Self::in_dtype`] has.
     pub(super) fn pick(
         &self,
         at: &[Tensor; 2],

@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::ThreadPool;
 
 use super::KernelError;
+use crate::tensor::Host;
 
 /// Who shares a loop.
 #[derive(Clone, Copy)]
 pub(super) struct Workers {
+    /// Whose tensors are worked on.
+    pub(super) host: &'static dyn Host,
     /// How many threads there are, the caller's included.
     pub(super) threads: usize,
     /// How many of them share this loop at most.
@@ -45,14 +48,22 @@ pub(super) fn parallel<S>(
     };
     let needed = workers.count.min(workers.threads).min(count.div_ceil(workers.at_once));
     if needed <= 1 {
-        worker();
+        // What one thread does at once is not worth giving a lock back and taking it again.
+        if workers.count <= 1 {
+            worker();
+        } else {
+            workers.host.unlocked(&mut || worker());
+        }
         return Ok(lines);
     }
-    pool(workers.threads - 1)?.in_place_scope(|scope| {
-        for _ in 1..needed {
-            scope.spawn(|_| worker());
-        }
-        worker();
+    let pool = pool(workers.threads - 1)?;
+    workers.host.unlocked(&mut || {
+        pool.in_place_scope(|scope| {
+            for _ in 1..needed {
+                scope.spawn(|_| worker());
+            }
+            worker();
+        });
     });
     Ok(lines)
 }

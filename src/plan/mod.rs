@@ -8,6 +8,7 @@ use crate::plugin::Reach;
 use crate::program::{BinaryFn, NodeId, Op, Program, UnaryFn};
 use crate::rows::RowStatistic;
 use crate::types::Shape;
+use std::collections::BTreeMap;
 
 /// The schedule of one program.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Plan {
     pub rows: Vec<RowStatistic>,
     /// How `log_prob` is derived where the batch does not bring it, if it is needed.
     pub log_prob: Option<RowStatistic>,
+    /// The extras of terms that are read, by the term's node.
+    pub extras: BTreeMap<usize, Vec<String>>,
     /// What has to be seen of all parts of a step before the first of them can give its gradient.
     pub first_pass: FirstPass,
 }
@@ -70,8 +73,13 @@ impl Plan {
     pub fn new(program: &Program, lets: bool) -> Self {
         let roots = program.roots().take(if lets { usize::MAX } else { count_without_lets(program) });
         let (needed, of_loss) = (reachable(program, roots), reachable(program, [program.loss]));
-        let mut plan =
-            Self { nodes: Vec::new(), rows: Vec::new(), log_prob: None, first_pass: FirstPass::Counts };
+        let mut plan = Self {
+            nodes: Vec::new(),
+            rows: Vec::new(),
+            log_prob: None,
+            extras: BTreeMap::new(),
+            first_pass: FirstPass::Counts,
+        };
         let mut shares = Vec::with_capacity(program.nodes.len());
         for (index, node) in program.nodes.iter().enumerate() {
             shares.push(share(program, &shares, index));
@@ -91,6 +99,9 @@ impl Plan {
             match &node.op {
                 Op::Row(row) if needed[index] => plan.rows.push(*row),
                 Op::LogProb(row) if needed[index] => plan.log_prob = Some(*row),
+                Op::Extra { term, name } if needed[index] => {
+                    plan.extras.entry(term.index()).or_default().push(name.clone());
+                }
                 _ => {}
             }
         }

@@ -1,17 +1,35 @@
 //! What an object sees when it computes.
 
+use super::mask::Mask;
 use crate::tensor::{Tensor, TensorError};
+use std::cell::LazyCell;
 use std::fmt;
 
 /// The counts of a whole optimizer step, of which the tensors at hand may be a part.
-#[derive(Debug)]
 pub struct StepCounts {
-    /// Valid tokens, at least one; a scalar of the computation's float kind.
-    pub tokens: Tensor,
-    /// Sequences with at least one valid token, at least one; likewise.
-    pub sequences: Tensor,
+    tokens: Lazy,
+    sequences: Lazy,
     /// The padded length T; of micro-batches of different lengths, the longest. Objects read [`TermContext::width`].
     pub(crate) width: i64,
+}
+
+/// A tensor that is worked out when it is first asked for.
+pub(crate) type Lazy = LazyCell<Tensor, Box<dyn FnOnce() -> Tensor>>;
+
+impl StepCounts {
+    pub(crate) fn new(tokens: Lazy, sequences: Lazy, width: i64) -> Self {
+        Self { tokens, sequences, width }
+    }
+
+    /// Valid tokens, at least one; a scalar of the computation's float kind.
+    pub fn tokens(&self) -> &Tensor {
+        &self.tokens
+    }
+
+    /// Sequences with at least one valid token, at least one; likewise.
+    pub fn sequences(&self) -> &Tensor {
+        &self.sequences
+    }
 }
 
 /// The tensors of one evaluation.
@@ -21,17 +39,16 @@ pub struct TermContext<'a> {
     /// Whether the signature declares that the width is read.
     pub(crate) width: bool,
     pub(crate) frame: &'a Frame,
+    /// The extras that the program reads.
+    pub(crate) wanted: &'a [String],
 }
 
 /// What all objects of one evaluation share.
-#[derive(Debug)]
 pub(crate) struct Frame {
-    /// `[B, T]` bool.
-    pub mask: Tensor,
-    /// `[B]` bool: at least one valid token.
-    pub valid: Tensor,
+    /// What counts.
+    pub mask: Mask,
     /// `[B]` in the computation's float kind, at least one.
-    pub lengths: Tensor,
+    pub lengths: Lazy,
     /// The counts of the whole step.
     pub counts: StepCounts,
 }
@@ -57,12 +74,12 @@ impl TermContext<'_> {
 
     /// `[B, T]` bool: which tokens count.
     pub fn mask(&self) -> &Tensor {
-        &self.frame.mask
+        &self.frame.mask.tokens
     }
 
     /// `[B]` bool: which sequences have a token that counts.
     pub fn valid_sequences(&self) -> &Tensor {
-        &self.frame.valid
+        self.frame.mask.sequences()
     }
 
     /// `[B]`: how many tokens of each sequence count, at least one.
@@ -79,6 +96,11 @@ impl TermContext<'_> {
         self.frame.counts.width
     }
 
+    /// Whether the program reads that extra: one that it does not read need not be computed.
+    pub fn wants(&self, extra: &str) -> bool {
+        self.wanted.iter().any(|wanted| wanted == extra)
+    }
+
     /// The counts of the whole step.
     pub fn counts(&self) -> &StepCounts {
         &self.frame.counts
@@ -86,7 +108,7 @@ impl TermContext<'_> {
 
     /// `x` with zeros where tokens do not count, whatever stood there.
     pub fn masked(&self, x: &Tensor) -> Tensor {
-        self.mask().where_cond(x, &x.zeros(&[], x.dtype()))
+        self.frame.mask.zero_tokens(x)
     }
 
     /// Sums a token value over each sequence's valid tokens: `[B, T]` to `[B]`.
@@ -113,6 +135,17 @@ impl TermValue {
     pub fn with(mut self, name: &'static str, value: Tensor) -> Self {
         self.extras.push((name, value));
         self
+    }
+
+    /// Adds an extra that the signature declares, if the program reads it.
+    #[must_use]
+    pub fn with_wanted(
+        self,
+        ctx: &TermContext<'_>,
+        name: &'static str,
+        value: impl FnOnce() -> Tensor,
+    ) -> Self {
+        if ctx.wants(name) { self.with(name, value()) } else { self }
     }
 }
 

@@ -131,6 +131,20 @@ pub enum BinaryFn {
 }
 
 impl Op {
+    /// Whether its value is there without a computation.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        matches!(
+            self,
+            Op::Constant(_)
+                | Op::Boolean(_)
+                | Op::Controller(_)
+                | Op::Field(_)
+                | Op::LogProb(_)
+                | Op::Row(_)
+                | Op::Extra { .. }
+        )
+    }
+
     /// The batch field that it reads by name, or in whose place hidden states may stand; the policy's logits aside.
     pub fn field(&self) -> Option<&str> {
         match self {

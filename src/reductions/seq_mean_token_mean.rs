@@ -25,6 +25,6 @@ impl Reduction for SeqMeanTokenMean {
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
-        Ok(ctx.seq_mean(x).sum() / &ctx.counts().sequences)
+        Ok(ctx.seq_mean(x).sum() / ctx.counts().sequences())
     }
 }

@@ -22,6 +22,6 @@ impl Reduction for SeqMeanTokenSum {
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
-        Ok(x.sum() / &ctx.counts().sequences)
+        Ok(x.sum() / ctx.counts().sequences())
     }
 }

@@ -33,6 +33,6 @@ impl Reduction for SeqMeanTokenSumNorm {
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
         let length = self.length.unwrap_or_else(|| ctx.width().max(1) as f64);
-        Ok(x.sum() / (&ctx.counts().sequences * length))
+        Ok(x.sum() / (ctx.counts().sequences() * length))
     }
 }

@@ -24,6 +24,6 @@ impl Reduction for TokenMean {
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
-        Ok(x.sum() / &ctx.counts().tokens)
+        Ok(x.sum() / ctx.counts().tokens())
     }
 }

@@ -36,6 +36,11 @@ pub trait Host: fmt::Debug + Sync {
     /// Keeps gradients from being recorded in this thread (`false`), or records them again (`true`).
     fn record_gradient(&self, record: bool) -> Guard;
 
+    /// Runs work that touches no tensor of the host, with whatever lock the host's language has given back meanwhile.
+    fn unlocked(&self, work: &mut (dyn FnMut() + Send)) {
+        work();
+    }
+
     /// How many threads an operation on the CPU may use.
     fn threads(&self) -> usize;
 

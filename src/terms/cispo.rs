@@ -66,8 +66,8 @@ impl Term for Cispo {
         let Bounds { lo, hi } = self.bounds;
         let ratio = ratio(ctx, self.guard);
         let weight = ratio.detach().clamp(lo, hi);
-        let clipped = weight.ne(&ratio);
-        let value = -weight * ctx.input("advantages") * ctx.input("log_prob");
-        Ok(TermValue::from(value).with("ratio", ratio).with("clipped", clipped))
+        let value = -&weight * ctx.input("advantages") * ctx.input("log_prob");
+        let clipped = || weight.ne(&ratio);
+        Ok(TermValue::from(value).with_wanted(ctx, "clipped", clipped).with("ratio", ratio))
     }
 }

@@ -106,7 +106,7 @@ impl Term for ClipCov {
         let log_prob = ctx.input("log_prob");
         // What stands at masked positions would reach every token through the means.
         let advantages = ctx.masked(ctx.input("advantages"));
-        let mean = |x: &Tensor| ctx.masked(x).sum() / &ctx.counts().tokens;
+        let mean = |x: &Tensor| ctx.masked(x).sum() / ctx.counts().tokens();
         let covariance = (&advantages - mean(&advantages)) * (log_prob - mean(log_prob));
         let ratio = ratio(ctx, self.guard);
         let free = -&advantages * &ratio;

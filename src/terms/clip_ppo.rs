@@ -1,6 +1,6 @@
 //! The clipped surrogate of PPO, asymmetric, with dual clip or a two-sided delta.
 
-use super::surrogate::{dual_clip, ratio, surrogate};
+use super::surrogate::{dual_binds, dual_clip, ratio, surrogate};
 use crate::plugin::prelude::*;
 
 /// The clipped policy surrogate of PPO, to be minimised.
@@ -81,8 +81,10 @@ impl Term for ClipPpo {
             None => &gain * &ratio,
         };
         let clipped = &gain * ratio.clamp(1.0 - self.low, 1.0 + self.high);
-        let (value, capped) = dual_clip(unclipped.maximum(&clipped), &gain, self.dual);
-        let clips = clipped.gt(&unclipped);
-        Ok(TermValue::from(value).with("ratio", ratio).with("clipped", clips).with("capped", capped))
+        let loss = unclipped.maximum(&clipped);
+        Ok(TermValue::from(dual_clip(&loss, &gain, self.dual))
+            .with("ratio", ratio)
+            .with_wanted(ctx, "clipped", || clipped.gt(&unclipped))
+            .with_wanted(ctx, "capped", || dual_binds(&loss, &gain, self.dual)))
     }
 }

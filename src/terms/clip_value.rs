@@ -45,7 +45,6 @@ impl Term for ClipValue {
         let near = old_values + (values - old_values).clamp(-self.clip, self.clip);
         let free = (values - returns).square();
         let clipped = (near - returns).square();
-        let clips = clipped.gt(&free);
-        Ok(TermValue::from(free.maximum(&clipped) * 0.5).with("clipped", clips))
+        Ok(TermValue::from(free.maximum(&clipped) * 0.5).with_wanted(ctx, "clipped", || clipped.gt(&free)))
     }
 }

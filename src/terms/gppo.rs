@@ -1,6 +1,6 @@
 //! PPO's clip with a bounded gradient where PPO has none.
 
-use super::surrogate::{dual_clip, ratio, surrogate};
+use super::surrogate::{dual_binds, dual_clip, ratio, surrogate};
 use crate::plugin::prelude::*;
 
 /// The policy surrogate that keeps a bounded gradient at tokens that PPO clips, to be minimised.
@@ -74,8 +74,9 @@ impl Term for Gppo {
         let unit = &gain * (&ratio / ratio.detach());
         let value = left.where_cond(&(&unit * (self.beta_low * (1.0 - self.low))), &(&gain * &ratio));
         let value = right.where_cond(&(unit * (self.beta_high * (1.0 + self.high))), &value);
-        let (value, capped) = dual_clip(value, &gain, self.dual);
-        let clipped = left.logical_or(&right);
-        Ok(TermValue::from(value).with("ratio", ratio).with("clipped", clipped).with("capped", capped))
+        Ok(TermValue::from(dual_clip(&value, &gain, self.dual))
+            .with("ratio", ratio)
+            .with_wanted(ctx, "clipped", || left.logical_or(&right))
+            .with_wanted(ctx, "capped", || dual_binds(&value, &gain, self.dual)))
     }
 }

@@ -81,7 +81,8 @@ impl Term for Gspo {
         let gain = -ctx.input("advantages");
         let free = &gain * &ratio;
         let bounded = gain * ratio.clamp(1.0 - self.low, 1.0 + self.high);
-        let clips = bounded.gt(&free);
-        Ok(TermValue::from(free.maximum(&bounded)).with("ratio", ratio).with("clipped", clips))
+        Ok(TermValue::from(free.maximum(&bounded))
+            .with("ratio", ratio)
+            .with_wanted(ctx, "clipped", || bounded.gt(&free)))
     }
 }

@@ -25,13 +25,18 @@ pub(super) fn on_tokens(ctx: &TermContext<'_>, x: &Tensor) -> Tensor {
     ctx.masked(&x.unsqueeze(1).expand(&ctx.mask().size()))
 }
 
-/// A loss that is at most `-dual · A` where `A < 0`, and where that binds; `gain` is `-A`.
-pub(super) fn dual_clip(loss: Tensor, gain: &Tensor, dual: Option<f64>) -> (Tensor, Tensor) {
-    let Some(dual) = dual else {
-        let nowhere = gain.ones_like().lt(0.0);
-        return (loss, nowhere);
-    };
-    let cap = gain * dual;
-    let capped = gain.gt(0.0).logical_and(&loss.gt(&cap));
-    (capped.where_cond(&cap, &loss), capped)
+/// A loss that is at most `-dual · A` where `A < 0`; `gain` is `-A`.
+pub(super) fn dual_clip(loss: &Tensor, gain: &Tensor, dual: Option<f64>) -> Tensor {
+    match dual {
+        Some(dual) => dual_binds(loss, gain, Some(dual)).where_cond(&(gain * dual), loss),
+        None => loss.clone(),
+    }
+}
+
+/// Where that binds.
+pub(super) fn dual_binds(loss: &Tensor, gain: &Tensor, dual: Option<f64>) -> Tensor {
+    match dual {
+        Some(dual) => gain.gt(0.0).logical_and(&loss.gt(&(gain * dual))),
+        None => gain.full(&gain.size(), 0i64, DType::Bool),
+    }
 }

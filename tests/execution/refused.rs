@@ -229,8 +229,8 @@ fn without_validation_values_are_taken_as_they_are() {
     let actions = field(&plain(), "actions").copy();
     let _ = actions.view(-1).get(0).fill_(4);
     let error = session.forward(&plain().with("actions", actions)).unwrap_err();
-    assert!(matches!(&error, Error::Field { name, .. } if name == "actions"), "{error}");
-    assert_says(&error, &["`actions`", "from 0 to 3", "found 4"]);
+    assert!(matches!(&error, Error::Value { name, .. } if name == "actions"), "{error}");
+    assert_says(&error, &["`actions` at [0, 0]", "a token id in 0 .. 3", "found 4"]);
 }
 
 #[test]

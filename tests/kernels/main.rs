@@ -297,7 +297,7 @@ fn tensors_that_do_not_fit_are_refused_by_name() {
         ),
         (
             message(&logits, &(actions.shallow_clone() + 5), &mask, &request),
-            "`actions`: expected token ids from 0 to 4 where the mask is true, found 5",
+            "`actions` at [0, 0]: expected a token id in 0 .. 4, found 5",
         ),
         (
             message(&logits, &actions, &mask, &[RowStatistic { set: TokenSet::TopP(1.5), ..request[0] }]),

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 use crate::rows::{SETS, all_moments, numbers, read, spread_rows, tensor};
 
 const OVERWRITES: KernelOptions =
-    KernelOptions { kernels: Kernels::Auto, overwrite_logits: true, chunk_bytes: 1 << 20 };
+    KernelOptions { kernels: Kernels::Auto, overwrite_logits: true, chunk_bytes: 1 << 20, validate: true };
 
 /// The gradient of the sum of all statistics, whatever the logits are part of.
 fn backward(logits: &Tensor, options: &KernelOptions) -> Result<(), tch::TchError> {

@@ -9,15 +9,53 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 use std::collections::HashSet;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
-/// A `torch.Tensor` as a host's tensor.
+/// A `torch.Tensor` as a host's tensor. What it looks like is asked once: a handle lives for a step, in which a tensor keeps its
+/// shape.
+#[derive(Clone, Debug)]
+pub(super) struct PyTensor(Arc<Asked>);
+
 #[derive(Debug)]
-pub(super) struct PyTensor(pub(super) Py<PyAny>);
+struct Asked {
+    tensor: Py<PyAny>,
+    size: OnceLock<Vec<i64>>,
+    dtype: OnceLock<DType>,
+    device: OnceLock<Device>,
+}
 
 impl PyTensor {
+    pub(super) fn new(tensor: Bound<'_, PyAny>) -> Self {
+        let (size, dtype, device) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Asked { tensor: tensor.unbind(), size, dtype, device }))
+    }
+
     pub(super) fn boxed(tensor: Bound<'_, PyAny>) -> Box<dyn HostTensor> {
-        Box::new(Self(tensor.unbind()))
+        Box::new(Self::new(tensor))
+    }
+
+    /// The `torch.Tensor`.
+    pub(super) fn bind<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.0.tensor.bind(py)
+    }
+
+    pub(super) fn size_or(&self, ask: impl FnOnce() -> Option<Vec<i64>>) -> Option<&Vec<i64>> {
+        once(&self.0.size, ask)
+    }
+
+    pub(super) fn dtype_or(&self, ask: impl FnOnce() -> Option<DType>) -> Option<DType> {
+        once(&self.0.dtype, ask).copied()
+    }
+
+    pub(super) fn device_or(&self, ask: impl FnOnce() -> Option<Device>) -> Option<Device> {
+        once(&self.0.device, ask).copied()
+    }
+}
+
+fn once<T>(cell: &OnceLock<T>, ask: impl FnOnce() -> Option<T>) -> Option<&T> {
+    match cell.get() {
+        Some(known) => Some(known),
+        None => ask().map(|found| cell.get_or_init(|| found)),
     }
 }
 
@@ -46,7 +84,7 @@ pub(super) fn operand<'a, 'py>(
     let tensor = tensor.as_any().downcast_ref::<PyTensor>();
     let tensor =
         tensor.ok_or_else(|| PyTypeError::new_err("expected a `torch.Tensor`, found another host's"))?;
-    Ok(tensor.0.bind(py))
+    Ok(tensor.bind(py))
 }
 
 /// The types with the names that torch has for them.

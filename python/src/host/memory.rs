@@ -1,8 +1,9 @@
 //! Elements of tensors in Rust.
 
+use super::convert::dtype;
 use super::state;
 use aent::tensor::DType;
-use pyo3::exceptions::{PyTypeError, PyRuntimeError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -16,6 +17,16 @@ pub(super) fn number(value: &Bound<'_, PyAny>, dtype: DType, to: &mut [u8]) -> P
         other => return Err(PyTypeError::new_err(format!("no number is read as {other}"))),
     }
     Ok(())
+}
+
+/// Whether the elements lie in memory as that type, on the CPU and in order. A truth value is a byte of 0 or 1.
+pub(super) fn is_plain(tensor: &Bound<'_, PyAny>, wanted: DType) -> PyResult<bool> {
+    let py = tensor.py();
+    let found = dtype(tensor)?;
+    Ok((found == wanted || (found, wanted) == (DType::Bool, DType::U8))
+        && tensor.getattr(intern!(py, "is_cpu"))?.is_truthy()?
+        && tensor.call_method0(intern!(py, "is_contiguous"))?.is_truthy()?
+        && !tensor.call_method0(intern!(py, "is_neg"))?.is_truthy()?)
 }
 
 /// Copies the memory of a contiguous tensor on the CPU.

@@ -30,11 +30,8 @@ impl Half {
             let all = |of: Vec<Bound<'_, PyAny>>| of.into_iter().map(of_python).collect::<Vec<Tensor>>();
             let (inputs, saved) = (all(inputs), all(saved));
             let (values, cotangents) = (of_python(values), of_python(cotangents));
-            let (found, inputs) = py.detach(move || {
-                let gradients = self.0.backward(&inputs, &saved, &values, &cotangents, &wanted);
-                (gradients.map_err(|error| error.to_string()), inputs)
-            });
-            let gradients = found.map_err(|text| errors::of_backward(py, text))?;
+            let gradients = self.0.backward(&inputs, &saved, &values, &cotangents, &wanted);
+            let gradients = gradients.map_err(|error| errors::of_backward(error.to_string()))?;
             let lies_over = |(gradient, input): (&Option<Tensor>, &Tensor)| {
                 let gradient = gradient.as_ref().and_then(|gradient| gradient.pointer().ok().flatten());
                 gradient.is_some() && gradient == input.pointer().ok().flatten()

@@ -22,7 +22,7 @@ impl PyTensor {
         py: Python<'py>,
         call: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<Box<dyn HostTensor>> {
-        call(self.0.bind(py)).map(Self::boxed)
+        call(self.bind(py)).map(Self::boxed)
     }
 
     /// A method without arguments.
@@ -32,7 +32,7 @@ impl PyTensor {
 
     /// Asks the tensor, where it can answer. What a mode raises meanwhile is the next operation's error.
     fn ask<T>(&self, ask: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>) -> Option<T> {
-        interrupting(|py| ask(self.0.bind(py))).ok()
+        interrupting(|py| ask(self.bind(py))).ok()
     }
 }
 
@@ -46,7 +46,7 @@ impl HostTensor for PyTensor {
     }
 
     fn share(&self) -> Box<dyn HostTensor> {
-        Python::attach(|py| Box::new(Self(self.0.clone_ref(py))) as _)
+        Box::new(self.clone())
     }
 
     fn unusable(&self) -> Option<Unusable> {
@@ -57,7 +57,7 @@ impl HostTensor for PyTensor {
     }
 
     fn size(&self) -> Vec<i64> {
-        self.ask(state::shape).unwrap_or_default()
+        self.size_or(|| self.ask(state::shape)).cloned().unwrap_or_default()
     }
 
     fn stride(&self) -> Vec<i64> {
@@ -65,11 +65,11 @@ impl HostTensor for PyTensor {
     }
 
     fn dtype(&self) -> DType {
-        self.ask(convert::dtype).unwrap_or(DType::Other("another type"))
+        self.dtype_or(|| self.ask(convert::dtype)).unwrap_or(DType::Other("another type"))
     }
 
     fn device(&self) -> Device {
-        self.ask(convert::device).unwrap_or(Device::Other("another device"))
+        self.device_or(|| self.ask(convert::device)).unwrap_or(Device::Other("another device"))
     }
 
     fn requires_grad(&self) -> bool {
@@ -154,7 +154,7 @@ impl HostTensor for PyTensor {
             options.set_item(intern!(py, "stable"), true)?;
             options.set_item(intern!(py, "dim"), dim)?;
             options.set_item(intern!(py, "descending"), descending)?;
-            let sorted = self.0.bind(py).call_method(intern!(py, "sort"), (), Some(&options))?;
+            let sorted = self.bind(py).call_method(intern!(py, "sort"), (), Some(&options))?;
             Ok([Self::boxed(sorted.get_item(0)?), Self::boxed(sorted.get_item(1)?)])
         })
     }
@@ -169,7 +169,7 @@ impl HostTensor for PyTensor {
         interrupting(|py| {
             let options = PyDict::new(py);
             options.set_item(intern!(py, "return_inverse"), true)?;
-            let found = self.0.bind(py).call_method(intern!(py, "unique"), (), Some(&options))?;
+            let found = self.bind(py).call_method(intern!(py, "unique"), (), Some(&options))?;
             let count = found.get_item(0)?.call_method0(intern!(py, "numel"))?.extract()?;
             Ok((Self::boxed(found.get_item(1)?), count))
         })
@@ -205,7 +205,7 @@ impl HostTensor for PyTensor {
         let [first, second] = places;
         with!(|py, first, second, values| {
             let places = (first, second);
-            self.0.bind(py).call_method1(intern!(py, "index_put_"), (places, values)).map(drop)
+            self.bind(py).call_method1(intern!(py, "index_put_"), (places, values)).map(drop)
         })
     }
 
@@ -237,7 +237,7 @@ impl HostTensor for PyTensor {
 
     fn cat(&self, others: &[&dyn HostTensor], dim: i64) -> Made {
         interrupting(|py| {
-            let mut tensors = vec![self.0.bind(py).clone()];
+            let mut tensors = vec![self.bind(py).clone()];
             for other in others {
                 tensors.push(operand(py, *other)?.clone());
             }
@@ -259,16 +259,16 @@ impl HostTensor for PyTensor {
     }
 
     fn copy_(&self, from: &dyn HostTensor) -> Result<(), TensorError> {
-        with!(|py, from| self.0.bind(py).call_method1(intern!(py, "copy_"), (from,)).map(drop))
+        with!(|py, from| self.bind(py).call_method1(intern!(py, "copy_"), (from,)).map(drop))
     }
 
     fn add_(&self, other: &dyn HostTensor) -> Result<(), TensorError> {
-        with!(|py, other| self.0.bind(py).call_method1(intern!(py, "add_"), (other,)).map(drop))
+        with!(|py, other| self.bind(py).call_method1(intern!(py, "add_"), (other,)).map(drop))
     }
 
     fn addmm_(&self, left: &dyn HostTensor, right: &dyn HostTensor) -> Result<(), TensorError> {
         with!(|py, left, right| {
-            self.0.bind(py).call_method1(intern!(py, "addmm_"), (left, right)).map(drop)
+            self.bind(py).call_method1(intern!(py, "addmm_"), (left, right)).map(drop)
         })
     }
 
@@ -308,7 +308,7 @@ impl HostTensor for PyTensor {
     fn arange(&self, count: i64) -> Made {
         interrupting(|py| {
             let options = PyDict::new(py);
-            options.set_item(intern!(py, "device"), self.0.bind(py).getattr(intern!(py, "device"))?)?;
+            options.set_item(intern!(py, "device"), self.bind(py).getattr(intern!(py, "device"))?)?;
             let torch = torch(py)?;
             Ok(Self::boxed(torch.call_method(intern!(py, "arange"), (count,), Some(&options))?))
         })
@@ -334,22 +334,25 @@ impl HostTensor for PyTensor {
     }
 
     fn backward(&self) -> Result<(), TensorError> {
-        interrupting(|py| self.0.bind(py).call_method0(intern!(py, "backward")).map(drop))
+        interrupting(|py| self.bind(py).call_method0(intern!(py, "backward")).map(drop))
     }
 
     fn attach(&self, tensors: Differentiated<'_>, backward: Box<dyn Backward>) -> Made {
-        interrupting(|py| node::attach(self.0.bind(py), &tensors, backward))
+        interrupting(|py| node::attach(self.bind(py), &tensors, backward))
     }
 
     fn read(&self, dtype: DType, to: &mut [u8]) -> Result<(), TensorError> {
         interrupting(|py| {
-            let x = self.0.bind(py);
+            let x = self.bind(py);
             if to.len() == dtype.bytes() {
                 return memory::number(&x.call_method0(intern!(py, "item"))?, dtype, to);
             }
             if to.is_empty() || state::is_zero(x)? {
                 to.fill(0);
                 return Ok(());
+            }
+            if memory::is_plain(x, dtype)? {
+                return memory::read(x, to);
             }
             let here = x.call_method0(intern!(py, "detach"))?;
             let here = here.call_method1(intern!(py, "to"), ("cpu", dtype_object(py, dtype)?))?;
@@ -360,7 +363,7 @@ impl HostTensor for PyTensor {
     }
 
     fn equal(&self, other: &dyn HostTensor) -> Result<bool, TensorError> {
-        with!(|py, other| self.0.bind(py).call_method1(intern!(py, "equal"), (other,))?.is_truthy())
+        with!(|py, other| self.bind(py).call_method1(intern!(py, "equal"), (other,))?.is_truthy())
     }
 
     fn pointer(&self) -> Option<*mut c_void> {

@@ -6,7 +6,8 @@ use crate::errors;
 use aent::tensor::{DType, TensorError, Unusable};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyModule, PyType};
 
 /// Runs calls of torch; an exception becomes the error of the operation.
 pub(super) fn interrupting<T>(run: impl FnOnce(Python<'_>) -> PyResult<T>) -> Result<T, TensorError> {
@@ -23,6 +24,7 @@ pub(super) fn failed(error: PyErr) -> TensorError {
 
 /// Why no operation can take this tensor, if none can.
 pub(super) fn unusable(tensor: &Bound<'_, PyAny>) -> PyResult<Option<Unusable>> {
+    static STRIDED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = tensor.py();
     let refuse = |expected, found: &str| Ok(Some(Unusable { expected, found: found.to_owned() }));
     let is = |name| -> PyResult<bool> { tensor.getattr(name)?.is_truthy() };
@@ -35,7 +37,9 @@ pub(super) fn unusable(tensor: &Bound<'_, PyAny>) -> PyResult<Option<Unusable>> 
     if is(intern!(py, "is_nested"))? {
         return refuse("a strided tensor", "a nested one (`torch.nested.to_padded_tensor` makes it strided)");
     }
-    if !tensor.getattr(intern!(py, "layout"))?.is(torch(py)?.getattr(intern!(py, "strided"))?) {
+    let strided = STRIDED
+        .get_or_try_init(py, || Ok::<_, PyErr>(torch(py)?.getattr(intern!(py, "strided"))?.unbind()))?;
+    if !tensor.getattr(intern!(py, "layout"))?.is(strided) {
         return refuse("a strided tensor", "one of a sparse layout (`.to_dense()` makes it strided)");
     }
     if tensor.getattr(intern!(py, "shape"))?.extract::<Vec<i64>>().is_err() {
@@ -52,16 +56,21 @@ pub(super) fn unusable(tensor: &Bound<'_, PyAny>) -> PyResult<Option<Unusable>> 
         };
         return refuse("f32, f64, bf16, f16, bool or int64", &way_out);
     }
-    if is_torchs_own(tensor)? && pointer(tensor).is_none() && !is_zero(tensor)? {
+    if is_torchs_own(tensor)? && is_without_memory(tensor)? && !is_zero(tensor)? {
         return refuse("a tensor with values", "one whose storage was freed or never filled");
     }
     Ok(None)
 }
 
+/// Whether there is no memory for elements that there are.
+fn is_without_memory(tensor: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = tensor.py();
+    let pointer: usize = tensor.call_method0(intern!(py, "data_ptr"))?.extract()?;
+    Ok(pointer == 0 && tensor.call_method0(intern!(py, "numel"))?.extract::<usize>()? > 0)
+}
+
 /// Whether it is a tensor or a parameter, not of a class that may compute by itself.
 pub(crate) fn is_torchs_own(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    use pyo3::sync::PyOnceLock;
-    use pyo3::types::PyType;
     static TENSOR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     static PARAMETER: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let (py, class) = (value.py(), value.get_type());
@@ -72,7 +81,6 @@ pub(crate) fn is_torchs_own(value: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// Whether a transform of `torch.func` goes through it; torch has no public word for it, and a torch that lost this one is asked
 /// no more.
 fn is_transformed(tensor: &Bound<'_, PyAny>) -> PyResult<bool> {
-    use pyo3::sync::PyOnceLock;
     static ASK: PyOnceLock<Option<Py<PyAny>>> = PyOnceLock::new();
     let py = tensor.py();
     let ask = ASK.get_or_init(py, || {
@@ -122,8 +130,11 @@ pub(super) fn is_zero(tensor: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// Whether forward-mode differentiation goes through a tensor.
 pub(super) fn has_tangent(tensor: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let forward = tensor.py().import("torch.autograd.forward_ad")?;
-    if forward.getattr("_current_level")?.extract::<i64>()? < 0 {
+    static FORWARD: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let py = tensor.py();
+    let import = || py.import("torch.autograd.forward_ad").map(Bound::unbind);
+    let forward = FORWARD.get_or_try_init(py, import)?.bind(py);
+    if forward.getattr(intern!(py, "_current_level"))?.extract::<i64>()? < 0 {
         return Ok(false);
     }
     Ok(!forward.call_method1("unpack_dual", (tensor,))?.getattr("tangent")?.is_none())

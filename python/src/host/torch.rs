@@ -48,6 +48,10 @@ impl Host for Torch {
         Box::new(RecordGradient::new(record))
     }
 
+    fn unlocked(&self, work: &mut (dyn FnMut() + Send)) {
+        Python::attach(|py| py.detach(work));
+    }
+
     fn threads(&self) -> usize {
         Python::attach(|py| torch(py)?.call_method0("get_num_threads")?.extract()).unwrap_or(1)
     }
@@ -114,7 +118,13 @@ impl Drop for RecordGradient {
     }
 }
 
-/// The class sets the mode as soon as it is made; it is a context for those who want to take it back.
+/// Torch's public class sets the mode as soon as it is made, and so does the function behind it, which costs a tenth.
 fn set_recording(py: Python<'_>, record: bool) -> PyResult<()> {
-    torch(py)?.call_method1("set_grad_enabled", (record,)).map(drop)
+    static SET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let set = SET.get_or_try_init(py, || {
+        let torch = torch(py)?;
+        let behind = torch.getattr("_C").and_then(|module| module.getattr("_set_grad_enabled"));
+        Ok::<_, PyErr>(behind.or_else(|_| torch.getattr("set_grad_enabled"))?.unbind())
+    })?;
+    set.bind(py).call1((record,)).map(drop)
 }

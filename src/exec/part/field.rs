@@ -5,7 +5,6 @@ use super::log_prob;
 use super::wrong::{FINITE, describe, field_error, missing, refuse_gradient, refuse_values, taken};
 use crate::exec::Batch;
 use crate::exec::error::Result;
-use crate::exec::value::zero_unless;
 use crate::fields;
 use crate::tensor::{DType, Tensor};
 use crate::types::{Kind, Shape, Type, Unit};
@@ -44,8 +43,8 @@ impl Part {
         }
         let tensor = if per_sequence { tensor.unsqueeze(1).expand(&[sequences, width]) } else { tensor };
         let counted = match ty.shape {
-            Shape::Token => Some(&self.mask),
-            Shape::Seq => Some(&self.valid),
+            Shape::Token => Some(&self.mask.tokens),
+            Shape::Seq => Some(self.mask.sequences()),
             Shape::Scalar => None,
         };
         let brought = tensor.dtype();
@@ -57,7 +56,7 @@ impl Part {
         } else if ty.kind == Kind::Bool {
             to_bool(name, &tensor, counted)?
         } else {
-            let tensor = if gradient { tensor } else { tensor.detach() };
+            let tensor = if gradient || !tensor.requires_grad() { tensor } else { tensor.detach() };
             match tensor.dtype() {
                 DType::F32 | DType::F64 => tensor,
                 DType::Bool => return Err(field_error(name, "numbers", "bool")),
@@ -76,10 +75,12 @@ impl Part {
                 None => refuse_values(name, &tensor, wrong, counted, FINITE)?,
             }
         }
-        match counted {
-            Some(counted) => Ok(zero_unless(counted, &tensor).ok()?),
-            None => Ok(tensor.reshape(&[]).ok()?),
-        }
+        let tensor = match ty.shape {
+            Shape::Token => self.mask.zero_tokens(&tensor),
+            Shape::Seq => self.mask.zero_sequences(&tensor),
+            Shape::Scalar => tensor.reshape(&[]),
+        };
+        Ok(tensor.ok()?)
     }
 }
 
@@ -97,7 +98,7 @@ pub(super) fn mask(batch: &Batch) -> Result<Tensor> {
 
 fn to_bool(name: &str, tensor: &Tensor, counted: Option<&Tensor>) -> Result<Tensor> {
     if tensor.dtype() == DType::Bool {
-        return Ok(tensor.detach());
+        return Ok(if tensor.requires_grad() { tensor.detach() } else { tensor.clone() });
     }
     let ones = tensor.eq(1.0);
     let wrong = ones.logical_or(&tensor.eq(0.0)).logical_not();

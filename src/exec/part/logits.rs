@@ -20,7 +20,7 @@ impl Part {
         let derived = plan.log_prob.filter(|_| !own_log_prob);
         let request: Vec<RowStatistic> = derived.iter().chain(&plan.rows).copied().collect();
         let Some(first) = plan.rows.first().or(derived.as_ref()) else { return Ok(()) };
-        let (policy, vocabulary) = self.source(batch, &POLICY, || {
+        let (policy, _) = self.source(batch, &POLICY, || {
             let or = "or `hidden` with `lm_head`";
             if plan.rows.is_empty() {
                 format!("float logits `[B, T, V]` for `log_prob` (or `log_prob` itself), {or}")
@@ -39,9 +39,13 @@ impl Part {
             Ok::<_, Error>(source)
         });
         let acts = request.iter().any(|row| row.statistic.needs_action());
-        let actions = self.read_actions(batch, vocabulary, acts, reading.validate)?;
-        let inputs =
-            RowInputs { policy, reference: reference.transpose()?, actions: &actions, mask: &self.mask };
+        let actions = self.read_actions(batch, acts)?;
+        let inputs = RowInputs {
+            policy,
+            reference: reference.transpose()?,
+            actions: &actions,
+            mask: &self.mask.tokens,
+        };
         let mut results = row_statistics(&inputs, &request, &reading.kernels)?;
         if reading.validate {
             self.check_rows(&request, &results)?;
@@ -53,13 +57,13 @@ impl Part {
         Ok(())
     }
 
-    fn read_actions(&self, batch: &Batch, vocabulary: i64, used: bool, validate: bool) -> Result<Tensor> {
+    fn read_actions(&self, batch: &Batch, used: bool) -> Result<Tensor> {
         let (sequences, width) = self.size();
         let Some(actions) = taken(batch, "actions")? else {
             if used {
                 return Err(missing("actions", "int64 `[B, T]`: the sampled token ids".to_owned()));
             }
-            return Ok(self.mask.zeros_like().to_dtype(DType::I64));
+            return Ok(self.mask.tokens.zeros(&self.mask.tokens.size(), DType::I64));
         };
         if actions.size() != [sequences, width] {
             let expected = format!("[{sequences}, {width}], as `response_mask`");
@@ -71,25 +75,13 @@ impl Part {
         }
         self.check_device("actions", &actions)?;
         let actions = actions.to_dtype(DType::I64);
-        if validate && used {
-            let outside = actions.lt(0i64).logical_or(&actions.ge(vocabulary));
-            let outside = outside.logical_and(&self.mask);
-            if let Some(at) = first_of(&outside)? {
-                return Err(Error::Value {
-                    name: "actions".to_owned(),
-                    place: place(&at),
-                    expected: format!("a token id in 0 .. {}", vocabulary - 1),
-                    found: actions.i64_at(&at)?.to_string(),
-                });
-            }
-        }
         Ok(actions)
     }
 
     /// A row without a softmax shows in its statistics, so that the logits need not be read again.
     fn check_rows(&self, request: &[RowStatistic], results: &[Tensor]) -> Result<()> {
         for (row, result) in request.iter().zip(results) {
-            let wrong = result.isfinite().logical_not().logical_and(&self.mask);
+            let wrong = result.isfinite().logical_not().logical_and(&self.mask.tokens);
             let Some(at) = first_of(&wrong)? else { continue };
             let value = result.f64_at(&at)?;
             let found = if value == f64::NEG_INFINITY {

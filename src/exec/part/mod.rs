@@ -10,10 +10,11 @@ mod wrong;
 use super::Batch;
 use super::differences::Fact;
 use super::error::Result;
-use super::value::{Like, zero_unless};
+use super::value::Like;
 use crate::fields::{self, POLICY};
 use crate::kernels::KernelOptions;
 use crate::plan::{Facts, Plan};
+use crate::plugin::Mask;
 use crate::program::{Op, Program};
 use crate::tensor::{DType, Device, Tensor};
 use std::collections::BTreeMap;
@@ -23,17 +24,15 @@ pub(super) use wrong::{first_of, place};
 /// The tensors of one part of a step.
 #[derive(Debug)]
 pub(super) struct Part {
-    /// `[B, T]` bool.
-    pub mask: Tensor,
-    /// `[B]` bool.
-    pub valid: Tensor,
+    /// What counts.
+    pub mask: Mask,
     /// Batch fields besides `log_prob`, zero where masked.
     pub fields: BTreeMap<String, Tensor>,
     /// `[B, T]`, zero where masked.
     pub log_prob: Option<Tensor>,
     /// `[B, T]` each, zero where masked, by the plan's order.
     pub rows: Vec<Tensor>,
-    /// `[B, T]`, zero where masked: the sampled tokens, by which a part is recognised where the batch brings them.
+    /// `[B, T]`: the sampled tokens, by which a part is recognised where the batch brings them.
     pub actions: Option<Tensor>,
     /// The kind of numbers computed here.
     pub kind: DType,
@@ -60,27 +59,24 @@ pub(super) struct Reading {
 
 impl Part {
     pub(super) fn device(&self) -> Device {
-        self.mask.device()
+        self.mask.tokens.device()
     }
 
     /// What a number becomes among its tensors.
     pub(super) fn like(&self) -> Like<'_> {
-        Like { near: &self.mask, dtype: self.kind }
+        Like { near: &self.mask.tokens, dtype: self.kind }
     }
 
     /// `[B, T]` of it.
     pub(super) fn size(&self) -> (i64, i64) {
-        let size = self.mask.size();
+        let size = self.mask.tokens.size();
         (size[0], size[1])
     }
 
     /// Reads a batch for a program.
     pub(super) fn read(program: &Program, plan: &Plan, batch: &Batch, reading: Reading) -> Result<Self> {
-        let mask = field::mask(batch)?;
-        let valid = mask.any_dim(1);
         let mut part = Part {
-            mask,
-            valid,
+            mask: Mask::new(field::mask(batch)?),
             fields: BTreeMap::new(),
             log_prob: None,
             rows: Vec::new(),
@@ -113,10 +109,9 @@ impl Part {
     /// The sampled tokens, unless they are of a sort that is refused where they are read.
     fn tokens_of(&self, batch: &Batch) -> Option<Tensor> {
         let fits = |of: &Tensor| {
-            of.size() == self.mask.size() && of.device() == self.device() && of.dtype() == DType::I64
+            of.size() == self.mask.tokens.size() && of.device() == self.device() && of.dtype() == DType::I64
         };
-        let tokens = taken(batch, "actions").ok().flatten().filter(fits);
-        tokens.map(|of| zero_unless(&self.mask, &of))
+        taken(batch, "actions").ok().flatten().filter(fits)
     }
 
     /// Whether the model's output is f64, or the fields where a program reads no output. Before the model has run, its

@@ -12,13 +12,16 @@ mod scan;
 mod select;
 mod sums;
 
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Host, Tensor};
+use std::sync::Arc;
+
 use half::{bf16, f16};
 
 use self::number::Element;
 use self::row::{Known, Pair, Place};
 use super::KernelError;
-use super::engine::{Chunk, Engine, Found};
+use super::engine::{Chunk, Engine, Found, Numbers, WrongId};
+use super::ids::HostIds;
 use super::memory::address;
 use super::plan::Plan;
 use super::threads::{Workers, parallel};
@@ -46,15 +49,20 @@ impl Engine for Cpu {
         true
     }
 
+    fn wrong_id(&self) -> WrongId {
+        WrongId::Refused
+    }
+
     fn read(&self, plan: &Plan, chunk: &Chunk) -> Result<Found, KernelError> {
         chunk.check()?;
         let rows = Rows::of(chunk)?;
         let lines = by_kind!(chunk.logits, read_rows(&rows, plan))?;
-        let count = rows.mask.len() as i64;
-        let columns = (plan.sums() + plan.facts()) as i64;
-        let all = Tensor::from_slice(chunk.logits.host()?, &lines, &[count, columns]);
-        let part = |from: usize, columns: usize| all.narrow(1, from as i64, columns as i64).contiguous().ok();
-        Ok(Found { sums: part(0, plan.sums())?, facts: part(plan.sums(), plan.facts())? })
+        let part = |from: usize, columns: usize| {
+            let lines = lines.chunks_exact(plan.sums() + plan.facts());
+            let part = lines.flat_map(|line| &line[from..from + columns]).copied();
+            Numbers::Host(Arc::new(part.collect()))
+        };
+        Ok(Found { sums: part(0, plan.sums()), facts: part(plan.sums(), plan.facts()) })
     }
 
     fn write_gradient(
@@ -62,16 +70,13 @@ impl Engine for Cpu {
         plan: &Plan,
         chunk: &Chunk,
         found: &Found,
-        cotangents: &Tensor,
+        cotangents: &Numbers,
         gradient: &Tensor,
     ) -> Result<(), KernelError> {
         chunk.check_backward(plan, found, cotangents, gradient)?;
         let rows = Rows::of(chunk)?;
-        let lines = Lines {
-            sums: found.sums.to_f64s()?,
-            facts: found.facts.to_f64s()?,
-            cotangents: cotangents.to_f64s()?,
-        };
+        let (sums, facts) = (found.sums.host()?, found.facts.host()?);
+        let lines = Lines { sums: &sums, facts: &facts, cotangents: &cotangents.host()? };
         let to = Layout::of(gradient)?;
         by_kind!(chunk.logits, write_rows(&rows, plan, &lines, &to))
     }
@@ -81,17 +86,15 @@ impl Engine for Cpu {
 struct Rows {
     logits: Layout,
     reference: Option<Layout>,
-    actions: Vec<i64>,
-    mask: Vec<bool>,
-    /// As many as the host's operations use.
-    threads: usize,
+    ids: Arc<HostIds>,
+    host: &'static dyn Host,
 }
 
 /// What is known of each row when its gradient is written, one line for each.
-struct Lines {
-    sums: Vec<f64>,
-    facts: Vec<f64>,
-    cotangents: Vec<f64>,
+struct Lines<'a> {
+    sums: &'a [f64],
+    facts: &'a [f64],
+    cotangents: &'a [f64],
 }
 
 impl Rows {
@@ -99,9 +102,8 @@ impl Rows {
         Ok(Self {
             logits: Layout::of(&chunk.logits)?,
             reference: chunk.reference.as_ref().map(Layout::of).transpose()?,
-            actions: chunk.actions.to_i64s()?,
-            mask: chunk.mask.to_u8s()?.into_iter().map(|counts| counts != 0).collect(),
-            threads: chunk.logits.host()?.threads(),
+            ids: chunk.ids.host(chunk.logits.length(2))?,
+            host: chunk.logits.host()?,
         })
     }
 
@@ -119,7 +121,7 @@ impl Rows {
 }
 
 fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Result<Vec<f64>, KernelError> {
-    let (count, vocabulary) = (rows.mask.len(), rows.logits.vocabulary);
+    let (count, vocabulary) = (rows.ids.counted.len(), rows.logits.vocabulary);
     parallel(
         count,
         plan.sums() + plan.facts(),
@@ -128,11 +130,11 @@ fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Result<Vec<f64>, KernelErr
         |scratch, index, line| {
             let (sums, facts) = line.split_at_mut(plan.sums());
             let mut line = row::Line { sums, facts };
-            if rows.mask[index] {
+            if rows.ids.counted[index] {
                 // SAFETY: the tensors are of kind `E` and on the CPU, their last stride is one, and they are borrowed
                 // while workers run.
                 let pair = unsafe { rows.pair::<E>(index) };
-                row::read(&pair, rows.actions[index] as usize, plan, scratch, &mut line);
+                row::read(&pair, rows.ids.actions[index] as usize, plan, scratch, &mut line);
             } else {
                 line.skip(plan);
             }
@@ -140,8 +142,13 @@ fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Result<Vec<f64>, KernelErr
     )
 }
 
-fn write_rows<E: Element>(rows: &Rows, plan: &Plan, lines: &Lines, to: &Layout) -> Result<(), KernelError> {
-    let count = rows.mask.len();
+fn write_rows<E: Element>(
+    rows: &Rows,
+    plan: &Plan,
+    lines: &Lines<'_>,
+    to: &Layout,
+) -> Result<(), KernelError> {
+    let count = rows.ids.counted.len();
     let write = |slopes: &mut Vec<_>, index: usize, _: &mut [f64]| {
         let place = Place {
             row: rows.logits.start::<E>(index),
@@ -153,11 +160,11 @@ fn write_rows<E: Element>(rows: &Rows, plan: &Plan, lines: &Lines, to: &Layout) 
             debug_assert_eq!(lines.len(), count * columns);
             index * columns..(index + 1) * columns
         };
-        let known = rows.mask[index].then(|| Known {
-            action: rows.actions[index] as usize,
-            sums: &lines.sums[of(&lines.sums, plan.sums())],
-            facts: &lines.facts[of(&lines.facts, plan.facts())],
-            cotangents: &lines.cotangents[of(&lines.cotangents, plan.sums())],
+        let known = rows.ids.counted[index].then(|| Known {
+            action: rows.ids.actions[index] as usize,
+            sums: &lines.sums[of(lines.sums, plan.sums())],
+            facts: &lines.facts[of(lines.facts, plan.facts())],
+            cotangents: &lines.cotangents[of(lines.cotangents, plan.sums())],
         });
         // SAFETY: the tensors are of kind `E` and on the CPU, their last stride is one, and they are borrowed while
         // workers run; the gradient has the shape and kind of the logits, and each of its rows is written by the one
@@ -169,9 +176,14 @@ fn write_rows<E: Element>(rows: &Rows, plan: &Plan, lines: &Lines, to: &Layout) 
 }
 
 fn workers(rows: &Rows, vocabulary: usize) -> Workers {
-    let count = (rows.mask.len() * vocabulary).div_ceil(WORTH_A_THREAD);
+    let count = (rows.ids.counted.len() * vocabulary).div_ceil(WORTH_A_THREAD);
     // Short rows are taken by the dozen: memory is fetched ahead only where it is read in order.
-    Workers { threads: rows.threads, count, at_once: (WORTH_A_THREAD / vocabulary).max(1) }
+    Workers {
+        host: rows.host,
+        threads: if count > 1 { rows.host.threads() } else { 1 },
+        count,
+        at_once: (WORTH_A_THREAD / vocabulary).max(1),
+    }
 }
 
 /// Where the rows of a `[B, T, V]` tensor lie, as numbers that any thread may have.

@@ -62,7 +62,12 @@ pub(super) fn compile(host: &dyn Host, text: &str, target: &str) -> Result<(Vec<
 /// What there is to compile with, or why there is none; the host is asked once where it might be.
 fn compiler(host: &dyn Host) -> Result<&'static Compiler, &'static String> {
     static COMPILER: OnceLock<Result<Compiler, String>> = OnceLock::new();
-    COMPILER.get_or_init(|| Compiler::find(host.packages())).as_ref()
+    if let Some(found) = COMPILER.get() {
+        return found.as_ref();
+    }
+    // Asked before anybody waits for the compiler: the host may have a lock of its own.
+    let packages = host.packages();
+    COMPILER.get_or_init(|| Compiler::find(packages)).as_ref()
 }
 
 struct Compiler {

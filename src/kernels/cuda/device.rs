@@ -87,10 +87,11 @@ impl Gpu {
 
     /// The kernel on this device, compiled and loaded at its first use. The context must be the current one.
     fn loaded(&self, source: &Source) -> Result<Loaded, KernelError> {
-        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = functions.get(source) {
+        let functions = || self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = functions().get(source) {
             return Ok(*loaded);
         }
+        // Two threads may compile the same: no lock is held while the host is asked, which may have one of its own.
         let image = compile::module(self.host, source, self.architecture)?;
         let name =
             CString::new(source.kernel.name()).map_err(|error| KernelError::Cuda(error.to_string()))?;
@@ -104,7 +105,7 @@ impl Gpu {
                     .map_err(failed)?;
             Loaded { function, blocks: self.processors * (fitting as u32).max(1) }
         };
-        functions.insert(*source, loaded);
+        functions().insert(*source, loaded);
         Ok(loaded)
     }
 

@@ -20,24 +20,29 @@ use crate::tensor::{DType, Host, Tensor};
 use self::device::Gpu;
 use self::source::{Kernel, Source};
 use super::KernelError;
-use super::engine::{Chunk, Engine, Found};
+use super::engine::{Chunk, Engine, Found, Numbers, WrongId};
 use super::plan::Plan;
 
 /// The engine of a GPU, by its number, or why there is none.
 pub(super) fn engine(host: &'static dyn Host, ordinal: usize) -> Result<&'static dyn Engine, &'static str> {
     type Engines = HashMap<usize, Result<&'static Kernels<Gpu>, &'static str>>;
     static ENGINES: LazyLock<Mutex<Engines>> = LazyLock::new(Mutex::default);
-    let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
-    let engine = engines.entry(ordinal).or_insert_with(|| match Gpu::new(host, ordinal) {
-        // As many as there are GPUs, each for as long as the process runs.
-        Ok(gpu) => Ok(Box::leak(Box::new(Kernels(gpu)))),
-        Err(reason) => {
-            log::warn!(
-                "row statistics on cuda:{ordinal} are computed in plain operations of {}: {reason}",
-                host.name()
-            );
-            Err(reason.leak())
-        }
+    let known = || ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = known().get(&ordinal).copied();
+    // No lock is held while the host is asked: it may have one of its own.
+    let engine = found.unwrap_or_else(|| {
+        let made = match Gpu::new(host, ordinal) {
+            // As many as there are GPUs, each for as long as the process runs.
+            Ok(gpu) => Ok(&*Box::leak(Box::new(Kernels(gpu)))),
+            Err(reason) => {
+                let host = host.name();
+                log::warn!(
+                    "row statistics on cuda:{ordinal} are computed in plain operations of {host}: {reason}"
+                );
+                Err(&*reason.leak())
+            }
+        };
+        *known().entry(ordinal).or_insert(made)
     });
     engine.map(|engine| engine as &dyn Engine)
 }
@@ -59,12 +64,16 @@ impl<L: Launcher + Sync> Engine for Kernels<L> {
         true
     }
 
+    fn wrong_id(&self) -> WrongId {
+        WrongId::MakesNan
+    }
+
     fn read(&self, plan: &Plan, chunk: &Chunk) -> Result<Found, KernelError> {
         let rows = rows(chunk);
         let empty = |columns: usize| chunk.logits.empty(&[rows, columns as i64], DType::F64).ok();
-        let found = Found { sums: empty(plan.sums())?, facts: empty(plan.facts())? };
-        self.run(Kernel::Read, plan, chunk, &found, None)?;
-        Ok(found)
+        let (sums, facts) = (empty(plan.sums())?, empty(plan.facts())?);
+        self.run(Kernel::Read, plan, chunk, [&sums, &facts], None)?;
+        Ok(Found { sums: Numbers::Device(sums), facts: Numbers::Device(facts) })
     }
 
     fn write_gradient(
@@ -72,11 +81,14 @@ impl<L: Launcher + Sync> Engine for Kernels<L> {
         plan: &Plan,
         chunk: &Chunk,
         found: &Found,
-        cotangents: &Tensor,
+        cotangents: &Numbers,
         gradient: &Tensor,
     ) -> Result<(), KernelError> {
-        let found = Found { sums: found.sums.contiguous(), facts: found.facts.contiguous() };
-        self.run(Kernel::Gradient, plan, chunk, &found, Some((gradient, &cotangents.contiguous())))
+        chunk.check_backward(plan, found, cotangents, gradient)?;
+        let lines = |of: &Numbers, width: usize| of.tensor(width, gradient).map(|lines| lines.contiguous());
+        let (sums, facts) = (lines(&found.sums, plan.sums())?, lines(&found.facts, plan.facts())?);
+        let cotangents = lines(cotangents, plan.sums())?;
+        self.run(Kernel::Gradient, plan, chunk, [&sums, &facts], Some((gradient, &cotangents)))
     }
 }
 
@@ -86,13 +98,10 @@ impl<L: Launcher> Kernels<L> {
         kernel: Kernel,
         plan: &Plan,
         chunk: &Chunk,
-        found: &Found,
+        found: [&Tensor; 2],
         gradient: Option<(&Tensor, &Tensor)>,
     ) -> Result<(), KernelError> {
-        match gradient {
-            Some((gradient, cotangents)) => chunk.check_backward(plan, found, cotangents, gradient)?,
-            None => chunk.check()?,
-        }
+        chunk.check()?;
         let rows = rows(chunk);
         if rows == 0 {
             return Ok(());

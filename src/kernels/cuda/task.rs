@@ -3,7 +3,7 @@
 use crate::tensor::Tensor;
 
 use crate::kernels::KernelError;
-use crate::kernels::engine::{Chunk, Found};
+use crate::kernels::engine::Chunk;
 use crate::kernels::memory;
 use crate::kernels::plan::{Pass, Plan};
 use crate::rows::TokenSet;
@@ -13,7 +13,7 @@ use crate::rows::TokenSet;
 pub(super) fn task(
     plan: &Plan,
     chunk: &Chunk,
-    found: &Found,
+    [sums, facts]: [&Tensor; 2],
     gradient: Option<(&Tensor, &Tensor)>,
 ) -> Result<Vec<u64>, KernelError> {
     let (gradient, cotangents) = gradient.unzip();
@@ -21,8 +21,8 @@ pub(super) fn task(
     for tensor in [Some(&chunk.logits), chunk.reference.as_ref(), gradient] {
         words.extend(tensor.map_or(Ok([0; 3]), place)?);
     }
-    let small = [&chunk.actions, &chunk.mask].into_iter().map(Some);
-    for tensor in small.chain([cotangents, Some(&found.sums), Some(&found.facts)]) {
+    let small = chunk.ids.flat().iter().map(Some);
+    for tensor in small.chain([cotangents, Some(sums), Some(facts)]) {
         words.push(tensor.map_or(Ok(0), address)?);
     }
     let size = chunk.logits.size();

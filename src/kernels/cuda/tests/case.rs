@@ -7,7 +7,8 @@ use tch::{Kind, Tensor as TchTensor};
 use super::naive;
 use crate::kernels::cuda::Kernels;
 use crate::kernels::cuda::emulation::Emulation;
-use crate::kernels::engine::{Chunk, Engine};
+use crate::kernels::engine::{Chunk, Engine, Numbers as Lines};
+use crate::kernels::ids::Ids;
 use crate::kernels::plan::{Pass, Plan};
 use crate::tensor::Tensor;
 
@@ -163,8 +164,7 @@ impl Case {
         let chunk = Chunk {
             logits: self.placed(&self.rows),
             reference: (!self.references.is_empty()).then(|| self.placed(&self.references)),
-            actions: TchTensor::from_slice(&actions).into(),
-            mask: TchTensor::from_slice(&mask).into(),
+            ids: Ids::new(TchTensor::from_slice(&actions).into(), TchTensor::from_slice(&mask).into()),
         };
         let vocabulary = self.rows[0].len() as i64;
         let plan =
@@ -174,8 +174,11 @@ impl Case {
         let found = engine.read(&plan, &chunk).unwrap();
         let gradient =
             if self.in_place { chunk.logits.clone() } else { chunk.logits.full_like(77.0).contiguous() };
+        let cotangents = Lines::Device(cotangents);
         engine.write_gradient(&plan, &chunk, &found, &cotangents, &gradient).unwrap();
-        [&found.sums, &found.facts, &gradient, &cotangents].map(|tensor| tensor.to_f64s().unwrap())
+        let [sums, facts, cotangents] =
+            [&found.sums, &found.facts, &cotangents].map(|lines| lines.host().unwrap().into_owned());
+        [sums, facts, gradient.to_f64s().unwrap(), cotangents]
     }
 
     /// `[B, T, V]`, in memory as the gap says.

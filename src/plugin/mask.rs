@@ -1,0 +1,40 @@
+//! Which tokens and sequences count.
+
+use crate::tensor::{DType, Tensor};
+use std::cell::OnceCell;
+
+/// The mask of a part, and what follows from it, worked out when it is first asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Mask {
+    /// `[B, T]` bool: which tokens count.
+    pub(crate) tokens: Tensor,
+    sequences: OnceCell<Tensor>,
+    no_tokens: OnceCell<Tensor>,
+    no_sequences: OnceCell<Tensor>,
+}
+
+impl Mask {
+    pub(crate) fn new(tokens: Tensor) -> Self {
+        Self { tokens, sequences: OnceCell::new(), no_tokens: OnceCell::new(), no_sequences: OnceCell::new() }
+    }
+
+    /// `[B]` bool: which sequences have a token that counts.
+    pub(crate) fn sequences(&self) -> &Tensor {
+        self.sequences.get_or_init(|| self.tokens.any_dim(1))
+    }
+
+    /// `x`, `[B, T]`, with zeros where tokens do not count, whatever stood there; nothing flows back from there either.
+    pub(crate) fn zero_tokens(&self, x: &Tensor) -> Tensor {
+        x.masked_fill(self.no_tokens.get_or_init(|| self.tokens.logical_not()), 0.0)
+    }
+
+    /// The same of `[B]`.
+    pub(crate) fn zero_sequences(&self, x: &Tensor) -> Tensor {
+        x.masked_fill(self.no_sequences.get_or_init(|| self.sequences().logical_not()), 0.0)
+    }
+
+    /// `[B]`: how many tokens of each sequence count, at least one.
+    pub(crate) fn lengths(&self, dtype: DType) -> Tensor {
+        self.tokens.sum_dim(1, false, dtype).clamp_min(1.0)
+    }
+}
