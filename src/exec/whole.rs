@@ -55,6 +55,8 @@ impl Tally {
     }
 
     pub(super) fn add(&mut self, part: &Part) {
+        // Counted before it is cloned, so that it is counted once.
+        part.mask.known_tokens();
         self.masks.push(part.mask.clone());
         self.width = self.width.max(part.size().1);
         self.counted.take();
@@ -78,7 +80,10 @@ impl Tally {
     pub(super) fn tokens(&self) -> Count {
         let count = || match self.known {
             Some([tokens, _]) => Count::Known(tokens),
-            None => Count::of(self.masks.iter().map(|mask| &mask.tokens)),
+            None => match self.masks.iter().map(Mask::known_tokens).sum() {
+                Some(tokens) => Count::Known(tokens),
+                None => Count::of(self.masks.iter().map(|mask| &mask.tokens)),
+            },
         };
         self.counted.get_or_init(count).clone()
     }

@@ -7,7 +7,7 @@ use super::KernelError;
 use super::engine::{Found, Numbers};
 use super::plan::{Plan, facts, sums};
 use crate::rows::Statistic;
-use crate::tensor::{DType, Element, Tensor};
+use crate::tensor::{DType, Element, Host, Tensor};
 
 /// What a formula is computed with.
 trait Number: Clone {
@@ -249,16 +249,13 @@ pub(super) fn statistics(
         .flat_map(|index| lines().map(move |(row, (sums, facts))| value(index, row, sums, facts)));
     let size = [plan.statistics.len() as i64, rows as i64];
     let host = near.host()?;
-    fn made<T: Element>(
-        host: &dyn crate::tensor::Host,
-        values: impl Iterator<Item = T>,
-        size: &[i64],
-    ) -> Tensor {
-        Tensor::from_slice(host, &values.collect::<Vec<T>>(), size)
-    }
     let values =
         if dtype == DType::F64 { made(host, all, &size) } else { made(host, all.map(|x| x as f32), &size) };
     Ok(values.to_device(near.device()).ok()?)
+}
+
+fn made<T: Element>(host: &dyn Host, values: impl Iterator<Item = T>, size: &[i64]) -> Tensor {
+    Tensor::from_slice(host, &values.collect::<Vec<T>>(), size)
 }
 
 /// The cotangents of the sums, `[N, plan.sums()]`, from those of the statistics, `[R, N]`.
@@ -273,7 +270,7 @@ pub(super) fn pull_back(
         (sums, facts) => return pull_back_columns(plan, sums, facts, cotangents, near),
     };
     let rows = facts.len() / plan.facts();
-    let cotangents = cotangents.to_f64s()?;
+    let cotangents = cotangents.to_wide()?;
     let mut back = vec![0.0; sums.len()];
     for (row, back) in back.chunks_exact_mut(plan.sums()).enumerate() {
         let sums = &sums[row * plan.sums()..][..plan.sums()];

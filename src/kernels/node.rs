@@ -136,13 +136,15 @@ impl Inputs<'_> {
         let (dtype, near) = (summed_in(self.dtype), self.near());
         let size = [plan.statistics.len() as i64, self.shape[0], self.shape[1]];
         let values = match reading {
-            Reading::InPlace => match self.ids.known() {
-                Some(known) => algebra::statistics(plan, found, Some(&known.counted), dtype, near)?,
-                None => {
-                    let values = algebra::statistics(plan, found, None, dtype, near)?;
+            Reading::InPlace => {
+                let known = self.ids.known().map(|known| known.counted.as_slice());
+                let values = algebra::statistics(plan, found, known, dtype, near)?;
+                if known.is_some() {
+                    values
+                } else {
                     self.ids.flat()[1].where_cond(&values, &values.zeros(&[], dtype))
                 }
-            },
+            }
             Reading::Picked { .. } => {
                 let values = algebra::statistics(plan, found, None, dtype, near)?;
                 let places = positions(&self.ids.flat()[1]);
@@ -229,7 +231,7 @@ fn attached(
         saved.extend(inputs.ids.tensors());
     }
     let found = match (&found.sums, &found.facts) {
-        (Numbers::Host(sums), Numbers::Host(facts)) => Some((sums.clone(), facts.clone())),
+        (Numbers::Host(sums), Numbers::Host(facts)) => Some([sums.clone(), facts.clone()]),
         (sums, facts) => {
             saved.extend([sums, facts].into_iter().filter_map(Numbers::on_device));
             None
@@ -264,7 +266,7 @@ struct Node {
     /// Where they are not among the saved tensors.
     ids: Option<Arc<HostIds>>,
     /// The same of what was found.
-    found: Option<(Arc<Vec<f64>>, Arc<Vec<f64>>)>,
+    found: Option<[Arc<Vec<f64>>; 2]>,
 }
 
 /// What a tensor looks like, which a hook on saved tensors must not change.
@@ -309,15 +311,14 @@ impl Backward for Node {
             before.check(tensor)?;
         }
         let (reference, saved) = saved.split_at(self.compares);
-        let (ids, saved) = match &self.ids {
-            Some(known) => (Ids::of_host(known.clone(), &tensors[0]), saved),
-            None => {
-                let [actions, mask, rest @ ..] = saved else { unreachable!("`attached` saved them") };
-                (Ids::new(actions.clone(), mask.clone()), rest)
-            }
+        let (ids, saved) = if let Some(known) = &self.ids {
+            (Ids::of_host(known.clone(), &tensors[0]), saved)
+        } else {
+            let [actions, mask, rest @ ..] = saved else { unreachable!("`attached` saved them") };
+            (Ids::new(actions.clone(), mask.clone()), rest)
         };
         let found = match (&self.found, saved) {
-            (Some((sums, facts)), _) => {
+            (Some([sums, facts]), _) => {
                 Found { sums: Numbers::Host(sums.clone()), facts: Numbers::Host(facts.clone()) }
             }
             (None, [sums, facts]) => {

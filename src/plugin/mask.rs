@@ -1,6 +1,6 @@
 //! Which tokens and sequences count.
 
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Device, Tensor};
 use std::cell::OnceCell;
 
 /// The mask of a part, and what follows from it, worked out when it is first asked for.
@@ -11,16 +11,32 @@ pub(crate) struct Mask {
     sequences: OnceCell<Tensor>,
     no_tokens: OnceCell<Tensor>,
     no_sequences: OnceCell<Tensor>,
+    known_tokens: OnceCell<Option<i64>>,
 }
 
 impl Mask {
     pub(crate) fn new(tokens: Tensor) -> Self {
-        Self { tokens, sequences: OnceCell::new(), no_tokens: OnceCell::new(), no_sequences: OnceCell::new() }
+        Self {
+            tokens,
+            sequences: OnceCell::new(),
+            no_tokens: OnceCell::new(),
+            no_sequences: OnceCell::new(),
+            known_tokens: OnceCell::new(),
+        }
     }
 
     /// `[B]` bool: which sequences have a token that counts.
     pub(crate) fn sequences(&self) -> &Tensor {
         self.sequences.get_or_init(|| self.tokens.any_dim(1))
+    }
+
+    /// How many tokens count, where that can be told without a wait for a device.
+    pub(crate) fn known_tokens(&self) -> Option<i64> {
+        *self.known_tokens.get_or_init(|| {
+            let here = self.tokens.device() == Device::Cpu;
+            let counts = here.then(|| self.tokens.to_u8s().ok())??;
+            Some(counts.into_iter().map(i64::from).sum())
+        })
     }
 
     /// `x`, `[B, T]`, with zeros where tokens do not count, whatever stood there; nothing flows back from there either.

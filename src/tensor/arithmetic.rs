@@ -133,6 +133,9 @@ impl Tensor {
     /// In another type; the tensor itself if it has that.
     #[must_use]
     pub fn to_dtype(&self, dtype: DType) -> Self {
+        if self.dtype() == dtype {
+            return self.clone();
+        }
         self.make(|x| x.to_dtype(dtype))
     }
 }

@@ -48,6 +48,17 @@ impl Tensor {
         self.elements()
     }
 
+    /// All elements as f64, read in their own type where that is f32.
+    ///
+    /// # Errors
+    /// That of the first operation that failed.
+    pub(crate) fn to_wide(&self) -> Result<Vec<f64>, TensorError> {
+        if self.dtype() != DType::F32 {
+            return self.to_f64s();
+        }
+        Ok(self.elements::<f32>()?.into_iter().map(f64::from).collect())
+    }
+
     /// All elements as int64, in order, with a wait for the device.
     ///
     /// # Errors

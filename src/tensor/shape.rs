@@ -76,6 +76,9 @@ impl Tensor {
     /// On another device; the tensor itself if it is there.
     #[must_use]
     pub fn to_device(&self, device: Device) -> Self {
+        if self.device() == device {
+            return self.clone();
+        }
         self.make(|x| x.to_device(device))
     }
 

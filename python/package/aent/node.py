@@ -35,12 +35,11 @@ class RowStatistics(torch.autograd.Function):
         *tensors, values = ctx.saved_tensors
         inputs, saved = tensors[: ctx.count], tensors[ctx.count :]
         wanted = list(ctx.needs_input_grad[3 : 3 + ctx.count])
-        with torch.no_grad():
-            gradients, over = ctx.half.backward(inputs, saved, values, cotangents[0], wanted)
-            # Whoever saved an input that its gradient now lies in must be told.
-            for tensor, overwritten in zip(inputs, over, strict=True):
-                if overwritten:
-                    increment_version(tensor)
+        gradients, over = ctx.half.backward(inputs, saved, values, cotangents[0], wanted)
+        # Whoever saved an input that its gradient now lies in must be told.
+        for tensor, overwritten in zip(inputs, over, strict=True):
+            if overwritten:
+                increment_version(tensor)
         if torch.is_grad_enabled():
             # The gradient itself is right; only whoever goes on to differentiate it is told.
             gradients = [g if g is None else Refusal.apply(g, cotangents[0], *inputs) for g in gradients]

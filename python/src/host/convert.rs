@@ -19,19 +19,28 @@ pub(super) struct PyTensor(Arc<Asked>);
 #[derive(Debug)]
 struct Asked {
     tensor: Py<PyAny>,
+    /// That operations take it, where that is known: an operation of this host made it, or it was looked at.
+    usable: OnceLock<()>,
     size: OnceLock<Vec<i64>>,
     dtype: OnceLock<DType>,
     device: OnceLock<Device>,
 }
 
 impl PyTensor {
-    pub(super) fn new(tensor: Bound<'_, PyAny>) -> Self {
+    fn new(tensor: Bound<'_, PyAny>, made: bool) -> Self {
         let (size, dtype, device) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self(Arc::new(Asked { tensor: tensor.unbind(), size, dtype, device }))
+        let usable = if made { OnceLock::from(()) } else { OnceLock::new() };
+        Self(Arc::new(Asked { tensor: tensor.unbind(), usable, size, dtype, device }))
     }
 
+    /// What an operation gave.
     pub(super) fn boxed(tensor: Bound<'_, PyAny>) -> Box<dyn HostTensor> {
-        Box::new(Self::new(tensor))
+        Box::new(Self::new(tensor, true))
+    }
+
+    /// That operations take it, where that is known.
+    pub(super) fn usable(&self) -> &OnceLock<()> {
+        &self.0.usable
     }
 
     /// The `torch.Tensor`.
@@ -67,7 +76,7 @@ pub(crate) fn is_tensor(value: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// A `torch.Tensor` as the library's tensor, shared.
 pub(crate) fn of_python(tensor: Bound<'_, PyAny>) -> Tensor {
-    Tensor::new(PyTensor::boxed(tensor))
+    Tensor::new(Box::new(PyTensor::new(tensor, false)))
 }
 
 /// The library's tensor as a `torch.Tensor`, shared.

@@ -1,7 +1,5 @@
 //! Elements of tensors in Rust.
 
-use super::convert::dtype;
-use super::state;
 use aent::tensor::DType;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
@@ -19,29 +17,58 @@ pub(super) fn number(value: &Bound<'_, PyAny>, dtype: DType, to: &mut [u8]) -> P
     Ok(())
 }
 
-/// Whether the elements lie in memory as that type, on the CPU and in order. A truth value is a byte of 0 or 1.
-pub(super) fn is_plain(tensor: &Bound<'_, PyAny>, wanted: DType) -> PyResult<bool> {
-    let py = tensor.py();
-    let found = dtype(tensor)?;
-    Ok((found == wanted || (found, wanted) == (DType::Bool, DType::U8))
-        && tensor.getattr(intern!(py, "is_cpu"))?.is_truthy()?
-        && tensor.call_method0(intern!(py, "is_contiguous"))?.is_truthy()?
-        && !tensor.call_method0(intern!(py, "is_neg"))?.is_truthy()?)
+/// A place in memory that a tensor has, for as long as it is held.
+pub(super) struct Place<'a, 'py> {
+    pointer: usize,
+    bytes: usize,
+    _of: &'a Bound<'py, PyAny>,
 }
 
-/// Copies the memory of a contiguous tensor on the CPU.
-#[expect(unsafe_code, reason = "torch gives an address")]
-pub(super) fn read(tensor: &Bound<'_, PyAny>, to: &mut [u8]) -> PyResult<()> {
+/// Where the elements of a tensor lie as the type that is wanted, on the CPU and in order, in so many bytes. A truth value is a
+/// byte of 0 or 1.
+pub(super) fn plain<'a, 'py>(
+    tensor: &'a Bound<'py, PyAny>,
+    found: DType,
+    wanted: DType,
+    bytes: usize,
+) -> PyResult<Option<Place<'a, 'py>>> {
     let py = tensor.py();
-    let refuse = || PyRuntimeError::new_err("a tensor without values in memory");
-    let width: usize = tensor.call_method0(intern!(py, "element_size"))?.extract()?;
-    let count = state::shape(tensor)?.iter().product::<i64>() as usize;
-    let plain = tensor.getattr(intern!(py, "is_cpu"))?.is_truthy()?
-        && tensor.call_method0(intern!(py, "is_contiguous"))?.is_truthy()?
-        && count * width == to.len();
-    let pointer = state::pointer(tensor).filter(|_| plain).ok_or_else(refuse)?;
-    // SAFETY: the tensor is alive, on the CPU and contiguous, its storage has all its elements, and they take as many
-    // bytes as there is room for.
-    unsafe { std::ptr::copy_nonoverlapping(pointer as *const u8, to.as_mut_ptr(), to.len()) };
+    let same = found == wanted || (found, wanted) == (DType::Bool, DType::U8);
+    if !same
+        || !tensor.getattr(intern!(py, "is_cpu"))?.is_truthy()?
+        || !tensor.call_method0(intern!(py, "is_contiguous"))?.is_truthy()?
+        || tensor.call_method0(intern!(py, "is_neg"))?.is_truthy()?
+    {
+        return Ok(None);
+    }
+    let pointer: usize = tensor.call_method0(intern!(py, "data_ptr"))?.extract()?;
+    let storage = tensor.call_method0(intern!(py, "untyped_storage"))?;
+    let room: usize = storage.call_method0(intern!(py, "nbytes"))?.extract()?;
+    let offset: usize = tensor.call_method0(intern!(py, "storage_offset"))?.extract()?;
+    let count: usize = tensor.call_method0(intern!(py, "numel"))?.extract()?;
+    let whole = count * found.bytes() == bytes && offset * found.bytes() + bytes <= room;
+    Ok((whole && (pointer != 0 || bytes == 0)).then_some(Place { pointer, bytes, _of: tensor }))
+}
+
+/// Copies what lies there.
+#[expect(unsafe_code, reason = "torch gives an address")]
+pub(super) fn read(from: &Place<'_, '_>, to: &mut [u8]) {
+    let bytes = from.bytes.min(to.len());
+    if bytes > 0 {
+        // SAFETY: `plain` found a tensor on the CPU, contiguous, whose storage has these bytes; it is alive, and the
+        // interpreter is held.
+        unsafe { std::ptr::copy_nonoverlapping(from.pointer as *const u8, to.as_mut_ptr(), bytes) };
+    }
+}
+
+/// Fills the memory of a tensor that was made just now.
+#[expect(unsafe_code, reason = "torch gives an address")]
+pub(super) fn write(tensor: &Bound<'_, PyAny>, dtype: DType, from: &[u8]) -> PyResult<()> {
+    let place = plain(tensor, dtype, dtype, from.len())?;
+    let place = place.ok_or_else(|| PyRuntimeError::new_err("a new tensor without values in memory"))?;
+    if place.bytes > 0 {
+        // SAFETY: as in `read`, and nobody else has the tensor yet.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), place.pointer as *mut u8, place.bytes) };
+    }
     Ok(())
 }

@@ -9,6 +9,7 @@ use aent::tensor::{
     Axis, Backward, Binary, DType, Device, Differentiated, Guard, Host, HostTensor, Made, Reduce, Reshape,
     Scalar, Scatter, TensorError, Unary, Unusable,
 };
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -50,10 +51,17 @@ impl HostTensor for PyTensor {
     }
 
     fn unusable(&self) -> Option<Unusable> {
-        self.ask(state::unusable).unwrap_or_else(|| {
+        if self.usable().get().is_some() {
+            return None;
+        }
+        let why = self.ask(state::unusable).unwrap_or_else(|| {
             let found = "one that cannot be asked what it is".to_owned();
             Some(Unusable { expected: "a plain tensor", found })
-        })
+        });
+        if why.is_none() {
+            self.usable().get_or_init(|| ());
+        }
+        why
     }
 
     fn size(&self) -> Vec<i64> {
@@ -347,18 +355,22 @@ impl HostTensor for PyTensor {
             if to.len() == dtype.bytes() {
                 return memory::number(&x.call_method0(intern!(py, "item"))?, dtype, to);
             }
+            if let Some(place) = memory::plain(x, self.dtype(), dtype, to.len())? {
+                memory::read(&place, to);
+                return Ok(());
+            }
             if to.is_empty() || state::is_zero(x)? {
                 to.fill(0);
                 return Ok(());
-            }
-            if memory::is_plain(x, dtype)? {
-                return memory::read(x, to);
             }
             let here = x.call_method0(intern!(py, "detach"))?;
             let here = here.call_method1(intern!(py, "to"), ("cpu", dtype_object(py, dtype)?))?;
             let here =
                 here.call_method0(intern!(py, "resolve_neg"))?.call_method0(intern!(py, "contiguous"))?;
-            memory::read(&here, to)
+            let place = memory::plain(&here, dtype, dtype, to.len())?;
+            let without = || PyRuntimeError::new_err("a tensor without values in memory");
+            memory::read(&place.ok_or_else(without)?, to);
+            Ok(())
         })
     }
 

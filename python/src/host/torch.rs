@@ -1,11 +1,13 @@
 //! The library itself: its functions, and settings of a thread.
 
 use super::convert::{PyTensor, dtype_object};
+use super::memory;
 use super::state::{failed, interrupting};
 use aent::tensor::{DType, Device, Guard, Host, Made, TensorError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyDict};
+use pyo3::types::PyDict;
 use std::ffi::c_void;
 use std::path::PathBuf;
 
@@ -33,14 +35,12 @@ impl Host for Torch {
         interrupting(|py| {
             let torch = torch(py)?;
             let options = PyDict::new(py);
-            options.set_item("dtype", dtype_object(py, dtype)?)?;
-            if bytes.is_empty() {
-                // Else a mode that sets a default device would have it.
-                options.set_item("device", "cpu")?;
-                return Ok(PyTensor::boxed(torch.call_method("empty", (size,), Some(&options))?));
-            }
-            let flat = torch.call_method("frombuffer", (PyByteArray::new(py, bytes),), Some(&options))?;
-            Ok(PyTensor::boxed(flat.call_method1("reshape", (size,))?))
+            options.set_item(intern!(py, "dtype"), dtype_object(py, dtype)?)?;
+            // Else a mode that sets a default device would have it.
+            options.set_item(intern!(py, "device"), intern!(py, "cpu"))?;
+            let tensor = torch.call_method(intern!(py, "empty"), (size,), Some(&options))?;
+            memory::write(&tensor, dtype, bytes)?;
+            Ok(PyTensor::boxed(tensor))
         })
     }
 

@@ -74,7 +74,7 @@ impl Batches {
         };
         let mut leaves: Vec<Batch> = Vec::new();
         for part in &parts {
-            let next = leaf(part, leaves.first())?;
+            let next = leaf(part, leaves.first());
             leaves.push(next);
         }
         Ok(leaves)
@@ -82,7 +82,7 @@ impl Batches {
 }
 
 /// A part with leaves of its own; what belongs to the model is the first part's.
-fn leaf(part: &Batch, first: Option<&Batch>) -> Result<Batch> {
+fn leaf(part: &Batch, first: Option<&Batch>) -> Batch {
     let mut batch = Batch::new();
     for (name, tensor) in part.iter() {
         let shared = first.filter(|_| fields::is_shared(name)).and_then(|first| first.get(name));
@@ -94,7 +94,7 @@ fn leaf(part: &Batch, first: Option<&Batch>) -> Result<Batch> {
         };
         batch = batch.with(name, tensor);
     }
-    Ok(batch)
+    batch
 }
 
 /// Runs the step.
@@ -127,12 +127,12 @@ pub(super) fn run(session: &Session, batches: &Batches, needs_gradient: bool) ->
         seconds.forward += clock.lap();
         output
     };
-    let gradients = if needs_gradient { gradients(&leaves)? } else { BTreeMap::new() };
+    let gradients = if needs_gradient { gradients(&leaves) } else { BTreeMap::new() };
     Ok(Done { output, gradients, seconds })
 }
 
 /// The gradients of the parts, put together along B again; zero where the loss does not reach.
-fn gradients(leaves: &[Batch]) -> Result<BTreeMap<&'static str, Tensor>> {
+fn gradients(leaves: &[Batch]) -> BTreeMap<&'static str, Tensor> {
     let mut result = BTreeMap::new();
     for name in TRAINED {
         let mut parts = Vec::new();
@@ -147,7 +147,7 @@ fn gradients(leaves: &[Batch]) -> Result<BTreeMap<&'static str, Tensor>> {
             _ => drop(result.insert(name, Tensor::cat(&parts, 0))),
         }
     }
-    Ok(result)
+    result
 }
 
 struct Clock {
