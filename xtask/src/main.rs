@@ -12,6 +12,7 @@ mod setup;
 mod steps;
 mod test;
 mod tidy;
+mod torches;
 mod wheel;
 
 use std::ffi::OsString;
@@ -43,6 +44,11 @@ enum Task {
     },
     /// Build the Python package as a wheel in `target/wheels` and look at what it needs.
     Wheel,
+    /// Compare every number that the wheel gives on other torches with those on the torch of the tests.
+    Torches {
+        /// The versions, such as 2.8.0; the oldest, one between and the newest when left out.
+        versions: Vec<String>,
+    },
     /// Find or install libtorch and link it as `.libtorch`, so that plain cargo and editors work in this clone.
     Setup,
     /// The house rules: who imports whom, first lines, file lengths, `unsafe`, diagnostic ids, paths.
@@ -72,6 +78,7 @@ fn run(task: &Task, root: &Path) -> Result<()> {
         Task::Test => test::test(root),
         Task::Python { pytest } => python::python(root, pytest),
         Task::Wheel => wheel::wheel(root),
+        Task::Torches { versions } => torches::torches(root, versions),
         Task::Setup => setup::setup(root),
         Task::Tidy => tidy::tidy(root),
         Task::Docs { check } => {

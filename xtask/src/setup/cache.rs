@@ -37,7 +37,12 @@ impl Cache {
 
     /// Where torch lies. The environment has its name only once it is whole.
     pub(crate) fn torch_place(&self) -> Place {
-        self.place(&format!("torch-{TORCH}"), &format!("libtorch {TORCH}"))
+        self.torch_place_of(TORCH)
+    }
+
+    /// Where another version of torch lies.
+    pub(crate) fn torch_place_of(&self, version: &str) -> Place {
+        self.place(&format!("torch-{version}"), &format!("torch {version}"))
     }
 
     /// Where an installation of this name lies.
@@ -47,19 +52,20 @@ impl Cache {
 
     /// Torch's folder, if the whole of it is there.
     pub(crate) fn torch(&self) -> Option<PathBuf> {
-        torch_in(&self.torch_place().environment())
+        torch_in(&self.torch_place().environment(), TORCH)
     }
 }
 
 /// Torch's folder in a Python environment. Pip writes the record last, so without it the installation was cut off.
-pub(crate) fn torch_in(environment: &Path) -> Option<PathBuf> {
+pub(crate) fn torch_in(environment: &Path, version: &str) -> Option<PathBuf> {
     let mut versions: Vec<_> =
         fs::read_dir(environment.join("lib")).ok()?.flatten().map(|entry| entry.path()).collect();
     versions.sort();
-    versions.into_iter().map(|version| version.join("site-packages")).find_map(|packages| {
+    versions.into_iter().map(|python| python.join("site-packages")).find_map(|packages| {
         let torch = packages.join("torch");
-        let whole = packages.join(format!("torch-{TORCH}.dist-info/RECORD")).is_file();
-        (whole && inspect(&torch).is_ok()).then_some(torch)
+        let whole = packages.join(format!("torch-{version}.dist-info/RECORD")).is_file();
+        // Of the version that Rust links, headers and libraries are wanted too.
+        (whole && (version != TORCH || inspect(&torch).is_ok())).then_some(torch)
     })
 }
 

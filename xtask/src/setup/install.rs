@@ -19,34 +19,46 @@ const SIZES: Sizes = if cfg!(target_os = "macos") {
 
 /// Torch's folder, after installing it for the Python `python` or after another process has.
 pub(crate) fn install(cache: &Cache, python: &str) -> Result<PathBuf> {
-    let place = cache.torch_place();
+    install_version(cache, python, TORCH, &[])
+}
+
+/// The same of any version, with other packages beside it.
+pub(crate) fn install_version(
+    cache: &Cache,
+    python: &str,
+    version: &str,
+    beside: &[&str],
+) -> Result<PathBuf> {
+    let place = cache.torch_place_of(version);
     let lock = place.lock()?;
-    if let Some(torch) = cache.torch() {
+    let found = || torch_in(&place.environment(), version);
+    if let Some(torch) = found() {
         return Ok(torch);
     }
     let partial = place.beside("partial");
     clear(&[partial.clone(), place.environment()])?;
     place.announce(SIZES)?;
-    println!(
-        "      another place: stop, and set the variable `AENT_CACHE`; torch {TORCH} of your own: `LIBTORCH`"
-    );
+    println!("      another place: stop, and set the variable `AENT_CACHE`; torch of your own: `LIBTORCH`");
     pip::make_environment(Path::new(python), &partial, &lock)?;
     let wanted = pip::Wanted {
-        packages: vec![format!("torch=={TORCH}").into()],
+        packages: std::iter::once(format!("torch=={version}"))
+            .chain(beside.iter().map(ToString::to_string))
+            .map(Into::into)
+            .collect(),
         for_builds: None,
         sizes: SIZES,
         no_match: format!(
-            "the package index has no torch {TORCH} for this system and Python; name a libtorch {TORCH} of your own in \
+            "the package index has no torch {version} for this system and Python; name a libtorch {TORCH} of your own in \
              the variable `LIBTORCH`"
         ),
     };
     pip::install(&partial, &place, &wanted, &lock)?;
-    if torch_in(&partial).is_none() {
+    if torch_in(&partial, version).is_none() {
         bail!(
-            "pip says it is done, but torch {TORCH} is not whole; its output is in `{}`",
+            "pip says it is done, but torch {version} is not whole; its output is in `{}`",
             place.log().display()
         );
     }
     fs::rename(&partial, place.environment()).context("the finished installation cannot be renamed")?;
-    cache.torch().context("the finished installation cannot be found")
+    found().context("the finished installation cannot be found")
 }

@@ -17,7 +17,8 @@ use anyhow::{Context, Result, bail};
 
 use cache::Cache;
 pub(crate) use packages::{Environment, environment};
-use torch::{TORCH, inspect};
+pub(crate) use torch::TORCH;
+use torch::inspect;
 
 /// The link that `.cargo/config.toml` hands to every cargo command in this clone.
 const LINK: &str = ".libtorch";
@@ -30,6 +31,13 @@ pub(crate) fn setup(root: &Path) -> Result<()> {
     make_link(&link, &torch)?;
     println!("      libtorch {TORCH} from {origin}: {}", torch.display());
     Ok(())
+}
+
+/// The Python of an environment with another torch, installed into the cache if need be.
+pub(crate) fn other_torch(version: &str) -> Result<PathBuf> {
+    let cache = Cache::of_this_user()?;
+    install::install_version(&cache, &python::for_package()?, version, &["numpy"])?;
+    Ok(cache.torch_place_of(version).environment().join("bin/python3"))
 }
 
 /// The folder of libtorch, and in words where it comes from.

@@ -2,77 +2,60 @@
 
 use super::step::Done;
 use aent::program::Op;
-use aent::tensor::{DType, Tensor, TensorError};
+use aent::tensor::{DType, Tensor};
 use aent::{Error, Program, Result, fields};
-use safetensors::{Dtype, View};
-use std::borrow::Cow;
-use std::cell::RefCell;
-use std::io;
+use serde_json::{Map, json};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 /// Writes the loss, the gradients and every `let`.
 pub(super) fn results(path: &Path, program: &Program, done: &Done) -> Result<()> {
-    let failed = RefCell::new(None);
-    let stored = |tensor: &Tensor| Stored { tensor: tensor.detach(), shape: shape(tensor), failed: &failed };
-    let mut tensors = vec![("loss".to_owned(), stored(done.output.loss()))];
+    let mut tensors = vec![("loss".to_owned(), done.output.loss().detach())];
     for (name, gradient) in &done.gradients {
         if fields::is_of_vocabulary(name) || reads(program, name) {
-            tensors.push((format!("grad.{name}"), stored(gradient)));
+            tensors.push((format!("grad.{name}"), gradient.detach()));
         }
     }
     for (name, value) in done.output.lets() {
-        tensors.push((format!("let.{name}"), stored(value)));
+        tensors.push((format!("let.{name}"), value.clone()));
     }
-    let fill = |beside: &Path| {
-        safetensors::serialize_to_file(tensors, None, beside).map_err(io::Error::other)?;
-        failed.take().map_or(Ok(()), |error| Err(io::Error::other(error)))
-    };
     let fail = |error: io::Error| Error::Step(format!("cannot write `{}`: {error}", path.display()));
-    aent_files::replace(path, fill).map_err(fail)
+    aent_files::replace(path, |beside| write(&tensors, beside)).map_err(fail)
 }
 
-/// A tensor that is brought to the host when its turn comes, so that one copy is held at a time.
-struct Stored<'a> {
-    tensor: Tensor,
-    shape: Vec<usize>,
-    /// Why a tensor could not be brought.
-    failed: &'a RefCell<Option<TensorError>>,
+/// Writes a safetensors file: the length of a header, the header, and the tensors one after the other, each brought to the host
+/// when its turn comes. The crate `safetensors` renames a file of its own into place, which would replace a device.
+fn write(tensors: &[(String, Tensor)], path: &Path) -> io::Result<()> {
+    let mut header = Map::new();
+    let mut end = 0;
+    for (name, tensor) in tensors {
+        let start = end;
+        end += tensor.numel() * tensor.dtype().bytes();
+        let entry =
+            json!({ "dtype": dtype(tensor.dtype()), "shape": tensor.size(), "data_offsets": [start, end] });
+        header.insert(name.clone(), entry);
+    }
+    let mut header = serde_json::to_vec(&header)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut file = BufWriter::new(File::create(path)?);
+    file.write_all(&(header.len() as u64).to_le_bytes())?;
+    file.write_all(&header)?;
+    for (_, tensor) in tensors {
+        file.write_all(&tensor.to_bytes().map_err(io::Error::other)?)?;
+    }
+    file.flush()
 }
 
-impl View for Stored<'_> {
-    fn dtype(&self) -> Dtype {
-        dtype(self.tensor.dtype())
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.tensor.to_bytes().unwrap_or_else(|error| {
-            self.failed.replace(Some(error));
-            vec![0; self.data_len()]
-        }))
-    }
-
-    fn data_len(&self) -> usize {
-        self.tensor.numel() * self.tensor.dtype().bytes()
-    }
-}
-
-fn shape(tensor: &Tensor) -> Vec<usize> {
-    tensor.size().into_iter().map(|length| length as usize).collect()
-}
-
-/// The types that losses, gradients and values have.
-fn dtype(dtype: DType) -> Dtype {
+/// The format's names of the types that losses, gradients and values have.
+fn dtype(dtype: DType) -> &'static str {
     match dtype {
-        DType::Bool => Dtype::BOOL,
-        DType::F16 => Dtype::F16,
-        DType::BF16 => Dtype::BF16,
-        DType::F64 => Dtype::F64,
-        DType::I64 => Dtype::I64,
-        _ => Dtype::F32,
+        DType::Bool => "BOOL",
+        DType::F16 => "F16",
+        DType::BF16 => "BF16",
+        DType::F64 => "F64",
+        DType::I64 => "I64",
+        _ => "F32",
     }
 }
 

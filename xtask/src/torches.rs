@@ -1,0 +1,72 @@
+//! `cargo xtask torches`: the wheel on other torches gives the numbers that it gives on the one of the tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::python::{self, SITE};
+use crate::setup::{TORCH, environment, other_torch};
+use crate::steps::{Steps, check, program};
+
+/// The oldest that is supported, one between, and the newest that was tried.
+pub(crate) const VERSIONS: [&str; 3] = ["2.8.0", "2.13.0", NEWEST];
+/// The newest that was tried.
+pub(crate) const NEWEST: &str = "2.15.0";
+
+const SCRIPT: &str = "python/torches/every_number.py";
+
+/// Builds the wheel and compares every number that it gives on each version with those on [`TORCH`].
+pub(crate) fn torches(root: &Path, versions: &[String]) -> Result<()> {
+    let versions: Vec<&str> =
+        if versions.is_empty() { VERSIONS.to_vec() } else { versions.iter().map(String::as_str).collect() };
+    let mut steps = Steps::new(3 + versions.len());
+    let environment = steps.run("Python environment", || environment(root))?;
+    steps.run("build and install the wheel", || python::build(root, &environment).map(drop))?;
+    let reference = steps
+        .run(&format!("numbers on torch {TORCH}"), || record(root, &environment.program("python3"), TORCH))?;
+    let mut rows = Vec::new();
+    for version in versions {
+        let title = format!("numbers on torch {version} (the first time 3 to 5 GB are downloaded)");
+        rows.push(steps.run(&title, || on_other(root, version, &reference))?);
+    }
+    println!("\n| torch | Python | numbers | equal to the last bit | largest difference, f64 | f32 |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    for row in rows {
+        println!("{row}");
+    }
+    steps.finish(&format!("the wheel gives what it gives on torch {TORCH}"));
+    Ok(())
+}
+
+/// One version against what was recorded; gives its row of the table.
+pub(crate) fn on_other(root: &Path, version: &str, reference: &Path) -> Result<String> {
+    let python = other_torch(version)?;
+    let found = record(root, &python, version)?;
+    let mut command = script(root, &python);
+    let output = command.arg("compare").args([reference, &found]).output().context("it cannot be started")?;
+    let row = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if !output.status.success() {
+        bail!("torch {version} gives other numbers:\n{row}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    println!("      {row}");
+    Ok(row)
+}
+
+/// Records what the installed wheel gives with a Python's torch.
+pub(crate) fn record(root: &Path, python: &Path, version: &str) -> Result<PathBuf> {
+    let folder = root.join("target/python/torches");
+    fs::create_dir_all(&folder).with_context(|| format!("`{}` cannot be made", folder.display()))?;
+    let file = folder.join(format!("{version}.json"));
+    let mut command = script(root, python);
+    command.arg("record").arg(&file).env("OMP_NUM_THREADS", "2");
+    check(command, "what Python says stands above")?;
+    Ok(file)
+}
+
+fn script(root: &Path, python: &Path) -> Command {
+    let mut command = program(python, &["-P", SCRIPT], root);
+    command.env("PYTHONPATH", root.join(SITE));
+    command
+}
