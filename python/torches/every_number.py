@@ -1,7 +1,7 @@
 """Every number that the package gives on seeded batches, for comparison between two torches.
 
-    python every_number.py record FILE              what this torch gives
-    python every_number.py compare REFERENCE FILE   how far two recordings are apart
+python every_number.py record FILE              what this torch gives
+python every_number.py compare REFERENCE FILE   how far two recordings are apart
 """
 
 from __future__ import annotations
@@ -105,7 +105,11 @@ def in_parts(program: aent.Program, fields: dict[str, torch.Tensor]) -> dict[str
     for part in parts:
         accumulation(part).backward()
     output = accumulation.finish()
-    return {"total": [output.total], "metrics": list(output.metrics.values()), "grad.logits": flat(fields["logits"].grad)}
+    return {
+        "total": [output.total],
+        "metrics": list(output.metrics.values()),
+        "grad.logits": flat(fields["logits"].grad),
+    }
 
 
 def hidden(dtype: torch.dtype) -> dict[str, list[float]]:
@@ -126,7 +130,11 @@ def on_a_rank(rank: int, size: int, where: str) -> None:
     fields = {name: tensor.detach().requires_grad_(tensor.requires_grad) for name, tensor in fields.items()}
     output = aent.compile(STEERED)(fields, process_group=dist.group.WORLD)
     output.loss.backward()
-    found = {"total": [output.total], "metrics": list(output.metrics.values()), "grad.logits": flat(fields["logits"].grad)}
+    found = {
+        "total": [output.total],
+        "metrics": list(output.metrics.values()),
+        "grad.logits": flat(fields["logits"].grad),
+    }
     Path(where, f"rank{rank}").write_text(json.dumps(found))
     dist.destroy_process_group()
 

@@ -1,7 +1,5 @@
 // The autograd node of row statistics. What it does is decided in Rust: see node.rs, which states what the pointers mean.
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/csrc/autograd/functions/basic_ops.h>
-#include <torch/csrc/autograd/functions/utils.h>
 
 #include <cstdio>
 #include <exception>
@@ -41,6 +39,17 @@ struct Half : torch::CustomClassHolder {
     explicit Half(aent_node node) : node(node) {}
     ~Half() override { node.drop(node.state); }
     aent_node node;
+};
+
+// A gradient that cannot be differentiated again.
+struct Refusal : torch::autograd::Function<Refusal> {
+    static at::Tensor forward(AutogradContext*, const at::Tensor& gradient, at::TensorList) {
+        return gradient;
+    }
+
+    static variable_list backward(AutogradContext*, const variable_list&) {
+        throw std::runtime_error("row statistics cannot be differentiated twice; the reference kernels can");
+    }
 };
 
 struct RowStatistics : torch::autograd::Function<RowStatistics> {
@@ -86,11 +95,10 @@ struct RowStatistics : torch::autograd::Function<RowStatistics> {
         }
         if (at::GradMode::is_enabled()) {
             // The gradient itself is right; only whoever goes on to differentiate it is told.
-            auto refusal = std::make_shared<torch::autograd::Error>(
-                "row statistics cannot be differentiated twice; the reference kernels can",
-                torch::autograd::collect_next_edges(saved, cotangents[0]));
-            for (const at::Tensor& gradient : gradients) {
-                if (gradient.defined()) torch::autograd::set_history(gradient, refusal);
+            variable_list of(saved.begin(), saved.end());
+            of.push_back(cotangents[0]);
+            for (at::Tensor& gradient : gradients) {
+                if (gradient.defined()) gradient = Refusal::apply(gradient, at::TensorList(of));
             }
         }
         return gradients;

@@ -7,6 +7,7 @@
 
 mod demo;
 mod docs;
+mod newest_tch;
 mod python;
 mod setup;
 mod steps;
@@ -49,6 +50,8 @@ enum Task {
         /// The versions, such as 2.8.0; the oldest, one between and the newest when left out.
         versions: Vec<String>,
     },
+    /// Test the library with the newest tch that it allows, on the torch that goes with it.
+    Tch,
     /// Find or install libtorch and link it as `.libtorch`, so that plain cargo and editors work in this clone.
     Setup,
     /// The house rules: who imports whom, first lines, file lengths, `unsafe`, diagnostic ids, paths.
@@ -79,6 +82,7 @@ fn run(task: &Task, root: &Path) -> Result<()> {
         Task::Python { pytest } => python::python(root, pytest),
         Task::Wheel => wheel::wheel(root),
         Task::Torches { versions } => torches::torches(root, versions),
+        Task::Tch => newest_tch::test(root),
         Task::Setup => setup::setup(root),
         Task::Tidy => tidy::tidy(root),
         Task::Docs { check } => {

@@ -6,9 +6,10 @@ use anyhow::Result;
 
 use crate::docs::{Mode, docs};
 use crate::python;
-use crate::setup::{environment, setup};
+use crate::setup::{TORCH, environment, setup};
 use crate::steps::{Steps, cargo, check};
 use crate::tidy::tidy;
+use crate::torches;
 use crate::wheel;
 
 /// The same cases of property tests on every run, so that a change is judged by itself. Not in a variable of one's own
@@ -17,7 +18,7 @@ const SEED: (&str, &str) = ("PROPTEST_RNG_SEED", "20260711");
 
 /// Sets up, then runs every check. The tests come last, so that a log ends with their summary.
 pub(crate) fn test(root: &Path) -> Result<()> {
-    let mut steps = Steps::new(10);
+    let mut steps = Steps::new(11);
     steps.run("libtorch", || setup(root))?;
     let python = steps.run("Python environment", || environment(root))?;
     steps.run("format", || {
@@ -56,6 +57,10 @@ pub(crate) fn test(root: &Path) -> Result<()> {
         check(command, "`cargo test NAME` runs one of the failed tests alone")
     })?;
     steps.run("tests of the Python package", || python::test(root, &python, &[]))?;
+    steps.run("the wheel on the newest torch (the first time 3 GB are downloaded)", || {
+        let reference = torches::record(root, &python.program("python3"), TORCH)?;
+        torches::on_other(root, torches::NEWEST, &reference).map(drop)
+    })?;
     steps.finish("every check passed");
     Ok(())
 }

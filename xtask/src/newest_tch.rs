@@ -1,0 +1,79 @@
+//! `cargo xtask tch`: the library's tests with the newest tch that it allows, and the torch that goes with that.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::setup::other_torch;
+use crate::steps::{Steps, cargo, check};
+
+/// The upper end of the range in `Cargo.toml`; the lower end is in `Cargo.lock`, and all other commands test it.
+const TCH: &str = "0.26.0";
+/// The torch that it binds.
+const TORCH: &str = "2.13.0";
+
+/// What is copied and not linked into the other workspace.
+const COPIED: [&str; 2] = ["Cargo.toml", "Cargo.lock"];
+/// What it has of its own, or must not have.
+const LEFT_OUT: [&str; 4] = ["target", ".git", ".libtorch", "runs"];
+
+/// Runs the tests in a workspace beside this one that differs in its lock file and its torch alone.
+pub(crate) fn test(root: &Path) -> Result<()> {
+    let mut steps = Steps::new(2);
+    let workspace = root.join("target/newest-tch");
+    steps.run(&format!("torch {TORCH} and a workspace that locks tch {TCH}"), || {
+        let python = other_torch(TORCH)?;
+        let environment = python.parent().and_then(Path::parent).context("a Python lies in `bin`")?;
+        link(root, &workspace)?;
+        let torch = torch_of(environment)?;
+        replace(&workspace.join(".libtorch"), &torch)?;
+        let update = cargo(&["update", "--quiet", "--package", "tch", "--precise", TCH], &workspace);
+        check(update, "the index of crates must be reachable")
+    })?;
+    steps.run("tests (the first time about 10 minutes on two cores)", || {
+        let mut command = cargo(&["test", "--package", "aent", "--no-fail-fast"], &workspace);
+        command.env("CARGO_TARGET_DIR", workspace.join("target"));
+        check(command, "the same tests pass with the tch of `Cargo.lock`")
+    })?;
+    steps.finish(&format!("the library passes its tests with tch {TCH} on torch {TORCH}"));
+    Ok(())
+}
+
+fn torch_of(environment: &Path) -> Result<std::path::PathBuf> {
+    let pythons = fs::read_dir(environment.join("lib")).context("the environment cannot be read")?;
+    let mut found = pythons
+        .flatten()
+        .map(|python| python.path().join("site-packages/torch"))
+        .filter(|path| path.is_dir());
+    found.next().with_context(|| format!("there is no torch in `{}`", environment.display()))
+}
+
+/// Links everything of the workspace into another folder, and copies what cargo writes.
+fn link(root: &Path, workspace: &Path) -> Result<()> {
+    fs::create_dir_all(workspace).with_context(|| format!("`{}` cannot be made", workspace.display()))?;
+    for entry in fs::read_dir(root).context("the workspace cannot be read")? {
+        let entry = entry.context("the workspace cannot be read")?;
+        let name = entry.file_name();
+        let is = |names: &[&str]| names.iter().any(|of| name == **of);
+        if is(&LEFT_OUT) {
+            continue;
+        }
+        let to = workspace.join(&name);
+        if is(&COPIED) {
+            fs::copy(entry.path(), &to).with_context(|| format!("`{}` cannot be written", to.display()))?;
+        } else {
+            replace(&to, &entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn replace(link: &Path, target: &Path) -> Result<()> {
+    let _ = fs::remove_file(link);
+    #[cfg(unix)]
+    let made = std::os::unix::fs::symlink(target, link);
+    #[cfg(not(unix))]
+    let made: std::io::Result<()> = Err(std::io::ErrorKind::Unsupported.into());
+    made.with_context(|| format!("the link `{}` cannot be made", link.display()))
+}
