@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import aent
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
+
+import aent
 
 ROOT = Path(__file__).resolve().parents[2]
 B, T, D, V = 6, 7, 5, 23
@@ -142,7 +142,7 @@ def on_a_rank(rank: int, size: int, where: str) -> None:
 def ranks() -> dict[str, list[float]]:
     """The same over two processes."""
     with tempfile.TemporaryDirectory() as where:
-        mp.spawn(on_a_rank, args=(2, where), nprocs=2)
+        spawn(on_a_rank, args=(2, where), nprocs=2)
         both = [json.loads(Path(where, f"rank{rank}").read_text()) for rank in range(2)]
     return {f"rank{rank}.{name}": numbers for rank, of in enumerate(both) for name, numbers in of.items()}
 
@@ -202,7 +202,7 @@ def main() -> int:
             return 0
         case ["compare", reference, file]:
             return compare(*(json.loads(Path(name).read_text()) for name in (reference, file)))
-    print(re.sub(r"\n\n", "\n", __doc__ or ""))
+    print(__doc__)
     return 2
 
 

@@ -15,7 +15,8 @@ def attach(
     half: Half, values: torch.Tensor, inputs: tuple[torch.Tensor, ...], saved: tuple[torch.Tensor, ...]
 ) -> torch.Tensor:
     """``values`` as a result of ``inputs``, whose gradients ``half`` computes from them, from ``saved`` and from ``values``."""
-    result: torch.Tensor = RowStatistics.apply(half, values, len(inputs), *inputs, *saved)
+    tensors = (*inputs, *saved)
+    result: torch.Tensor = RowStatistics.apply(half, values, len(inputs), *tensors)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -42,7 +43,8 @@ class RowStatistics(torch.autograd.Function):
                 increment_version(tensor)
         if torch.is_grad_enabled():
             # The gradient itself is right; only whoever goes on to differentiate it is told.
-            gradients = [g if g is None else Refusal.apply(g, cotangents[0], *inputs) for g in gradients]
+            of = (cotangents[0], *inputs)
+            gradients = [g if g is None else Refusal.apply(g, *of) for g in gradients]  # type: ignore[no-untyped-call]
         return (None, None, None, *gradients, *[None] * len(saved))
 
 
@@ -50,11 +52,11 @@ class Refusal(torch.autograd.Function):
     """A gradient that cannot be differentiated again."""
 
     @staticmethod
-    def forward(ctx: Any, gradient: torch.Tensor, *of: torch.Tensor) -> torch.Tensor:
+    def forward(_ctx: Any, gradient: torch.Tensor, *_of: torch.Tensor) -> torch.Tensor:
         """The gradient itself."""
         return gradient.view_as(gradient)
 
     @staticmethod
-    def backward(ctx: Any, *cotangents: torch.Tensor) -> Any:
+    def backward(_ctx: Any, *_cotangents: torch.Tensor) -> Any:
         """Refuses."""
         raise RuntimeError("row statistics cannot be differentiated twice; the reference kernels can")
