@@ -1,4 +1,5 @@
-//! A small language for the losses of reinforcement learning on language models, executed on libtorch.
+//! A small language for the losses of reinforcement learning on language models, executed on the tensors of a host: libtorch
+//! through tch, or Python's torch.
 //!
 //! A loss is a short `.aent` file: any composition of surrogates, regularizers, masks and reductions, with
 //! coefficients that controllers steer. It is checked before a model is loaded, reads the logits through one

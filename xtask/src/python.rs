@@ -31,7 +31,7 @@ pub(crate) fn python(root: &Path, pytest: &[OsString]) -> Result<()> {
     let mut steps = Steps::new(3);
     let environment = steps.run("Python environment", || environment(root))?;
     steps
-        .run("build and install the Python package (the first time about 5 minutes on two cores)", || {
+        .run("build and install the Python package (the first time about 3 minutes on two cores)", || {
             build(root, &environment).map(drop)
         })?;
     steps.run("tests of the Python package", || test(root, &environment, pytest))?;

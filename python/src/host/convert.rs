@@ -7,7 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::PyDict;
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
@@ -70,8 +70,10 @@ fn once<T>(cell: &OnceLock<T>, ask: impl FnOnce() -> Option<T>) -> Option<&T> {
 
 /// Whether an object is a `torch.Tensor`.
 pub(crate) fn is_tensor(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static TENSOR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    value.is_instance(TENSOR.import(value.py(), "torch", "Tensor")?)
+    static TENSOR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = value.py();
+    let class = TENSOR.get_or_try_init(py, || Ok::<_, PyErr>(torch(py)?.getattr("Tensor")?.unbind()))?;
+    value.is_instance(class.bind(py))
 }
 
 /// A `torch.Tensor` as the library's tensor, shared.

@@ -1,5 +1,6 @@
 //! The host of Python's torch: every operation is a call of its public API, so any torch will do, on any device.
 
+mod call;
 mod convert;
 mod memory;
 mod names;

@@ -12,30 +12,9 @@ use aent::tensor::{
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyDict;
 use std::any::Any;
 use std::ffi::c_void;
-
-impl PyTensor {
-    /// What a call on the tensor gives.
-    fn made_by<'py>(
-        &self,
-        py: Python<'py>,
-        call: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
-    ) -> PyResult<Box<dyn HostTensor>> {
-        call(self.bind(py)).map(Self::boxed)
-    }
-
-    /// A method without arguments.
-    fn call0(&self, name: impl FnOnce(Python<'_>) -> &Bound<'_, PyString>) -> Made {
-        interrupting(|py| self.made_by(py, |x| x.call_method0(name(py))))
-    }
-
-    /// Asks the tensor, where it can answer. What a mode raises meanwhile is the next operation's error.
-    fn ask<T>(&self, ask: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>) -> Option<T> {
-        interrupting(|py| ask(self.bind(py))).ok()
-    }
-}
 
 impl HostTensor for PyTensor {
     fn as_any(&self) -> &dyn Any {

@@ -109,7 +109,7 @@ fn any() -> &'static str {
     if cfg!(target_os = "macos") {
         another()
     } else {
-        "`apt install python3 python3-venv python3-dev` (Debian, Ubuntu) or `dnf install python3-devel` (Fedora)"
+        "`apt install python3 python3-venv` (Debian, Ubuntu) or `dnf install python3` (Fedora)"
     }
 }
 

@@ -42,7 +42,7 @@ const RULES: &[(&str, Rule)] = &[
     ("no source file is long without a reason", length::check),
     ("modules import only what their layer may", layers::check),
     ("a layer may only what it uses", layers::check_allowances),
-    ("`unsafe` and C++ stay in src/kernels", kernels::check),
+    ("`unsafe`, C++ and CUDA stay where they belong", kernels::check),
     ("every diagnostic id is explained and tested", codes::check),
     ("no path of one machine", paths::check),
 ];

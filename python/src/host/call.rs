@@ -1,0 +1,27 @@
+//! Calls on a tensor.
+
+use super::convert::PyTensor;
+use super::state::interrupting;
+use aent::tensor::{HostTensor, Made};
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+impl PyTensor {
+    /// What a call on the tensor gives.
+    pub(super) fn made_by<'py>(
+        &self,
+        py: Python<'py>,
+        call: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Box<dyn HostTensor>> {
+        call(self.bind(py)).map(Self::boxed)
+    }
+
+    pub(super) fn call0(&self, name: impl FnOnce(Python<'_>) -> &Bound<'_, PyString>) -> Made {
+        interrupting(|py| self.made_by(py, |x| x.call_method0(name(py))))
+    }
+
+    /// Asks the tensor. What a mode raises meanwhile is the next operation's error.
+    pub(super) fn ask<T>(&self, ask: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>) -> Option<T> {
+        interrupting(|py| ask(self.bind(py))).ok()
+    }
+}
