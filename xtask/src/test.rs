@@ -32,7 +32,9 @@ pub(crate) fn test(root: &Path) -> Result<()> {
         check(
             cargo(&lints, root),
             "each lint above says what to write; an exception is `#[expect(lint, reason = \"...\")]`",
-        )
+        )?;
+        let without = ["clippy", "-p", "aent-cli", "--no-default-features", "--", "--deny", "warnings"];
+        check(cargo(&without, root), "the program must build without torch: what needs it has the feature `tch`")
     })?;
     steps.run("generated documents", || docs(root, Mode::Check))?;
     steps.run("documentation of the code", || {
