@@ -34,7 +34,10 @@ pub(crate) fn test(root: &Path) -> Result<()> {
             "each lint above says what to write; an exception is `#[expect(lint, reason = \"...\")]`",
         )?;
         let without = ["clippy", "-p", "aent-cli", "--no-default-features", "--", "--deny", "warnings"];
-        check(cargo(&without, root), "the program must build without torch: what needs it has the feature `tch`")
+        check(
+            cargo(&without, root),
+            "the program must build without torch: what needs it has the feature `tch`",
+        )
     })?;
     steps.run("generated documents", || docs(root, Mode::Check))?;
     steps.run("documentation of the code", || {
