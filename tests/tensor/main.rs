@@ -19,7 +19,7 @@ fn the_first_error_travels_through_whatever_is_computed_from_it() {
         &x / wrong.reshape(&[1, 1]),
         x.gt(0.0).where_cond(&x, &wrong),
         Tensor::cat(&[x.clone(), wrong.clone()], 0),
-        Tensor::stack(&[wrong.clone()], 0).to_dtype(DType::F32),
+        Tensor::stack(std::slice::from_ref(&wrong), 0).to_dtype(DType::F32),
         x.gather(0, &wrong),
         wrong.sort(0, true)[1].clone(),
     ];

@@ -1,8 +1,8 @@
 //! One batch field: its shape, kind, device and values.
 
 use super::Part;
-use super::log_prob;
-use super::wrong::{FINITE, describe, field_error, missing, refuse_gradient, refuse_values, taken};
+use super::values::{Check, Wanted};
+use super::wrong::{describe, field_error, missing, refuse_gradient, refuse_values, taken};
 use crate::exec::Batch;
 use crate::exec::error::Result;
 use crate::fields;
@@ -16,7 +16,7 @@ impl Part {
         name: &str,
         ty: Type,
         gradient: bool,
-        validate: bool,
+        checks: &mut Vec<Check>,
     ) -> Result<Tensor> {
         let (sequences, width) = self.size();
         let tensor = taken(batch, name)?.ok_or_else(|| missing(name, describe(name, ty)))?;
@@ -42,11 +42,6 @@ impl Part {
             refuse_gradient(name, &tensor)?;
         }
         let tensor = if per_sequence { tensor.unsqueeze(1).expand(&[sequences, width]) } else { tensor };
-        let counted = match ty.shape {
-            Shape::Token => Some(&self.mask.tokens),
-            Shape::Seq => Some(self.mask.sequences()),
-            Shape::Scalar => None,
-        };
         let brought = tensor.dtype();
         let tensor = if name == "group" {
             if !matches!(tensor.dtype(), DType::I64 | DType::I32) {
@@ -54,7 +49,7 @@ impl Part {
             }
             tensor.to_dtype(DType::I64)
         } else if ty.kind == Kind::Bool {
-            to_bool(name, &tensor, counted)?
+            to_bool(name, &tensor, self.counted(ty.shape))?
         } else {
             let tensor = if gradient || !tensor.requires_grad() { tensor } else { tensor.detach() };
             match tensor.dtype() {
@@ -67,13 +62,10 @@ impl Part {
             }
         };
         let is_real = matches!(tensor.dtype(), DType::F32 | DType::F64);
-        if validate && is_real {
-            let wrong = tensor.isfinite().logical_not();
+        if is_real {
             let is_log_prob = fields::find(name).is_some_and(|field| field.unit == Unit::LogProb);
-            match counted.filter(|_| is_log_prob) {
-                Some(counted) => log_prob::check(name, &tensor, brought, wrong, counted)?,
-                None => refuse_values(name, &tensor, wrong, counted, FINITE)?,
-            }
+            let wanted = if is_log_prob { Wanted::LogProb(brought) } else { Wanted::Finite };
+            checks.push(Check { name: name.to_owned(), tensor: tensor.clone(), shape: ty.shape, wanted });
         }
         let tensor = match ty.shape {
             Shape::Token => self.mask.zero_tokens(&tensor),

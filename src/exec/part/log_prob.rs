@@ -11,19 +11,22 @@ const SLACK: f64 = 1e-3;
 /// The same of 16-bit numbers: with logits near 32 a step of bf16 is 1/8, and two of them are subtracted.
 const SLACK_16: f64 = 0.25;
 
+/// How far above 0 rounding may bring a log-probability of that type.
+pub(super) fn slack(brought: DType) -> f64 {
+    if matches!(brought, DType::F16 | DType::BF16) { SLACK_16 } else { SLACK }
+}
+
 /// Refuses values that are not finite, or above 0 by more than the rounding of the kind that the batch `brought`.
 pub(super) fn check(
     name: &str,
     tensor: &Tensor,
     brought: DType,
-    not_finite: Tensor,
+    not_finite: &Tensor,
     counted: &Tensor,
 ) -> Result<()> {
-    let slack = if matches!(brought, DType::F16 | DType::BF16) { SLACK_16 } else { SLACK };
-    // One question to the device; which answer it was is asked only if there is one.
-    let wrong = tensor.gt(slack).logical_or(&not_finite).logical_and(counted);
+    let wrong = tensor.gt(slack(brought)).logical_or(not_finite).logical_and(counted);
     let Some(at) = first_of(&wrong)? else { return Ok(()) };
-    refuse_values(name, tensor, not_finite, Some(counted), FINITE)?;
+    refuse_values(name, tensor, not_finite.clone(), Some(counted), FINITE)?;
     let among = |rest: f64| counted.where_cond(tensor, &tensor.full_like(rest));
     let least = among(f64::INFINITY).min().f64_at(&[])?;
     let most = among(f64::NEG_INFINITY).max().f64_at(&[])?;

@@ -1,6 +1,7 @@
 //! What is read of the logits: the row statistics, and the log-probability of the actions.
 
-use super::wrong::{field_error, first_of, missing, place, refuse_gradient, taken};
+use super::values::{Check, Wanted};
+use super::wrong::{field_error, missing, refuse_gradient, taken};
 use super::{Part, Reading};
 use crate::exec::Batch;
 use crate::exec::error::{Error, Result};
@@ -9,13 +10,19 @@ use crate::kernels::{RowInputs, row_statistics};
 use crate::plan::Plan;
 use crate::rows::RowStatistic;
 use crate::tensor::{DType, Tensor};
-use crate::types::Type;
+use crate::types::{Shape, Type};
 
 impl Part {
-    pub(super) fn read_rows(&mut self, plan: &Plan, batch: &Batch, reading: Reading) -> Result<()> {
+    pub(super) fn read_rows(
+        &mut self,
+        plan: &Plan,
+        batch: &Batch,
+        reading: Reading,
+        checks: &mut Vec<Check>,
+    ) -> Result<()> {
         let own_log_prob = batch.get("log_prob").is_some();
         if plan.log_prob.is_some() && own_log_prob {
-            self.log_prob = Some(self.read_field(batch, "log_prob", Type::TOKEN, true, reading.validate)?);
+            self.log_prob = Some(self.read_field(batch, "log_prob", Type::TOKEN, true, checks)?);
         }
         let derived = plan.log_prob.filter(|_| !own_log_prob);
         let request: Vec<RowStatistic> = derived.iter().chain(&plan.rows).copied().collect();
@@ -47,8 +54,9 @@ impl Part {
             mask: &self.mask.tokens,
         };
         let mut results = row_statistics(&inputs, &request, &reading.kernels)?;
-        if reading.validate {
-            self.check_rows(&request, &results)?;
+        for (row, result) in request.iter().zip(&results) {
+            let (name, tensor) = ("logits".to_owned(), result.clone());
+            checks.push(Check { name, tensor, shape: Shape::Token, wanted: Wanted::Row(*row) });
         }
         self.rows = results.split_off(usize::from(derived.is_some()));
         if derived.is_some() {
@@ -76,26 +84,5 @@ impl Part {
         self.check_device("actions", &actions)?;
         let actions = actions.to_dtype(DType::I64);
         Ok(actions)
-    }
-
-    /// A row without a softmax shows in its statistics, so that the logits need not be read again.
-    fn check_rows(&self, request: &[RowStatistic], results: &[Tensor]) -> Result<()> {
-        for (row, result) in request.iter().zip(results) {
-            let wrong = result.isfinite().logical_not().logical_and(&self.mask.tokens);
-            let Some(at) = first_of(&wrong)? else { continue };
-            let value = result.f64_at(&at)?;
-            let found = if value == f64::NEG_INFINITY {
-                "an action whose logit is -inf: the policy gives it no probability".to_owned()
-            } else {
-                format!("NaN, +inf, or nothing but -inf (the {row} is {value})")
-            };
-            return Err(Error::Value {
-                name: "logits".to_owned(),
-                place: place(&at),
-                expected: "a row of finite logits, or -inf for banned tokens".to_owned(),
-                found,
-            });
-        }
-        Ok(())
     }
 }

@@ -5,6 +5,7 @@ mod field;
 mod log_prob;
 mod logits;
 mod source;
+mod values;
 mod wrong;
 
 use super::Batch;
@@ -88,17 +89,21 @@ impl Part {
             return Ok(part);
         }
         // A field that nothing reads which spans the step need not be there yet.
+        let mut checks = Vec::new();
         let wanted = |of: &Facts| if reading.depth == Depth::Model { of.needed } else { of.looked_first };
         for (node, facts) in program.nodes.iter().zip(&plan.nodes) {
             let Op::Field(name) = &node.op else { continue };
             if wanted(facts) && !part.fields.contains_key(name) {
                 let gradient = fields::find(name).is_some_and(|field| field.gradient);
-                let field = part.read_field(batch, name, node.ty, gradient, reading.validate)?;
+                let field = part.read_field(batch, name, node.ty, gradient, &mut checks)?;
                 part.fields.insert(name.clone(), field);
             }
         }
         if reading.depth == Depth::Model {
-            part.read_rows(plan, batch, reading)?;
+            part.read_rows(plan, batch, reading, &mut checks)?;
+        }
+        if reading.validate {
+            part.settle(&checks)?;
         }
         if part.computes_in_f64(plan, batch, reading.depth) {
             part.kind = DType::F64;

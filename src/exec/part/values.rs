@@ -1,0 +1,92 @@
+//! The values that a program reads, checked all at once: each question that is answered waits for the device.
+
+use super::wrong::{FINITE, first_of, place, refuse_values};
+use super::{Part, log_prob};
+use crate::exec::error::{Error, Result};
+use crate::rows::RowStatistic;
+use crate::tensor::{DType, Tensor};
+use crate::types::Shape;
+
+/// A tensor whose values are to be checked.
+pub(super) struct Check {
+    pub(super) name: String,
+    pub(super) tensor: Tensor,
+    pub(super) shape: Shape,
+    pub(super) wanted: Wanted,
+}
+
+/// What its values have to be.
+#[derive(Clone, Copy)]
+pub(super) enum Wanted {
+    Finite,
+    /// A log-probability, which the batch brought in that type.
+    LogProb(DType),
+    /// Finite, as a row without a softmax is not.
+    Row(RowStatistic),
+}
+
+impl Part {
+    /// Refuses the first check that fails, in the order in which they were made.
+    pub(super) fn settle(&self, checks: &[Check]) -> Result<()> {
+        if checks.is_empty() {
+            return Ok(());
+        }
+        let wrong: Vec<Tensor> = checks.iter().map(|check| self.wrong(check).any()).collect();
+        let wrong = Tensor::stack(&wrong, 0).to_u8s()?;
+        let Some(failed) = wrong.iter().position(|wrong| *wrong != 0) else { return Ok(()) };
+        self.refuse(&checks[failed])
+    }
+
+    /// Where the values are wrong and count.
+    fn wrong(&self, check: &Check) -> Tensor {
+        let not_finite = check.tensor.isfinite().logical_not();
+        let wrong = match check.wanted {
+            Wanted::LogProb(brought) => check.tensor.gt(log_prob::slack(brought)).logical_or(&not_finite),
+            Wanted::Finite | Wanted::Row(_) => not_finite,
+        };
+        match self.counted(check.shape) {
+            Some(counted) => wrong.logical_and(counted),
+            None => wrong,
+        }
+    }
+
+    /// Which elements of a shape count, if not all.
+    pub(super) fn counted(&self, shape: Shape) -> Option<&Tensor> {
+        match shape {
+            Shape::Token => Some(&self.mask.tokens),
+            Shape::Seq => Some(self.mask.sequences()),
+            Shape::Scalar => None,
+        }
+    }
+
+    fn refuse(&self, check: &Check) -> Result<()> {
+        let Check { name, tensor, shape, wanted } = check;
+        let counted = self.counted(*shape);
+        let not_finite = tensor.isfinite().logical_not();
+        match (wanted, counted) {
+            (Wanted::LogProb(brought), Some(counted)) => {
+                log_prob::check(name, tensor, *brought, &not_finite, counted)
+            }
+            (Wanted::Row(row), _) => self.refuse_row(row, tensor),
+            _ => refuse_values(name, tensor, not_finite, counted, FINITE),
+        }
+    }
+
+    /// A row without a softmax shows in its statistics, so that the logits need not be read again.
+    fn refuse_row(&self, row: &RowStatistic, result: &Tensor) -> Result<()> {
+        let wrong = result.isfinite().logical_not().logical_and(&self.mask.tokens);
+        let Some(at) = first_of(&wrong)? else { return Ok(()) };
+        let value = result.f64_at(&at)?;
+        let found = if value == f64::NEG_INFINITY {
+            "an action whose logit is -inf: the policy gives it no probability".to_owned()
+        } else {
+            format!("NaN, +inf, or nothing but -inf (the {row} is {value})")
+        };
+        Err(Error::Value {
+            name: "logits".to_owned(),
+            place: place(&at),
+            expected: "a row of finite logits, or -inf for banned tokens".to_owned(),
+            found,
+        })
+    }
+}
