@@ -1,4 +1,4 @@
-//! From a text or a file to a program: the one door of the compiler.
+//! Compiles a text or a file to a program: the compiler's entry point.
 
 use crate::check::check;
 use crate::diag::{Diagnostics, Severity};
@@ -19,7 +19,7 @@ pub fn compile_file(path: impl AsRef<Path>) -> Result<Program, Failure> {
     Compiler::new().compile_file(path)
 }
 
-/// Compiles with parameters set from outside, and from wherever a [`Loader`] finds files.
+/// A compiler with parameter values set by the host, which finds files through a [`Loader`].
 pub struct Compiler {
     overrides: BTreeMap<String, f64>,
     loader: Box<dyn Loader>,
@@ -38,23 +38,23 @@ impl Compiler {
         Self::default()
     }
 
-    /// Sets a `param` by name; its range is checked.
+    /// Sets a `param` by name; compilation checks its range.
     #[must_use]
     pub fn set(mut self, name: impl Into<String>, value: f64) -> Self {
         self.overrides.insert(name.into(), value);
         self
     }
 
-    /// Reads imports from elsewhere.
+    /// Reads imports through `loader` instead.
     #[must_use]
     pub fn loader(mut self, loader: impl Loader + 'static) -> Self {
         self.loader = Box::new(loader);
         self
     }
 
-    /// Lets files import from this folder and below too, by a relative or an absolute path. By itself an import stays
-    /// within the project: the nearest folder at or above the compiled file that holds `.git`, or else the file's own
-    /// folder.
+    /// Also allows imports from this folder and below, by a relative or an absolute path. By default an import stays
+    /// within the project: the nearest folder at or above the compiled file that contains `.git`, or else the file's
+    /// own folder.
     #[must_use]
     pub fn allow_imports(mut self, folder: impl Into<PathBuf>) -> Self {
         self.allowed.push(folder.into());
@@ -79,17 +79,17 @@ impl Compiler {
     }
 }
 
-/// Why a text is no program: everything found, and the texts to show it in.
+/// A failed compilation: its diagnostics, and the sources they point into.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// Errors and lints, by place.
+    /// Errors and lints, sorted by position.
     pub diagnostics: Diagnostics,
     /// The texts the diagnostics point into.
     pub sources: Sources,
 }
 
 impl fmt::Display for Failure {
-    /// One line a finding; the command line draws them properly.
+    /// One line per diagnostic; the command line renders them in full.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, item) in self.diagnostics.iter().enumerate() {
             let source = self.sources.get(item.span.source);

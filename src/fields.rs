@@ -1,4 +1,4 @@
-//! The batch fields every spec may name, with verl's names.
+//! The batch fields that every spec can use, with verl's names.
 
 use crate::interval::Interval;
 use crate::types::{Type, Unit};
@@ -12,9 +12,9 @@ pub struct Field {
     pub ty: Type,
     /// Whether gradient flows into it.
     pub gradient: bool,
-    /// What it stands for.
+    /// The meaning of its values.
     pub unit: Unit,
-    /// The values it takes.
+    /// The range of its values.
     pub interval: Interval,
     /// One line for documentation.
     pub docs: &'static str,
@@ -24,8 +24,8 @@ const fn field(name: &'static str, ty: Type, unit: Unit, interval: Interval, doc
     Field { name, ty, gradient: false, unit, interval, docs }
 }
 
-/// All of them, in the order of the documentation. What is read through row
-/// statistics is not a value and not here; see [`is_of_vocabulary`].
+/// All of them, in the order of the documentation. Fields that only row statistics read are not here; see
+/// [`is_of_vocabulary`].
 pub const FIELDS: &[Field] = &[
     Field {
         gradient: true,
@@ -88,7 +88,7 @@ pub const FIELDS: &[Field] = &[
     ),
 ];
 
-/// The fields that logits come in: as they are, or as hidden states with the output layer.
+/// The fields that bring the logits: directly, or as hidden states and the output layer.
 #[derive(Clone, Copy, Debug)]
 pub struct LogitFields {
     /// `[B, T, V]`.
@@ -97,7 +97,7 @@ pub struct LogitFields {
     pub hidden: &'static str,
     /// `[V, D]`.
     pub weight: &'static str,
-    /// `[V]`; may be left out.
+    /// `[V]`, optional.
     pub bias: &'static str,
 }
 
@@ -105,7 +105,7 @@ pub struct LogitFields {
 pub const POLICY: LogitFields =
     LogitFields { logits: "logits", hidden: "hidden", weight: "lm_head", bias: "lm_head_bias" };
 
-/// The logits of the frozen reference policy, for the divergences from it over the whole vocabulary.
+/// The logits of the frozen reference policy, for divergences from it over the whole vocabulary.
 pub const REFERENCE: LogitFields = LogitFields {
     logits: "ref_logits",
     hidden: "ref_hidden",
@@ -122,23 +122,23 @@ impl LogitFields {
     }
 }
 
-/// Every name that a batch may bring without a line `input` in the file.
+/// Every field name that a batch may bring without an `input` line in the file.
 pub fn names() -> impl Iterator<Item = &'static str> {
     let logits = LOGITS.iter().flat_map(LogitFields::names);
     FIELDS.iter().map(|field| field.name).chain(["actions"]).chain(logits)
 }
 
-/// Whether a field belongs to the model, not to the batch, so that no cut of the batch goes through it.
+/// Whether a field belongs to the model rather than to the batch, so that it is not split into micro-batches.
 pub fn is_shared(name: &str) -> bool {
     LOGITS.iter().any(|fields| name == fields.weight || name == fields.bias)
 }
 
-/// Whether a formula cannot name the field, because it is only read through row statistics.
+/// Whether only row statistics read the field, so that a formula cannot name it.
 pub fn is_of_vocabulary(name: &str) -> bool {
     find(name).is_none() && names().any(|known| known == name)
 }
 
-/// The field of that name.
+/// The field with that name.
 pub fn find(name: &str) -> Option<&'static Field> {
     FIELDS.iter().find(|field| field.name == name)
 }

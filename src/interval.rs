@@ -1,4 +1,4 @@
-//! What values an expression can take, as a closed interval; the checker reasons with it.
+//! The range of an expression's values, as a closed interval; the checker computes with it.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -24,7 +24,7 @@ impl Interval {
     /// `0 .. 1`
     pub const UNIT: Interval = Interval { lo: 0.0, hi: 1.0 };
 
-    /// From the least to the greatest value, in either order.
+    /// From the smaller to the larger of two numbers, in either order.
     pub fn new(a: f64, b: f64) -> Self {
         Self { lo: a.min(b), hi: a.max(b) }
     }
@@ -34,7 +34,7 @@ impl Interval {
         Self { lo: value, hi: value }
     }
 
-    /// Whether a number lies in it.
+    /// Whether a number is in it.
     pub fn contains(self, value: f64) -> bool {
         self.lo <= value && value <= self.hi
     }
@@ -56,13 +56,13 @@ impl Interval {
         Self::guarded(f(self.lo), f(self.hi))
     }
 
-    /// The image under the lesser of two numbers.
+    /// The image under the smaller of two numbers.
     #[must_use]
     pub fn min(self, other: Interval) -> Self {
         Self { lo: self.lo.min(other.lo), hi: self.hi.min(other.hi) }
     }
 
-    /// The image under the greater of two numbers.
+    /// The image under the larger of two numbers.
     #[must_use]
     pub fn max(self, other: Interval) -> Self {
         Self { lo: self.lo.max(other.lo), hi: self.hi.max(other.hi) }
@@ -80,7 +80,7 @@ impl Interval {
         }
     }
 
-    /// The image under the reciprocal; everything when zero lies inside.
+    /// The image under the reciprocal; everything if zero is inside.
     #[must_use]
     pub fn recip(self) -> Self {
         if self.lo > 0.0 || self.hi < 0.0 {
@@ -90,7 +90,7 @@ impl Interval {
         }
     }
 
-    /// An undefined end (`inf - inf`, `0 · inf`) says nothing, so it is widened to infinity.
+    /// Widens an undefined end (`inf - inf`, `0 · inf`) to infinity.
     fn guarded(lo: f64, hi: f64) -> Self {
         Self {
             lo: if lo.is_nan() { f64::NEG_INFINITY } else { lo },

@@ -1,5 +1,5 @@
-//! A small language for the losses of reinforcement learning on language models, executed on the tensors of a host: libtorch
-//! through tch, or Python's torch.
+//! A small language for the losses of reinforcement learning on language models.
+//! Losses run on the tensors of a host: libtorch through tch, or Python's torch.
 //!
 //! A loss is a short `.aent` file: any composition of surrogates, regularizers, masks and reductions, with
 //! coefficients that controllers steer. It is checked before a model is loaded, reads the logits through one
@@ -45,7 +45,7 @@
 //! ```
 //!
 //! Learn more: [`plugin`] to write terms, reductions and controllers; [`Accumulation`] for micro-batches;
-//! [`ProcessGroup`] for steps over many processes; [`program`] for what a checked program is; [`kernels`] for row statistics by themselves.
+//! [`ProcessGroup`] for steps over many processes; [`program`] for checked programs; [`kernels`] for row statistics alone.
 
 mod check;
 mod compile;
@@ -86,7 +86,7 @@ pub use program::Program;
 #[doc(hidden)]
 pub extern crate self as aent;
 
-/// The read-me's program is compiled with the doc tests.
+/// Compiles the read-me's program with the doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

@@ -1,10 +1,10 @@
-//! The words of row statistics: what a program asks of a row of logits, over which tokens, at which temperature.
+//! Requests for row statistics: which statistic of a row of logits, over which tokens, at which temperature.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Which tokens of a row count. The policy is renormalised on the set, the set is a constant for the
-/// gradient, and ties at its border are broken toward the lower token id.
+/// Which tokens of a row count. The policy is renormalised on the set, the gradient treats the set as constant, and
+/// ties at its border go to the lower token id.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenSet {
@@ -20,14 +20,14 @@ pub enum TokenSet {
     MinP(f64),
 }
 
-/// What is asked of a row, over a set. With `z = logits / temperature` and `p` the softmax of `z` on the set, and with
-/// `π` and `ρ` the softmax of `z` and of `reference logits / temperature` over all tokens:
+/// A statistic of a row over a set. With `z = logits / temperature` and `p` the softmax of `z` on the set, and with `π`
+/// and `ρ` the softmax of `z` and of `reference logits / temperature` over all tokens:
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Statistic {
-    /// `z[action]`, whatever the set.
+    /// `z[action]`, for any set.
     ActionLogit,
-    /// `z[action] - logsumexp(z)` over all tokens, whatever the set; nats.
+    /// `z[action] - logsumexp(z)` over all tokens, for any set; nats.
     LogProb,
     /// `log Σ exp z`; nats.
     LogSumExp,
@@ -37,15 +37,15 @@ pub enum Statistic {
     SecondMoment,
     /// `-Σ p log p = logsumexp - mean`; nats.
     Entropy,
-    /// How many tokens the set has; no gradient.
+    /// The number of tokens in the set; no gradient.
     Size,
-    /// The share of the whole softmax that lies in the set.
+    /// The probability of the set under the softmax over all tokens.
     Mass,
-    /// `KL(π‖ρ) = Σ π (log π - log ρ)`, whatever the set; nats. No gradient flows to the reference, here and below.
+    /// `KL(π‖ρ) = Σ π (log π - log ρ)`, for any set; nats. No gradient flows to the reference, here and below.
     ReverseKl,
-    /// `KL(ρ‖π) = Σ ρ (log ρ - log π)`, whatever the set; nats.
+    /// `KL(ρ‖π) = Σ ρ (log ρ - log π)`, for any set; nats.
     ForwardKl,
-    /// `β KL(ρ‖m) + (1-β) KL(π‖m)` with `m = β ρ + (1-β) π`, whatever the set; `0 < β < 1`; nats.
+    /// `β KL(ρ‖m) + (1-β) KL(π‖m)` with `m = β ρ + (1-β) π`, for any set; `0 < β < 1`; nats.
     JensenShannon(f64),
 }
 
@@ -54,9 +54,9 @@ pub enum Statistic {
 pub struct RowStatistic {
     /// The tokens that count.
     pub set: TokenSet,
-    /// Logits are divided by it first; positive.
+    /// The divisor of the logits; positive.
     pub temperature: f64,
-    /// What is computed.
+    /// The statistic.
     pub statistic: Statistic,
 }
 
@@ -88,21 +88,21 @@ impl Statistic {
         matches!(self, Self::ActionLogit | Self::LogProb)
     }
 
-    /// Whether it is over all tokens whatever the set.
+    /// Whether it covers all tokens for any set.
     fn is_of_all(self) -> bool {
         self.needs_action() || self.needs_reference()
     }
 }
 
 impl RowStatistic {
-    /// The set that it is over, in a row of `vocabulary` tokens.
+    /// The set that it covers, in a row of `vocabulary` tokens.
     pub(crate) fn effective_set(&self, vocabulary: i64) -> TokenSet {
         if self.statistic.is_of_all() { TokenSet::All } else { self.set.simplified(vocabulary) }
     }
 }
 
 impl TokenSet {
-    /// The same set of a row of `vocabulary` tokens as `All`, `TopK`, `TopP` or `MinP`.
+    /// The same set of a row of `vocabulary` tokens, without `Drop`.
     pub(crate) fn simplified(self, vocabulary: i64) -> Self {
         let top = |k| if k >= vocabulary { Self::All } else { Self::TopK(k) };
         match self {

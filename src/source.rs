@@ -13,21 +13,21 @@ pub struct Source {
 }
 
 impl Source {
-    /// Takes a text under the name that diagnostics show.
+    /// A text with the name that diagnostics show.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { name: name.into(), path: None, text, line_starts }
     }
 
-    /// Says which file on the disk it was read from.
+    /// Records the file on disk that it was read from.
     #[must_use]
     pub fn at(mut self, path: impl Into<PathBuf>) -> Self {
         self.path = Some(path.into());
         self
     }
 
-    /// The file that it was read from; none for a text, or a file of the library.
+    /// The file that it was read from; `None` for a text or a library file.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
@@ -60,16 +60,16 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Adds a file and names it.
+    /// Adds a file and returns its id.
     pub fn add(&mut self, source: Source) -> SourceId {
         self.files.push(source);
         SourceId(self.files.len() as u32 - 1)
     }
 
-    /// The file of that id.
+    /// The file with that id.
     ///
     /// # Panics
-    /// When the id is of another compilation.
+    /// If the id comes from another compilation.
     pub fn get(&self, id: SourceId) -> &Source {
         &self.files[id.0 as usize]
     }
@@ -79,7 +79,7 @@ impl Sources {
         &self.get(span.source).text[span.start as usize..span.end as usize]
     }
 
-    /// All files, in the order they were loaded; the first is the one that was asked for.
+    /// All files, in the order they were loaded, the compiled one first.
     pub fn iter(&self) -> impl Iterator<Item = (SourceId, &Source)> {
         self.files.iter().enumerate().map(|(index, source)| (SourceId(index as u32), source))
     }

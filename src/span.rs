@@ -1,8 +1,8 @@
-//! Where something stands in a source text.
+//! Positions in a source text.
 
 use serde::{Deserialize, Serialize};
 
-/// Which of the loaded files a span points into; see [`crate::source::Sources`].
+/// The loaded file that a span points into; see [`crate::source::Sources`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SourceId(pub u32);
 
@@ -30,7 +30,7 @@ impl Span {
     }
 }
 
-/// A value with the place it was written at.
+/// A value with the place where it was written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spanned<T> {
     /// The value.
@@ -40,7 +40,7 @@ pub struct Spanned<T> {
 }
 
 impl<T> Spanned<T> {
-    /// Puts a value at a place.
+    /// Attaches a place to a value.
     pub fn new(node: T, span: Span) -> Self {
         Self { node, span }
     }

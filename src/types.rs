@@ -1,4 +1,4 @@
-//! The types of the language and their laws.
+//! The types of the language and their rules.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -18,12 +18,12 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// How many dimensions a tensor of it has.
+    /// How many dimensions a tensor of this shape has.
     pub fn dimensions(self) -> usize {
         self as usize
     }
 
-    /// The language's word for it.
+    /// Its name in the language.
     pub fn as_str(self) -> &'static str {
         match self {
             Shape::Scalar => "scalar",
@@ -72,8 +72,8 @@ impl Type {
         Type { shape: self.shape, kind: Kind::Bool }
     }
 
-    /// Whether a value of this type may stand where `wanted` is asked for: same kind, and the shape
-    /// equal or broadcast.
+    /// Whether a value of this type is accepted where `wanted` is expected: same kind, and the shape equal or
+    /// broadcast.
     pub fn fits(self, wanted: Type) -> bool {
         self.kind == wanted.kind && self.shape <= wanted.shape
     }
@@ -88,12 +88,12 @@ impl fmt::Display for Type {
     }
 }
 
-/// What a number stands for, as far as it is known. Units catch formulas that have the right shape and
-/// the wrong meaning, such as a log-ratio clamped to `0.8 .. 1.2`.
+/// The quantity that a number measures, as far as it is known. Units catch formulas with the right shape and the wrong
+/// meaning, such as a log-ratio clamped to `0.8 .. 1.2`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
-    /// Not known, or of no consequence.
+    /// Not known, or irrelevant.
     #[default]
     Unknown,
     /// A log-probability, in nats.
@@ -113,7 +113,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The field's words for it.
+    /// Its name in messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Unit::Unknown => "number",
@@ -127,36 +127,36 @@ impl Unit {
         }
     }
 
-    /// Its name behind `a` or `an`.
+    /// Its name after `a` or `an`.
     pub fn with_article(self) -> String {
         let article = if self == Unit::Entropy { "an" } else { "a" };
         format!("{article} {self}")
     }
 
-    /// Whether it lives on the logarithmic scale.
+    /// Whether it is on a logarithmic scale.
     pub fn is_logarithmic(self) -> bool {
         matches!(self, Unit::LogProb | Unit::LogRatio)
     }
 
-    /// Whether it lives on the scale of probabilities.
+    /// Whether it is on the scale of probabilities.
     pub fn is_probability_scale(self) -> bool {
         matches!(self, Unit::Ratio | Unit::Probability)
     }
 }
 
-/// How a value stands where a unit is asked for; see [`Unit::suits`].
+/// How well a value suits an expected unit; see [`Unit::suits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suits {
-    /// It is that, or may be.
+    /// It is that unit, or may be.
     Well,
-    /// It lives on the same scale and means something else.
+    /// It is on the same scale and means something else.
     Scale,
-    /// It lives on another scale.
+    /// It is on another scale.
     Not,
 }
 
 impl Unit {
-    /// Whether a value of this unit may stand where `wanted` is asked for. Anything may be a reward.
+    /// How well a value of this unit suits a place that expects `wanted`. Anything may be a reward.
     pub fn suits(self, wanted: Unit) -> Suits {
         let scale = |unit: Unit| match unit {
             Unit::Ratio | Unit::Probability => 1,

@@ -1,5 +1,4 @@
-//! The program `aent`: checks, formats, explains, evaluates and trains losses written in `.aent` files, as a library for whatever
-//! brings the tensors.
+//! The program `aent`, which checks, formats, explains, evaluates and trains `.aent` files, as a library for any tensor host.
 
 mod arguments;
 mod commands;
@@ -13,22 +12,23 @@ use clap::Parser;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
-/// What a command leaves behind when it could do its work.
+/// The result of a command that could do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     /// Done; there may have been warnings.
     Done,
-    /// The spec or the batch is wrong, and the user was told.
+    /// The spec or the batch is wrong, and an error was shown.
     Wrong,
     #[cfg(feature = "eval")]
-    /// The arguments contradict one another, and the user was told.
+    /// The arguments contradict one another, and an error was shown.
     Usage,
 }
 
-/// A sentence for the user: why a command could not go on.
+/// A command's status, or a sentence for the user that says why it failed.
 type Outcome = Result<Status, String>;
 
-/// Runs the command line and gives its exit status: 0 done, 1 the spec or the batch is wrong, 2 usage. The first word is the program's name. `host` brings the tensors of `aent eval`.
+/// Runs the command line and returns its exit status: 0 done, 1 the spec or the batch is wrong, 2 usage. The first word
+/// is the program's name. `host` brings the tensors of `aent eval`.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, host: Option<&'static dyn Host>) -> u8 {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -60,7 +60,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, host: Option<&'static 
     }
 }
 
-/// Shows what is wrong with the arguments on standard error, or on standard output the help or the version.
+/// Shows errors in the arguments on standard error, and the help or the version on standard output.
 fn show(answer: &clap::Error) -> u8 {
     let written = answer.print().and_then(|()| io::stdout().flush());
     if answer.use_stderr() {

@@ -1,10 +1,10 @@
-//! The plugin crates that this program knows, one line each.
+//! The plugin crates linked into this program, one line each.
 //!
-//! A dependency that no line mentions is not linked and registers nothing. To add a plugin, name its crate in
+//! A dependency that no line names is not linked and registers nothing. To add a plugin, add its crate to
 //! `cli/Cargo.toml` and write here:
 //!
 //! ```text
 //! use my_plugin as _;
 //! ```
 //!
-//! From then on its terms, reductions and controllers can be used in every file, and `aent terms` lists them.
+//! Then every file can use its terms, reductions and controllers, and `aent terms` lists them.

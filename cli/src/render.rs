@@ -1,21 +1,21 @@
-//! Diagnostics on this terminal: coloured where standard error shows colours.
+//! Renders diagnostics for this terminal, in colour if standard error shows colours.
 
 use aent::diag::{Diagnostics, Severity};
 use aent::source::Sources;
 use aent_show::Colour;
 use std::io;
 
-/// All findings as text with the lines they are about.
+/// All diagnostics as text, with their source lines.
 pub(crate) fn human(found: &Diagnostics, sources: &Sources) -> String {
     aent_show::text(found, sources, colour())
 }
 
-/// A sentence in the manner of a diagnostic, for errors that are not in a text.
+/// A sentence in the style of a diagnostic, for errors outside of a text.
 pub(crate) fn sentence(text: &str) -> String {
     aent_show::sentence(text, colour())
 }
 
-/// The same of what does no harm but should be known.
+/// The same for a harmless remark.
 #[cfg(feature = "eval")]
 pub(crate) fn remark(text: &str) -> String {
     aent_show::remark(text, colour())
@@ -31,7 +31,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Adds what was found.
+    /// Counts the diagnostics of a run.
     pub(crate) fn add(&mut self, found: &Diagnostics) {
         for item in found {
             match item.severity {
@@ -48,7 +48,7 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
 }
 
 fn colour() -> Colour {
-    // The stream knows of terminals, `NO_COLOR`, `CLICOLOR_FORCE` and `TERM=dumb`.
+    // The stream respects terminals, `NO_COLOR`, `CLICOLOR_FORCE` and `TERM=dumb`.
     match anstream::AutoStream::choice(&io::stderr()) {
         anstream::ColorChoice::Never => Colour::Plain,
         _ => Colour::Terminal,

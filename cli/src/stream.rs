@@ -1,4 +1,4 @@
-//! Writing to the standard streams. A reader that has gone away, as in `aent terms | head`, is no error; a full disk is.
+//! Writes to the standard streams. A closed reader, as in `aent terms | head`, is not an error; a full disk is.
 
 use std::io::{self, ErrorKind, Write};
 
@@ -7,17 +7,17 @@ pub(crate) fn print(text: &str) -> Result<(), String> {
     checked(write(&mut io::stdout().lock(), text), "standard output")
 }
 
-/// Writes text to standard error where it is what a command was asked for.
+/// Writes the output of a command to standard error.
 pub(crate) fn report(text: &str) -> Result<(), String> {
     checked(write(&mut io::stderr().lock(), text), "standard error")
 }
 
-/// Writes a remark to standard error. Where it cannot be written, the exit status still says how the command ended.
+/// Writes a remark to standard error. If that fails, the exit status still shows how the command ended.
 pub(crate) fn complain(text: &str) {
     let _ = write(&mut io::stderr().lock(), text);
 }
 
-/// Whether a write to a standard stream failed, as a sentence.
+/// The error of a write to a standard stream, as a sentence; a closed pipe is fine.
 pub(crate) fn checked(written: io::Result<()>, stream: &str) -> Result<(), String> {
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

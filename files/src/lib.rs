@@ -1,35 +1,34 @@
-//! Files that are written whole or not at all, and whether two paths lead to one file.
+//! Atomic writes of files, and whether two paths lead to one file.
 //!
-//! A file is written beside its place, brought to the disk, and renamed. A kill, a full disk or an error at any
-//! moment leaves the old file or the new one, and readers never see half of either.
+//! A file is written to a temporary file in the same folder, flushed to the disk, and renamed. A kill, a full disk or an
+//! error at any moment leaves the old file or the new one, and readers never see a part of either.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// How the names of unfinished files begin. After a kill such a file may be left over; it can be deleted.
+/// The prefix of unfinished files. A kill may leave such a file behind; it can be deleted.
 pub const PREFIX: &str = ".aent-";
 
-/// As many symbolic links may follow one another, as on Linux.
+/// The longest chain of symbolic links to follow, as on Linux.
 const MAX_LINKS: usize = 40;
 
-/// Writes a file whole; see [`replace`].
+/// Writes a file atomically; see [`replace`].
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, |beside| OpenOptions::new().write(true).open(beside)?.write_all(bytes))
 }
 
-/// Has `fill` write to a path beside `path`, then puts that file in `path`'s place.
+/// Lets `fill` write to a temporary file beside `path`, then renames it to `path`.
 ///
-/// A symbolic link stays one: the file that it leads to is replaced. An existing file keeps its permissions and,
-/// where the system allows it, its owner; a new one gets those of any new file. A file that may not be written is
-/// refused, although a rename would need no permission of the file's. A device or a pipe has no place to rename
-/// to, so `fill` gets its own path.
+/// A symbolic link stays one: its target is replaced. An existing file keeps its permissions and, where the system allows
+/// it, its owner; a new one gets those of any new file. A read-only file is refused, although a rename does not need
+/// write permission. Devices and pipes cannot be replaced by a rename, so `fill` gets their own path.
 pub fn replace<E: From<io::Error>>(path: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     let path = followed(path)?;
     let old = match fs::metadata(&path) {
         Ok(old) if !old.is_file() && !old.is_dir() => return fill(&path),
         Ok(old) => {
-            // Nothing is written yet: this asks whether it may be.
+            // Only checks that the file may be written.
             OpenOptions::new().write(true).open(&path)?;
             Some(old)
         }
@@ -46,8 +45,8 @@ pub fn replace<E: From<io::Error>>(path: &Path, fill: impl FnOnce(&Path) -> Resu
     Ok(())
 }
 
-/// Whether two paths lead to one file, be it under another spelling, by a symbolic link or by a hard link. A file
-/// that is not there yet is compared by its place.
+/// Whether two paths lead to one file, through different spellings, symbolic links or hard links. Files that do not exist
+/// yet are compared by path.
 pub fn same(a: &Path, b: &Path) -> bool {
     if a == b {
         return true;
@@ -59,7 +58,7 @@ pub fn same(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// An empty file in the same folder, which is removed unless it is renamed.
+/// An empty file in the same folder, removed unless it is renamed.
 fn beside(path: &Path) -> io::Result<tempfile::TempPath> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX);
@@ -83,13 +82,13 @@ fn followed(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many symbolic links follow one another"))
 }
 
-/// Where a file that is not there would be made.
+/// The path at which a missing file would be created.
 fn place(path: &Path) -> io::Result<PathBuf> {
     let path = followed(path)?;
     Ok(folder(&path).canonicalize()?.join(path.file_name().unwrap_or_default()))
 }
 
-/// The name of a temporary file is of no use in a message.
+/// Removes the name of the temporary file from an error.
 fn plain(error: io::Error) -> io::Error {
     match error.to_string().rsplit_once(" at path ") {
         Some((reason, _)) => io::Error::new(error.kind(), reason.to_owned()),
@@ -101,7 +100,7 @@ fn plain(error: io::Error) -> io::Error {
 #[cfg(unix)]
 fn as_new_files(builder: &mut tempfile::Builder<'_, '_>) {
     use std::os::unix::fs::PermissionsExt;
-    // The system takes away what the user's umask forbids.
+    // The system applies the user's umask.
     builder.permissions(fs::Permissions::from_mode(0o666));
 }
 
@@ -113,7 +112,7 @@ fn keep(old: &fs::Metadata, beside: &Path) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, chown};
     let new = fs::metadata(beside)?;
     if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-        // Only an administrator can give files away, and a file of one's own is better than none.
+        // Only an administrator can give a file to another user; otherwise the new file belongs to this one.
         let _ = chown(beside, Some(old.uid()), Some(old.gid()));
     }
     fs::set_permissions(beside, old.permissions())

@@ -1,4 +1,4 @@
-//! What is left after a write, after a failed one, and which paths are one file.
+//! Tests of writes, failed writes, and paths that lead to one file.
 
 use super::{same, write};
 use std::fs::{self, Permissions};
@@ -54,7 +54,7 @@ fn a_link_stays_a_link() {
     fs::create_dir(&inner).unwrap();
     symlink("inner/target", folder.path().join("first")).unwrap();
     symlink("first", folder.path().join("second")).unwrap();
-    // The file at the end need not be there.
+    // The target need not exist.
     for text in ["new", "newer"] {
         write(&folder.path().join("second"), text.as_bytes()).unwrap();
         assert_eq!(fs::read_to_string(inner.join("target")).unwrap(), text);

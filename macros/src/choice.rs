@@ -21,7 +21,7 @@ pub(crate) fn expand(mut item: ItemEnum) -> Result<TokenStream> {
     })
 }
 
-/// The name of a variant in the language, for which serde is told too.
+/// The name of a variant in the language; makes serde use it too.
 fn name(variant: &mut Variant) -> Result<LitStr> {
     if !matches!(variant.fields, Fields::Unit) {
         return Err(Error::new_spanned(

@@ -14,7 +14,7 @@ pub(crate) enum Kind {
     Controller,
 }
 
-/// What stands in the parentheses of the attribute.
+/// The arguments of the attribute.
 pub(crate) struct Arguments {
     name: LitStr,
     example: LitStr,

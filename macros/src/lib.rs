@@ -11,19 +11,19 @@ use entry::Kind;
 use proc_macro::TokenStream;
 use syn::parse_macro_input;
 
-/// Declares and registers a term: the struct below it is what a call's constant arguments make.
+/// Declares and registers a term: a struct whose fields are a call's constant arguments.
 ///
 /// - `name = "acme::scaled"`: the name in the language
 /// - `example = "acme::scaled(scale = 2)"`: a call that compiles; the conformance suite runs it
-/// - `aliases = [Alias::new("scaled_pg", "verl")]`: what others call it, optional
+/// - `aliases = [Alias::new("scaled_pg", "verl")]`: its names elsewhere, optional
 ///
-/// The struct's doc comment is the documentation, with its formula and source. Each field is a parameter, its doc comment
-/// one line about it, and its type says what an argument is: `f64`, a signed or unsigned whole number, `bool`, `String`,
-/// `Bounds`, a `#[choice]`, or an `Option` of one of these, which is off unless it is given. `#[param(...)]` says more:
+/// The struct's doc comment is the documentation, with formula and source. Each field is a parameter, documented in one
+/// line. Its type is the argument's type: `f64`, `i64`, `u32`, `u64`, `bool`, `String`, `Bounds`, a `#[choice]`, or an
+/// `Option` of one of these, which is off unless it is given. `#[param(...)]` says more:
 ///
-/// - `default = 0.2`, `"k3"`, `true` or `0.8..1.2`: without it a call has to give the argument
-/// - `min`, `max`, `above`, `below`: what a number, or both ends of a range, may be
-/// - `unit = Unit::Ratio`: what it stands for
+/// - `default = 0.2`, `"k3"`, `true` or `0.8..1.2`: without it a call must give the argument
+/// - `min`, `max`, `above`, `below`: the limits of a number, or of both ends of a range
+/// - `unit = Unit::Ratio`: its unit
 /// - `help = "..."`: what to write instead of a refused value
 ///
 /// The attribute derives `Debug`, `Serialize` and `Deserialize`.
@@ -58,7 +58,7 @@ pub fn controller(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand(Kind::Controller, arguments, item)
 }
 
-/// Makes an enum without fields the type of a parameter, whose argument is one of the variants' names in a string.
+/// Makes an enum without fields the type of a parameter; the argument is a variant's name as a string.
 ///
 /// A variant is written in `snake_case`, or as `#[choice("k1+")]` says. The attribute derives `Clone`, `Copy`, `Debug`,
 /// `PartialEq`, `Eq`, `Serialize` and `Deserialize`.

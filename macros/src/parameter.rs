@@ -5,7 +5,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Error, Expr, ExprLit, ExprRange, Field, Lit, Result};
 
-/// Takes `#[param(...)]` off a field and says what it declares.
+/// Removes `#[param(...)]` from a field and returns the declared parameter.
 pub(crate) fn expand(field: &mut Field) -> Result<TokenStream> {
     let Some(ident) = field.ident.clone() else {
         return Err(Error::new_spanned(
@@ -44,7 +44,7 @@ pub(crate) fn expand(field: &mut Field) -> Result<TokenStream> {
     Ok(out)
 }
 
-/// A default as data.
+/// The code of a default value.
 fn literal(value: &Expr) -> TokenStream {
     match value {
         Expr::Lit(ExprLit { lit: Lit::Bool(_), .. }) => quote!(::aent::plugin::Literal::Bool(#value)),

@@ -2,7 +2,7 @@
 
 use syn::{Attribute, Expr, ExprLit, Lit, Meta};
 
-/// The lines of a doc comment, without the blank that each begins with.
+/// The lines of a doc comment, without the leading space of each.
 pub(crate) fn docs(attributes: &[Attribute]) -> Vec<String> {
     let line = |attribute: &Attribute| {
         let Meta::NameValue(pair) = &attribute.meta else { return None };
@@ -13,7 +13,7 @@ pub(crate) fn docs(attributes: &[Attribute]) -> Vec<String> {
     attributes.iter().filter_map(line).collect()
 }
 
-/// The same for rustdoc, which would take an indented formula for Rust and run it.
+/// The same for rustdoc, with indented formulas fenced: rustdoc would run them as Rust.
 pub(crate) fn fenced(lines: &[String]) -> String {
     let mut out = String::new();
     let mut inside = false;

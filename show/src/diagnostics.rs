@@ -1,4 +1,4 @@
-//! Diagnostics for people and for machines.
+//! Shows diagnostics as text for people and as JSON for programs.
 
 use aent::diag::{Diagnostic, Diagnostics, Severity};
 use aent::source::Sources;
@@ -7,7 +7,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// A line longer than this is not shown: it was not written by hand.
+/// Longer lines are not shown: they were not written by hand.
 const LONGEST_LINE: usize = 1000;
 
 /// Whether text is coloured for a terminal.
@@ -19,7 +19,7 @@ pub enum Colour {
     Plain,
 }
 
-/// All findings as text with the lines they are about.
+/// All diagnostics as text, with their source lines.
 pub fn text(found: &Diagnostics, sources: &Sources, colour: Colour) -> String {
     let renderer = renderer(colour);
     let mut out = String::new();
@@ -30,17 +30,17 @@ pub fn text(found: &Diagnostics, sources: &Sources, colour: Colour) -> String {
     out
 }
 
-/// A sentence in the manner of a diagnostic, for errors that are not in a text.
+/// A sentence in the style of a diagnostic, for errors outside of a text.
 pub fn sentence(text: &str, colour: Colour) -> String {
     format!("{}\n", renderer(colour).render(&[Group::with_title(Level::ERROR.primary_title(text))]))
 }
 
-/// The same of what does no harm but should be known.
+/// The same for a harmless remark.
 pub fn remark(text: &str, colour: Colour) -> String {
     format!("{}\n", renderer(colour).render(&[Group::with_title(Level::WARNING.primary_title(text))]))
 }
 
-/// All findings as values, with the keys that other programs read.
+/// All diagnostics as JSON values, with the keys that other programs read.
 pub fn json(found: &Diagnostics, sources: &Sources) -> Vec<Value> {
     let place = |span: Span| {
         let (line, column) = sources.get(span.source).line_column(span.start as usize);
@@ -82,7 +82,7 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     let mut group = Group::with_title(level.primary_title(diagnostic.message.as_str()).id(diagnostic.id));
     let home = diagnostic.span.source;
     if diagnostic.span.end == 0 {
-        // It is about the file as a whole, or about what was set from outside: no line shows it.
+        // It is about the whole file or a value set by the host, so there is no line to show.
         group = group.element(Origin::path(sources.get(home).name()));
     } else {
         let mut files = vec![home];
@@ -101,7 +101,7 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     }
 }
 
-/// The lines of one file that the diagnostic is about.
+/// Adds the lines of one file that the diagnostic is about.
 fn element<'a>(
     group: Group<'a>,
     diagnostic: &'a Diagnostic,
@@ -117,7 +117,7 @@ fn element<'a>(
     let text = source.text();
     let first = marks.iter().map(|(span, ..)| span.start as usize).min().unwrap_or(0);
     let last = marks.iter().map(|(span, ..)| span.end as usize).max().unwrap_or(0);
-    // Only the lines between the first and the last mark are handed over: a file may be large.
+    // Pass only the lines from the first to the last mark, since a file may be large.
     let start = text[..first].rfind('\n').map_or(0, |at| at + 1);
     let end = text[last..].find('\n').map_or(text.len(), |at| last + at);
     let window = &text[start..end];

@@ -1,7 +1,7 @@
-//! How diagnostics, checked programs and registered terms are shown: to people as text, to programs as JSON.
+//! Shows diagnostics, checked programs and registered terms: as text for people, as JSON for programs.
 //!
-//! The library gives them as plain data. The command line and the Python package show them with
-//! this crate, so that the same file is answered with the same words wherever it is used.
+//! The library returns them as plain data. The command line and the Python package both use this crate, so that the
+//! same file gives the same words everywhere.
 
 mod diagnostics;
 mod explain;

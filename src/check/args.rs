@@ -1,4 +1,4 @@
-//! Which argument goes where.
+//! Assigns arguments to parameters.
 
 use super::{Checker, Outcome};
 use crate::diag::{Diagnostic, Message};
@@ -13,7 +13,7 @@ pub(super) struct Slot<'s> {
 }
 
 impl<'a> Checker<'a> {
-    /// Puts expressions into slots, by position and by name.
+    /// Assigns expressions to slots, by position and by name.
     pub(super) fn bind(
         &mut self,
         callee: &Name,
@@ -82,7 +82,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// An argument that no slot takes.
+/// The error for an argument that fits no slot.
 pub(super) fn stray(callee: &Name, arg: &Arg, slots: &[Slot<'_>]) -> Diagnostic {
     let names: Vec<&str> = slots.iter().map(|slot| slot.name).collect();
     match &arg.name {

@@ -1,4 +1,4 @@
-//! Calls: of the file's own functions, of the language's, of registered objects.
+//! Calls of the file's own functions, of built-in functions and of registered objects.
 
 use super::args::Slot;
 use super::scope::Meaning;
@@ -10,7 +10,7 @@ use crate::types::{Shape, Suits, Unit};
 use std::collections::HashMap;
 
 impl<'a> Checker<'a> {
-    /// What a call is.
+    /// Checks a call.
     pub(super) fn call(&mut self, call: &'a Call, span: Span) -> Outcome<Value> {
         let name = call.callee.node.as_str();
         if let Some(binding) = self.scope.find(name, call.callee.span.source)
@@ -50,7 +50,7 @@ impl<'a> Checker<'a> {
             .map(|param| Slot { name: &param.name.node, required: param.default.is_none() })
             .collect();
         let bound = self.bind(&call.callee, &call.args, &slots)?;
-        // Arguments are values of the caller; defaults are values of the place of definition.
+        // The caller's scope evaluates arguments, the function's file evaluates defaults.
         let mut locals = HashMap::new();
         let mut failed = None;
         let by_position = call.args.iter().take_while(|arg| arg.name.is_none()).count();
@@ -62,7 +62,7 @@ impl<'a> Checker<'a> {
             };
             match value {
                 Ok(value) => {
-                    // What a function hands on was judged where the function was called.
+                    // An argument that a function passes on was checked at the outer call.
                     let forwarded = matches!(expr.map(|of| &of.kind), Some(ExprKind::Name(name))
                         if self.frames.last().is_some_and(|frame| frame.locals.contains_key(name.as_str())));
                     if let Some(expr) = expr
@@ -90,7 +90,7 @@ impl<'a> Checker<'a> {
         outcome
     }
 
-    /// Warns of an argument that its parameter's default speaks against.
+    /// Warns of an argument that does not fit its parameter's default.
     fn warn_of_argument(
         &mut self,
         callee: &Name,
@@ -132,7 +132,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A default is an expression over the file's names, not over the caller's.
+    /// Evaluates a default in the scope of its file, not of the caller.
     fn default_value(&mut self, default: &'a crate::syntax::ast::Expr) -> Outcome<Value> {
         let frames = std::mem::take(&mut self.frames);
         let outcome = self.expr(default);

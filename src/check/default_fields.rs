@@ -10,8 +10,8 @@ use crate::syntax::ast::Name;
 use crate::types::Type;
 
 impl Checker<'_> {
-    /// The batch field an object reads by itself: one of the language, one the file declares, or, for a plugin,
-    /// one of its own, as if the file declared it.
+    /// The batch field that an object reads by default: one of the language, one that the file declares, or, for a
+    /// plugin, one of its own, as if the file declared it.
     pub(super) fn default_field(&mut self, callee: &Name, input: &Input, span: Span) -> Outcome<NodeId> {
         let name = input.name;
         if let Some(field) = fields::find(name) {
@@ -30,7 +30,7 @@ impl Checker<'_> {
             return Ok(self.builder.declared_field(name, input.ty, span));
         };
         let (found, place) = (self.builder.node(known).ty, self.builder.node(known).span);
-        // A declared `seq` may be broadcast. Two objects with two types leave open what the batch has to bring.
+        // A declared `seq` may be broadcast. No batch can satisfy two objects that read a field with two types.
         let agrees = if is_declared { found.fits(input.ty) } else { found == input.ty };
         if agrees {
             return Ok(known);
@@ -39,9 +39,9 @@ impl Checker<'_> {
         Err(self.field_clash(callee, input, found, Some((place, label)), span))
     }
 
-    /// Whether an `input` has the type in which an object above it reads the same field.
+    /// Whether an `input` has the type with which an object above it reads the same field.
     pub(super) fn agrees_with_readers(&mut self, name: &Name, ty: Type) -> Outcome<()> {
-        // A name that is defined twice is reported as that.
+        // A name that is defined twice is reported elsewhere.
         let is_new = !self.scope.names.contains_key(name.node.as_str());
         let Some(known) = self.builder.field_of(&name.node).filter(|_| is_new) else { return Ok(()) };
         let (found, place) = (self.builder.node(known).ty, self.builder.node(known).span);

@@ -1,10 +1,10 @@
-//! What to say to a name that stands for nothing here, but for something elsewhere.
+//! Hints for unknown names that exist elsewhere.
 
 use crate::load::{LibraryFn, functions};
 use crate::plugin::{Alias, registry};
 
-/// Where a name can be had, or what it is called here: in a crate that is not linked, in the library, in another
-/// framework. None for a name that nobody is known to use.
+/// Where a name is defined, or what it is called here: in a crate that is not linked, in the library, in another
+/// framework. `None` for a name that no known framework uses.
 pub fn elsewhere(name: &str) -> Option<String> {
     registry().link_hint(name).or_else(|| in_the_library(name)).or_else(|| by_another_name(name))
 }

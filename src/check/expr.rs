@@ -14,7 +14,7 @@ use crate::syntax::ast::{BinaryOp, Call, Expr, ExprKind, Name, UnaryOp};
 use crate::types::{Kind, Unit};
 
 impl<'a> Checker<'a> {
-    /// What an expression is.
+    /// Checks an expression.
     pub(super) fn expr(&mut self, expr: &'a Expr) -> Outcome<Value> {
         match &expr.kind {
             ExprKind::Number(number) => Ok(Value::Node(self.builder.constant(number.value, expr.span))),
@@ -63,7 +63,7 @@ impl<'a> Checker<'a> {
         Err(self.report(diagnostic))
     }
 
-    /// A chain like `a + b + c` leans to the left; it is walked with a loop, however long it is.
+    /// Chains such as `a + b + c` nest to the left; a loop walks them, so that their length does not matter.
     fn binary(&mut self, expr: &'a Expr) -> Outcome<Value> {
         let mut chain = Vec::new();
         let mut first = expr;
@@ -111,7 +111,7 @@ impl<'a> Checker<'a> {
         self.builder.binary(function, left, right, whole)
     }
 
-    /// Warns where a log-probability meets a probability: the shapes agree and the meanings do not.
+    /// Warns of a log-probability combined with a probability: the shapes agree and the meanings do not.
     pub(super) fn warn_of_scales(&mut self, a: NodeId, b: NodeId, span: Span, verb: &str) {
         let (left, right) = (self.builder.node(a).unit, self.builder.node(b).unit);
         let crossed = (left.is_logarithmic() && right.is_probability_scale())
@@ -157,7 +157,7 @@ impl<'a> Checker<'a> {
                     .help(format!("call it: `{name}(...)`")),
             ));
         }
-        // What takes no argument may be named without parentheses.
+        // A term without arguments may be named without parentheses.
         if self.scope.find_later(name, span.source).is_none()
             && let Lookup::Found(AnyEntry::Term(_)) = registry().find(name)
         {
@@ -199,16 +199,16 @@ impl<'a> Checker<'a> {
         self.report(diagnostic)
     }
 
-    /// The file that defines a name which is not visible.
+    /// The file that defines a name which is not visible here.
     fn unseen(&self, name: &str) -> Option<String> {
         let binding = self.scope.names.get(name)?;
         Some(self.bundle.sources.get(binding.span.source).name().to_owned())
     }
 
-    /// A term that is named without parentheses, as a call without arguments.
+    /// A term named without parentheses, checked as a call without arguments.
     fn bare_term(&mut self, name: &str, span: Span) -> Outcome<Value> {
         let call = Call { callee: Name::new(name.to_owned(), span), args: Vec::new() };
-        // The call has no arguments that could outlive this function.
+        // Without arguments, nothing in the call has to outlive this function.
         self.object_call(&call.callee, &[], span)
     }
 
@@ -247,11 +247,11 @@ impl<'a> Checker<'a> {
         ))
     }
 
-    /// Warns where bounds around one meet a value on the logarithmic scale.
+    /// Warns of bounds around one on a value on the logarithmic scale.
     pub(super) fn warn_of_clamp(&mut self, x: NodeId, lo: NodeId, span: Span) {
         let (unit, interval) = (self.builder.node(x).unit, self.builder.node(x).interval);
         let bounds_a_ratio = self.builder.as_constant(lo).is_some_and(|lo| lo > 0.0);
-        // The size of a log-ratio, `abs(...)`, is never negative, and may well be kept above a bound.
+        // The size of a log-ratio, `abs(...)`, is never negative, so a positive lower bound is fine.
         if unit == Unit::LogRatio && interval.lo < 0.0 && bounds_a_ratio {
             self.warn(
                 Diagnostic::warning(

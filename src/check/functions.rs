@@ -1,4 +1,4 @@
-//! The functions of the language.
+//! The built-in functions of the language.
 
 use super::args::Slot;
 use super::{Checker, Outcome, Value};
@@ -8,7 +8,7 @@ use crate::span::Span;
 use crate::syntax::ast::Call;
 use crate::types::{Kind, Shape, Unit};
 
-/// A function's name, its parameters and one line on it.
+/// A built-in function: its name, its parameters and one line of documentation.
 pub struct Builtin {
     /// The name.
     pub name: &'static str,
@@ -22,7 +22,7 @@ const fn builtin(name: &'static str, params: &'static [&'static str], docs: &'st
     Builtin { name, params, docs }
 }
 
-/// All functions. `min` and `max` take any number of values from two on.
+/// All functions. `min` and `max` take two or more values.
 pub const BUILTINS: &[Builtin] = &[
     builtin("exp", &["x"], "e to the power of `x`"),
     builtin("log", &["x"], "natural logarithm"),
@@ -45,7 +45,7 @@ pub const BUILTINS: &[Builtin] = &[
     ),
 ];
 
-/// Whether the language has a function of that name.
+/// Whether the language has a function with that name.
 pub(super) fn is_builtin(name: &str) -> bool {
     find(name).is_some()
 }
@@ -55,7 +55,7 @@ fn find(name: &str) -> Option<&'static Builtin> {
 }
 
 impl<'a> Checker<'a> {
-    /// A call of a function of the language, if it is one.
+    /// Checks a call of a built-in function; `None` if it is not one.
     pub(super) fn builtin_call(&mut self, call: &'a Call, span: Span) -> Option<Outcome<Value>> {
         let builtin = find(&call.callee.node)?;
         Some(self.apply_builtin(builtin, call, span).map(Value::Node))
@@ -180,7 +180,7 @@ impl<'a> Checker<'a> {
                     .help("`exp` belongs around a difference of log-probabilities"),
             );
         }
-        // The interval decides: `-log_prob` and `1 + abs(log_prob)` have the unit of `log_prob`, and a logarithm.
+        // Only the interval counts: `-log_prob` has the unit of `log_prob`, and a logarithm.
         let is_outside = match function {
             UnaryFn::Log => interval.hi <= 0.0,
             UnaryFn::Sqrt => interval.hi < 0.0,
@@ -197,7 +197,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A constant share between 0 and 1.
+    /// A constant between 0 and 1.
     fn share(&mut self, expr: &'a crate::syntax::ast::Expr, name: &str) -> Outcome<f64> {
         let id = self.real(expr)?;
         let Some(value) = self.builder.as_constant(id) else {
@@ -221,7 +221,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// All of several results, every one of them reported.
+/// All of several results, each already reported if it failed.
 fn all<const N: usize>(parts: [Outcome<NodeId>; N]) -> Outcome<[NodeId; N]> {
     let parts: Vec<NodeId> = parts.into_iter().collect::<Outcome<_>>()?;
     parts.try_into().map_err(|_| super::Reported)

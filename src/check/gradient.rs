@@ -1,4 +1,4 @@
-//! Where the gradient ends inside a value that has none, for findings that point there.
+//! Finds where the gradient ends inside a value that has none, for diagnostics that point there.
 
 use crate::plugin::Term;
 use crate::program::{Node, NodeId, Object, Op, UnaryFn};
@@ -6,7 +6,7 @@ use crate::span::Span;
 use std::collections::HashSet;
 use std::fmt;
 
-/// The place in a value without gradient at which an operand has one.
+/// The place inside a value without gradient where an operand still has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stop {
     pub span: Span,
@@ -18,9 +18,9 @@ pub(super) struct Stop {
 pub(super) enum Cause {
     /// The author's `detach`.
     Detach,
-    /// An input of a term that is a constant for the gradient.
+    /// An input that its term treats as constant.
     Constant { input: &'static str, term: &'static str },
-    /// A function that is flat, or a comparison.
+    /// A flat function or a comparison.
     Flat,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// The nearest place at which gradient ends on its way to the value `root`; none where nothing below it has any.
+/// The nearest place where gradient ends on its way to the value `root`; `None` if nothing below it has gradient.
 pub(super) fn stop(nodes: &[Node], terms: &[Object<dyn Term>], root: NodeId) -> Option<Stop> {
     let carries = |id: &NodeId| nodes[id.index()].gradient;
     let mut seen = HashSet::new();

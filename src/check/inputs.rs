@@ -9,7 +9,7 @@ use crate::syntax::ast::{Arg, Expr, Name};
 use crate::types::{Suits, Unit};
 
 impl<'a> Checker<'a> {
-    /// The tensors an object reads: given by the call, or batch fields, or constants.
+    /// The tensors that an object reads: arguments of the call, batch fields or constants.
     pub(super) fn inputs(
         &mut self,
         declaration: &Declaration,
@@ -96,7 +96,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Reports an argument that needs a name, with the name that its value fits best.
+    /// Reports an argument that needs a name, and suggests the name that fits its value best.
     fn nameless(
         &mut self,
         declaration: &Declaration,
@@ -133,7 +133,7 @@ impl<'a> Checker<'a> {
         self.report(Diagnostic::error("argument-needs-name", span, message).help(help))
     }
 
-    /// Refuses a value of another scale than its input's, and warns of another meaning on the same scale.
+    /// Refuses a value on another scale than its input, and warns of another meaning on the same scale.
     fn check_unit(&mut self, callee: &Name, input: &Input, id: NodeId, span: Span) -> Outcome<()> {
         let wanted = input.expected_unit();
         let node = self.builder.node(id);

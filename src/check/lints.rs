@@ -1,4 +1,4 @@
-//! Lints of the finished program: it runs, but probably does not do what its author wants.
+//! Lints for programs that run but probably do not do what their authors want.
 
 use super::gradient::{Cause, stop};
 use crate::diag::{Diagnostic, Diagnostics};
@@ -9,7 +9,7 @@ use crate::span::Span;
 use crate::types::{Shape, Unit};
 use std::collections::HashSet;
 
-/// Looks for everything that is suspicious about a loss.
+/// Runs all lints on a loss.
 pub(super) fn run(program: &Program, loss: Span, found: &mut Diagnostics) {
     let mut walk = Walk { program, loss, found, seen: HashSet::new() };
     walk.addends(program.loss, Interval::point(1.0));
@@ -26,7 +26,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Visits what a loss adds up, with the interval of the coefficient in front of each.
+    /// Visits the addends of a loss, each with the interval of its coefficient.
     fn addends(&mut self, root: NodeId, coefficient: Interval) {
         let mut open = vec![(root, coefficient, None)];
         while let Some((id, coefficient, place)) = open.pop() {
@@ -34,10 +34,10 @@ impl Walk<'_> {
                 continue;
             }
             let node = self.program.node(id);
-            // A value that is named or shared was written elsewhere first; its sign is decided in the loss.
+            // A named or shared value was written elsewhere; point to its use in the loss, which decides its sign.
             let place = if self.in_loss(node.span) { Some(node.span) } else { place };
             if !node.gradient {
-                // A loss without any gradient has been reported as a whole.
+                // A loss without any gradient is reported as a whole elsewhere.
                 if id != self.program.loss {
                     self.trains_nothing(id, place.unwrap_or(node.span));
                 }
@@ -76,7 +76,7 @@ impl Walk<'_> {
         span.source == self.loss.source && self.loss.start <= span.start && span.end <= self.loss.end
     }
 
-    /// Whether a divisor is the same however large the batch is.
+    /// Whether a divisor does not depend on the batch.
     fn fixed_in_a_step(&self, id: NodeId) -> bool {
         match &self.program.node(id).op {
             Op::Constant(_) | Op::Controller(_) => true,
@@ -86,9 +86,9 @@ impl Walk<'_> {
         }
     }
 
-    /// An addend of a trained loss that carries no gradient. A constant in front of the step is the author's choice, and
-    /// so is a `detach`; below a reduction a shift by a batch field is part of many formulas, so that only what the
-    /// file itself declares is suspicious there.
+    /// Reports an addend of a trained loss that carries no gradient. A constant summand or a `detach` is the author's
+    /// choice. Below a reduction, a shift by a batch field is part of many formulas, so only fields that the file
+    /// itself declares are suspicious there.
     fn trains_nothing(&mut self, id: NodeId, place: Span) {
         let program = self.program;
         let node = program.node(id);
@@ -151,7 +151,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Products in which a weight and the log-probability it weights both carry gradient.
+    /// Reports products in which a weight and the log-probability that it weights both carry gradient.
     fn weights(&mut self) {
         let program = self.program;
         for id in ancestors(program, program.loss) {
@@ -180,7 +180,7 @@ impl Walk<'_> {
     }
 }
 
-/// A loss whose gradient reaches the critic alone.
+/// Reports a loss whose gradient reaches only the critic.
 fn gradient_misses_policy(program: &Program, loss: Span, found: &mut Diagnostics) {
     let policy = ancestors(program, program.loss).into_iter().any(|id| {
         let node = program.node(id);
@@ -194,7 +194,7 @@ fn gradient_misses_policy(program: &Program, loss: Span, found: &mut Diagnostics
     }
 }
 
-/// Every node that a value is computed from, itself included.
+/// All nodes that a value is computed from, itself included.
 fn descendants(program: &Program, root: NodeId) -> HashSet<NodeId> {
     let mut seen = HashSet::new();
     let mut open = vec![root];
@@ -206,7 +206,7 @@ fn descendants(program: &Program, root: NodeId) -> HashSet<NodeId> {
     seen
 }
 
-/// Every node that carries gradient to the root, the root included.
+/// All nodes that carry gradient to the root, the root included.
 fn ancestors(program: &Program, root: NodeId) -> Vec<NodeId> {
     let mut seen = HashSet::new();
     let mut open = vec![root];

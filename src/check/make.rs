@@ -1,4 +1,4 @@
-//! Makes objects from the constant arguments of a call.
+//! Makes objects from the constant arguments of calls.
 
 use super::args::positional_after_named;
 use super::statements::empty_range;
@@ -8,7 +8,7 @@ use crate::plugin::{ArgError, ArgNode, ArgSource, Entry, Plugin, build};
 use crate::program::{Object, Op};
 use crate::syntax::ast::{Arg, ArgValue, Expr, Name};
 
-/// An object made from the constant arguments of a call, and the arguments that are left.
+/// An object made from the constant arguments of a call, with the remaining arguments.
 pub(super) struct Made<'a, T: ?Sized + Plugin> {
     pub object: Object<T>,
     pub constants: Vec<ArgNode>,
@@ -17,7 +17,7 @@ pub(super) struct Made<'a, T: ?Sized + Plugin> {
 }
 
 impl<'a> Checker<'a> {
-    /// Makes an object from those arguments that are constants of it.
+    /// Makes an object from the arguments that are constants.
     pub(super) fn make<T: ?Sized + Plugin>(
         &mut self,
         entry: &'static Entry<T>,

@@ -1,4 +1,4 @@
-//! From trees to a typed program, with everything that is wrong found in one run.
+//! Checks syntax trees and builds a typed program, reporting all problems in one run.
 
 mod args;
 mod calls;
@@ -26,13 +26,13 @@ use crate::span::Span;
 use scope::Scope;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// A program larger than this is not a loss but an attack or an accident.
+/// A larger program is not a loss but an attack or an accident.
 const MAX_NODES: usize = 20_000;
 
-/// How many functions may call one another in a row.
+/// How deep calls of functions may nest.
 const MAX_CALL_DEPTH: usize = 48;
 
-/// Checks the files of a bundle. The program is there when nothing found is an error.
+/// Checks the files of a bundle. Returns the program if no diagnostic is an error.
 pub(crate) fn check(bundle: Bundle, overrides: &BTreeMap<String, f64>) -> (Option<Program>, Bundle) {
     let mut checker = Checker::new(&bundle, overrides);
     checker.run();
@@ -51,22 +51,22 @@ pub(crate) fn check(bundle: Bundle, overrides: &BTreeMap<String, f64>) -> (Optio
     (program, bundle)
 }
 
-/// The diagnostic was given; whoever gets this only has to stop.
+/// A diagnostic has been reported; the caller only has to stop.
 #[derive(Clone, Copy, Debug)]
 struct Reported;
 
 type Outcome<T> = Result<T, Reported>;
 
-/// What an expression is to the checker.
+/// The result of checking an expression.
 #[derive(Clone, Debug, PartialEq)]
 enum Value {
     /// A value of the program.
     Node(NodeId),
-    /// A string, which only arguments can be.
+    /// A string, which only arguments accept.
     Text(String),
 }
 
-/// A call under way, for the trace of an error inside a function.
+/// A call that is being checked, to trace errors inside functions.
 struct Frame<'a> {
     function: usize,
     call: Span,
@@ -79,10 +79,10 @@ struct Checker<'a> {
     builder: Builder,
     scope: Scope<'a>,
     frames: Vec<Frame<'a>>,
-    /// Results of functions by function and arguments: a formula is checked once for equal arguments.
+    /// Results of calls by function and arguments: a formula is checked once for equal arguments.
     applied: HashMap<String, Outcome<Value>>,
     diagnostics: Diagnostics,
-    /// Places already blamed inside functions, so that many calls do not repeat one error.
+    /// Places already reported inside functions, so that further calls do not repeat the error.
     blamed: HashSet<(Span, &'static str)>,
     temperature: f64,
     /// Where the temperature was set.
@@ -117,7 +117,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Gives a diagnostic; inside a function it also shows the call.
+    /// Adds a diagnostic; inside a function it also shows the call.
     fn report(&mut self, mut diagnostic: Diagnostic) -> Reported {
         if let Some(outermost) = self.frames.first() {
             if !self.blamed.insert((diagnostic.span, diagnostic.id)) {

@@ -1,4 +1,4 @@
-//! Calls of registered objects: terms, reductions, controllers.
+//! Calls of registered objects: terms, reductions and controllers.
 
 use super::elsewhere::elsewhere;
 use super::make::Made;
@@ -129,7 +129,7 @@ impl<'a> Checker<'a> {
     ) -> Outcome<NodeId> {
         let made: Made<'a, dyn Term> = self.make(entry, callee, args)?;
         let signature = &made.object.signature;
-        // A misspelt argument says more than what its absence leads to.
+        // Check the inputs first: a misspelt argument explains more than the error that its absence causes.
         let inputs = self.inputs(&entry.declaration, callee, &signature.inputs, &made.rest, span)?;
         self.check_object(made.object.value.check(), callee, &made.constants)?;
         let rows = signature

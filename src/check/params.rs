@@ -1,4 +1,4 @@
-//! What is known before anything runs: parameters, what the host sets them to, settings.
+//! Values known before a program runs: parameters, what the host sets them to, and settings.
 
 use super::scope::Meaning;
 use super::statements::empty_range;
@@ -53,7 +53,7 @@ impl<'a> Checker<'a> {
             );
         }
         let value = given.unwrap_or(default);
-        // A value out of its range would be out of the range of what it is given to, too.
+        // A value outside its range would also be outside the range of each argument that uses it.
         let meaning = match interval {
             Some(interval) if !interval.contains(value) => Meaning::Poisoned,
             _ => Meaning::Value(Value::Node(self.builder.constant(value, name.span))),

@@ -1,4 +1,4 @@
-//! The names of a program and which file sees which. Nothing shadows anything.
+//! The names of a program, and which file sees which. There is no shadowing.
 
 use super::Value;
 use crate::load::Bundle;
@@ -6,18 +6,18 @@ use crate::span::{SourceId, Span};
 use crate::syntax::ast::{Expr, FnParam};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a name stands for.
+/// The meaning of a name.
 #[derive(Clone, Debug)]
 pub(super) enum Meaning {
     /// A `let`, `param`, `input` or `controller`.
     Value(Value),
-    /// A `fn`, by its number.
+    /// A `fn`, by its index.
     Function(usize),
-    /// Something that failed to check; its uses are not blamed again.
+    /// A statement that failed to check; its uses are not reported again.
     Poisoned,
 }
 
-/// A name and where it was given.
+/// A name and where it is defined.
 #[derive(Clone, Debug)]
 pub(super) struct Binding {
     pub meaning: Meaning,
@@ -37,15 +37,15 @@ pub(super) struct Function<'a> {
     pub body: &'a Expr,
 }
 
-/// All names given so far.
+/// All names defined so far.
 #[derive(Debug)]
 pub(super) struct Scope<'a> {
     /// Names are unique across files, so that an importing file can use all of them.
     pub names: BTreeMap<&'a str, Binding>,
     pub functions: Vec<Function<'a>>,
-    /// Names that a statement further down gives, with the place, for a better message.
+    /// Names defined further down, with their places, for better messages.
     pub later: BTreeMap<&'a str, Span>,
-    /// By file: itself and all that it imports, directly or through others.
+    /// For each file, itself and all that it imports, directly or indirectly.
     sees: Vec<BTreeSet<SourceId>>,
 }
 
@@ -56,14 +56,14 @@ impl<'a> Scope<'a> {
         Self { names: BTreeMap::new(), functions: Vec::new(), later: BTreeMap::new(), sees }
     }
 
-    /// What a name means in a file, which sees its own names and those of the files it imports. A function of the
-    /// library therefore never reads a name of the file that calls it.
+    /// Looks up a name in a file, which sees its own names and those of the files it imports. A library function
+    /// therefore never reads a name of the file that calls it.
     pub(super) fn find(&mut self, name: &str, file: SourceId) -> Option<&mut Binding> {
         let binding = self.names.get_mut(name)?;
         binding.files.iter().any(|of| self.sees[file.0 as usize].contains(of)).then_some(binding)
     }
 
-    /// Where a name is defined further down in what the file sees.
+    /// Where a name is defined further down, if the file sees it.
     pub(super) fn find_later(&self, name: &str, file: SourceId) -> Option<Span> {
         self.later.get(name).copied().filter(|span| self.sees(file, span.source))
     }

@@ -1,5 +1,5 @@
-//! Lints are silenced by a comment: `# aent: allow(unused-let)` behind a statement or on a line of its own
-//! above it, `# aent: allow-file(unused-let)` anywhere for the whole file.
+//! Applies the comments that silence lints.
+//! `# aent: allow(unused-let)` applies to the statement before it or below it, `allow-file` to the whole file.
 
 use crate::diag::{Diagnostic, Diagnostics, Severity};
 use crate::load::Bundle;
@@ -11,7 +11,7 @@ struct Allow<'a> {
     id: &'a str,
 }
 
-/// Drops the lints that the files allow.
+/// Removes the lints that the files allow.
 pub(super) fn apply(found: &mut Diagnostics, bundle: &Bundle) {
     let mut allowed = Vec::new();
     let mut wrong = Vec::new();
@@ -82,7 +82,7 @@ fn read<'a>(
     }
 }
 
-/// The statement a comment belongs to: the one that it stands behind or within, else the next one.
+/// The statement that a comment belongs to: the one before it on its line or around it, otherwise the next one.
 fn statement_of(bundle: &Bundle, source: SourceId, comment: Span) -> Span {
     let statements = &bundle.file(source).statements;
     let text = bundle.sources.get(source).text();

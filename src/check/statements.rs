@@ -1,4 +1,4 @@
-//! Statements, in the order of the text; imported files come where they are imported.
+//! Checks statements in the order of the text, with imported files in place of their imports.
 
 use super::gradient::stop;
 use super::scope::{Binding, Function, Meaning};
@@ -11,16 +11,16 @@ use crate::syntax::ast::{Expr, Name, Statement, StatementKind};
 use crate::types::{Kind, Shape, Type};
 use std::collections::HashSet;
 
-/// The keyword of names that a statement with a syntax error would have defined.
+/// The keyword recorded for names from statements with syntax errors.
 const BROKEN: &str = "broken";
 
 impl<'a> Checker<'a> {
-    /// Checks everything, the root file first.
+    /// Checks all statements, the root file first.
     pub(super) fn run(&mut self) {
         let root = SourceId(0);
         let mut order = Vec::new();
         self.order(root, &mut HashSet::new(), &mut order);
-        // Constants first: the temperature is part of every row statistic, wherever it is set.
+        // Check constants first: the temperature is part of every row statistic, even those above its `set`.
         for &(source, statement) in &order {
             self.constant_statement(source, statement);
         }
@@ -71,7 +71,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The statements of a file with those of its imports in their place, each file once.
+    /// The statements of a file, with those of its imports in place of each import, each file once.
     fn order(
         &self,
         source: SourceId,
@@ -92,7 +92,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// What a statement with a syntax error would have defined is not blamed where it is used.
+    /// Marks the names of statements with syntax errors, so that their uses are not reported.
     fn poison_broken(&mut self) {
         for file in &self.bundle.files {
             for name in file.broken.iter().filter_map(|broken| broken.name.as_ref()) {
@@ -152,7 +152,7 @@ impl<'a> Checker<'a> {
             }
             StatementKind::Loss { value } if root => self.loss_statement(statement.span, value),
             StatementKind::Metric { name, value } if root => self.metric(name, value),
-            // Constants came first, and an imported file's own loss and metrics are its own business.
+            // Constants are checked already; the loss and metrics of an imported file are not used.
             StatementKind::Param { .. }
             | StatementKind::Set { .. }
             | StatementKind::Import { .. }
@@ -173,7 +173,7 @@ impl<'a> Checker<'a> {
             );
             return;
         }
-        // Files that read one field declare it alike, each for itself.
+        // Each file that reads a field declares it, and all declarations must agree.
         if let Some(first) = self.scope.names.get_mut(name.node.as_str())
             && first.keyword == "input"
             && !first.files.contains(&name.span.source)
@@ -227,7 +227,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A real scalar; `what` wants it.
+    /// Checks an expression that must be a real scalar; `what` names its purpose in messages.
     pub(super) fn scalar(&mut self, value: &'a Expr, what: &str) -> Outcome<crate::program::NodeId> {
         let id = self.real(value)?;
         let ty = self.builder.node(id).ty;
@@ -247,7 +247,7 @@ impl<'a> Checker<'a> {
 
     pub(super) fn define(&mut self, name: &'a Name, keyword: &'static str, meaning: Meaning) {
         self.scope.later.remove(name.node.as_str());
-        // A statement with a syntax error has been told of already.
+        // A statement with a syntax error has been reported already.
         let defined = self.scope.names.get(name.node.as_str()).filter(|first| first.keyword != BROKEN);
         if let Some(first) = defined {
             let diagnostic = duplicate(name, first.span);
@@ -282,9 +282,9 @@ impl<'a> Checker<'a> {
         self.scope.names.insert(&name.node, Binding { meaning, keyword, span, files, used: false });
     }
 
-    /// Warns of names of the root file that nothing reads.
+    /// Warns of unused names in the root file.
     pub(super) fn warn_of_unused(&mut self) {
-        // Where something failed to check, uses may have been missed.
+        // After errors, some uses may have been missed.
         if self.diagnostics.has_errors() || self.bundle.diagnostics.has_errors() {
             return;
         }

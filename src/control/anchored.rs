@@ -1,4 +1,4 @@
-//! A coefficient that steers its signal to a share of what it was at the start.
+//! A coefficient that steers its signal to a share of its initial value.
 
 use super::limits::check_room;
 use crate::plugin::prelude::*;
@@ -51,7 +51,7 @@ impl Controller for Anchored {
         check_room(self.bounds, self.init)
     }
 
-    /// The first value, as far as it has been seen.
+    /// `memory` accumulates the first value `h0`.
     fn start(&self) -> ControllerState {
         ControllerState { memory: vec![0.0], ..ControllerState::starting_at(self.init) }
     }

@@ -1,4 +1,4 @@
-//! What a signal was on average in the steps before.
+//! The average of a signal over past steps.
 
 use super::limits::check_ends;
 use crate::plugin::prelude::*;

@@ -1,4 +1,4 @@
-//! What several controllers refuse: ends that are crossed, bounds without room, a start outside of them.
+//! Checks that controllers share: crossed ends, bounds without room, a start outside of the bounds.
 
 use crate::plugin::{ArgError, Bounds};
 
@@ -32,7 +32,7 @@ pub(super) fn check_room(bounds: Bounds, init: f64) -> Result<(), ArgError> {
     Ok(())
 }
 
-/// The same for a coefficient that is multiplied at every step, and would never leave 0.
+/// The same for a coefficient that is multiplied at every step and would never leave 0.
 pub(super) fn check_positive_room(bounds: Bounds, init: f64) -> Result<(), ArgError> {
     check_ends("bounds", bounds)?;
     if init == 0.0 {

@@ -1,4 +1,4 @@
-//! The built-in controllers: pure state machines. Nothing here is public: they come in through the registry.
+//! The built-in controllers: pure state machines. Nothing here is public; programs find them in the registry.
 
 mod adaptive_kl;
 mod anchored;
@@ -15,7 +15,7 @@ mod piecewise;
 mod side;
 mod step;
 
-/// How far a schedule is, from 0 to 1, after a number of observations of which the first `warmup` do not count.
+/// The progress of a schedule, from 0 to 1, after a number of observations; the first `warmup` do not count.
 fn progress(observations: u64, warmup: u64, steps: u64) -> f64 {
     observations.saturating_sub(warmup).min(steps) as f64 / steps as f64
 }

@@ -1,4 +1,4 @@
-//! A coefficient that answers an error, its sum and its change.
+//! A coefficient that responds to an error, its sum and its change.
 
 use super::limits::check_room;
 use crate::plugin::prelude::*;
@@ -46,7 +46,7 @@ struct Pid {
 impl Pid {
     fn limit(&self) -> f64 {
         let across = (self.bounds.hi - self.bounds.lo) / self.i.abs();
-        // Without an integral gain the sum is of no use, but it must stay a number that can be saved.
+        // Without an integral gain the sum is unused, but it must stay finite to be saved.
         self.limit.unwrap_or(if across.is_finite() { across } else { 0.0 })
     }
 }
@@ -78,7 +78,7 @@ impl Controller for Pid {
         check_room(self.bounds, self.init)
     }
 
-    /// The sum, and the error of the observation before.
+    /// `memory` holds the sum of errors, and after the first observation the last error.
     fn start(&self) -> ControllerState {
         ControllerState { memory: vec![0.0], ..ControllerState::starting_at(self.init) }
     }
@@ -95,7 +95,7 @@ impl Controller for Pid {
         ControllerState { memory: vec![sum, error], ..state.moved_to(self.bounds.clip(moved)) }
     }
 
-    /// The sum of errors, and from the first one on the last error.
+    /// Expects the sum of errors, and after the first observation the last error.
     fn validate(&self, state: &ControllerState) -> Result<(), String> {
         state.has_memory(1..=2)
     }

@@ -1,8 +1,8 @@
-//! On which side of a number a signal should be: `at_least = 0.3` or `at_most = 0.01`.
+//! The side of a threshold on which a signal should be: `at_least = 0.3` or `at_most = 0.01`.
 
 use crate::plugin::prelude::{ArgError, Interval};
 
-/// One wish for a signal.
+/// A threshold for a signal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Side {
     at_least: Option<f64>,
@@ -27,17 +27,17 @@ impl Side {
         }
     }
 
-    /// The number.
+    /// The threshold.
     pub(super) fn target(self) -> f64 {
         self.at_least.or(self.at_most).unwrap_or(0.0)
     }
 
-    /// Where the signal is steered, to be compared with what it can reach.
+    /// The threshold as an interval, to compare with the range of the signal.
     pub(super) fn interval(self) -> Interval {
         Interval::point(self.target())
     }
 
-    /// How far the signal is on the wrong side; below 0 where it is on the right one.
+    /// How far the signal is on the wrong side; negative on the right side.
     pub(super) fn missing(self, signal: f64) -> f64 {
         let above = signal - self.target();
         if self.at_least.is_some() { -above } else { above }

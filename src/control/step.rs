@@ -1,4 +1,4 @@
-//! A coefficient that goes one step up or down with every observation.
+//! A coefficient that moves one step up or down with every observation.
 
 use super::limits::check_room;
 use crate::plugin::prelude::*;
@@ -57,7 +57,7 @@ impl Controller for Stepper {
         check_room(self.bounds, self.init)
     }
 
-    /// What a gate hides is remembered.
+    /// `memory` holds the coefficient while the gate hides it.
     fn start(&self) -> ControllerState {
         let value = if self.gate { 0.0 } else { self.init };
         ControllerState { memory: vec![self.init], ..ControllerState::starting_at(value) }

@@ -1,13 +1,13 @@
-//! What is wrong with a user's program, as plain data. Rendering belongs to the command line.
+//! Diagnostics about a user's program, as plain data. The command line renders them.
 
 pub mod codes;
 
 use crate::span::Span;
 
-/// How grave a diagnostic is.
+/// How severe a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// The program runs, but probably does not mean what its author wants.
+    /// The program runs, but probably does not do what its author wants.
     Warning,
     /// The program cannot run.
     Error,
@@ -23,16 +23,16 @@ impl Severity {
     }
 }
 
-/// A remark on a further place.
+/// A remark on another place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
-    /// Where.
+    /// The place.
     pub span: Span,
-    /// What is to be seen there.
+    /// The remark.
     pub message: String,
 }
 
-/// One finding: an id in words, the place, what was expected and what came, and a way out.
+/// One problem: an id, a place, what was expected and what was found, and a remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Error or warning.
@@ -43,7 +43,7 @@ pub struct Diagnostic {
     pub message: String,
     /// The primary place.
     pub span: Span,
-    /// What the primary place shows, when it says more than the message.
+    /// A remark on the primary place, if it adds to the message.
     pub note: Option<String>,
     /// Secondary places.
     pub labels: Vec<Label>,
@@ -66,7 +66,7 @@ impl Diagnostic {
         Self { severity, id, message: message.into(), span, note: None, labels: Vec::new(), help: None }
     }
 
-    /// Says what is to be seen at the primary place.
+    /// Adds a remark on the primary place.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.note = Some(note.into());
@@ -80,7 +80,7 @@ impl Diagnostic {
         self
     }
 
-    /// Adds the way out.
+    /// Adds what to write instead.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -88,24 +88,24 @@ impl Diagnostic {
     }
 }
 
-/// A message without a place, from code that knows nothing of positions; `.at(span)` adds the place.
+/// A message without a place, from code that does not know positions; `.at(span)` adds the place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Stable id in kebab case.
     pub id: &'static str,
-    /// The sentence.
+    /// The message.
     pub text: String,
-    /// The way out.
+    /// What to write instead.
     pub help: Option<String>,
 }
 
 impl Message {
-    /// A message under an id.
+    /// A message with an id.
     pub fn new(id: &'static str, text: impl Into<String>) -> Self {
         Self { id, text: text.into(), help: None }
     }
 
-    /// Adds the way out.
+    /// Adds what to write instead.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -118,48 +118,48 @@ impl Message {
     }
 }
 
-/// Everything found in one run, in the order of the text.
+/// All diagnostics of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics {
     items: Vec<Diagnostic>,
 }
 
 impl Diagnostics {
-    /// Adds a finding, unless the same one is already there.
+    /// Adds a diagnostic, unless an equal one is there.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         if !self.items.contains(&diagnostic) {
             self.items.push(diagnostic);
         }
     }
 
-    /// Adds all findings of another run.
+    /// Adds all diagnostics of another run.
     pub fn extend(&mut self, other: Diagnostics) {
         for item in other.items {
             self.push(item);
         }
     }
 
-    /// Whether the program cannot run.
+    /// Whether any diagnostic is an error.
     pub fn has_errors(&self) -> bool {
         self.items.iter().any(|item| item.severity == Severity::Error)
     }
 
-    /// Whether nothing was found.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// The findings.
+    /// The diagnostics.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.items.iter()
     }
 
-    /// Sorts by place, so that output does not depend on the order of the passes.
+    /// Sorts by position, so that the output does not depend on the order of the passes.
     pub fn sort(&mut self) {
         self.items.sort_by(|a, b| (a.span, a.id, &a.message).cmp(&(b.span, b.id, &b.message)));
     }
 
-    /// Keeps only what the predicate holds for.
+    /// Keeps the diagnostics for which the predicate holds.
     pub fn retain(&mut self, keep: impl FnMut(&Diagnostic) -> bool) {
         self.items.retain(keep);
     }

@@ -1,4 +1,4 @@
-//! A step in parts, with the gradients, metrics and signals of the whole.
+//! A step in micro-batches, with the gradients, metrics and signals of one large batch.
 
 use super::batch::Batch;
 use super::differences::Fact;
@@ -17,12 +17,11 @@ use crate::plan::{FirstPass, Plan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A step that comes in micro-batches, cut along B in any way.
+/// A step split along B into micro-batches of any size.
 ///
-/// First every part is measured, which costs a look at its mask, unless the program needs more of the whole
-/// step (see [`FirstPass`]). Then every part gives its share of the loss, in any order: a part is recognised by what was
-/// measured of it, and one that was not measured is refused. The gradients of the shares add up to the gradient of the
-/// whole step's loss.
+/// Measure every part first: this reads its mask, or more where the program needs it (see [`FirstPass`]). Then compute
+/// each part's share of the loss, in any order: a part is recognised by its measured values, and an unmeasured part is
+/// refused. The gradients of the shares add up to the gradient of the whole step's loss.
 ///
 /// ```no_run
 /// # fn run(session: &mut aent::Session, parts: &[aent::Batch]) -> aent::Result<()> {
@@ -43,19 +42,19 @@ use std::sync::Arc;
 pub struct Accumulation {
     frozen: Frozen,
     group: Option<Arc<dyn ProcessGroup>>,
-    /// Of this process first; of all, as soon as they have met.
+    /// Counts of this rank until the first exchange, then of all ranks.
     tally: Tally,
     measured: Vec<Part>,
-    /// The row of this process at which each part begins, and where the next would.
+    /// The first row of each measured part within this rank, then the number of rows.
     offsets: Vec<i64>,
-    /// How many rows lower ranks have.
+    /// Number of rows on lower ranks.
     before: i64,
     shared: Option<Shared>,
-    /// What the parts brought, without gradient, for the metrics of the whole: by their number among the measured parts.
+    /// Parts that gave their share, detached, by measured index. The metrics are computed from them.
     recorded: BTreeMap<usize, Part>,
-    /// The counts of the whole step that the caller gave, and what this process saw of it.
+    /// The caller's counts of the whole step, and this rank's counts so far.
     given: Option<Given>,
-    /// Where the ranks meet next; none when they meet no more.
+    /// The next exchange between ranks; `None` after the last one or a failure.
     next: Option<Place>,
 }
 
@@ -75,11 +74,11 @@ impl Accumulation {
         }
     }
 
-    /// Makes it a step of many processes, of which this one is a rank: denominators, metrics and signals are those
-    /// of all parts of all ranks, and the shares of all add up. Every rank says it before its first part.
+    /// Spreads the step over the ranks of `group`: denominators, metrics and signals cover all parts of all ranks, and
+    /// the shares add up over ranks. Call it on every rank, before the first part.
     ///
-    /// An error on one rank fails the step on all of them; what had been given by then is no gradient of anything.
-    /// Where every rank has one part, [`super::Session::forward_over`] reads it once instead of twice.
+    /// An error on one rank fails the step on all of them; discard the gradients computed until then. If every rank has
+    /// exactly one part, [`super::Session::forward_over`] reads it once instead of twice.
     ///
     /// ```no_run
     /// # fn run(session: &aent::Session, parts: &[aent::Batch], group: std::sync::Arc<dyn aent::ProcessGroup>) -> aent::Result<()> {
@@ -102,12 +101,13 @@ impl Accumulation {
         Ok(self)
     }
 
-    /// Takes the counts of the whole step, over all ranks, from the caller, so that nothing has to be measured:
-    /// valid tokens, sequences with at least one, and the padded length. Refused for programs that need more.
+    /// Sets the counts of the whole step over all ranks, so that nothing has to be measured: valid tokens, sequences with
+    /// a valid token, and padded length. Refused for programs that need more than counts.
     ///
     /// # Errors
-    /// A negative count, at once; a step whose parts bring more than the counts, with the part that exceeds them; at the
-    /// end, one whose parts bring less. Sequences without a valid token may be counted or not.
+    /// A negative count fails at once; the first part that exceeds the counts in `forward` (without
+    /// [`super::Options::validate`], in `finish`); too few tokens or sequences in `finish`. Sequences without a valid
+    /// token may be counted or not.
     pub fn with_counts(mut self, tokens: i64, sequences: i64, width: i64) -> Result<Self> {
         let first_pass = self.frozen.plan().first_pass;
         if first_pass != FirstPass::Counts {
@@ -120,34 +120,34 @@ impl Accumulation {
         Ok(self)
     }
 
-    /// Looks at a part before any part gives its share.
+    /// Measures a part; all parts must be measured before the first `forward`.
     pub fn measure(&mut self, batch: &Batch) -> Result<()> {
         let done = caught(|| self.try_measure(batch));
         self.told(done)
     }
 
-    /// A part's share of the loss. The part is one of those that were measured.
+    /// Computes a part's share of the loss. The part must be measured, unless [`Self::with_counts`] was called.
     pub fn forward(&mut self, batch: &Batch) -> Result<PartOutput> {
         let done = caught(|| self.try_step(batch));
         self.told(done)
     }
 
-    /// The share of a part that is the only one of this process, with one reading of its logits.
+    /// The share of this rank's only part, reading its logits once.
     pub(super) fn only(&mut self, batch: &Batch) -> Result<PartOutput> {
         let done = caught(|| self.try_only(batch));
         self.told(done)
     }
 
-    /// The whole step's loss, metrics and signals, for [`super::Session::update`]; with
-    /// [`super::Options::lets`] also every `let` for this process's sequences, in the order in which parts were measured.
+    /// Returns the whole step's loss, metrics and signals, for [`super::Session::update`]. With [`super::Options::lets`]
+    /// also every `let`, for this rank's sequences in the order of measuring.
     pub fn finish(mut self) -> Result<Output> {
         let done = caught(|| self.try_finish());
         self.told(done)
     }
 
-    /// Gives the step up for a reason that lies outside of it, such as a batch that could not be loaded. The other ranks
-    /// return [`Error::Rank`] with these words where they meet next, instead of waiting for this one; this returns when
-    /// they have come there. The step does not go on. In one process nobody has to hear of it.
+    /// Aborts the step for a reason outside of it, such as a batch that failed to load. At the next exchange the other
+    /// ranks return [`Error::Rank`] with this message instead of waiting; this call returns once they have reached it.
+    /// The step cannot continue. With one process the call is not needed.
     ///
     /// ```no_run
     /// # fn run(mut step: aent::Accumulation, load: impl Fn() -> Result<aent::Batch, String>) -> Result<(), Box<dyn std::error::Error>> {
@@ -211,9 +211,9 @@ impl Accumulation {
         self.share(&part, index)
     }
 
-    /// The number of a part among those that were measured.
+    /// The index of a part among the measured ones.
     fn recognised(&self, part: &Part) -> Result<usize> {
-        // Where nothing but counts is known of the parts, looking at their values is a matter of validation.
+        // If only counts were measured, comparing values is optional validation.
         let exactly =
             self.frozen.plan().first_pass != FirstPass::Counts || self.frozen.setup.options.validate;
         recognise(part, &self.measured, &self.recorded, exactly)
@@ -234,7 +234,7 @@ impl Accumulation {
         Ok(PartOutput { loss })
     }
 
-    /// Computes what the parts have to know of the whole, once.
+    /// Computes what the parts need from the whole step, once.
     fn look_first(&mut self) -> Result<()> {
         if self.shared.is_some() {
             return Ok(());
@@ -311,7 +311,7 @@ impl Accumulation {
         Ok(output.with_scalars(&scalars.collect::<Vec<f64>>()))
     }
 
-    /// What the parts of this process give: all of the step, or what adds up to it.
+    /// The output of this rank's parts: the whole step's, or this rank's summand of it.
     fn summary(&mut self) -> Result<Output> {
         let own = Part::join(self.recorded.values());
         let presets = match self.group.clone() {
@@ -385,7 +385,7 @@ impl Accumulation {
         Err(Error::Step("this step failed on a rank and does not go on: begin another".to_owned()))
     }
 
-    /// Tells the other ranks of an error that they cannot know of, so that none of them waits for this one.
+    /// Reports an error to the other ranks, so that none of them waits for this one.
     fn told<T>(&mut self, done: Result<T>) -> Result<T> {
         let Some(group) = &self.group else { return done };
         match (done, self.next) {

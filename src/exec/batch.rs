@@ -16,14 +16,14 @@ impl Batch {
         Self::default()
     }
 
-    /// Adds a field, or replaces the one of that name.
+    /// Adds a field, or replaces the one with that name.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, tensor: impl Into<Tensor>) -> Self {
         self.fields.insert(name.into(), tensor.into());
         self
     }
 
-    /// The field of that name.
+    /// The field with that name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.fields.get(name)
     }
@@ -33,13 +33,13 @@ impl Batch {
         self.fields.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// Until the guard is dropped, nothing of what this thread computes is recorded for a gradient.
+    /// Stops this thread from recording gradients until the guard is dropped.
     pub(super) fn no_grad(&self) -> Option<Guard> {
         self.fields.values().next().and_then(Tensor::no_grad)
     }
 
-    /// Cuts every field along B into `parts` nearly equal parts. Fields without a dimension, and what
-    /// belongs to the model as `lm_head` does, go into each.
+    /// Splits every field along B into `parts` nearly equal parts. Scalars and model weights such as `lm_head` go into
+    /// each part.
     pub fn split(&self, parts: usize) -> Result<Vec<Batch>, TensorError> {
         let rows = self
             .fields

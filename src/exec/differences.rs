@@ -1,9 +1,9 @@
-//! What differs between two lists of named facts, in words.
+//! Describes the differences between two lists of named facts.
 
-/// A name and what stands under it.
+/// A name and its value.
 pub(super) type Fact = (String, String);
 
-/// What differs, the most telling first and not too much of it. `sides` says where each list is.
+/// Describes the most telling differences. `sides` says where each list comes from.
 pub(super) fn differences(here: &[Fact], there: &[Fact], sides: [&str; 2]) -> Vec<String> {
     const SHOWN: usize = 3;
     let find = |of: &[Fact], key: &str| of.iter().find(|(name, _)| name == key).map(|(_, text)| text.clone());
@@ -21,7 +21,7 @@ pub(super) fn differences(here: &[Fact], there: &[Fact], sides: [&str; 2]) -> Ve
             result.push(format!("{key} (`{text}` {that}) is not {this}"));
         }
     }
-    // What the author wrote by name says more than the values that follow from it.
+    // Names that the author wrote (in backticks) tell more than the values derived from them.
     result.sort_by_key(|difference| !difference.starts_with('`'));
     let more = result.len().saturating_sub(SHOWN);
     result.truncate(SHOWN);

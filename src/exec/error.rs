@@ -1,4 +1,4 @@
-//! What can be wrong with a user's data.
+//! Run-time errors.
 
 use super::group::GroupError;
 use crate::kernels::KernelError;
@@ -6,11 +6,11 @@ use crate::panic::panic_text;
 use crate::tensor::TensorError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// An error at run time. Each names the thing, what was expected and what came.
+/// An error at run time. Each names its subject, what was expected and what was found.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The program reads a field that the batch does not bring.
+    /// The batch lacks a field that the program reads.
     #[error("the batch has no `{name}`, which this program needs: expected {expected}")]
     MissingField {
         /// The field.
@@ -18,17 +18,17 @@ pub enum Error {
         /// Its type in words.
         expected: String,
     },
-    /// A field of another shape, kind or device.
+    /// A field has the wrong shape, kind or device.
     #[error("`{name}`: expected {expected}, found {found}")]
     Field {
         /// The field.
         name: String,
         /// What the program needs.
         expected: String,
-        /// What the batch brought.
+        /// What the batch has.
         found: String,
     },
-    /// A value that no computation could use.
+    /// A field holds an invalid value.
     #[error("`{name}` at {place}: expected {expected}, found {found}")]
     Value {
         /// The field.
@@ -37,40 +37,40 @@ pub enum Error {
         place: String,
         /// What the program needs.
         expected: String,
-        /// What stood there.
+        /// The value.
         found: String,
     },
-    /// An object of a plugin could not compute.
+    /// A plugin's term, reduction or controller failed.
     #[error("`{name}` of `{owner}`: {message}")]
     Object {
         /// The registered name.
         name: String,
-        /// The crate.
+        /// The crate that registered it.
         owner: String,
-        /// What it said.
+        /// Its error message.
         message: String,
     },
-    /// The parts of a step were not given as they have to be.
+    /// A step failed or was used wrongly, for example with a part that was not measured.
     #[error("{0}")]
     Step(String),
-    /// Another process of the step could not do its part, or this is not its step.
+    /// Another rank failed, or is computing a different step.
     #[error("rank {rank}: {message}")]
     Rank {
-        /// Which process.
+        /// The rank.
         rank: usize,
-        /// What it said.
+        /// Its error message.
         message: String,
     },
-    /// The processes of a step could not exchange tensors.
+    /// The ranks of a step could not exchange tensors.
     #[error("the ranks of this step cannot exchange tensors: {0}")]
     Group(GroupError),
-    /// A saved state that does not belong here, or cannot be read.
+    /// A saved state does not fit this program, or cannot be read.
     #[error("{0}")]
     State(String),
     /// The row statistics could not be computed.
     #[error(transparent)]
     Kernel(KernelError),
-    /// The host refused an operation, for want of memory for instance.
+    /// The host refused an operation, for example because memory ran out.
     #[error("torch: {0}")]
     Torch(#[from] TensorError),
 }
@@ -78,7 +78,7 @@ pub enum Error {
 impl From<KernelError> for Error {
     fn from(error: KernelError) -> Self {
         match error {
-            // Below the language too, a tensor goes by the name of its field.
+            // Kernels call a tensor by the name of its field.
             KernelError::Tensor { name, expected, found } => {
                 Self::Field { name: name.to_owned(), expected, found }
             }
@@ -93,11 +93,11 @@ impl From<KernelError> for Error {
     }
 }
 
-/// Runs something; a panic becomes an error, so that whoever waits for it hears of it.
+/// Turns a panic of `run` into an error, so that waiting ranks are told.
 pub(super) fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(run))
         .unwrap_or_else(|panic| Err(Error::Step(format!("the step panicked: {}", panic_text(&*panic)))))
 }
 
-/// The result of everything that touches a user's data.
+/// A result with this crate's run-time error.
 pub type Result<T> = std::result::Result<T, Error>;

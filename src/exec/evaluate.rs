@@ -18,7 +18,7 @@ pub(super) struct Evaluation<'a> {
     pub plan: &'a Plan,
     pub part: &'a Part,
     pub frame: &'a Frame,
-    /// The coefficients in force.
+    /// The current coefficients, by controller.
     pub coefficients: &'a [f64],
     /// Values of the whole step that this part cannot compute.
     pub presets: &'a HashMap<usize, Tensor>,
@@ -45,7 +45,7 @@ pub(super) fn frame(part: &Part, counts: StepCounts) -> Frame {
 }
 
 impl Evaluation<'_> {
-    /// Computes every node that `wanted` holds for, those of the loss under autograd when `gradient`.
+    /// Computes every node marked in `wanted`; with `gradient`, the tracked ones under autograd.
     pub(super) fn run(&self, wanted: &[bool], gradient: bool) -> Result<Values> {
         let mut values = Values(Vec::with_capacity(self.program.nodes.len()));
         let mut extras = HashMap::new();
@@ -171,7 +171,7 @@ impl Evaluation<'_> {
         let condition = match self.operand(values, condition, shape) {
             Value::Tensor(condition) => condition,
             Value::Number(condition) => {
-                // The branch left out may be the one that makes the result as large as its type says.
+                // The dropped branch may be the one that gives the result its shape.
                 let chosen = if condition == 0.0 { b } else { a };
                 return if self.program.node(chosen).ty.shape == shape {
                     self.operand(values, chosen, shape)
@@ -189,17 +189,17 @@ impl Evaluation<'_> {
         self.part.like()
     }
 
-    /// Group ids are whole numbers until a formula computes with them.
+    /// A batch field. Group ids are integers; `operand` converts them.
     fn field(&self, name: &str) -> Tensor {
         self.part.fields[name].clone()
     }
 
-    /// Which elements of a shape count.
+    /// The mask for values of a shape.
     fn counted(&self, shape: Shape) -> &Tensor {
         if shape == Shape::Token { &self.part.mask.tokens } else { self.part.mask.sequences() }
     }
 
-    /// A value with zeros where it does not count.
+    /// A value with zeros at masked positions.
     fn zeroed(&self, shape: Shape, x: &Tensor) -> Tensor {
         if shape == Shape::Token { self.part.mask.zero_tokens(x) } else { self.part.mask.zero_sequences(x) }
     }
@@ -220,8 +220,8 @@ impl Evaluation<'_> {
         Value::Tensor(self.widen(&tensor, id, shape))
     }
 
-    /// Broadcasts to a larger shape. A value that carries gradient is cut off from positions that do not
-    /// count: what flows back from there may be NaN.
+    /// Broadcasts to a larger shape. A value with gradient is zeroed at masked positions, because the gradient that flows
+    /// back from there may be NaN.
     fn widen(&self, tensor: &Tensor, id: NodeId, shape: Shape) -> Tensor {
         let from = self.program.node(id).ty.shape;
         let tensor = match (from, shape) {
@@ -234,7 +234,7 @@ impl Evaluation<'_> {
         self.zeroed(shape, &tensor)
     }
 
-    /// An operand as a tensor of exactly the shape of `ty`, truth values as numbers where numbers are asked for.
+    /// An operand as a tensor of exactly the shape of `ty`; truth values become numbers if `ty` is real.
     fn full(&self, values: &Values, id: NodeId, ty: Type) -> Tensor {
         let kind = if ty.kind == Kind::Bool { DType::Bool } else { self.part.kind };
         let tensor =
@@ -244,7 +244,7 @@ impl Evaluation<'_> {
         } else {
             tensor
         };
-        // What is as large as its type already need not be expanded.
+        // A tensor that has this shape already needs no expand.
         if self.program.node(id).ty.shape == ty.shape && tensor.dim() == ty.shape.dimensions() {
             return tensor;
         }
@@ -306,7 +306,7 @@ impl Evaluation<'_> {
     }
 }
 
-/// Runs a plugin's code; what it panics with becomes an error that names it.
+/// Runs a plugin's code; a panic becomes an error that names the plugin.
 fn guarded<T>(name: &str, owner: &str, run: impl FnOnce() -> std::result::Result<T, EvalError>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(value)) => Ok(value),

@@ -1,4 +1,4 @@
-//! What of a saved state fits a program, in the words of the program's author.
+//! Compares the controllers of a saved state with those of a program.
 
 use super::error::{Error, Result};
 use super::state::{SavedController, SessionState};
@@ -7,26 +7,26 @@ use crate::program::{ControllerDecl, Program, argument};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// The highest count that every reader of JSON has exactly.
+/// The largest count that every JSON reader represents exactly.
 const MAX_COUNT: u64 = 1 << 53;
 
-/// What a saved state and a program have in common.
+/// How the controllers of a saved state match those of a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fit {
-    /// The controllers that are the same.
+    /// The controllers that match.
     pub taken: Vec<String>,
-    /// The controllers of the program that the state does not have.
+    /// The controllers of the program that the state lacks.
     pub missing: Vec<String>,
-    /// The controllers of the state that the program does not have.
+    /// The controllers of the state that the program lacks.
     pub unexpected: Vec<String>,
-    /// The controllers that differ, each with how.
+    /// The controllers that differ, each with a description.
     pub changed: Vec<(String, String)>,
-    /// Of the missing and the unexpected, those that are the same but for their name.
+    /// Pairs of a missing and an unexpected controller that differ in name only.
     renamed: Vec<(String, String)>,
 }
 
 impl Fit {
-    /// Compares. Of what fits, every number must be one that a run can have left.
+    /// Compares. Duplicate controllers, and numbers that no run can produce in a matching one, are errors.
     pub(super) fn of(program: &Program, state: &SessionState) -> Result<Self> {
         let mut names = BTreeSet::new();
         if let Some(twice) = state.controllers.iter().find(|saved| !names.insert(saved.name.as_str())) {
@@ -62,8 +62,8 @@ impl Fit {
         Ok(fit)
     }
 
-    /// Why the state does not belong to the program, and `way`, what to do; none where all of it fits, or where the
-    /// program has no controller that could miss something.
+    /// Why the state does not fit the program, followed by the advice `way`. `None` if all of it fits, or if the program
+    /// has no controllers.
     pub fn refusal(&self, way: &str) -> Option<String> {
         if self.taken.len() + self.missing.len() + self.changed.len() == 0 {
             return None;
@@ -81,7 +81,7 @@ impl Fit {
         Some(words.join("; "))
     }
 
-    /// What does not fit, a clause for each controller.
+    /// One clause per controller that does not fit.
     pub fn words(&self) -> Vec<String> {
         let changed = self.changed.iter().map(|(name, how)| format!("controller `{name}`: {how}"));
         let missing =
@@ -94,7 +94,7 @@ impl Fit {
     }
 }
 
-/// Refuses what no run can leave behind.
+/// Refuses a state that no run can produce.
 pub(super) fn check_state(rule: &dyn Controller, state: &ControllerState) -> std::result::Result<(), String> {
     let interval = rule.interval();
     let ControllerState { value, memory, .. } = state;
@@ -110,7 +110,7 @@ pub(super) fn check_state(rule: &dyn Controller, state: &ControllerState) -> std
     rule.validate(state)
 }
 
-/// Refuses a count from which a run could not go on.
+/// Refuses a count above [`MAX_COUNT`].
 fn check_count(name: &str, found: u64) -> std::result::Result<(), String> {
     if found <= MAX_COUNT {
         return Ok(());
@@ -118,7 +118,7 @@ fn check_count(name: &str, found: u64) -> std::result::Result<(), String> {
     Err(format!("expected at most {MAX_COUNT} `{name}`, found {found}"))
 }
 
-/// How two controllers differ, a clause for each way.
+/// The differences between two controllers, one clause each.
 fn differences(program: &Program, here: &ControllerDecl, saved: &SavedController) -> Vec<String> {
     if here.object.name() != saved.kind {
         return vec![format!("it is `{}` here and `{}` in the saved state", here.object.name(), saved.kind)];
@@ -149,14 +149,14 @@ fn differences(program: &Program, here: &ControllerDecl, saved: &SavedController
     result
 }
 
-/// Saved arguments with the defaults of those that the rule has got since.
+/// Saved arguments, completed with the defaults of parameters added since.
 fn completed(kind: &str, args: &Value) -> Value {
     let Lookup::Found(AnyEntry::Controller(entry)) = registry().find(kind) else { return args.clone() };
     let rule = args.as_object().and_then(|args| restore(entry, args).ok());
     rule.and_then(|rule| serde_json::to_value(&rule).ok()).unwrap_or_else(|| args.clone())
 }
 
-/// As much of an expression as a sentence can hold.
+/// An expression, shortened to fit a sentence.
 fn cut(text: &str) -> String {
     const LONGEST: usize = 160;
     match text.char_indices().nth(LONGEST) {

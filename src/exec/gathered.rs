@@ -1,4 +1,4 @@
-//! The rows of all ranks as one part.
+//! Gathers the rows of all ranks into one part.
 
 use super::error::Result;
 use super::group::{ProcessGroup, gather};
@@ -11,7 +11,7 @@ use crate::tensor::{DType, Tensor};
 use std::collections::BTreeMap;
 
 impl Part {
-    /// The whole step, with what the `wanted` nodes read and nothing else. This part holds all rows of this rank.
+    /// The whole step, with only the tensors that `wanted` nodes read. `self` holds all rows of this rank.
     pub(super) fn gathered(
         &self,
         group: &dyn ProcessGroup,
@@ -26,7 +26,7 @@ impl Part {
         let mask = Mask::new(all(&self.mask.tokens)?);
         let mut fields = BTreeMap::new();
         for (name, field) in &self.fields {
-            // The mask is at hand, and a scalar was found to be the same on all ranks.
+            // The mask is gathered already, and scalars were compared between ranks.
             if ops().any(|op| matches!(op, Op::Field(of) if of == name)) && name != "response_mask" {
                 fields.insert(name.clone(), if field.dim() == 0 { field.clone() } else { all(field)? });
             }
@@ -38,10 +38,10 @@ impl Part {
         Ok(Part { mask, fields, log_prob, rows, actions: None, kind: self.kind })
     }
 
-    /// A tensor of this rank's rows with those of all others, in the order of ranks.
+    /// Concatenates a tensor's rows of all ranks, in rank order.
     fn rows_of_all(&self, group: &dyn ProcessGroup, ranks: &[Report], tensor: &Tensor) -> Result<Tensor> {
         let most = |of: fn(&Report) -> i64| ranks.iter().map(of).max().unwrap_or(0);
-        // Not every transport sends an empty tensor.
+        // Some transports cannot send empty tensors.
         let (rows, width) = (most(|rank| rank.rows).max(1), most(|rank| rank.width));
         let padded = pad(tensor, width);
         let mut size = padded.size();
@@ -49,7 +49,7 @@ impl Part {
         let padding = padded.zeros(&size, padded.dtype());
         let padded = Tensor::cat(&[padded, padding], 0);
         let truth = padded.dtype() == DType::Bool;
-        // Few transports know truth values.
+        // Few transports support bool tensors.
         let sent = if truth { padded.to_dtype(DType::U8) } else { padded };
         let heard = gather(group, &sent.contiguous().ok()?)?;
         let own: Vec<Tensor> =

@@ -1,10 +1,10 @@
-//! The counts of a step that the caller brings, held against what its parts bring.
+//! Checks the caller's counts of a step against its parts.
 
 use super::error::{Error, Result};
 use super::part::Part;
 use super::whole::Tally;
 
-/// The caller's counts, and what was seen so far.
+/// The caller's counts, and those of the parts so far.
 #[derive(Debug)]
 pub(super) struct Given {
     tokens: i64,
@@ -13,13 +13,13 @@ pub(super) struct Given {
     rows: i64,
 }
 
-/// What the parts of a step brought.
+/// Counts over the parts of a step.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     pub tokens: i64,
     /// Sequences with a valid token.
     pub sequences: i64,
-    /// Sequences with and without one.
+    /// All sequences.
     pub rows: i64,
 }
 
@@ -33,7 +33,7 @@ impl Given {
         Ok(Self { tokens, sequences, tally: Tally::default(), rows: 0 })
     }
 
-    /// Counts a part in. More than the caller's counts are refused as soon as they are seen, unless `now` is false.
+    /// Adds a part's counts. If `now`, refuses the part if they exceed the caller's.
     pub(super) fn see(&mut self, part: &Part, now: bool) -> Result<()> {
         self.tally.add(part);
         self.rows += part.size().0;
@@ -57,7 +57,7 @@ impl Given {
         Ok(Seen { tokens, sequences, rows: self.rows })
     }
 
-    /// Refuses a step of other counts than the caller's.
+    /// Refuses a step whose counts differ from the caller's.
     pub(super) fn compare(&self, seen: Seen) -> Result<()> {
         if self.tokens != seen.tokens {
             let (given, seen) = (self.tokens, seen.tokens);

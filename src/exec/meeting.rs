@@ -1,4 +1,4 @@
-//! What the ranks of a step tell each other, so that they go on together or fail together.
+//! Messages between the ranks of a step, so that they continue together or fail together.
 
 use super::differences::{Fact, differences};
 use super::error::{Error, Result};
@@ -6,50 +6,50 @@ use super::group::{ProcessGroup, gather};
 use crate::tensor::Tensor;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// What a rank says of its rows.
+/// A rank's counts, and at the end its scalars.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Report {
     pub rows: i64,
     pub width: i64,
     /// Valid tokens.
     pub tokens: i64,
-    /// Sequences with one.
+    /// Sequences with a valid token.
     pub sequences: i64,
-    /// Loss, metrics and signals, when the step ends.
+    /// Loss, metrics and signals, at the end of the step.
     pub scalars: Vec<f64>,
 }
 
-/// Where in a step ranks meet.
+/// A point of the step at which ranks exchange messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// Before the first share.
     Start,
-    /// Before the end, for what spans the step.
+    /// Before the end, for values that span the step.
     Look,
-    /// With the scalars.
+    /// At the end, with the scalars.
     End,
 }
 
-/// Where a rank is.
+/// A rank's position.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct At {
     pub place: Place,
-    /// How many steps it has observed.
+    /// The number of steps it has observed.
     pub steps: u64,
 }
 
-/// How every message begins, so that nothing else on the same transport is taken for one.
+/// The first number of every message, to tell it from other traffic on the same transport.
 const MARK: i64 = i64::from_be_bytes(*b"aentstep");
 
-/// How many numbers stand before the scalars of a message.
+/// The number of integers before the scalars of a message.
 const HEAD: usize = 10;
 
-/// How many numbers every message has, whatever it says: ranks that are not at the same place must understand each
-/// other. Scalars that find no room follow by themselves.
+/// The length of every message, the same at every place, so that ranks at different places understand each other. Scalars
+/// that do not fit follow in a second message.
 const ROOM: usize = 32;
 
-/// Exchanges reports; whatever this rank says, all ranks have to come. An error on any of them, another place, or a
-/// fact that is not the same everywhere, becomes an error on all.
+/// Exchanges reports. Every rank must call it, even with an error. An error on any rank, a different place, or a fact
+/// that differs between ranks is an error on all.
 pub(super) fn meet<T>(
     group: &dyn ProcessGroup,
     at: At,
@@ -60,12 +60,12 @@ pub(super) fn meet<T>(
         Ok((report, facts, _)) => exchange(group, at, report, facts, None),
         Err(error) => exchange(group, at, &Report::default(), &[], Some(&error.to_string())),
     };
-    // What this rank knows to be wrong says more than what the others make of it.
+    // This rank's own error says more than the one that the exchange returns.
     let (_, _, kept) = own?;
     Ok((heard?, kept))
 }
 
-/// Meets the other ranks with an error, and gives it back.
+/// Sends an error to the other ranks, and returns it.
 pub(super) fn refuse(group: &dyn ProcessGroup, at: At, error: Error) -> Error {
     match meet::<()>(group, at, Err(error)) {
         Err(error) => error,
@@ -128,7 +128,7 @@ fn exchange(
     Ok(reports.collect())
 }
 
-/// A message, and the scalars that found no room in it.
+/// A message, and the scalars that do not fit into it.
 fn message(fine: bool, at: At, report: &Report, facts: &[Fact]) -> (Vec<i64>, Vec<i64>) {
     let mut hasher = DefaultHasher::new();
     facts.hash(&mut hasher);
@@ -137,7 +137,7 @@ fn message(fine: bool, at: At, report: &Report, facts: &[Fact]) -> (Vec<i64>, Ve
     let (place, steps, hash) = (at.place as i64, at.steps as i64, hasher.finish() as i64);
     let head: [i64; HEAD] =
         [MARK, i64::from(fine), place, steps, hash, *rows, *width, *tokens, *sequences, count];
-    // As bits, so that what is not a number travels too.
+    // Sent as bits, so that NaN survives too.
     let scalars = scalars.iter().map(|scalar| scalar.to_bits() as i64);
     let mut message: Vec<i64> = head.into_iter().chain(scalars).collect();
     let more = message.split_off(message.len().min(ROOM));
@@ -145,7 +145,7 @@ fn message(fine: bool, at: At, report: &Report, facts: &[Fact]) -> (Vec<i64>, Ve
     (message, more)
 }
 
-/// Where a rank is by its message, in words.
+/// The position of a rank in words, from its message.
 fn whereabouts(told: &[i64]) -> String {
     let place = match told[2] {
         0 => "before the first share",
@@ -159,13 +159,13 @@ fn numbers(group: &dyn ProcessGroup, numbers: &[i64]) -> Tensor {
     Tensor::from_slice(group.host(), numbers, &[numbers.len() as i64])
 }
 
-/// What every rank has to say.
+/// Exchanges one text per rank.
 fn tell(group: &dyn ProcessGroup, text: &str) -> Result<Vec<String>> {
     let lengths = gather(group, &numbers(group, &[text.len() as i64]))?;
     let lengths = lengths.iter().map(|length| Ok(length.i64_at(&[0])? as usize));
     let lengths = lengths.collect::<Result<Vec<_>>>()?;
     let mut bytes = text.as_bytes().to_vec();
-    // Not every transport sends an empty tensor.
+    // Some transports cannot send empty tensors.
     bytes.resize(lengths.iter().copied().max().unwrap_or(0).max(1), 0);
     let size = [bytes.len() as i64];
     let texts = gather(group, &Tensor::from_slice(group.host(), &bytes, &size).ok()?)?;
@@ -176,7 +176,7 @@ fn tell(group: &dyn ProcessGroup, text: &str) -> Result<Vec<String>> {
     texts.iter().zip(&lengths).map(read).collect()
 }
 
-/// How many rows lower ranks have.
+/// Number of rows on lower ranks.
 pub(super) fn rows_before(ranks: &[Report], group: &dyn ProcessGroup) -> i64 {
     ranks[..group.rank()].iter().map(|rank| rank.rows).sum()
 }

@@ -1,4 +1,4 @@
-//! Why a result is not finite: the first value that is not, although everything it is computed from is.
+//! Explains a non-finite result: finds the first non-finite value whose operands are all finite.
 
 use super::batch::Batch;
 use super::error::Result;
@@ -13,7 +13,7 @@ use crate::types::{Kind, Shape};
 use std::collections::HashMap;
 use std::fmt;
 
-/// A result of a step that is not finite, and where that comes from.
+/// A non-finite result of a step, and its cause.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct NonFinite {
@@ -25,11 +25,11 @@ pub struct NonFinite {
     pub cause: String,
     /// The formula in which it happened, as written.
     pub formula: String,
-    /// The `let` or `metric` that gives this formula a name, if one does.
+    /// The `let` or `metric` that names this formula, if any.
     pub name: Option<String>,
-    /// The file with line and column; none for a program that was saved and brought back.
+    /// File, line and column; `None` for a deserialised program.
     pub place: Option<String>,
-    /// The first valid position where it happened: `[b, t]`, `[b]`, or nothing for a scalar.
+    /// The first valid position where it happened: `[b, t]`, `[b]`, or empty for a scalar.
     pub at: Vec<i64>,
 }
 
@@ -51,11 +51,11 @@ impl fmt::Display for NonFinite {
 }
 
 impl Session {
-    /// Why the loss, a metric or a signal of a step on this batch is not finite: one finding for each such result, the
-    /// loss first. Nothing is found where a step gives finite numbers only.
+    /// Explains why the loss, a metric or a signal of a step on this batch is not finite: one finding per such result,
+    /// the loss first. Empty if all results are finite.
     ///
-    /// It computes the step anew, without gradient, on one batch of one process. With
-    /// [`super::Options::overwrite_logits`], ask before the backward pass.
+    /// Recomputes the step without gradient, on one batch of one process. With [`super::Options::overwrite_logits`], call
+    /// it before the backward pass.
     ///
     /// ```no_run
     /// # fn run(session: &aent::Session, batch: &aent::Batch) -> aent::Result<()> {
@@ -91,7 +91,7 @@ struct Search<'a> {
     values: &'a Values,
 }
 
-/// Where in an operand the cause of a value may be.
+/// Where to search an operand for the cause of a value.
 #[derive(Clone, Copy)]
 enum Within<'a> {
     /// At the value's own position.
@@ -107,7 +107,7 @@ impl Search<'_> {
         let Some(mut at) = self.first(id, Within::Batch)? else { return Ok(None) };
         let value = self.value(id, &at)?;
         let mut id = id;
-        // An operand comes before what uses it, so this ends.
+        // Operands come before their users, so this terminates.
         while let Some((operand, place)) = self.culprit(id, &at)? {
             (id, at) = (operand, place);
         }
@@ -123,7 +123,7 @@ impl Search<'_> {
         }))
     }
 
-    /// The operand that brings a value which is not finite, with the position.
+    /// The operand with a non-finite value, and its position.
     fn culprit(&self, id: NodeId, at: &[i64]) -> Result<Option<(NodeId, Vec<i64>)>> {
         let op = &self.program.node(id).op;
         let (operands, within) = match op {
@@ -132,7 +132,7 @@ impl Search<'_> {
                 (vec![if condition { *a } else { *b }], Within::Position(at))
             }
             Op::Term { object, .. } => (op.operands(), self.within(*object, at)),
-            // An extra is computed from what its term is computed from.
+            // An extra has the operands of its term.
             Op::Extra { term, .. } => match &self.program.node(*term).op {
                 Op::Term { object, .. } => (self.program.node(*term).op.operands(), self.within(*object, at)),
                 _ => (Vec::new(), Within::Batch),
@@ -160,7 +160,7 @@ impl Search<'_> {
         }
     }
 
-    /// The first valid position at which a value is not finite.
+    /// The first valid position with a non-finite value.
     fn first(&self, id: NodeId, within: Within<'_>) -> Result<Option<Vec<i64>>> {
         let node = self.program.node(id);
         if node.ty.kind == Kind::Bool {
@@ -203,7 +203,7 @@ impl Search<'_> {
         }
     }
 
-    /// An operand's value at a position of what uses it.
+    /// An operand's value at a position of its user.
     fn value(&self, id: NodeId, at: &[i64]) -> Result<f64> {
         let tensor = self.full(id);
         let at = &at[..at.len().min(tensor.dim())];
@@ -263,7 +263,7 @@ impl Search<'_> {
     }
 }
 
-/// As a person writes it: an `f32` brings digits that nobody chose.
+/// Formats with the precision of `f32`, without the extra digits of a converted `f32`.
 fn number(value: f64) -> String {
     let short = value as f32;
     if short.is_finite() { short.to_string() } else { value.to_string() }

@@ -1,16 +1,16 @@
-//! Which of the measured parts a part is: recognised by what was measured of it, so that parts may come in any order.
+//! Matches a part with its measured counterpart, so that parts may come in any order.
 
 use super::error::{Error, Result};
 use super::part::Part;
 use crate::tensor::{DType, Tensor};
 use std::collections::BTreeMap;
 
-/// How far a value of the model may be from what was measured of the same part: in bf16 a logit of 32 moves by 0.125 from
-/// one run of a kernel to the next. Another part is further away.
+/// Tolerance between two runs of the model on the same part: in bf16 a logit of 32 moves by 0.125 from one run of a
+/// kernel to the next. Other parts differ by more.
 const ABSOLUTE: f64 = 0.25;
 const RELATIVE: f64 = 0.05;
 
-/// The number of the measured part that this one is, among those that have not given their share.
+/// The index of the measured part that matches this one, among those that have not given their share.
 pub(super) fn recognise(
     part: &Part,
     measured: &[Part],
@@ -22,7 +22,7 @@ pub(super) fn recognise(
     for (index, of) in measured.iter().enumerate().filter(|(index, _)| !given.contains_key(index)) {
         match compare(of)? {
             None => return Ok(index),
-            // The first is the one that was expected if the parts come in order.
+            // If the parts come in order, the first candidate was expected.
             Some(difference) => reason = reason.or(Some((index, difference))),
         }
     }
@@ -51,7 +51,7 @@ impl Part {
         })
     }
 
-    /// How this part differs from what was measured, if it does.
+    /// How this part differs from the measured one, if it does.
     fn differs(&self, measured: &Part) -> Result<Option<String>> {
         if let Some(difference) = self.differs_in_size(measured) {
             return Ok(Some(difference));
@@ -78,7 +78,7 @@ impl Part {
         self.model_differs(measured)
     }
 
-    /// The same for what the model gave, which a second run of it gives up to rounding.
+    /// Compares the model's outputs, which differ by rounding between two runs.
     fn model_differs(&self, measured: &Part) -> Result<Option<String>> {
         let log_prob = self.log_prob.iter().zip(&measured.log_prob).map(|pair| ("log_prob", pair));
         let rows = self.rows.iter().zip(&measured.rows).map(|pair| ("a row statistic", pair));

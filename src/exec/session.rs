@@ -1,4 +1,4 @@
-//! A program in use: its coefficients, its step count, and the way from a batch to a loss.
+//! A program with its coefficients and step count, which computes losses from batches.
 
 use super::accumulate::Accumulation;
 use super::batch::Batch;
@@ -18,21 +18,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// How a session computes.
+/// Options of a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Which implementation computes row statistics.
     pub kernels: Kernels,
-    /// Whether the batch gives its logits up, so that their gradient may be written over them; see
-    /// [`crate::kernels::KernelOptions::overwrite_logits`].
+    /// Whether the gradient of the logits may overwrite them; see [`crate::kernels::KernelOptions::overwrite_logits`].
     pub overwrite_logits: bool,
-    /// How many bytes of logits are made at once where the batch brings hidden states; see
-    /// [`crate::kernels::KernelOptions::chunk_bytes`].
+    /// How many bytes of logits to compute at once from hidden states; see [`crate::kernels::KernelOptions::chunk_bytes`].
     pub chunk_bytes: usize,
-    /// Whether values are checked too, besides names, shapes, kinds and devices: action ids in range, numbers
-    /// finite where they count. On a GPU this waits for the device.
+    /// Whether to check values too, besides names, shapes, kinds and devices: action ids in range, unmasked numbers
+    /// finite. On a GPU this waits for the device.
     pub validate: bool,
-    /// Whether every `let` is computed and given out.
+    /// Whether to compute and return every `let`.
     pub lets: bool,
 }
 
@@ -48,7 +46,7 @@ impl Default for Options {
     }
 }
 
-/// A program with the state of its controllers. A copy shares the program and goes on by itself.
+/// A program with the state of its controllers. Clones share the program, but not the state.
 #[derive(Clone, Debug)]
 pub struct Session {
     setup: Arc<Setup>,
@@ -62,7 +60,7 @@ impl Session {
         Self::with(program, Options::default())
     }
 
-    /// A session at step zero that computes in a certain way.
+    /// A session at step zero, with options.
     pub fn with(program: Program, options: Options) -> Self {
         let states = program.controllers.iter().map(|controller| controller.object.value.start()).collect();
         Self { setup: Arc::new(Setup::new(program, options)), states, steps: 0 }
@@ -73,17 +71,17 @@ impl Session {
         &self.setup.program
     }
 
-    /// Its schedule.
+    /// The program's schedule.
     pub fn plan(&self) -> &Plan {
         &self.setup.plan
     }
 
-    /// How many steps were observed.
+    /// The number of steps observed.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// The coefficients in force, by controller.
+    /// The current coefficients, by controller.
     pub fn coefficients(&self) -> BTreeMap<String, f64> {
         let names = self.program().controllers.iter().map(|controller| controller.name.clone());
         names.zip(self.states.iter().map(|state| state.value)).collect()
@@ -105,13 +103,13 @@ impl Session {
         frozen.output(&part, &values, tally.tokens())
     }
 
-    /// Begins a step that comes in parts, with the coefficients in force now; see [`Accumulation`].
+    /// Begins a step in parts, with the current coefficients; see [`Accumulation`].
     pub fn accumulate(&self) -> Accumulation {
         Accumulation::new(self.frozen())
     }
 
-    /// This rank's share of a step over many processes, on one batch of each, and what the whole step gives, for
-    /// [`Session::update`]. The logits are read once. Every rank has to call it; see [`ProcessGroup`].
+    /// Computes a step over several ranks with one batch each: this rank's share of the loss, and the whole step's output
+    /// for [`Session::update`]. The logits are read once. Every rank must call it; see [`ProcessGroup`].
     ///
     /// ```no_run
     /// # fn run(session: &mut aent::Session, batch: &aent::Batch, group: std::sync::Arc<dyn aent::ProcessGroup>) -> aent::Result<()> {
@@ -126,9 +124,8 @@ impl Session {
         Ok((share, step.finish()?))
     }
 
-    /// Moves the controllers by what a step of this session observed; call it after the optimizer's step. A step without
-    /// a valid token observed nothing and moves nothing. The output of another session is refused, and so is one that was
-    /// observed before.
+    /// Moves the controllers by the signals of a step; call it after the optimizer's step. A step without a valid token
+    /// moves nothing. Outputs of another session, and outputs that were used before, are refused.
     pub fn update(&mut self, output: &Output) -> Result<()> {
         if !Arc::ptr_eq(&self.setup, &output.of) {
             return Err(Error::Step(
@@ -145,13 +142,13 @@ impl Session {
             let signals = output.signals()?;
             let moved = self.setup.program.controllers.iter().zip(&self.states).map(|(controller, state)| {
                 let signal = signals.get(&controller.name).copied();
-                // A signal that is no number says nothing about where to move.
+                // A non-finite signal moves nothing.
                 if signal.is_some_and(|signal| !signal.is_finite()) {
                     return Ok(state.clone());
                 }
                 let rule = controller.object.value.as_ref();
                 let moved = rule.observe(state, signal);
-                // What could not be restored is not let in.
+                // Refuse now what `restore` would refuse later.
                 check_state(rule, &moved).map_err(|wrong| Error::Object {
                     name: controller.object.name().to_owned(),
                     owner: controller.object.owner().to_owned(),

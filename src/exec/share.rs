@@ -1,4 +1,4 @@
-//! What the parts of a step have to know of the whole, and the share of the loss that each part gives.
+//! What the parts of a step need from the whole step, and each part's share of the loss.
 
 use super::error::Result;
 use super::evaluate::frame;
@@ -14,13 +14,13 @@ use std::collections::HashMap;
 /// Values that span the step, by node.
 pub(super) type Presets = HashMap<usize, Tensor>;
 
-/// What the parts need to know of the whole step.
+/// What the parts need from the whole step.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub presets: Presets,
-    /// The loss's gradient for what comes from the model, when the loss is no sum over the parts.
+    /// The loss's gradient with respect to the model's outputs, if the loss is not a sum over the parts.
     cotangents: Option<Cotangents>,
-    /// What the step gives, when computing the gradient has told it.
+    /// The step's output, if computing that gradient already gave it.
     pub output: Option<Output>,
 }
 
@@ -33,7 +33,7 @@ struct Cotangents {
 }
 
 impl Frozen {
-    /// Computes what the parts have to know; `whole` holds as much of the step as the plan wants to see first.
+    /// Computes what the parts need; `whole` holds what the plan's first pass reads.
     pub(super) fn shared(&self, whole: Part, tally: &Tally) -> Result<Shared> {
         match self.plan().first_pass {
             FirstPass::Counts => Ok(Shared::default()),
@@ -46,7 +46,7 @@ impl Frozen {
         }
     }
 
-    /// The values of `nodes` on the whole step, for which the `wanted` ones are computed.
+    /// The values of `nodes` on the whole step; `wanted` marks all nodes to compute for them.
     pub(super) fn spanning(
         &self,
         whole: &Part,
@@ -65,7 +65,7 @@ impl Frozen {
             .collect()
     }
 
-    /// The loss's gradient for every value that comes from the model, on the whole step.
+    /// The loss's gradient with respect to all outputs of the model, on the whole step.
     fn differentiate(&self, mut whole: Part, tally: &Tally) -> Result<Shared> {
         whole.log_prob = whole.log_prob.as_ref().map(Tensor::leaf);
         whole.rows = whole.rows.iter().map(Tensor::leaf).collect();
@@ -82,7 +82,7 @@ impl Frozen {
         output.backward()?;
         drop(tracked);
         let loss = output.loss.detach();
-        // A leaf that the loss does not reach has no gradient, which is zero.
+        // A leaf that the loss does not depend on has no gradient: use zeros.
         let gradient = |tensor: &Tensor| tensor.grad().unwrap_or_else(|| tensor.zeros_like());
         let fields = whole.fields.iter().filter(|(_, field)| field.requires_grad());
         let fields = fields.map(|(name, field)| (name.clone(), gradient(field)));
@@ -108,12 +108,12 @@ impl Frozen {
     }
 }
 
-/// A scalar with the gradient that the whole step's loss has for this part. The values of all parts add up to the
-/// whole step's loss.
+/// A scalar whose gradient is that of the whole step's loss with respect to this part. Its values add up over the parts
+/// to the whole step's loss.
 fn contracted(part: &Part, cotangents: &Cotangents, offset: i64, tally: &Tally) -> Result<Tensor> {
     let mut sum = part.like().scalar(0.0);
     let mut add = |value: &Tensor, cotangent: &Tensor| {
-        // What flows to masked positions counts for nothing, even when it is NaN.
+        // Gradients at masked positions are dropped, NaN included.
         let cotangent = part.mask.zero_tokens(&part.slice_of(cotangent, offset));
         sum = &sum + (value * cotangent).sum();
     };

@@ -1,4 +1,4 @@
-//! Saves and restores what a session remembers: its controllers and how many steps they have seen.
+//! Saves and restores a session's state: its controllers and its step count.
 
 use super::error::{Error, Result};
 use super::fit::Fit;
@@ -12,25 +12,25 @@ use serde_json::Value;
 use std::fmt;
 use std::path::Path;
 
-/// The version of the format that is written. Every one up to it is read.
+/// The version of the format that is written. All versions up to it can be read.
 pub(super) const FORMAT: u32 = 2;
 
-/// What a session remembers. It belongs to its controllers, and to nothing else of their file: each is known by its name,
-/// its kind, its arguments and what its signal computes.
+/// The saved state of a session. It depends on the controllers only, not on the rest of the program: each is identified
+/// by name, kind, arguments and the formula of its signal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionState {
     /// The version of this format.
     pub format: u32,
-    /// How many steps were observed.
+    /// The number of steps observed.
     pub steps: u64,
     /// The controllers.
     pub controllers: Vec<SavedController>,
-    /// What format 1 says of the whole program, in place of what later formats say of each controller.
+    /// The identity of the whole program, in format 1; later formats describe each controller instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) program: Vec<(String, String)>,
 }
 
-/// A controller with what it remembers.
+/// A controller with its state.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SavedController {
     /// The coefficient's name.
@@ -39,28 +39,28 @@ pub struct SavedController {
     pub kind: String,
     /// The rule's arguments.
     pub args: Value,
-    /// What its signal computes; none where it takes no signal.
+    /// The formula of its signal; `None` if it takes no signal.
     pub signal: Option<String>,
-    /// What it remembers.
+    /// Its state.
     pub state: ControllerState,
 }
 
 impl Default for SessionState {
-    /// The state of a file without controllers before its first step.
+    /// The state of a program without controllers, before its first step.
     fn default() -> Self {
         Self { format: FORMAT, steps: 0, controllers: Vec::new(), program: Vec::new() }
     }
 }
 
 impl SessionState {
-    /// Reads a file that [`Session::save`] wrote, of this release or an earlier one.
+    /// Reads a file written by [`Session::save`] of this release or an earlier one.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display();
         let text = std::fs::read_to_string(path)
             .map_err(|error| Error::State(format!("cannot read the state `{name}`: {error}")))?;
         let fail = |error| Error::State(format!("`{name}` is not a saved state: {error}"));
-        // Another format may hold anything, so its number is read alone first.
+        // Read the version alone first, since other formats may have any fields.
         let Version { format } = serde_json::from_str(&text).map_err(fail)?;
         check_format(format)?;
         serde_json::from_str(&text).map_err(fail)
@@ -68,7 +68,7 @@ impl SessionState {
 }
 
 impl Session {
-    /// What the session remembers.
+    /// The session's current state.
     pub fn state(&self) -> SessionState {
         let program = self.program();
         let saved = program.controllers.iter().zip(&self.states).map(|(controller, state)| SavedController {
@@ -81,8 +81,8 @@ impl Session {
         SessionState { steps: self.steps, controllers: saved.collect(), ..SessionState::default() }
     }
 
-    /// Takes up a saved state; one of other controllers is refused with what differs, and one that no run can have left is
-    /// refused as well. A refusal changes nothing. A session without controllers takes up any state.
+    /// Restores a saved state. Refuses a state of different controllers, saying what differs, and a state that no run can
+    /// produce. On an error nothing changes. A session without controllers accepts any state.
     pub fn restore(&mut self, state: SessionState) -> Result<()> {
         let fit = self.fit(&state)?;
         if let Some(refusal) = fit.refusal("`restore_matching` takes up what fits and starts the others anew")
@@ -92,8 +92,8 @@ impl Session {
         self.restore_matching(state).map(|_| ())
     }
 
-    /// Takes up what fits of a saved state, says what that was, and leaves the other controllers as they are. What fits and
-    /// holds a value that no run can have left is refused, and then nothing changes.
+    /// Restores the matching controllers of a saved state, leaves the others unchanged, and returns the comparison.
+    /// Refuses a matching state that no run can produce. On an error nothing changes.
     pub fn restore_matching(&mut self, state: SessionState) -> Result<Fit> {
         let fit = self.fit(&state)?;
         let names: Vec<String> = self.program().controllers.iter().map(|of| of.name.clone()).collect();
@@ -108,7 +108,7 @@ impl Session {
         Ok(fit)
     }
 
-    /// What of a saved state fits here; nothing is taken up.
+    /// Compares a saved state with this session, without restoring it.
     pub fn fit(&self, state: &SessionState) -> Result<Fit> {
         check_format(state.format)?;
         if state.format == 1 {
@@ -117,8 +117,7 @@ impl Session {
         Fit::of(self.program(), state)
     }
 
-    /// Writes the state as JSON: beside the file first, then in its place, so that a kill at any moment leaves
-    /// the old state or the new one.
+    /// Writes the state as JSON, atomically: a kill at any moment leaves the old file or the new one.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let fail =
@@ -127,7 +126,7 @@ impl Session {
         aent_files::write(path, text.as_bytes()).map_err(fail)
     }
 
-    /// Takes up the state in a file, as [`Session::restore`] does.
+    /// Restores the state in a file; see [`Session::restore`].
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
         self.restore(SessionState::read(path)?)
     }

@@ -1,4 +1,4 @@
-//! States of format 1, which lists everything that its program is, value by value: `Program::identity` of that release.
+//! States of format 1, which list every value of their program: `Program::identity` of that release.
 
 use super::differences::Fact;
 use super::error::{Error, Result};
@@ -7,7 +7,7 @@ use crate::program::Program;
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// The same state as one of today: what is said of the whole program becomes what is said of each controller.
+/// Converts to the current format, which describes each controller instead of the whole program.
 pub(super) fn upgraded(state: &SessionState, program: &Program) -> Result<SessionState> {
     let here = program.identity();
     let controllers = state.controllers.iter().map(|saved| {
@@ -20,7 +20,7 @@ pub(super) fn upgraded(state: &SessionState, program: &Program) -> Result<Sessio
         let Described { kind, args, signal } =
             described(&state.program, &saved.name).ok_or_else(unreadable)?;
         let signal = signal.map(|there| {
-            // The same values with other numbers are the same signal, and have the text of today.
+            // Signals that differ only in node numbers are equal, and get the current text.
             let same = program.controllers.iter().filter_map(|of| of.signal).find(|id| {
                 let id = id.to_string();
                 renumbered(&here, &id) == renumbered(&state.program, &there)
@@ -55,7 +55,7 @@ fn find<'a>(facts: &'a [Fact], key: &str) -> Option<&'a str> {
     facts.iter().find(|(name, _)| name == key).map(|(_, text)| text.as_str())
 }
 
-/// What a value and everything that it is made from are, numbered in the order in which they are met.
+/// The descriptions of a value and all its operands, renumbered in the order of traversal.
 fn renumbered(facts: &[Fact], root: &str) -> Vec<String> {
     let mut numbers: HashMap<String, usize> = HashMap::from([(root.to_owned(), 0)]);
     let mut met = vec![root.to_owned()];
@@ -75,7 +75,7 @@ fn renumbered(facts: &[Fact], root: &str) -> Vec<String> {
     lines
 }
 
-/// A value with what it is made from written in place, as far as a sentence can hold it.
+/// A value with its operands inlined, shortened to fit a sentence.
 fn inlined(facts: &[Fact], root: &str) -> String {
     const LONGEST: usize = 200;
     let mut text = root.to_owned();
@@ -90,7 +90,7 @@ fn inlined(facts: &[Fact], root: &str) -> String {
     with_values(&text, &mut |_| "...".to_owned())
 }
 
-/// The text with something else in place of every `%4`.
+/// The text with every reference such as `%4` replaced.
 fn with_values(text: &str, replace: &mut dyn FnMut(&str) -> String) -> String {
     let mut result = String::new();
     let mut rest = text;

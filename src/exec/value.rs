@@ -4,7 +4,7 @@ use super::Result;
 use crate::program::{BinaryFn, UnaryFn};
 use crate::tensor::{Binary, DType, Tensor};
 
-/// A number stays on the host until it meets a tensor, so that constants and coefficients cost nothing.
+/// A number stays on the host until it is combined with a tensor, so that constants and coefficients cost nothing.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Number(f64),
@@ -20,7 +20,7 @@ impl Value {
         }
     }
 
-    /// The value, unless an operation on the way to it failed.
+    /// The value, unless an operation leading to it failed.
     pub(super) fn ok(self) -> Result<Self> {
         Ok(match self {
             Value::Number(number) => Value::Number(number),
@@ -29,7 +29,7 @@ impl Value {
     }
 }
 
-/// What a number becomes when it meets tensors.
+/// The device and kind of tensors made from numbers.
 #[derive(Clone, Copy)]
 pub(super) struct Like<'a> {
     /// A tensor on the device.
@@ -118,7 +118,7 @@ pub(super) fn clamp(x: &Value, lo: &Value, hi: &Value, like: Like<'_>) -> Value 
     }
 }
 
-/// The `q` quantile of the values where `valid`, linearly interpolated; zero without any.
+/// The `q` quantile of the values where `valid`, linearly interpolated; zero if there are none.
 pub(super) fn quantile(x: &Tensor, valid: &Tensor, q: f64) -> Tensor {
     let places = valid.flatten(0, -1).nonzero().squeeze(1);
     let count = places.length(0);
@@ -133,7 +133,7 @@ pub(super) fn quantile(x: &Tensor, valid: &Tensor, q: f64) -> Tensor {
     sorted.select(0, below) * (1.0 - share) + sorted.select(0, above) * share
 }
 
-/// Marks the largest `max(1, floor(p·n))` of the `n` values where `valid`; of equal values the earlier ones.
+/// Marks the largest `max(1, floor(p·n))` of the `n` values where `valid`; of equal values, the earlier ones.
 pub(super) fn top_fraction(x: &Tensor, valid: &Tensor, p: f64) -> Result<Tensor> {
     let count = valid.sum_in(DType::I64).i64_at(&[])?;
     let marks = valid.zeros_like().flatten(0, -1);
@@ -142,7 +142,7 @@ pub(super) fn top_fraction(x: &Tensor, valid: &Tensor, p: f64) -> Result<Tensor>
     }
     let kept = ((p * count as f64).floor() as i64).max(1);
     let lowest = x.full_like(f64::NEG_INFINITY);
-    // Sorted by validity first: a valid value may itself be the lowest there is.
+    // Sort by validity after sorting by value: a valid value may itself be `-inf`.
     let values = valid.where_cond(x, &lowest).flatten(0, -1);
     let [_, by_value] = values.sort(0, true);
     let validity = valid.flatten(0, -1).index_select(0, &by_value).to_dtype(DType::U8);

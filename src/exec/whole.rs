@@ -1,4 +1,4 @@
-//! The parts of a step put together again.
+//! Joins the parts of a step and counts their tokens and sequences.
 
 use super::error::Result;
 use super::part::Part;
@@ -7,17 +7,17 @@ use crate::plugin::{Lazy, Mask, StepCounts};
 use crate::tensor::{DType, Tensor};
 use std::cell::OnceCell;
 
-/// The counts of a step while its parts come in.
+/// Running counts of a step.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
-    /// Tokens and sequences, where the caller knows them.
+    /// Tokens and sequences, if known as numbers.
     known: Option<[i64; 2]>,
     masks: Vec<Mask>,
     width: i64,
     counted: OnceCell<Count>,
 }
 
-/// How many there are: a number, or a tensor on the device that counts.
+/// A count: a number, or a tensor on the device.
 #[derive(Clone, Debug)]
 pub(super) enum Count {
     Known(i64),
@@ -25,13 +25,13 @@ pub(super) enum Count {
 }
 
 impl Count {
-    /// How many are true in tensors of truth values.
+    /// The number of true elements in masks.
     fn of<'a>(mut masks: impl Iterator<Item = &'a Tensor>) -> Self {
         let Some(first) = masks.next() else { return Self::Known(0) };
         Self::Counted(masks.fold(first.sum_in(DType::I64), |sum, mask| sum + mask.sum_in(DType::I64)))
     }
 
-    /// At least one, for a computation with numbers of that type near a tensor.
+    /// The count as a denominator, at least one, of this type and on the device of `near`.
     fn divisor(&self, near: &Tensor, dtype: DType) -> Tensor {
         match self {
             Self::Known(number) => near.full(&[], (*number).max(1) as f64, dtype),
@@ -39,7 +39,7 @@ impl Count {
         }
     }
 
-    /// The number, which a device may be asked for.
+    /// The number; may wait for the device.
     pub(super) fn number(&self) -> Result<i64> {
         match self {
             Self::Known(number) => Ok(*number),
@@ -49,13 +49,13 @@ impl Count {
 }
 
 impl Tally {
-    /// Counts that the caller knows already.
+    /// Counts that are known already.
     pub(super) fn known(tokens: i64, sequences: i64, width: i64) -> Self {
         Self { known: Some([tokens, sequences]), width, ..Self::default() }
     }
 
     pub(super) fn add(&mut self, part: &Part) {
-        // Counted before it is cloned, so that it is counted once.
+        // Count before cloning, so that the clone shares the result.
         part.mask.known_tokens();
         self.masks.push(part.mask.clone());
         self.width = self.width.max(part.size().1);
@@ -76,7 +76,7 @@ impl Tally {
         Ok([self.tokens().number()?, self.sequences().number()?, self.width])
     }
 
-    /// How many tokens were counted.
+    /// The number of valid tokens.
     pub(super) fn tokens(&self) -> Count {
         let count = || match self.known {
             Some([tokens, _]) => Count::Known(tokens),
@@ -143,7 +143,7 @@ impl Part {
         }
     }
 
-    /// The same of many values, in this part's kind of numbers.
+    /// The same for many values, floats converted to this part's kind.
     pub(super) fn slices_of(&self, whole: &Presets, offset: i64) -> Presets {
         let slice = |value: &Tensor| {
             let slice = self.slice_of(value, offset);
@@ -153,7 +153,7 @@ impl Part {
     }
 }
 
-/// A value of `width` columns, zero beyond its own; one without columns as it is.
+/// Pads a value with zeros to `width` columns. A value without columns stays unchanged.
 pub(super) fn pad(tensor: &Tensor, width: i64) -> Tensor {
     if tensor.dim() < 2 || tensor.length(1) == width {
         return tensor.clone();

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 
 use crate::tensor::TensorError;
 
-/// Loads `libtorch_cuda.so` from the folder of the libtorch in use, unless it is loaded already, and says whether
-/// this process has it now. A libtorch without CUDA has no such file, which is not an error.
+/// Loads `libtorch_cuda.so` from the folder of the libtorch in use, unless it is loaded already, and returns whether this
+/// process has it now. A libtorch without CUDA has no such file, which is not an error.
 ///
-/// On a machine with an NVIDIA driver this happens before `main`. Elsewhere it does not, because it costs a tenth
-/// of a second and more than 200 MB; whoever is told to use CUDA calls this first, before torch is asked anything
-/// about devices, since torch remembers that it found no CUDA.
+/// On a machine with an NVIDIA driver this happens before `main`. Elsewhere it does not, because it costs a tenth of a
+/// second and more than 200 MB. Code that is asked to use CUDA calls this before it asks torch about devices, since torch
+/// remembers that it found no CUDA.
 pub fn load_cuda() -> Result<bool, TensorError> {
     platform::load()
 }
 
-/// The current stream of a GPU, as the driver knows it.
+/// The driver's handle to the current stream of a GPU.
 pub(super) fn stream(ordinal: usize) -> Result<*mut c_void, TensorError> {
     // SAFETY: this is how torch declares it in `torch/csrc/inductor/aoti_torch/c/shim.h`.
     let ask = unsafe { platform::torch_function::<StreamFn>("aoti_torch_get_current_cuda_stream") };
@@ -28,7 +28,7 @@ pub(super) fn stream(ordinal: usize) -> Result<*mut c_void, TensorError> {
     Err(TensorError::new(format!("torch has no current stream on device {ordinal}")))
 }
 
-/// The folder of Python's packages that this libtorch lies in, if it does.
+/// The folder of Python packages that this libtorch is installed in, if any.
 pub(super) fn packages() -> Option<PathBuf> {
     platform::packages()
 }
@@ -36,12 +36,12 @@ pub(super) fn packages() -> Option<PathBuf> {
 /// `aoti_torch_get_current_cuda_stream`.
 type StreamFn = unsafe extern "C" fn(device: i32, stream: *mut *mut c_void) -> i32;
 
-/// Before `main`, so that `tch::Cuda::is_available()` is right in any program that depends on this crate.
+/// Runs before `main`, so that `tch::Cuda::is_available()` is right in any program that depends on this crate.
 #[ctor::ctor(unsafe)]
 fn load_where_a_driver_is() {
     let marks = ["/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/proc/driver/nvidia"];
     if marks.iter().any(|mark| Path::new(mark).exists()) {
-        // Nothing can be reported yet; whoever asks for CUDA calls `load_cuda` again and is told.
+        // Errors cannot be reported yet; code that needs CUDA calls `load_cuda` again and gets them.
         let _ = load_cuda();
     }
 }
@@ -69,7 +69,7 @@ mod platform {
         // same folder, which is how torch itself loads it; they need nothing from this process.
         match unsafe { Library::open(Some(&path), RTLD_LAZY | RTLD_GLOBAL) } {
             Ok(library) => {
-                // What it registered stays in use until the process ends, and so must the library.
+                // The registered kernels are in use until the process ends, so the library must stay loaded.
                 std::mem::forget(library);
                 Ok(true)
             }
@@ -81,19 +81,19 @@ mod platform {
         Some(mapped("libtorch_cpu.so")?.parent()?.parent()?.parent()?.to_owned())
     }
 
-    /// The function of that name in libtorch's CUDA half, if that is loaded.
+    /// The function with that name in libtorch's CUDA half, if that is loaded.
     ///
     /// # Safety
     /// `F` must be the type of the function.
     pub(super) unsafe fn torch_function<F: Copy>(name: &str) -> Option<F> {
         let path = mapped("libtorch_cuda.so")?;
-        // SAFETY: the library is loaded already, so nothing runs.
+        // SAFETY: the library is loaded already, so no initialiser runs.
         let library = unsafe { Library::open(Some(&path), RTLD_LAZY) }.ok()?;
-        // SAFETY: the caller knows the type; what is mapped stays until the process ends.
+        // SAFETY: the caller guarantees the type; the library stays mapped until the process ends.
         unsafe { library.get::<F>(name.as_bytes()) }.ok().map(|function| *function)
     }
 
-    /// The file of that name that is mapped into this process.
+    /// The file with that name that is mapped into this process.
     fn mapped(name: &str) -> Option<PathBuf> {
         let maps = fs::read_to_string("/proc/self/maps").ok()?;
         maps.lines()

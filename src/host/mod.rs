@@ -13,7 +13,7 @@ use crate::tensor::{DType, Device, Guard, Host, HostTensor, Made, TensorError};
 
 pub use cuda::load_cuda;
 
-/// libtorch as a host, for what needs one before there is a tensor, as a [`ProcessGroup`](crate::ProcessGroup) does.
+/// libtorch as a host, for code that needs one before it has a tensor, such as a [`ProcessGroup`](crate::ProcessGroup).
 #[derive(Clone, Copy, Debug)]
 pub struct Libtorch;
 
@@ -80,7 +80,7 @@ fn failed(error: tch::TchError) -> TensorError {
     }
 }
 
-/// The operand of an operation, which must be of this host.
+/// The operand of an operation, which must belong to this host.
 fn of(tensor: &dyn HostTensor) -> Result<&tch::Tensor, TensorError> {
     tensor
         .as_any()

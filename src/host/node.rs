@@ -10,8 +10,8 @@ use super::of;
 use crate::panic::panic_text;
 use crate::tensor::{Backward, Differentiated, Made, Tensor as Handle, TensorError};
 
-/// The values as a result of the inputs, whose gradients `backward` computes from them and what else is saved. Torch
-/// refuses to compute them once any of these has been changed in place.
+/// Attaches the values to the graph as a result of the inputs, whose gradients `backward` computes from them and the
+/// other saved tensors. Torch refuses the backward pass if any of these was changed in place.
 pub(super) fn attach(values: &Tensor, tensors: &Differentiated<'_>, backward: Box<dyn Backward>) -> Made {
     let half = Half { backward, inputs: tensors.inputs.len() };
     let node =
@@ -27,8 +27,9 @@ pub(super) fn attach(values: &Tensor, tensors: &Differentiated<'_>, backward: Bo
         }
     };
     let mut message = [0; ROOM];
-    // SAFETY: all tensors are alive and a `C_tensor` is an `at::Tensor`; the lists are as long as they say; the node
-    // owns its state, which C++ hands to `call_backward` and at last to `drop_state`; `ROOM` is the room of the message.
+    // SAFETY: all tensors are alive and a `C_tensor` is an `at::Tensor`; the lists have the lengths they state; the node
+    // owns its state, which C++ passes to `call_backward` and finally to `drop_state`; `ROOM` is the size of the message
+    // buffer.
     let attached = unsafe {
         aent_attach(
             Tensors { first: inputs.as_ptr(), count: inputs.len() },
@@ -40,7 +41,7 @@ pub(super) fn attach(values: &Tensor, tensors: &Differentiated<'_>, backward: Bo
         )
     };
     if attached.is_null() {
-        // SAFETY: C++ ends the message with a zero inside its room.
+        // SAFETY: C++ ends the message with a zero inside its buffer.
         let text = unsafe { CStr::from_ptr(message.as_ptr()) };
         return Err(TensorError::new(text.to_string_lossy().into_owned()));
     }
@@ -50,13 +51,13 @@ pub(super) fn attach(values: &Tensor, tensors: &Differentiated<'_>, backward: Bo
 
 const ROOM: usize = 512;
 
-/// A node's state: what the caller gave, and how many of the tensors that come back are inputs.
+/// A node's state: the backward pass, and how many of the saved tensors are inputs.
 struct Half {
     backward: Box<dyn Backward>,
     inputs: usize,
 }
 
-/// As `aent_node` in C++.
+/// Mirrors `aent_node` in C++.
 #[repr(C)]
 struct Node {
     state: *mut c_void,
@@ -64,22 +65,22 @@ struct Node {
     drop: extern "C" fn(*mut c_void),
 }
 
-/// As `aent_tensors` in C++.
+/// Mirrors `aent_tensors` in C++.
 #[repr(C)]
 struct Tensors {
     first: *const *const c_void,
     count: usize,
 }
 
-/// As `aent_backward` in C++.
+/// Mirrors `aent_backward` in C++.
 #[repr(C)]
 struct Backwards {
-    /// The inputs, what else was saved, and the values.
+    /// The inputs, the other saved tensors, and the values.
     saved: Tensors,
     cotangents: *const c_void,
-    /// For each input whether its gradient is wanted.
+    /// For each input, whether its gradient is wanted.
     wanted: *const bool,
-    /// For each input a place for its gradient, null.
+    /// For each input, a slot for its gradient, initially null.
     gradients: *mut *mut c_void,
     message: *mut c_char,
     room: usize,
@@ -101,7 +102,7 @@ unsafe extern "C" {
 extern "C" fn call_backward(state: *const c_void, call: *const Backwards) -> bool {
     // SAFETY: C++ passes the state it was given in `attach`, and a call that outlives this function.
     let (half, call) = unsafe { (&*state.cast::<Half>(), &*call) };
-    // SAFETY: the lists are as long as they say, and the tensors outlive the call; the copies share their storage.
+    // SAFETY: the lists have the lengths they state, and the tensors outlive the call; the copies share their storage.
     let (saved, cotangents, wanted) = unsafe {
         let saved = std::slice::from_raw_parts(call.saved.first, call.saved.count);
         let copy = |tensor: &*const c_void| Handle::from(Tensor::clone_from_ptr(tensor.cast_mut().cast()));
@@ -121,7 +122,7 @@ extern "C" fn call_backward(state: *const c_void, call: *const Backwards) -> boo
         Ok(Ok(gradients)) => {
             for (index, gradient) in gradients.into_iter().enumerate().take(half.inputs) {
                 let Some(gradient) = gradient else { continue };
-                // SAFETY: there is a place for each input, and C++ takes over the tensor that is put there.
+                // SAFETY: there is a slot for each input, and C++ takes ownership of the tensor written there.
                 unsafe { call.gradients.add(index).write(ManuallyDrop::new(gradient).as_mut_ptr().cast()) };
             }
             return true;
@@ -130,7 +131,7 @@ extern "C" fn call_backward(state: *const c_void, call: *const Backwards) -> boo
         Err(panic) => format!("the backward pass of row statistics panicked: {}", panic_text(&*panic)),
     };
     let length = text.len().min(call.room - 1);
-    // SAFETY: the message has `room` bytes, and the text and the zero that ends it take at most that.
+    // SAFETY: the message has `room` bytes; the text and its terminating zero take at most that.
     unsafe {
         std::ptr::copy_nonoverlapping(text.as_ptr().cast(), call.message, length);
         call.message.add(length).write(0);
@@ -139,6 +140,6 @@ extern "C" fn call_backward(state: *const c_void, call: *const Backwards) -> boo
 }
 
 extern "C" fn drop_state(state: *mut c_void) {
-    // SAFETY: C++ drops a node once, with the box that `attach` gave it.
+    // SAFETY: C++ drops a node once, with the box that `attach` passed to it.
     drop(unsafe { Box::from_raw(state.cast::<Half>()) });
 }

@@ -1,4 +1,4 @@
-//! The interface's operations as calls of tch.
+//! The operations of `HostTensor` as calls to tch.
 
 use std::any::Any;
 use std::ffi::c_void;
@@ -319,7 +319,7 @@ impl HostTensor for Tensor {
 
     fn read(&self, dtype: DType, to: &mut [u8]) -> Result<(), TensorError> {
         if state::is_zero(self) {
-            // Torch knows that they are zeros, and never filled them in.
+            // Torch marks the tensor as zeros without filling its memory.
             to.fill(0);
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The safe side of `torch_state.cpp`: whether a tensor can be computed with and read, and what autocast does.
+//! The safe side of `torch_state.cpp`: whether a tensor can be used and read, and the state of autocast.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::marker::PhantomData;
@@ -7,8 +7,8 @@ use tch::{Kind, Tensor};
 
 use crate::tensor::{DType, Unusable};
 
-/// Why no operation can take this tensor, if none can. Whatever passes here has a size, a kind and a device that tch
-/// knows; whether a kernel can read it is told by [`is_readable`].
+/// Why operations refuse this tensor, if they do. A tensor that passes has a size, a kind and a device that tch knows;
+/// [`is_readable`] tells whether a kernel can read it.
 pub(super) fn unusable(tensor: &Tensor) -> Option<Unusable> {
     let flags = flags(tensor);
     let refuse = |expected, found: &str| Some(Unusable { expected, found: found.to_owned() });
@@ -46,7 +46,7 @@ pub(super) fn unusable(tensor: &Tensor) -> Option<Unusable> {
     None
 }
 
-/// The type of its elements, those that tch has no name for included.
+/// The type of its elements, including types that tch has no name for.
 pub(super) fn dtype(tensor: &Tensor) -> DType {
     match tensor.f_kind() {
         Ok(kind) => kind.into(),
@@ -54,38 +54,38 @@ pub(super) fn dtype(tensor: &Tensor) -> DType {
     }
 }
 
-/// Whether a kernel that reads its strides by itself finds the elements in memory.
+/// Whether a kernel that follows strides finds the elements in memory.
 pub(super) fn is_readable(tensor: &Tensor) -> bool {
     flags(tensor) & (UNDEFINED | UNREADABLE) == 0
 }
 
-/// Whether torch knows that all elements are zeros, and never filled them in.
+/// Whether torch marks the tensor as zeros without filling its memory.
 pub(super) fn is_zero(tensor: &Tensor) -> bool {
     flags(tensor) & ZERO != 0
 }
 
-/// Whether what lies in memory are the negatives of the values.
+/// Whether memory holds the negatives of the values.
 pub(super) fn is_negated(tensor: &Tensor) -> bool {
     flags(tensor) & NEGATED != 0
 }
 
-/// Whether torch's forward-mode differentiation goes through a tensor.
+/// Whether the tensor carries a tangent of torch's forward-mode differentiation.
 pub(super) fn has_tangent(tensor: &Tensor) -> bool {
     // SAFETY: the tensor is alive, and a `C_tensor` is an `at::Tensor`.
     unsafe { aent_has_tangent(tensor.as_ptr().cast()) }
 }
 
-/// The kind in which `torch.autocast` computes matrix products on the tensor's device, where it is on.
+/// The kind in which `torch.autocast` computes matrix products on the tensor's device, if it is on.
 pub(super) fn autocast_kind(tensor: &Tensor) -> Option<Kind> {
     // SAFETY: the tensor is alive, and a `C_tensor` is an `at::Tensor`.
     let number = unsafe { aent_autocast_kind(tensor.as_ptr().cast()) };
     [Kind::Half, Kind::Float, Kind::BFloat16].into_iter().find(|kind| number_of(*kind) == number)
 }
 
-/// Whether this thread records what a gradient needs, until it is dropped.
+/// Sets whether this thread records gradients, until it is dropped.
 pub(super) struct RecordGradient {
     before: bool,
-    /// It belongs to one thread.
+    /// The setting belongs to one thread.
     _thread: PhantomData<*mut ()>,
 }
 
@@ -101,34 +101,34 @@ impl Drop for RecordGradient {
     }
 }
 
-/// Whether it was recording before.
+/// Turns recording on or off, and returns whether it was on before.
 fn set_recording(record: bool) -> bool {
-    // SAFETY: it changes a setting of this thread alone.
+    // SAFETY: it only changes a setting of this thread.
     unsafe { torch_sys::at_grad_set_enabled(i32::from(record)) != 0 }
 }
 
-/// Keeps `torch.autocast` out of this thread's operations until it is dropped.
+/// Turns `torch.autocast` off in this thread until it is dropped.
 pub(super) struct NoAutocast {
     guard: *mut c_void,
-    /// It belongs to one thread.
+    /// The setting belongs to one thread.
     _thread: PhantomData<*mut ()>,
 }
 
 impl NoAutocast {
     pub(super) fn new() -> Self {
-        // SAFETY: it changes a setting of this thread alone, which `drop` takes back.
+        // SAFETY: it only changes a setting of this thread, which `drop` restores.
         Self { guard: unsafe { aent_autocast_off() }, _thread: PhantomData }
     }
 }
 
 impl Drop for NoAutocast {
     fn drop(&mut self) {
-        // SAFETY: the guard came from `aent_autocast_off` in this thread, and is given back once.
+        // SAFETY: the guard came from `aent_autocast_off` in this thread, and is returned once.
         unsafe { aent_autocast_back(self.guard) }
     }
 }
 
-// As in C++.
+// The same values as in C++.
 const UNDEFINED: u32 = 1;
 const TRANSFORMED: u32 = 2;
 const NESTED: u32 = 4;
@@ -155,7 +155,7 @@ fn flags(tensor: &Tensor) -> u32 {
 }
 
 fn cpp_name(tensor: &Tensor) -> &'static str {
-    // SAFETY: the tensor is alive and defined; C++ gives a text that is never freed.
+    // SAFETY: the tensor is alive and defined; C++ returns a string that is never freed.
     let name = unsafe { CStr::from_ptr(aent_kind_name(tensor.as_ptr().cast())) };
     name.to_str().unwrap_or("another kind")
 }
@@ -169,7 +169,7 @@ fn unsigned(tensor: &Tensor) -> Option<&'static str> {
     }
 }
 
-/// A kind that tch has no name for.
+/// The name of a kind that tch does not know.
 fn unknown_kind(tensor: &Tensor) -> String {
     match unsigned(tensor) {
         Some(name) => format!("{name} (`.to(torch.int64)` makes it int64)"),
@@ -177,7 +177,7 @@ fn unknown_kind(tensor: &Tensor) -> String {
     }
 }
 
-/// The number that C++ has for a kind of autocast.
+/// The number of an autocast kind in C++.
 fn number_of(kind: Kind) -> i32 {
     match kind {
         Kind::Half => 5,

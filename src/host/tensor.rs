@@ -1,4 +1,4 @@
-//! The handle and tch's tensors, one as the other.
+//! Conversions between the handle and tch's tensors.
 
 use crate::tensor::{DType, Device, Tensor, TensorError};
 
@@ -18,7 +18,7 @@ impl Tensor {
     /// tch's tensor of the same elements and graph, without a copy.
     ///
     /// # Errors
-    /// That of the first operation that failed; another one for a tensor of another host.
+    /// When an operation failed, or the tensor belongs to another host.
     pub fn tch(&self) -> Result<tch::Tensor, TensorError> {
         super::of(self.host_tensor()?).map(tch::Tensor::shallow_clone)
     }
@@ -64,7 +64,7 @@ impl From<tch::Kind> for DType {
     }
 }
 
-/// The kind of a type that operations make.
+/// The kind of a type that operations can create.
 pub(super) fn kind(dtype: DType) -> Result<tch::Kind, TensorError> {
     use tch::Kind;
     Ok(match dtype {
@@ -93,7 +93,7 @@ impl From<tch::Device> for Device {
     }
 }
 
-/// tch's name of a device.
+/// A device as tch's type.
 pub(super) fn device(device: Device) -> Result<tch::Device, TensorError> {
     Ok(match device {
         Device::Cpu => tch::Device::Cpu,

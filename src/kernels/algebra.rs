@@ -1,181 +1,16 @@
-//! From the sums of a row to the statistics asked for, and back from their cotangents: each formula once, for a row's numbers on
-//! the CPU and for columns of all rows on a device.
+//! Computes statistics from the sums of a row, and cotangents of the sums from cotangents of the statistics.
+//! Each formula is written once, for the numbers of a row on the CPU and for columns of all rows on a device.
 
 use std::sync::Arc;
 
 use super::KernelError;
 use super::engine::{Found, Numbers};
 use super::plan::{Plan, facts, sums};
+use super::slopes::{Number, Sloped};
 use crate::rows::Statistic;
 use crate::tensor::{DType, Element, Host, Tensor};
 
-/// What a formula is computed with.
-trait Number: Clone {
-    fn plus(&self, other: &Self) -> Self;
-    fn minus(&self, other: &Self) -> Self;
-    fn times(&self, other: &Self) -> Self;
-    fn over(&self, other: &Self) -> Self;
-    fn ln(&self) -> Self;
-    fn times_constant(&self, factor: f64) -> Self;
-    fn over_constant(&self, divisor: f64) -> Self;
-    fn plus_constant(&self, addend: f64) -> Self;
-}
-
-impl Number for f64 {
-    fn plus(&self, other: &Self) -> Self {
-        self + other
-    }
-
-    fn minus(&self, other: &Self) -> Self {
-        self - other
-    }
-
-    fn times(&self, other: &Self) -> Self {
-        self * other
-    }
-
-    fn over(&self, other: &Self) -> Self {
-        self / other
-    }
-
-    fn ln(&self) -> Self {
-        f64::ln(*self)
-    }
-
-    fn times_constant(&self, factor: f64) -> Self {
-        self * factor
-    }
-
-    fn over_constant(&self, divisor: f64) -> Self {
-        self / divisor
-    }
-
-    fn plus_constant(&self, addend: f64) -> Self {
-        self + addend
-    }
-}
-
-/// `[N]` in f64.
-impl Number for Tensor {
-    fn plus(&self, other: &Self) -> Self {
-        self + other
-    }
-
-    fn minus(&self, other: &Self) -> Self {
-        self - other
-    }
-
-    fn times(&self, other: &Self) -> Self {
-        self * other
-    }
-
-    fn over(&self, other: &Self) -> Self {
-        self / other
-    }
-
-    fn ln(&self) -> Self {
-        self.log()
-    }
-
-    fn times_constant(&self, factor: f64) -> Self {
-        self * factor
-    }
-
-    fn over_constant(&self, divisor: f64) -> Self {
-        if divisor.to_bits() == 1f64.to_bits() { self.clone() } else { self / divisor }
-    }
-
-    fn plus_constant(&self, addend: f64) -> Self {
-        self + addend
-    }
-}
-
-/// No formula reads more columns of the sums than this.
-const MOST_COLUMNS: usize = 3;
-
-/// A number with its slopes by the columns of the sums that it is made of.
-#[derive(Clone)]
-struct Sloped<N> {
-    value: N,
-    slopes: [Option<(usize, N)>; MOST_COLUMNS],
-}
-
-impl<N: Number> Sloped<N> {
-    fn constant(value: N) -> Self {
-        Self { value, slopes: [const { None }; MOST_COLUMNS] }
-    }
-
-    fn column(column: usize, value: N, one: N) -> Self {
-        let mut sloped = Self::constant(value);
-        sloped.slopes[0] = Some((column, one));
-        sloped
-    }
-
-    /// `value` with every slope changed alike.
-    fn map(&self, value: N, change: impl Fn(&N) -> N) -> Self {
-        let slopes =
-            self.slopes.each_ref().map(|slope| slope.as_ref().map(|(column, of)| (*column, change(of))));
-        Self { value, slopes }
-    }
-
-    /// The slopes of both together.
-    fn with(mut self, other: Self) -> Self {
-        for (column, slope) in other.slopes.into_iter().flatten() {
-            let known = self.slopes.iter().position(|of| matches!(of, Some((of, _)) if *of == column));
-            let free = || self.slopes.iter().position(Option::is_none).expect("a formula reads few columns");
-            let at = known.unwrap_or_else(free);
-            let sum = match &self.slopes[at] {
-                Some((_, of)) => of.plus(&slope),
-                None => slope,
-            };
-            self.slopes[at] = Some((column, sum));
-        }
-        self
-    }
-}
-
-impl<N: Number> Number for Sloped<N> {
-    fn plus(&self, other: &Self) -> Self {
-        let value = self.value.plus(&other.value);
-        self.map(value, N::clone).with(other.clone())
-    }
-
-    fn minus(&self, other: &Self) -> Self {
-        let value = self.value.minus(&other.value);
-        self.map(value, N::clone).with(other.times_constant(-1.0))
-    }
-
-    fn times(&self, other: &Self) -> Self {
-        let value = self.value.times(&other.value);
-        let left = self.map(value, |slope| slope.times(&other.value));
-        left.with(other.map(other.value.clone(), |slope| slope.times(&self.value)))
-    }
-
-    fn over(&self, other: &Self) -> Self {
-        let value = self.value.over(&other.value);
-        let left = self.map(value.clone(), |slope| slope.over(&other.value));
-        let by = value.over(&other.value).times_constant(-1.0);
-        left.with(other.map(value, |slope| slope.times(&by)))
-    }
-
-    fn ln(&self) -> Self {
-        self.map(self.value.ln(), |slope| slope.over(&self.value))
-    }
-
-    fn times_constant(&self, factor: f64) -> Self {
-        self.map(self.value.times_constant(factor), |slope| slope.times_constant(factor))
-    }
-
-    fn over_constant(&self, divisor: f64) -> Self {
-        self.map(self.value.over_constant(divisor), |slope| slope.over_constant(divisor))
-    }
-
-    fn plus_constant(&self, addend: f64) -> Self {
-        self.map(self.value.plus_constant(addend), N::clone)
-    }
-}
-
-/// A statistic. The highest logit is a constant: what is added to all logits of a row changes the sums back.
+/// A statistic. The highest logit is a constant: adding a number to all logits of a row changes the sums to match.
 fn statistic<N: Number>(
     plan: &Plan,
     index: usize,
@@ -187,7 +22,7 @@ fn statistic<N: Number>(
     let (own_sums, own_facts) = (sums::of(planned.pass), facts::of(planned.pass));
     let sum_of = |column: usize| sum(own_sums + column);
     let whole = || sum_of(sums::WHOLE);
-    // `Σ e^u`, `Σ u e^u` and `Σ u² e^u` over the tokens that are asked for.
+    // `Σ e^u`, `Σ u e^u` and `Σ u² e^u` over the statistic's tokens.
     let asked = |order: usize| sum_of(if planned.of_set { sums::INSIDE } else { sums::WHOLE } + order);
     let mean = || asked(1).over(&asked(0));
     let highest = || fact(facts::HIGHEST);
@@ -206,7 +41,7 @@ fn statistic<N: Number>(
         }
         Statistic::Entropy => asked(0).ln().minus(&mean()),
         Statistic::Mass => asked(0).over(&whole()),
-        // Of a row without a softmax, what it is multiplied with is NaN.
+        // In a row without a softmax, the product is NaN.
         Statistic::Size if planned.of_set => fact(own_facts + facts::SIZE),
         Statistic::Size => highest().times_constant(0.0).plus_constant(plan.vocabulary as f64),
         Statistic::ReverseKl => {
@@ -221,7 +56,7 @@ fn statistic<N: Number>(
     }
 }
 
-/// Every statistic of `rows` rows, `[R, N]` in the type, zero where a row does not count and the engine knows it.
+/// Every statistic of `rows` rows, `[R, N]` in `dtype`; zero where a row does not count, if `counted` is given.
 pub(super) fn statistics(
     plan: &Plan,
     found: &Found,
@@ -314,4 +149,105 @@ fn pull_back_columns(
     let zero = near.zeros(&[rows], DType::F64);
     let columns: Vec<Tensor> = back.into_iter().map(|of| of.unwrap_or_else(|| zero.clone())).collect();
     Ok(Numbers::Device(Tensor::stack(&columns, 1).contiguous().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Libtorch;
+    use crate::rows::{RowStatistic, TokenSet};
+
+    const ROWS: usize = 5;
+
+    /// Every statistic, of all tokens and of a set, at two temperatures.
+    fn plan() -> Plan {
+        let statistics = [
+            Statistic::ActionLogit,
+            Statistic::LogProb,
+            Statistic::LogSumExp,
+            Statistic::Mean,
+            Statistic::SecondMoment,
+            Statistic::Entropy,
+            Statistic::Size,
+            Statistic::Mass,
+            Statistic::ReverseKl,
+            Statistic::ForwardKl,
+            Statistic::JensenShannon(0.3),
+        ];
+        let of = |(set, temperature)| {
+            statistics.iter().map(move |statistic| RowStatistic { set, temperature, statistic: *statistic })
+        };
+        let request: Vec<RowStatistic> =
+            [(TokenSet::All, 1.0), (TokenSet::TopK(4), 0.7)].into_iter().flat_map(of).collect();
+        Plan::new(&request, 30)
+    }
+
+    /// Positive numbers, so that every logarithm and quotient has a value.
+    fn found(plan: &Plan) -> [Vec<f64>; 2] {
+        let numbers = |count: usize, by: f64| (0..count).map(|at| 1.5 + (at as f64 * by).sin()).collect();
+        [numbers(ROWS * plan.sums(), 0.7), numbers(ROWS * plan.facts(), 1.3)]
+    }
+
+    fn on_host([sums, facts]: &[Vec<f64>; 2]) -> Found {
+        let host = |numbers: &Vec<f64>| Numbers::Host(Arc::new(numbers.clone()));
+        Found { sums: host(sums), facts: host(facts) }
+    }
+
+    fn near() -> Tensor {
+        Tensor::from_slice(&Libtorch, &[0.0], &[1])
+    }
+
+    fn assert_near(found: &[f64], expected: &[f64], tolerance: f64) {
+        assert_eq!(found.len(), expected.len());
+        for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+            let apart = (found - expected).abs();
+            assert!(apart <= tolerance * expected.abs().max(1.0), "{at}: {found} for {expected}");
+        }
+    }
+
+    #[test]
+    fn columns_on_a_device_give_what_rows_on_the_host_give() {
+        let (plan, near) = (plan(), near());
+        let numbers = found(&plan);
+        let host = on_host(&numbers);
+        let device = |width: usize, numbers: &[f64]| {
+            Numbers::Device(Tensor::from_slice(&Libtorch, numbers, &[ROWS as i64, width as i64]))
+        };
+        let device =
+            Found { sums: device(plan.sums(), &numbers[0]), facts: device(plan.facts(), &numbers[1]) };
+        let values = [&host, &device].map(|found| statistics(&plan, found, None, DType::F64, &near).unwrap());
+        assert_eq!(values[0].size(), values[1].size());
+        let [of_host, of_device] = values.map(|values| values.to_f64s().unwrap());
+        assert_near(&of_device, &of_host, 1e-14);
+        let cotangents: Vec<f64> = (0..of_host.len()).map(|at| (at as f64 * 0.9).cos()).collect();
+        let size = [plan.statistics.len() as i64, ROWS as i64];
+        let cotangents = Tensor::from_slice(&Libtorch, &cotangents, &size);
+        let back = [&host, &device].map(|found| pull_back(&plan, found, &cotangents, &near).unwrap());
+        assert!(matches!(back, [Numbers::Host(_), Numbers::Device(_)]));
+        let [of_host, of_device] = back.map(|back| back.host().unwrap().into_owned());
+        assert_near(&of_device, &of_host, 1e-14);
+    }
+
+    #[test]
+    fn slopes_are_those_of_small_steps() {
+        let (plan, near) = (plan(), near());
+        let [sums, facts] = found(&plan);
+        let rows = plan.statistics.len();
+        for index in 0..rows {
+            let cotangents: Vec<f64> =
+                (0..rows * ROWS).map(|at| f64::from(u8::from(at / ROWS == index))).collect();
+            let cotangents = Tensor::from_slice(&Libtorch, &cotangents, &[rows as i64, ROWS as i64]);
+            let known = on_host(&[sums.clone(), facts.clone()]);
+            let back = pull_back(&plan, &known, &cotangents, &near).unwrap();
+            let value = |column: usize, step: f64| {
+                let sum = |at: usize| sums[at] + if at == column { step } else { 0.0 };
+                statistic(&plan, index, &sum, &|at| facts[at])
+            };
+            let step = 1e-6;
+            let slopes: Vec<f64> = (0..plan.sums())
+                .map(|column| (value(column, step) - value(column, -step)) / (2.0 * step))
+                .collect();
+            assert_near(&back.host().unwrap()[..plan.sums()], &slopes, 1e-8);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What computes the sums of rows, and the gradient back from them, on one sort of device.
+//! The interface of the engines, which compute the sums of rows and the gradient back from them on one kind of device.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,15 +12,15 @@ use crate::tensor::{DType, Device, Host, Tensor};
 
 /// Rows of logits as an engine reads them.
 pub(super) struct Chunk {
-    /// `[B, T, V]`; whether rows may lie apart is the engine's word, but each row lies in one piece.
+    /// `[B, T, V]`. Each row is contiguous; engines differ in whether rows may be apart.
     pub(super) logits: Tensor,
-    /// The same of the reference, where the plan compares.
+    /// The same for the reference, if the plan compares.
     pub(super) reference: Option<Tensor>,
-    /// Of `N = B·T` rows.
+    /// The ids of `N = B·T` rows.
     pub(super) ids: Ids,
 }
 
-/// What the forward pass finds in rows, by the columns of [`super::plan`]: f64, one line for each row.
+/// The result of the forward pass, in the columns of [`super::plan`]: f64, one line per row.
 pub(super) struct Found {
     /// `[N, plan.sums()]`.
     pub(super) sums: Numbers,
@@ -28,7 +28,7 @@ pub(super) struct Found {
     pub(super) facts: Numbers,
 }
 
-/// Lines of f64, where the engine works.
+/// Lines of f64, on the host or on the engine's device.
 pub(super) enum Numbers {
     Host(Arc<Vec<f64>>),
     Device(Tensor),
@@ -46,7 +46,7 @@ impl Numbers {
         })
     }
 
-    /// Its columns by their numbers, `[N]`.
+    /// Its columns by index, each `[N]`.
     pub(super) fn columns(
         &self,
         width: usize,
@@ -56,7 +56,7 @@ impl Numbers {
         Ok(move |column: usize| lines.select(1, column as i64))
     }
 
-    /// As numbers, with a wait for a device.
+    /// The numbers on the host; waits for a device.
     pub(super) fn host(&self) -> Result<Cow<'_, [f64]>, KernelError> {
         Ok(match self {
             Self::Host(numbers) => Cow::Borrowed(numbers.as_slice()),
@@ -64,7 +64,7 @@ impl Numbers {
         })
     }
 
-    /// The tensor, where it is one.
+    /// The tensor, if it is on a device.
     pub(super) fn on_device(&self) -> Option<&Tensor> {
         match self {
             Self::Host(_) => None,
@@ -83,7 +83,7 @@ impl Numbers {
         }
     }
 
-    /// Lines one after the other; an engine gives one sort.
+    /// Concatenates lines; one engine returns only one variant.
     pub(super) fn joined(parts: Vec<Self>, width: usize, near: &Tensor) -> Result<Self, KernelError> {
         let mut numbers = Vec::new();
         let mut tensors = vec![near.zeros(&[0, width as i64], DType::F64)];
@@ -101,13 +101,13 @@ impl Numbers {
 }
 
 impl Chunk {
-    /// How many rows there are.
+    /// The number of rows.
     pub(super) fn rows(&self) -> usize {
         (self.logits.length(0) * self.logits.length(1)) as usize
     }
 
-    /// Refuses tensors that are not as the fields say, or rows in more than one piece: kernels follow pointers, and what
-    /// lies below the host's operations, such as a mode of the caller's, can put anything in place of their results.
+    /// Refuses tensors that do not match the fields, or rows that are not contiguous: kernels follow pointers, and what
+    /// runs below the host's operations, such as a mode of the caller's, can replace their results.
     pub(super) fn check(&self) -> Result<(), KernelError> {
         if self.logits.dim() != 3 {
             return differs("three dimensions", &self.logits);
@@ -124,7 +124,7 @@ impl Chunk {
         Ok(())
     }
 
-    /// The same of what the backward pass takes besides.
+    /// The same for the additional arguments of the backward pass.
     pub(super) fn check_backward(
         &self,
         plan: &Plan,
@@ -170,21 +170,21 @@ fn differs(expected: &str, tensor: &Tensor) -> Result<(), KernelError> {
 
 /// Computes the sums of rows.
 ///
-/// A row that does not count is not read; its sums are one where the sum of `e^u` or `e^v` stands and zero elsewhere,
-/// and its gradient is zero. A row without a softmax, in the policy or in a reference that is compared with, has NaN
-/// everywhere. `e^u (u - v)` is zero where `e^u` is, and infinite where only `e^v` is.
+/// A row that does not count is not read: its sums of `e^u` and of `e^v` are one, all others zero, and its gradient is
+/// zero. A row without a softmax, in the policy or in the reference it is compared with, is NaN everywhere.
+/// `e^u (u - v)` is zero where `e^u` is zero, and infinite where only `e^v` is.
 pub(super) trait Engine: Sync {
-    /// Whether it reads whole batches where they lie. Others get a few contiguous rows at a time, of which all count.
+    /// Whether it reads whole batches in place. Other engines get a few contiguous rows at a time, all of which count.
     fn reads_in_place(&self) -> bool;
 
-    /// What an id that is out of range does to it.
+    /// How it handles an id that is out of range.
     fn wrong_id(&self) -> WrongId;
 
     /// Reads rows.
     fn read(&self, plan: &Plan, chunk: &Chunk) -> Result<Found, KernelError>;
 
-    /// Writes the gradient of the rows, of the shape and kind of the logits, from the cotangents of the sums. It may be
-    /// the storage of the logits.
+    /// Writes the gradient of the rows, in the shape and kind of the logits, from the cotangents of the sums.
+    /// `gradient` may be the storage of the logits.
     fn write_gradient(
         &self,
         plan: &Plan,
@@ -195,14 +195,14 @@ pub(super) trait Engine: Sync {
     ) -> Result<(), KernelError>;
 }
 
-/// What an id that is out of range does.
+/// How an engine handles an id that is out of range.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum WrongId {
-    /// It is refused before it is followed, at no cost.
+    /// It is refused before use, at no extra cost.
     Refused,
-    /// It makes its row NaN; to refuse it costs a wait for the device.
+    /// It makes its row NaN; refusing it costs a wait for the device.
     MakesNan,
-    /// It must not come that far.
+    /// It must be refused before the engine runs.
     Breaks,
 }
 
@@ -215,7 +215,7 @@ pub(super) fn of(host: &'static dyn Host, device: Device) -> &'static dyn Engine
     }
 }
 
-/// Why row statistics on this device are computed in plain operations of the host, if they are.
+/// Why row statistics on this device use plain operations of the host, if they do.
 pub fn fallback_reason(host: &'static dyn Host, device: Device) -> Option<String> {
     match device {
         Device::Cpu => None,

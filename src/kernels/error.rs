@@ -1,10 +1,10 @@
-//! What can go wrong below the language: tensors that do not fit, and the host itself.
+//! Errors below the language: tensors that do not fit, and failures of the host.
 
 use thiserror::Error;
 
 use crate::tensor::TensorError;
 
-/// Why row statistics could not be computed, or a device not be used.
+/// Why row statistics could not be computed, or a device could not be used.
 #[derive(Debug, Error)]
 pub enum KernelError {
     /// A tensor does not have the shape, kind, device or values that the statistics need.
@@ -12,29 +12,29 @@ pub enum KernelError {
     Tensor {
         /// The batch field.
         name: &'static str,
-        /// What would have been right.
+        /// What was expected.
         expected: String,
-        /// What came.
+        /// What was found.
         found: String,
     },
-    /// An action that counts is no token of the vocabulary.
+    /// An action that counts is not a token id of the vocabulary.
     #[error("`actions` at {place:?}: expected a token id in 0 .. {highest}, found {found}")]
     Action {
-        /// Its sequence and its place there.
+        /// Its sequence and its position there.
         place: [i64; 2],
         /// The highest token id.
         highest: i64,
-        /// What stood there.
+        /// The id found.
         found: i64,
     },
-    /// A statistic, or a way to compute it, was asked for with an argument outside its range.
+    /// A statistic, or an option, was requested with an argument outside its range.
     #[error("`{what}`: expected {expected}, found {found}")]
     Request {
         /// The argument.
         what: &'static str,
         /// Its range.
         expected: &'static str,
-        /// What came.
+        /// The value found.
         found: String,
     },
     /// A kernel cannot be compiled, loaded or started on a GPU.
@@ -43,7 +43,7 @@ pub enum KernelError {
     /// The threads that share the rows cannot be started.
     #[error("threads: {0}")]
     Threads(String),
-    /// The host refused an operation, for want of memory for instance.
+    /// The host refused an operation, for lack of memory for instance.
     #[error("torch: {0}")]
     Torch(#[from] TensorError),
 }

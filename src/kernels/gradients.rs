@@ -1,5 +1,4 @@
-//! Where the gradient of the logits goes: to a tensor of its own, over the logits, or on into hidden states and the
-//! output layer.
+//! Collects the gradient of the logits: as a tensor, over the logits, or as gradients of hidden states and the output layer.
 
 use crate::tensor::Tensor;
 
@@ -8,12 +7,11 @@ use super::memory::prefer_large_pages;
 use super::rows::summed_in;
 use super::source::{Hidden, Source};
 
-/// The gradients of a source's tensors while rows are worked off.
+/// The gradients of a source's tensors while rows are processed.
 pub(super) enum Gradients {
     /// `[B, T, V]`.
     Logits(Tensor),
-    /// Each where it is wanted. Those that all rows add to are kept in f32 or wider: a sum over many chunks must not be
-    /// rounded at each of them.
+    /// Only those that are wanted. Sums over all rows are f32 or wider, so that they are not rounded at every chunk.
     Hidden {
         /// `[B, T, D]`.
         hidden: Option<Tensor>,
@@ -25,7 +23,7 @@ pub(super) enum Gradients {
 }
 
 impl Gradients {
-    /// Gradients to be filled; `skipped` are the places of rows that nobody will write, whose gradient is zero.
+    /// Gradients to be filled; `skipped` are the positions of rows that nothing will write, whose gradient is zero.
     pub(super) fn of(
         source: &Source<'_>,
         overwrites: bool,
@@ -59,7 +57,7 @@ impl Gradients {
         }
     }
 
-    /// The gradient of logits that are read where they lie.
+    /// The gradient of logits that are read in place.
     pub(super) fn in_place(&self) -> &Tensor {
         match self {
             Self::Logits(gradient) => gradient,
@@ -67,8 +65,8 @@ impl Gradients {
         }
     }
 
-    /// Takes the gradient of `[k, V]` logits that were picked at those places of a source in their kind; `picked` is what
-    /// they were made of.
+    /// Takes the gradient of `[k, V]` logits that were picked at these positions of a source in their kind; `picked`
+    /// are the hidden states that they were computed from.
     pub(super) fn add(
         &mut self,
         source: &Source<'_>,
@@ -103,7 +101,7 @@ impl Gradients {
         Ok(())
     }
 
-    /// The gradients in the kinds of the source's tensors, in their order.
+    /// The gradients in the kinds of the source's tensors, in the same order.
     pub(super) fn finish(self, source: &Source<'_>) -> Result<Vec<Option<Tensor>>, KernelError> {
         let gradients = match self {
             Self::Logits(gradient) => vec![Some(gradient)],
@@ -116,7 +114,7 @@ impl Gradients {
     }
 }
 
-/// Whether no two elements share memory, as those of an expanded tensor do.
+/// Whether no two elements share memory, as they do in an expanded tensor.
 fn has_own_elements(tensor: &Tensor) -> bool {
     let mut steps: Vec<(i64, i64)> = tensor.stride().into_iter().zip(tensor.size()).collect();
     steps.retain(|(_, size)| *size > 1);

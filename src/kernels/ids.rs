@@ -1,4 +1,4 @@
-//! Which rows count, and the action of each: as tensors where they are, and as numbers for an engine of the CPU.
+//! Which rows count, and the action of each: as tensors on their device, and as numbers for the CPU engine.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::tensor::{DType, Tensor};
 /// The actions and the mask of rows.
 #[derive(Clone, Debug)]
 pub(super) struct Ids {
-    /// int64, of any shape; what it holds where the mask is false means nothing.
+    /// int64, of any shape; values where the mask is false are ignored.
     actions: Tensor,
     /// bool, of the same shape.
     mask: Tensor,
@@ -17,7 +17,7 @@ pub(super) struct Ids {
     host: OnceCell<Arc<HostIds>>,
 }
 
-/// The same as numbers.
+/// The same as host numbers.
 #[derive(Debug)]
 pub(super) struct HostIds {
     pub(super) actions: Vec<i64>,
@@ -29,18 +29,18 @@ impl Ids {
         Self { actions, mask, flat: OnceCell::new(), host: OnceCell::new() }
     }
 
-    /// The tensors as they came.
+    /// The original tensors.
     pub(super) fn tensors(&self) -> [&Tensor; 2] {
         [&self.actions, &self.mask]
     }
 
-    /// The actions and the mask, `[N]` in one piece.
+    /// The actions and the mask, contiguous, `[N]` each.
     pub(super) fn flat(&self) -> &[Tensor; 2] {
         self.flat.get_or_init(|| self.tensors().map(|tensor| tensor.contiguous().reshape(&[-1])))
     }
 
-    /// The actions and the mask as numbers, refused where an action that counts is no token of the vocabulary. A device is
-    /// waited for.
+    /// The actions and the mask as host numbers; an error if an action that counts is not a token id of the vocabulary.
+    /// Waits for a device.
     pub(super) fn host(&self, vocabulary: i64) -> Result<Arc<HostIds>, KernelError> {
         if let Some(known) = self.host.get() {
             return Ok(known.clone());
@@ -55,19 +55,19 @@ impl Ids {
         Ok(self.host.get_or_init(|| Arc::new(HostIds { actions, counted })).clone())
     }
 
-    /// What is known already as numbers.
+    /// The host numbers, if they were read already.
     pub(super) fn known(&self) -> Option<&Arc<HostIds>> {
         self.host.get()
     }
 
-    /// Ids of which the numbers alone were kept; the tensors, which nobody asks for, have as many elements.
+    /// Ids from host numbers alone; the tensors, which are never read, have as many elements.
     pub(super) fn of_host(known: Arc<HostIds>, near: &Tensor) -> Self {
         let size = [known.actions.len() as i64];
         let (actions, mask) = (near.empty(&size, DType::I64), near.empty(&size, DType::Bool));
         Self { actions, mask, flat: OnceCell::new(), host: OnceCell::from(known) }
     }
 
-    /// The same refusal by the tensors' own operations, for engines that follow an id without a look at it.
+    /// The same check in tensor operations, for engines that follow ids without checking them.
     pub(super) fn check(&self, vocabulary: i64) -> Result<(), KernelError> {
         let [actions, mask] = self.flat();
         let outside = actions.lt(0i64).logical_or(&actions.ge(vocabulary)).logical_and(mask);

@@ -1,4 +1,4 @@
-//! Where tensors lie, for kernels that read strides by themselves.
+//! Addresses of tensors, for kernels that read strides themselves.
 
 use std::ffi::c_void;
 
@@ -6,7 +6,7 @@ use super::KernelError;
 use super::source::refuse;
 use crate::tensor::{Device, Tensor};
 
-/// Where a tensor lies in memory.
+/// The address of a tensor's first element.
 pub(super) fn address(name: &'static str, tensor: &Tensor) -> Result<*mut c_void, KernelError> {
     if let Some(pointer) = tensor.pointer()? {
         return Ok(pointer);
@@ -15,8 +15,8 @@ pub(super) fn address(name: &'static str, tensor: &Tensor) -> Result<*mut c_void
     refuse(name, "a plain tensor with values in memory", found)
 }
 
-/// Asks for large pages under memory that is about to be written for the first time: with small ones, the kernel's
-/// work on a page fault costs more than the gradient itself.
+/// Requests large pages for memory that is about to be written for the first time: with small ones, page faults cost
+/// more time than the gradient itself.
 pub(super) fn prefer_large_pages(tensor: &Tensor) {
     #[cfg(target_os = "linux")]
     let bytes = tensor.numel() * tensor.dtype().bytes();
@@ -27,8 +27,8 @@ pub(super) fn prefer_large_pages(tensor: &Tensor) {
         let start = start as usize;
         let aligned = start.next_multiple_of(PAGE);
         let length = bytes - (aligned - start);
-        // SAFETY: the range lies inside the tensor's storage, and the advice changes nothing that can be read. Where
-        // the kernel does not take it, memory is as it was.
+        // SAFETY: the range is inside the tensor's storage, and the advice changes no readable contents. If the kernel
+        // refuses it, memory stays unchanged.
         let _ =
             unsafe { rustix::mm::madvise(aligned as *mut c_void, length, rustix::mm::Advice::LinuxHugepage) };
     }

@@ -1,4 +1,4 @@
-//! Everything of vocabulary size: the softmax statistics of a row of logits over a set of tokens.
+//! Row statistics: softmax statistics of each row of logits over a set of tokens.
 
 mod algebra;
 mod cpu;
@@ -16,6 +16,7 @@ mod reference;
 mod request;
 mod rows;
 mod sets;
+mod slopes;
 mod source;
 mod threads;
 
@@ -30,20 +31,18 @@ pub use source::{Hidden, Source};
 
 /// The statistics of each row of logits, in the order of the request, each of shape `[B, T]`.
 ///
-/// Results are f32 (f64 where the logits are) and attached to the graph of the logits, or of the hidden states and the
-/// output layer that they are made from; [`Statistic::Size`](crate::rows::Statistic::Size) is not.
+/// Results are f32 (f64 for f64 logits) and part of the graph of the logits, or of the hidden states and the output
+/// layer that they are computed from; [`Statistic::Size`](crate::rows::Statistic::Size) is not.
 ///
-/// Logits that are made from hidden states are made in the kind that `torch.autocast` has at the call, where it is on, and in
-/// the same kind again for the backward pass, wherever that runs.
+/// Logits computed from hidden states have the kind of `torch.autocast` at the call, if it is on; the backward pass
+/// uses the same kind, wherever it runs.
 ///
-/// Where the mask is false the result is zero and so is the gradient, whatever the logits and the action hold.
-/// A logit of `-inf` bans a token: it has probability zero and contributes nothing. A row that holds NaN or
-/// `+inf`, or nothing but `-inf`, has no softmax: all its statistics are NaN, and so are those that compare with such a
-/// row.
+/// Where the mask is false, the result and the gradient are zero, for any logits and action. A logit of `-inf` bans a
+/// token: it has probability zero and contributes nothing. A row with NaN or `+inf`, or with only `-inf`, has no
+/// softmax: all its statistics are NaN, and so are comparisons with such a row.
 ///
-/// Nothing of vocabulary size is kept for the backward pass but the logits, where they were given. All results have one
-/// node in torch's graph, which cannot be differentiated twice; those of [`Kernels::Reference`] can, and keep whatever
-/// torch keeps.
+/// The backward pass keeps nothing of vocabulary size except logits that were passed in. All results share one node in
+/// torch's graph, which cannot be differentiated twice; those of [`Kernels::Reference`] can, and keep whatever torch keeps.
 pub fn row_statistics(
     inputs: &RowInputs<'_>,
     request: &[RowStatistic],
@@ -57,7 +56,7 @@ pub fn row_statistics(
     if request.is_empty() {
         return Ok(Vec::new());
     }
-    // From here on kinds are chosen here, forward and backward alike.
+    // The code below chooses all kinds, forward and backward.
     let _chosen = rows.ids.tensors()[0].no_autocast();
     match options.kernels {
         Kernels::Auto => node::row_statistics(&rows, request, options),
@@ -65,7 +64,7 @@ pub fn row_statistics(
     }
 }
 
-/// The bytes of a row that are kept for the backward pass besides its logits, for that request.
+/// The bytes per row that the backward pass keeps for this request, besides logits.
 pub fn bytes_kept(request: &[RowStatistic], vocabulary: i64) -> usize {
     if request.is_empty() {
         return 0;

@@ -1,5 +1,6 @@
-//! Statistics of rows as one node of the host's autograd graph, which keeps nothing of their size but the logits: they are
-//! read where they lie, or made and forgotten a few rows at a time.
+//! Row statistics as one node of the host's autograd graph.
+//! It keeps nothing of vocabulary size except given logits, which are read in place; others are computed and freed a few
+//! rows at a time.
 
 use std::error::Error;
 use std::ops::Range;
@@ -15,7 +16,7 @@ use super::{KernelError, KernelOptions, algebra};
 use crate::rows::{RowStatistic, Statistic};
 use crate::tensor::{Backward, DType, Device, Differentiated, Tensor};
 
-/// Each statistic of the request, at its place in `[B, T]`.
+/// Every statistic of the request, in the shape `[B, T]`.
 pub(super) fn row_statistics(
     rows: &Rows<'_>,
     request: &[RowStatistic],
@@ -52,40 +53,40 @@ pub(super) fn row_statistics(
     }
     let of = |(index, planned): (usize, &super::plan::Planned)| {
         let value = values.select(0, index as i64);
-        // How many tokens a set has does not move with the logits.
+        // The size of a set has no gradient.
         Ok(if planned.statistic == Statistic::Size { value.detach() } else { value }.ok()?)
     };
     plan.statistics.iter().enumerate().map(of).collect()
 }
 
-/// How an engine gets at rows.
+/// How an engine reads rows.
 #[derive(Clone, Copy)]
 enum Reading {
-    /// All at once, where they lie; the engine passes over those that do not count.
+    /// All at once, in place; the engine skips those that do not count.
     InPlace,
-    /// Those that count, at most so many at a time.
+    /// Those that count, at most `at_once` at a time.
     Picked { at_once: i64 },
 }
 
-/// What rows are read from.
+/// The tensors that rows are read from.
 struct Inputs<'a> {
     policy: Source<'a>,
     reference: Option<Source<'a>>,
     ids: Ids,
     /// B and T.
     shape: [i64; 2],
-    /// Of the logits, as they are or are made.
+    /// The kind of the logits, given or computed.
     dtype: DType,
 }
 
-/// Some of the rows that count.
+/// Some of the counted rows.
 struct Part {
-    /// Which of them.
+    /// Their range among the counted rows.
     range: Range<i64>,
-    /// Where in batch and time they are.
+    /// Their indices in batch and time.
     at: [Tensor; 2],
     chunk: Chunk,
-    /// What the policy's logits were made of, `[k, D]`, where they were made.
+    /// The hidden states `[k, D]` that the policy's logits were computed from, if they were.
     hidden: Option<Tensor>,
 }
 
@@ -131,7 +132,7 @@ impl Inputs<'_> {
         }
     }
 
-    /// All statistics, `[R, B, T]`, zero where rows do not count.
+    /// All statistics, `[R, B, T]`; zero where rows do not count.
     fn placed(&self, plan: &Plan, found: &Found, reading: Reading) -> Result<Tensor, KernelError> {
         let (dtype, near) = (summed_in(self.dtype), self.near());
         let size = [plan.statistics.len() as i64, self.shape[0], self.shape[1]];
@@ -155,7 +156,7 @@ impl Inputs<'_> {
         Ok(values.reshape(&size).ok()?)
     }
 
-    /// All rows where they lie. What a hook on saved tensors gave back may lie otherwise, and is copied.
+    /// All rows in place. A hook on saved tensors may return another layout, which is copied.
     fn whole(&self) -> Result<Chunk, KernelError> {
         let in_place = |source: &Source<'_>| match source {
             Source::Logits(logits) => {
@@ -171,7 +172,7 @@ impl Inputs<'_> {
         })
     }
 
-    /// Makes the rows that count, some at a time.
+    /// Computes the rows that count, some at a time.
     fn each_part(
         &self,
         at_once: i64,
@@ -202,15 +203,15 @@ impl Inputs<'_> {
         Ok(())
     }
 
-    /// Where in batch and time rows are.
+    /// The indices of rows in batch and time.
     fn at(&self, places: &Tensor) -> [Tensor; 2] {
-        // A batch without columns has no rows to place.
+        // A batch without columns has no rows.
         let time = self.shape[1].max(1);
         [places.floor_divide(time), places.remainder(time)]
     }
 }
 
-/// The same values as a result of the policy's tensors, where those want a gradient.
+/// The same values as a result of the policy's tensors, if any of them requires a gradient.
 fn attached(
     inputs: &Inputs<'_>,
     found: &Found,
@@ -225,7 +226,7 @@ fn attached(
     }
     let ids = inputs.ids.known().filter(|_| matches!(reading, Reading::InPlace)).cloned();
     let reference = inputs.reference.iter().flat_map(Source::tensors);
-    // Numbers on the host need not be saved as tensors, and nobody can change them meanwhile.
+    // Numbers on the host need not be saved as tensors: nothing can change them meanwhile.
     let mut saved: Vec<&Tensor> = reference.collect();
     if ids.is_none() {
         saved.extend(inputs.ids.tensors());
@@ -252,24 +253,24 @@ fn attached(
     Ok(values.attach(tensors, Box::new(node)).ok()?)
 }
 
-/// What the forward pass leaves for the backward pass besides tensors.
+/// What the forward pass keeps for the backward pass besides tensors.
 struct Node {
     plan: Plan,
     reading: Reading,
     shape: [i64; 2],
     dtype: DType,
     overwrites: bool,
-    /// The inputs, and what else was saved.
+    /// Those of the inputs, then of the other saved tensors.
     looks: Vec<Look>,
     /// How many tensors the reference has.
     compares: usize,
-    /// Where they are not among the saved tensors.
+    /// The ids, unless they are among the saved tensors.
     ids: Option<Arc<HostIds>>,
-    /// The same of what was found.
+    /// The sums and facts, unless they are among the saved tensors.
     found: Option<[Arc<Vec<f64>>; 2]>,
 }
 
-/// What a tensor looks like, which a hook on saved tensors must not change.
+/// The properties of a tensor that a hook on saved tensors must not change.
 #[derive(PartialEq)]
 struct Look {
     size: Vec<i64>,
@@ -282,7 +283,7 @@ impl Look {
         Self { size: tensor.size(), dtype: tensor.dtype(), device: tensor.device() }
     }
 
-    /// Refuses a tensor that came back otherwise than it was saved.
+    /// Refuses a tensor that a hook changed.
     fn check(&self, tensor: &Tensor) -> Result<(), KernelError> {
         let name = "a saved tensor";
         check_usable(name, tensor)?;
@@ -304,7 +305,7 @@ impl Backward for Node {
         cotangents: &Tensor,
         wanted: &[bool],
     ) -> Result<Vec<Option<Tensor>>, Box<dyn Error + Send + Sync>> {
-        // In the types of the forward pass, whatever autocast says by now.
+        // Use the kinds of the forward pass, even if autocast has changed since.
         let _chosen = cotangents.no_autocast();
         let _untracked = cotangents.no_grad();
         for (tensor, before) in tensors.iter().chain(saved).zip(&self.looks) {
@@ -374,7 +375,7 @@ impl Node {
                         facts: found.facts.lines(facts, &part.range),
                     };
                     let cotangents = cotangents.lines(sums, &part.range);
-                    // The logits were made for this, and nobody reads them again.
+                    // The logits were computed for this part, and nothing reads them again.
                     let gradient = part.chunk.logits.clone();
                     engine.write_gradient(&self.plan, &part.chunk, &found, &cotangents, &gradient)?;
                     gradients.add(made, &part.at, &gradient.squeeze(0), part.hidden.as_ref())
@@ -385,7 +386,7 @@ impl Node {
     }
 }
 
-/// Whether every row is in one piece.
+/// Whether every row is contiguous.
 fn lies_in_rows(source: &Source<'_>) -> bool {
     match source {
         Source::Logits(logits) => logits.length(2) == 1 || logits.stride().get(2) == Some(&1),

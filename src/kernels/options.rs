@@ -1,4 +1,4 @@
-//! How row statistics are computed, where there is a choice.
+//! Options for computing row statistics.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use super::KernelError;
 
-/// Bytes of logits that are made at once where they are made here: 256 MiB.
+/// The default size of a chunk of logits, in bytes: 256 MiB.
 pub const CHUNK_BYTES: usize = 256 << 20;
 
 /// Which implementation computes row statistics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kernels {
-    /// The fastest that the device and the kind of the logits allow.
+    /// The fastest that supports the device and the kind of the logits.
     #[default]
     Auto,
-    /// Plain torch operations under torch's own autograd: slower, on any device, differentiable any number of times, and
-    /// what the others are judged by.
+    /// Plain torch operations under torch's own autograd: slower, on any device, differentiable any number of times,
+    /// and the standard for testing the others.
     Reference,
 }
 
@@ -27,17 +27,15 @@ pub enum Kernels {
 pub struct KernelOptions {
     /// Which implementation computes them.
     pub kernels: Kernels,
-    /// Whether the caller gives the logits up: their gradient is then written over them, and nothing of their size is
-    /// allocated. Whoever reads the logits after the backward pass finds the gradient there, and torch refuses to go
-    /// on with an operation that saved them. Logits that share elements, as expanded ones do, are left alone, and so
-    /// are those that [`Kernels::Reference`] reads.
+    /// Whether the gradient may overwrite the logits, so that nothing of their size is allocated. Later readers of the
+    /// logits find the gradient, and torch raises an error for other operations that saved them. It never overwrites
+    /// logits that share elements, such as expanded ones, nor those that [`Kernels::Reference`] reads.
     pub overwrite_logits: bool,
-    /// Where logits are made from hidden states, or copied because a kernel cannot read them as they lie, at most this
-    /// many bytes of them at once, but at least one row. The results do not depend on it beyond the rounding of a
-    /// matrix product.
+    /// The largest chunk of logits, in bytes, when they are computed from hidden states or copied because a kernel cannot read
+    /// their layout; at least one row. Apart from the rounding of a matrix product, results do not depend on it.
     pub chunk_bytes: usize,
-    /// Whether actions are looked at first where that costs a wait for the device, as on a GPU; else one that is no token makes
-    /// its row NaN. On the CPU they always are.
+    /// Whether to check actions first even if that costs a wait for the device, as on a GPU; otherwise an action that
+    /// is not a token id makes its row NaN. The CPU always checks.
     pub validate: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The engine of every device without one of its own: plain operations of the host, a few rows at a time.
+//! The engine for devices without their own: plain operations of the host, a few rows at a time.
 
 use super::engine::{Chunk, Engine, Found, Numbers, WrongId};
 use super::plan::{Pass, Plan, facts, sums};
@@ -83,7 +83,7 @@ impl Engine for Plain {
     }
 }
 
-/// Rows in the type that sums are kept in.
+/// Rows in the kind of their sums.
 struct Rows {
     /// `[k, V]`.
     logits: Tensor,
@@ -103,7 +103,7 @@ impl Rows {
         self.reference.as_ref().map_or_else(|| self.highest.zeros_like(), highest)
     }
 
-    /// `[k]` in f64: NaN for a row without a softmax, zero for every other.
+    /// `[k]` in f64: NaN for a row without a softmax, otherwise zero.
     fn unusable(&self) -> Tensor {
         let of = |highest: &Tensor| highest * 0.0;
         let own = of(&self.highest);
@@ -164,13 +164,13 @@ impl Softmax {
         relative(&rows.logits, &rows.highest, pass.temperature)
     }
 
-    /// `u`, zero where `e^u` is: their product is zero there.
+    /// `u`, or zero where `e^u` is zero, so that their product is zero there.
     fn finite(&self) -> Tensor {
         self.u.masked_fill(&self.e.eq(0.0), 0.0)
     }
 }
 
-/// The reference's `v` and `e^v` beside the row's `u`.
+/// The reference's `v` and `e^v`, with the row's `u`.
 struct Met {
     u: Tensor,
     v: Tensor,
@@ -196,7 +196,7 @@ impl Met {
     }
 }
 
-/// The columns of what is found, `[k]` each, in their order.
+/// The columns of the results, `[k]` each, in order.
 struct Columns {
     sums: Vec<Tensor>,
     facts: Vec<Tensor>,
@@ -219,7 +219,7 @@ impl Columns {
         self.sums.extend((0..count).map(|_| self.zero.clone()));
     }
 
-    /// The set is found anew for the gradient, so that of its border only the size is of use.
+    /// The backward pass finds the set again, so only the size of its border is stored.
     fn border(&mut self, members: Option<&Tensor>, to_mixture: Option<Tensor>) {
         self.facts.extend((0..facts::SIZE).map(|_| self.zero.clone()));
         let size = members.map(|members| members.sum_dim(-1, false, DType::F64));
@@ -249,7 +249,7 @@ fn highest(logits: &Tensor) -> Tensor {
     logits.amax(-1, false).to_dtype(DType::F64)
 }
 
-/// `weight · x`, zero where the weight is, whatever `x` is.
+/// `weight · x`, or zero where the weight is zero, for any `x`.
 fn product(weight: &Tensor, x: &Tensor) -> Tensor {
     (weight * x).masked_fill(&weight.eq(0.0), 0.0)
 }
@@ -272,9 +272,9 @@ mod tests {
     const ROWS: i64 = 6;
     const VOCABULARY: i64 = 301;
 
-    /// Rows with ties, bans and one without a softmax, and a reference beside them.
+    /// Rows with ties, bans and one without a softmax, and a reference.
     fn chunk(kind: Kind) -> Chunk {
-        // Torch's own generator is shared between tests that run at once.
+        // Concurrent tests share torch's generator.
         let spread = |by: f64| {
             let ids = TchTensor::arange(ROWS * VOCABULARY, (Kind::Double, Device::Cpu));
             ((ids * by).sin() * 6.0).to_kind(Kind::Float).view([1, ROWS, VOCABULARY])

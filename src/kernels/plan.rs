@@ -1,8 +1,8 @@
-//! A request as passes over a row: what an engine has to sum up, and where it writes it.
+//! Turns a request into passes over a row: which sums an engine computes, and the columns that it writes.
 
 use crate::rows::{RowStatistic, Statistic, TokenSet};
 
-/// What every row goes through.
+/// The passes over every row.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) passes: Vec<Pass>,
@@ -12,7 +12,7 @@ pub(super) struct Plan {
     pub(super) vocabulary: i64,
 }
 
-/// One loop over a row at a temperature: sums over all tokens and, where there is a set, over it.
+/// One loop over a row at a temperature: sums over all tokens and, if there is a set, over the set.
 #[derive(Clone, Debug)]
 pub(super) struct Pass {
     pub(super) temperature: f64,
@@ -24,18 +24,18 @@ pub(super) struct Pass {
     pub(super) beta: Option<f64>,
 }
 
-/// Where a statistic is read from.
+/// The source of a statistic.
 #[derive(Clone, Debug)]
 pub(super) struct Planned {
     pub(super) statistic: Statistic,
     pub(super) pass: usize,
-    /// Of the pass's set, not of all tokens.
+    /// Whether it covers the pass's set, not all tokens.
     pub(super) of_set: bool,
 }
 
-/// Columns of the sums, which carry gradient. With the row `x`, its highest logit `h` and `u = (x - h) / temperature`,
-/// and with `y`, `g` and `v` alike of the reference, the first is the logit at the action, and each pass has
-/// [`sums::PER_PASS`] more, zero where they are not asked for.
+/// Columns of the sums, which carry gradient. Let `x` be the row, `h` its highest logit and
+/// `u = (x - h) / temperature`; for the reference, `y`, `g` and `v` likewise. The first column is the logit of the
+/// action, and each pass adds [`sums::PER_PASS`], zero unless requested.
 pub(super) mod sums {
     /// `x[action]`.
     pub(in super::super) const CHOSEN: usize = 0;
@@ -53,28 +53,28 @@ pub(super) mod sums {
     /// `β KL(ρ‖m) + (1-β) KL(π‖m)`.
     pub(in super::super) const JENSEN_SHANNON: usize = 9;
 
-    /// Where the columns of a pass begin.
+    /// The first column of a pass.
     pub(in super::super) const fn of(pass: usize) -> usize {
         1 + pass * PER_PASS
     }
 }
 
-/// Columns of the facts, which carry none: `h`, `g`, and [`facts::PER_PASS`] for each pass.
+/// Columns of the facts, which carry no gradient: `h`, `g`, and [`facts::PER_PASS`] for each pass.
 pub(super) mod facts {
     pub(in super::super) const HIGHEST: usize = 0;
     pub(in super::super) const REFERENCE_HIGHEST: usize = 1;
     pub(in super::super) const PER_PASS: usize = 5;
-    /// Tokens before `CUT` are in the set from this logit up.
+    /// Tokens before `CUT` are in the set if their logit is at least this.
     pub(in super::super) const FROM: usize = 0;
-    /// The others from this one up.
+    /// The others are in the set if their logit is at least this.
     pub(in super::super) const FROM_AFTER: usize = 1;
     pub(in super::super) const CUT: usize = 2;
-    /// How many tokens the set has.
+    /// The number of tokens in the set.
     pub(in super::super) const SIZE: usize = 3;
     /// `KL(π‖m)`.
     pub(in super::super) const TO_MIXTURE: usize = 4;
 
-    /// Where the columns of a pass begin.
+    /// The first column of a pass.
     pub(in super::super) const fn of(pass: usize) -> usize {
         2 + pass * PER_PASS
     }
@@ -105,12 +105,12 @@ impl Plan {
         facts::of(self.passes.len())
     }
 
-    /// Whether finding a set needs room for a row.
+    /// Whether finding a set needs buffers for a row.
     pub(super) fn ranks(&self) -> bool {
         self.passes.iter().any(|pass| matches!(pass.set, Some(TokenSet::TopK(_) | TokenSet::TopP(_))))
     }
 
-    /// The pass that has the sums: the first set and the first weight of a temperature share a loop with all tokens.
+    /// The pass with the sums: the first set and the first weight of a temperature share its loop over all tokens.
     fn pass(&mut self, temperature: f64, set: Option<TokenSet>, beta: Option<f64>) -> usize {
         let fits = |pass: &Pass, free: bool| {
             pass.temperature.to_bits() == temperature.to_bits()

@@ -7,7 +7,7 @@ use super::source::Source;
 use crate::rows::{RowStatistic, Statistic, TokenSet};
 use crate::tensor::Tensor;
 
-/// Each statistic of the request, at its place in `[B, T]`.
+/// Every statistic of the request, in the shape `[B, T]`.
 pub(super) fn row_statistics(rows: &Rows<'_>, request: &[RowStatistic]) -> Result<Vec<Tensor>, KernelError> {
     rows.ids.check(rows.vocabulary)?;
     let valid = Valid::of(rows)?;
@@ -17,9 +17,9 @@ pub(super) fn row_statistics(rows: &Rows<'_>, request: &[RowStatistic]) -> Resul
 
 /// Which rows count.
 struct Valid {
-    /// `[M]` among `B·T`.
+    /// `[M]` indices into `B·T`.
     positions: Tensor,
-    /// Whether that is all of them, so that nothing needs to be picked.
+    /// Whether all rows count, so that nothing needs to be picked.
     is_all: bool,
 }
 
@@ -33,17 +33,17 @@ impl Valid {
         if self.is_all { lines.clone() } else { lines.index_select(0, &self.positions) }
     }
 
-    /// The logits of these rows in the type that sums are kept in: `[M, V]`, f32 or wider.
+    /// The logits of these rows, in the kind of their sums: `[M, V]`, f32 or wider.
     fn logits(&self, rows: &Rows<'_>, source: &Source<'_>) -> Tensor {
         source.all(rows.logits, |lines| self.pick(lines)).to_dtype(rows.dtype())
     }
 }
 
-/// The valid rows with every softmax taken of them so far, so that statistics share them.
+/// The valid rows, with all softmaxes so far, which statistics share.
 struct Reader {
     /// `[M, V]`, f32 or wider.
     logits: Tensor,
-    /// The reference's, without a gradient.
+    /// The reference's logits, without a gradient.
     reference: Option<Tensor>,
     /// `[M, 1]`.
     actions: Tensor,
@@ -52,18 +52,18 @@ struct Reader {
     has_banned: Option<bool>,
 }
 
-/// One softmax of each row, over a set and at a temperature.
+/// A softmax of each row, over a set at a temperature.
 struct Softmax {
     set: TokenSet,
     temperature: f64,
-    /// Logits over temperature, less the shift, `-inf` outside the set.
+    /// Logits divided by the temperature, minus the shift; `-inf` outside the set.
     z: Tensor,
-    /// `[M, 1]`, without a gradient. Far from zero a division rounds away what logits differ by, so the highest of
-    /// the row is taken off before; none at temperature one.
+    /// `[M, 1]`, without a gradient. Division would round away small differences between large logits, so the row's
+    /// highest logit is subtracted first; `None` at temperature one.
     shift: Option<Tensor>,
-    /// Which tokens are not in the set; none where all are.
+    /// Tokens outside the set; `None` if there are none.
     outside: Option<Tensor>,
-    /// Where `z` is `-inf`; none where it nowhere is, or nothing has asked yet.
+    /// Where `z` is `-inf`; `None` if that is nowhere, or not known yet.
     banned: Option<Tensor>,
     logp: Option<Tensor>,
     probability: Option<Tensor>,
@@ -80,7 +80,7 @@ impl Reader {
     /// One statistic of each valid row, `[M]`.
     fn read(&mut self, asked: &RowStatistic) -> Result<Tensor, KernelError> {
         if self.logits.length(0) == 0 {
-            // Nothing is valid; the empty sum still ties the result to the logits' graph.
+            // No row is valid; the empty sum still connects the result to the logits' graph.
             return Ok(sum(&self.logits).ok()?);
         }
         let set = asked.effective_set(self.logits.length(1));
@@ -123,7 +123,7 @@ impl Reader {
         Ok(value.ok()?)
     }
 
-    /// `Σ p f` over the set, where `f` is finite wherever `p` is zero.
+    /// `Σ p f` over the set; `f` must be finite where `p` is zero.
     fn expectation(
         &mut self,
         softmax: usize,
@@ -152,12 +152,12 @@ impl Reader {
         let probability = self.softmaxes[whole].probability();
         Ok(match &self.softmaxes[softmax].outside {
             Some(outside) => sum(&probability.masked_fill(outside, 0.0)),
-            // One, but on the graph of the logits as the others are.
+            // One, but in the graph of the logits like the others.
             None => sum(&probability),
         })
     }
 
-    /// How far the policy and the reference are apart, by their log-probabilities.
+    /// A divergence of the policy and the reference, from their log-probabilities.
     fn divergence(&mut self, softmax: usize, statistic: Statistic) -> Tensor {
         let softmax = &mut self.softmaxes[softmax];
         let reference = self.reference.as_ref().expect("rows that are compared have a reference");
@@ -165,7 +165,7 @@ impl Reader {
         let unusable = (&highest * 0.0).squeeze(-1);
         let z = (reference - &highest) / softmax.temperature;
         let (policy, reference) = (softmax.logp(), z.log_softmax(-1));
-        // `Σ p (a - b)`, where a token of probability zero adds nothing.
+        // `Σ p (a - b)`; a token of probability zero adds nothing.
         let from = |logp: &Tensor, a: &Tensor, b: &Tensor| {
             let p = logp.exp();
             let impossible = p.detach().eq(0.0);
@@ -173,7 +173,7 @@ impl Reader {
         };
         let value = match statistic {
             Statistic::JensenShannon(beta) => {
-                // Where both ban a token, the derivative of this logarithm would be NaN.
+                // Where both ban a token, the derivative of the logarithm would be NaN.
                 let banned = policy.detach().maximum(&reference).eq(f64::NEG_INFINITY);
                 let weighed = |logp: &Tensor, weight: f64| (logp + weight.ln()).masked_fill(&banned, 0.0);
                 let mixture = weighed(&policy, 1.0 - beta).logaddexp(&weighed(&reference, beta));
@@ -202,7 +202,7 @@ impl Reader {
             let z = whole.z.masked_fill(&outside, f64::NEG_INFINITY);
             Softmax { outside: Some(outside), ..Softmax::new(set, temperature, z, whole.shift.clone()) }
         } else if is_same(temperature, 1.0) {
-            // Dividing by one would cost a pass and a copy of the logits.
+            // Division by one would cost a pass and a copy of the logits.
             Softmax::new(set, temperature, self.logits.clone(), None)
         } else {
             let highest = self.logits.detach().amax(-1, true);
@@ -213,19 +213,19 @@ impl Reader {
         Ok(self.softmaxes.len() - 1)
     }
 
-    /// `[M]`: NaN for a row without a softmax, zero for every other. A set may leave out the logit that is to
-    /// blame, and the statistic must be NaN all the same.
+    /// `[M]`: NaN for a row without a softmax, otherwise zero. Even if the set leaves out the logit at fault, the
+    /// statistic must be NaN.
     fn unusable(&mut self) -> Tensor {
         once(&mut self.unusable, || self.logits.detach().amax(-1, false) * 0.0)
     }
 
-    /// Whether any logit is `-inf`. Reading them once is cheap; cleaning products that need no cleaning is not.
+    /// Whether any logit is `-inf`. One pass to find out is cheaper than masking products that need no mask.
     fn has_banned(&mut self) -> Result<bool, KernelError> {
         if let Some(known) = self.has_banned {
             return Ok(known);
         }
         let lowest = self.logits.detach().min().f64_at(&[])?;
-        // A NaN anywhere hides the lowest of the other rows.
+        // If any logit is NaN, the minimum is NaN and may hide `-inf`.
         let has_banned = lowest == f64::NEG_INFINITY || lowest.is_nan();
         self.has_banned = Some(has_banned);
         Ok(has_banned)
@@ -246,12 +246,12 @@ impl Softmax {
         once(&mut self.probability, || logp.exp())
     }
 
-    /// Values of `z` with the shift put back.
+    /// Values of `z` with the shift added back.
     fn shifted(&self, z: &Tensor) -> Tensor {
         self.shift.as_ref().map_or_else(|| z.clone(), |shift| z + shift)
     }
 
-    /// Values to multiply with a probability: `0 · -inf` would be NaN, so what is banned counts as zero.
+    /// Values to multiply by a probability: `0 · -inf` would be NaN, so banned tokens count as zero.
     fn unbanned(&self, values: &Tensor) -> Tensor {
         self.banned.as_ref().map_or_else(|| values.clone(), |banned| values.masked_fill(banned, 0.0))
     }

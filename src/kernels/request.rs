@@ -1,10 +1,10 @@
-//! Refuses requests that no row can answer.
+//! Refuses requests with arguments out of range.
 
 use super::KernelError;
 use crate::rows::{RowStatistic, Statistic, TokenSet};
 use std::fmt;
 
-/// Requires a positive temperature, and a set and a weight within their limits.
+/// Requires a positive temperature, and a set and a weight within their ranges.
 pub(super) fn check(asked: &RowStatistic) -> Result<(), KernelError> {
     let refuse = |what, expected, found: &dyn fmt::Display| {
         Err(KernelError::Request { what, expected, found: found.to_string() })

@@ -1,4 +1,4 @@
-//! The rows of a batch, checked once: their shape, kind and device, and the actions of those that count.
+//! The rows of a batch after validation: their shape, kind and device, and the actions of those that count.
 
 use crate::tensor::{DType, Tensor};
 
@@ -7,13 +7,13 @@ use super::ids::Ids;
 use super::source::{Source, check_usable, refuse};
 use crate::fields::{POLICY, REFERENCE};
 
-/// What row statistics are computed from.
+/// The inputs of row statistics.
 #[derive(Clone, Copy, Debug)]
 pub struct RowInputs<'a> {
     /// The logits of the policy.
     pub policy: Source<'a>,
-    /// Logits to compare with, of the same shape and kind. No gradient flows into them, and statistics that do not
-    /// compare do not read them.
+    /// Logits to compare with, of the same shape and kind. No gradient flows into them; only statistics that compare
+    /// read them.
     pub reference: Option<Source<'a>>,
     /// `[B, T]` int64: token ids in `0..V` where the mask is true.
     pub actions: &'a Tensor,
@@ -22,27 +22,27 @@ pub struct RowInputs<'a> {
 }
 
 impl<'a> RowInputs<'a> {
-    /// Rows of logits with nothing to compare with.
+    /// Rows of logits without a reference.
     pub fn new(logits: &'a Tensor, actions: &'a Tensor, mask: &'a Tensor) -> Self {
         Self { policy: Source::Logits(logits), reference: None, actions, mask }
     }
 }
 
-/// Inputs that fit together.
+/// Inputs that passed validation.
 pub(super) struct Rows<'a> {
     pub(super) policy: Source<'a>,
     pub(super) reference: Option<Source<'a>>,
-    /// `[B, T]` of them.
+    /// The actions and the mask, `[B, T]`.
     pub(super) ids: Ids,
     /// B and T.
     pub(super) shape: [i64; 2],
     pub(super) vocabulary: i64,
-    /// Of the logits, as they are or are made.
+    /// The kind of the logits, given or computed.
     pub(super) logits: DType,
 }
 
 impl<'a> Rows<'a> {
-    /// `compares` says whether the reference is needed; where it is not, it is left out.
+    /// Validates inputs; `compares` says whether the reference is needed, otherwise it is dropped.
     pub(super) fn checked(inputs: &RowInputs<'a>, compares: bool) -> Result<Self, KernelError> {
         let RowInputs { policy, actions, mask, .. } = *inputs;
         let [batch, time, vocabulary] = policy.shape(&POLICY)?;
@@ -67,29 +67,29 @@ impl<'a> Rows<'a> {
         Ok(Self { policy, reference, ids, shape: [batch, time], vocabulary, logits })
     }
 
-    /// How many there are, those that do not count among them.
+    /// The number of rows, including those that do not count.
     pub(super) fn count(&self) -> i64 {
         self.shape[0] * self.shape[1]
     }
 
-    /// What statistics are computed and returned in.
+    /// The kind in which statistics are computed and returned.
     pub(super) fn dtype(&self) -> DType {
         summed_in(self.logits)
     }
 
-    /// Values at `[M]` positions, at their places in `[B, T]` with zero elsewhere.
+    /// Puts values into `[B, T]` at `[M]` positions, with zero elsewhere.
     pub(super) fn placed(&self, values: &Tensor, positions: &Tensor) -> Tensor {
         let zeros = values.zeros(&[self.count()], values.dtype());
         zeros.index_copy(0, positions, values).reshape(&self.shape)
     }
 }
 
-/// The kind in which numbers of a kind are summed up: f32 or wider.
+/// The kind for sums of numbers of `kind`: f32 or wider.
 pub(super) fn summed_in(kind: DType) -> DType {
     if kind == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// Which of `[N]` rows are true in a mask: `[M]` positions.
+/// The `[M]` positions where a mask of `[N]` rows is true.
 pub(super) fn positions(mask: &Tensor) -> Tensor {
     mask.nonzero().squeeze(1)
 }

@@ -1,14 +1,14 @@
-//! Which tokens of a row lie in a set, in plain torch operations and without a gradient.
+//! Which tokens of a row are in a set, in plain torch operations without a gradient.
 
 use crate::tensor::{DType, Tensor};
 
 use super::KernelError;
 use crate::rows::TokenSet;
 
-/// Elements per chunk where whole rows must be sorted, so that sorting holds well under 1 GB at once.
+/// The most elements to sort at once, so that sorting needs well under 1 GB.
 const SORTED_AT_ONCE: i64 = 1 << 24;
 
-/// Where `logits`, `[M, V]` with `M >= 1`, lie in the set: bool. The set must be simplified, and not all tokens.
+/// Which of `logits`, `[M, V]` with `M >= 1`, are in the set: bool. The set must be simplified, and not all tokens.
 pub(super) fn members(logits: &Tensor, set: TokenSet, temperature: f64) -> Result<Tensor, KernelError> {
     match set {
         TokenSet::All | TokenSet::Drop(_) => Ok(logits.full(&logits.size(), 1i64, DType::Bool)),
@@ -33,7 +33,7 @@ fn rank(logits: &Tensor, k: i64) -> Tensor {
     Tensor::cat(&ranked, 0)
 }
 
-/// Some rows at a time, from their highest logit on.
+/// Rows sorted from their highest logit down, some at a time.
 fn sorted(logits: &Tensor) -> impl Iterator<Item = Tensor> {
     let rows = logits.length(0);
     let at_once = (SORTED_AT_ONCE / logits.length(1).max(1)).max(1);
@@ -43,7 +43,7 @@ fn sorted(logits: &Tensor) -> impl Iterator<Item = Tensor> {
     })
 }
 
-/// The logit at which the mass of the higher ones reaches `q`, and how many tokens that takes: `[M, 1]` each.
+/// The logit at which the mass of the highest logits reaches `q`, and how many logits that takes: `[M, 1]` each.
 fn mass_border(logits: &Tensor, q: f64, temperature: f64) -> (Tensor, Tensor) {
     let (mut borders, mut counts) = (Vec::new(), Vec::new());
     for sorted in sorted(logits) {
@@ -53,7 +53,7 @@ fn mass_border(logits: &Tensor, q: f64, temperature: f64) -> (Tensor, Tensor) {
             let wanted = mass.narrow(-1, -1, 1) * q;
             mass.lt(&wanted).sum_dim(-1, true, DType::I64) + 1i64
         } else {
-            // Rounded sums reach one too early: the whole mass is every token that is not banned.
+            // With `q = 1`, rounded sums would stop too early: keep every token that is not banned.
             sorted.gt(f64::NEG_INFINITY).sum_dim(-1, true, DType::I64).maximum(1i64)
         };
         borders.push(sorted.gather(-1, &(&kept - 1i64)));
@@ -62,7 +62,7 @@ fn mass_border(logits: &Tensor, q: f64, temperature: f64) -> (Tensor, Tensor) {
     (Tensor::cat(&borders, 0), Tensor::cat(&counts, 0))
 }
 
-/// The `kept` highest logits where the lowest of them equals `border`: of those on the border, the lower ids.
+/// The `kept` highest logits, the lowest of which equals `border`; among those equal to it, the lower ids.
 fn highest(logits: &Tensor, border: &Tensor, kept: &Tensor) -> Result<Tensor, KernelError> {
     let inside = logits.ge(border);
     let surplus = inside.sum_dim(-1, true, DType::I64).gt(kept);
@@ -76,7 +76,7 @@ fn highest(logits: &Tensor, border: &Tensor, kept: &Tensor) -> Result<Tensor, Ke
     Ok(on_border.logical_and(&early).logical_or(&above))
 }
 
-/// The least number of the type that is not below `exact`, so that comparing with it loses nothing.
+/// The least number of the kind that is not below `exact`, so that comparing with it is exact.
 fn rounded_up(exact: &Tensor, dtype: DType) -> Tensor {
     let rounded = exact.to_dtype(dtype);
     let next = rounded.nextafter(&rounded.full_like(f64::INFINITY));

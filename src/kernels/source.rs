@@ -1,4 +1,4 @@
-//! Where logits come from: a tensor that holds them, or hidden states and the output layer's weight.
+//! Sources of logits: a tensor of logits, or hidden states with the output layer.
 
 use crate::tensor::{DType, Device, Host, Tensor, Unusable};
 
@@ -10,25 +10,25 @@ use crate::fields::LogitFields;
 pub enum Source<'a> {
     /// `[B, T, V]` of kind f32, f64, bf16 or f16, in any layout.
     Logits(&'a Tensor),
-    /// `hidden · weightᵀ + bias`, of which never more than one chunk of rows is held at once.
+    /// `hidden · weightᵀ + bias`, of which only one chunk of rows is in memory at a time.
     Hidden(Hidden<'a>),
 }
 
-/// What goes into the output layer, and the layer. All of one kind: f32, f64, bf16 or f16. Under `torch.autocast` the
-/// kinds may differ, f64 apart: logits are made in the kind that autocast has, as `torch.nn.functional.linear` makes them
-/// there, and each tensor gets its gradient in its own kind.
+/// Hidden states and the output layer, all of one kind: f32, f64, bf16 or f16. Under `torch.autocast` the kinds may
+/// differ, except for f64: logits have autocast's kind, as `torch.nn.functional.linear` returns them there, and each
+/// tensor gets its gradient in its own kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Hidden<'a> {
     /// `[B, T, D]`.
     pub hidden: &'a Tensor,
-    /// `[V, D]`, as `torch.nn.Linear` keeps it.
+    /// `[V, D]`, as `torch.nn.Linear` stores it.
     pub weight: &'a Tensor,
     /// `[V]`.
     pub bias: Option<&'a Tensor>,
 }
 
 impl<'a> Source<'a> {
-    /// All its tensors, in an order from which [`Source::again`] makes it.
+    /// All its tensors, in the order that [`Source::again`] expects.
     pub(super) fn tensors(&self) -> Vec<&'a Tensor> {
         match *self {
             Self::Logits(logits) => vec![logits],
@@ -38,7 +38,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The same sort of source from other tensors.
+    /// The same variant from other tensors.
     pub(super) fn again(tensors: &[Tensor]) -> Source<'_> {
         match tensors {
             [logits] => Source::Logits(logits),
@@ -47,7 +47,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The kind of its logits, which is asked where the caller's autocast holds; else the refusal blames a field.
+    /// The kind of its logits, to be asked under the caller's autocast; an error names a field from `names`.
     pub(super) fn kind(&self, names: &LogitFields) -> Result<DType, KernelError> {
         match self {
             Self::Logits(logits) => Ok(logits.dtype()),
@@ -55,7 +55,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Its tensors as logits of that kind are made from them. Hidden states are left as they are: few are picked at once.
+    /// Its tensors, ready to compute logits of that kind. Hidden states stay as they are: only a few are picked at once.
     pub(super) fn in_dtype(&self, dtype: DType) -> Vec<Tensor> {
         let mut tensors: Vec<Tensor> = self.tensors().into_iter().cloned().collect();
         if matches!(self, Self::Hidden(_)) {
@@ -74,7 +74,7 @@ impl<'a> Source<'a> {
         self.tensors()[0].device()
     }
 
-    /// The logits of all rows that `pick` takes of `[B·T, ...]`, `[M, V]`, under the host's own autograd.
+    /// The logits `[M, V]` of the rows that `pick` takes from `[B·T, ...]`, under the host's own autograd.
     pub(super) fn all(&self, dtype: DType, pick: impl Fn(&Tensor) -> Tensor) -> Tensor {
         match self {
             Self::Logits(logits) => pick(&logits.flatten(0, 1)),
@@ -86,8 +86,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The rows at `[k]` positions of batch and time, `[1, k, V]`, and what they were made of, `[k, D]`, where they
-    /// were made, in a kind that a source [`Self::in_dtype`] has.
+    /// The rows at `[k]` positions of batch and time, `[1, k, V]`, and the hidden states `[k, D]` that they were
+    /// computed from, if they were. The kind must be that of a source [`Self::in_dtype`].
     pub(super) fn pick(
         &self,
         at: &[Tensor; 2],
@@ -102,7 +102,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// B, T and V, if the tensors fit together; else the refusal blames the field of that name.
+    /// B, T and V, if the tensors fit together; an error names the field from `names`.
     pub(crate) fn shape(&self, names: &LogitFields) -> Result<[i64; 3], KernelError> {
         let of = match self {
             Self::Logits(_) => [names.logits; 3],
@@ -160,7 +160,7 @@ impl Hidden<'_> {
         Ok([batch, time, vocabulary])
     }
 
-    /// The output layer's tensors with their names.
+    /// The output layer's tensors, with their field names.
     fn layer<'n>(
         &self,
         names: &'n LogitFields,
@@ -169,8 +169,8 @@ impl Hidden<'_> {
         std::iter::once((names.weight, self.weight)).chain(bias)
     }
 
-    /// What `torch.nn.functional.linear` would compute in. It refuses kinds that differ, unless autocast brings them
-    /// together, which leaves f64 as it is.
+    /// The kind that `torch.nn.functional.linear` computes in. It refuses different kinds, unless autocast casts them
+    /// to one; autocast does not cast f64.
     fn kind(&self, names: &LogitFields) -> Result<DType, KernelError> {
         let kind = self.hidden.dtype();
         let narrow = |tensor: &Tensor| matches!(tensor.dtype(), DType::F32 | DType::BF16 | DType::F16);
@@ -195,7 +195,7 @@ impl Hidden<'_> {
     }
 }
 
-/// Refuses a tensor that no operation can take.
+/// Refuses a tensor that operations cannot use.
 pub(super) fn check_usable(name: &'static str, tensor: &Tensor) -> Result<(), KernelError> {
     match tensor.unusable() {
         Some(Unusable { expected, found }) => refuse(name, expected, &found),

@@ -1,4 +1,4 @@
-//! Loops over rows on threads of our own, which sleep between calls.
+//! Parallel loops over rows, on threads of this crate that sleep between calls.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,21 +8,21 @@ use rayon::ThreadPool;
 use super::KernelError;
 use crate::tensor::Host;
 
-/// Who shares a loop.
+/// The threads that share a loop.
 #[derive(Clone, Copy)]
 pub(super) struct Workers {
-    /// Whose tensors are worked on.
+    /// The host of the tensors.
     pub(super) host: &'static dyn Host,
-    /// How many threads there are, the caller's included.
+    /// The number of threads, including the caller's.
     pub(super) threads: usize,
-    /// How many of them share this loop at most.
+    /// The most threads that may share this loop.
     pub(super) count: usize,
-    /// How many indices one takes at a time, in order; at least one.
+    /// How many consecutive indices a thread takes at a time; at least one.
     pub(super) at_once: usize,
 }
 
-/// `count` lines of `width` numbers, zero until `work` fills the line of an index. Each worker makes one `scratch`; which worker
-/// takes which index is not fixed, so `work` must not depend on what a scratch holds.
+/// Fills `count` lines of `width` numbers, which are zero until `work` fills the line of an index. Each worker makes
+/// one `scratch`. Which worker takes which index varies, so `work` must not depend on the contents of its scratch.
 pub(super) fn parallel<S>(
     count: usize,
     width: usize,
@@ -41,14 +41,14 @@ pub(super) fn parallel<S>(
                 break;
             }
             for index in start..count.min(start + workers.at_once) {
-                // SAFETY: `index` is below `count`, and the counter gives it to nobody else.
+                // SAFETY: `index` is below `count`, and the counter hands it out only once.
                 work(&mut scratch, index, unsafe { slots.line(index, width) });
             }
         }
     };
     let needed = workers.count.min(workers.threads).min(count.div_ceil(workers.at_once));
     if needed <= 1 {
-        // What one thread does at once is not worth giving a lock back and taking it again.
+        // Work that is too little for two threads is not worth releasing and retaking the host's lock.
         if workers.count <= 1 {
             worker();
         } else {
@@ -68,7 +68,7 @@ pub(super) fn parallel<S>(
     Ok(lines)
 }
 
-/// The pool of that many threads. It is kept until another number is asked for, or this process was forked, which leaves a
+/// The pool with that many threads. It is replaced when another number is requested, or after a fork, which leaves a
 /// pool without threads.
 fn pool(threads: usize) -> Result<Arc<ThreadPool>, KernelError> {
     struct Kept {
@@ -86,25 +86,25 @@ fn pool(threads: usize) -> Result<Arc<ThreadPool>, KernelError> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build();
     let pool = Arc::new(pool.map_err(|error| KernelError::Threads(error.to_string()))?);
     if let Some(forked) = kept.take().filter(|kept| kept.process != process) {
-        // Dropping it would wake threads that are not there.
+        // Dropping it would wake threads that do not exist in this process.
         std::mem::forget(forked);
     }
     *kept = Some(Kept { threads, process, pool: pool.clone() });
     Ok(pool)
 }
 
-/// Lines that workers write, each those of its own.
+/// Lines that workers write, each its own.
 struct Slots(*mut f64);
 
 impl Slots {
     /// # Safety
-    /// The line must lie inside what the pointer leads to, and nobody else may have it.
+    /// The line must be inside the allocation behind the pointer, and nothing else may access it.
     #[expect(clippy::mut_from_ref, reason = "the caller promises that nobody else has the line")]
     unsafe fn line(&self, index: usize, width: usize) -> &mut [f64] {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises it.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(index * width), width) }
     }
 }
 
-// SAFETY: a line is only ever written, by the one worker that took its index.
+// SAFETY: only the worker that took a line's index accesses it.
 unsafe impl Sync for Slots {}

@@ -1,11 +1,11 @@
-//! Which files an import may reach: a spec from a stranger must not show files of its reader.
+//! Limits which files an import may reach: a spec from a stranger must not show files of its reader.
 
 use super::loader::Loader;
 use crate::diag::Diagnostic;
 use crate::span::Span;
 use std::path::{Path, PathBuf};
 
-/// The folders that imports may not leave.
+/// The folders that imports must stay within.
 #[derive(Debug, Default)]
 pub(super) struct Fence {
     project: Option<PathBuf>,
@@ -13,13 +13,13 @@ pub(super) struct Fence {
 }
 
 impl Fence {
-    /// Of the file that is compiled.
+    /// The fence for imports from the file that is compiled.
     pub(super) fn around(file: &Path, allowed: &[PathBuf], loader: &dyn Loader) -> Self {
         let allowed = allowed.iter().map(|folder| loader.locate(folder)).collect();
         Self { project: loader.project(file), allowed }
     }
 
-    /// Why an import as written, which leads to `located`, is refused. Whether there is a file is not told.
+    /// The error for an import that leads outside the fence, to `located`. It does not say whether that file exists.
     pub(super) fn refuse(&self, import: &str, located: &Path, place: Span) -> Option<Diagnostic> {
         let project = self.project.as_ref()?;
         if self.allowed.iter().any(|folder| located.starts_with(folder)) {

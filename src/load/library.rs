@@ -1,11 +1,11 @@
-//! The library written in the language itself, embedded in this crate: `import "std/..."`.
+//! The library that is written in the language itself and embedded in this crate: `import "std/..."`.
 
 use crate::plugin::Alias;
 use crate::span::{SourceId, Span};
 use crate::syntax::ast::{Statement, StatementKind};
 use crate::syntax::parse;
 
-/// Each file's name behind `std/` and its text.
+/// The name of each file after `std/`, and its text.
 pub const LIBRARY: &[(&str, &str)] = &[
     ("advantages.aent", include_str!("std/advantages.aent")),
     ("averages.aent", include_str!("std/averages.aent")),
@@ -22,7 +22,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LibraryFn {
-    /// How a file imports it: `std/kl.aent`.
+    /// Its path in an import: `std/kl.aent`.
     pub file: String,
     /// Its name.
     pub name: &'static str,
@@ -30,7 +30,7 @@ pub struct LibraryFn {
     pub parameters: Vec<LibraryParameter>,
     /// The comment above it, without `#` and without the lines that declare aliases.
     pub docs: String,
-    /// What others call it: the lines `# alias: NAME, FRAMEWORK, REMARK` above it.
+    /// Its names in other frameworks, from the lines `# alias: NAME, FRAMEWORK, REMARK` above it.
     pub aliases: Vec<Alias>,
     /// Its definition as written.
     pub text: &'static str,
@@ -47,7 +47,7 @@ pub struct LibraryParameter {
 }
 
 impl LibraryFn {
-    /// Name and parameters with their defaults, on one line: `k2(log_prob_of_reference)`.
+    /// Name and parameters with defaults, on one line: `k2(log_prob_of_reference)`.
     pub fn call(&self) -> String {
         let parameter = |of: &LibraryParameter| {
             of.default.map_or_else(|| of.name.to_owned(), |value| format!("{} = {value}", of.name))
@@ -56,7 +56,7 @@ impl LibraryFn {
     }
 }
 
-/// Every function of the library, file by file in the order written.
+/// Every function of the library, in file order.
 pub fn functions() -> Vec<LibraryFn> {
     LIBRARY.iter().flat_map(|(file, text)| functions_of(file, text)).collect()
 }
@@ -85,17 +85,17 @@ fn functions_of(file: &str, text: &'static str) -> Vec<LibraryFn> {
     tree.statements.iter().filter_map(of).collect()
 }
 
-/// How a line of a comment begins that declares another name.
+/// The prefix of comment lines that declare another name.
 const ALIAS: &str = "alias: ";
 
-/// `alias: NAME, FRAMEWORK`, or with a remark at the end.
+/// Parses `alias: NAME, FRAMEWORK` with an optional remark at the end.
 fn alias(line: &'static str) -> Option<Alias> {
     let mut parts = line.strip_prefix(ALIAS)?.splitn(3, ", ");
     let alias = Alias::new(parts.next()?, parts.next()?);
     Some(parts.next().map_or(alias, |remark| alias.remark(remark)))
 }
 
-/// The lines of comment that end a text, without their `#`.
+/// The comment lines at the end of a text, without their `#`.
 fn comment_above(text: &'static str) -> Vec<&'static str> {
     let mut lines: Vec<_> =
         text.lines().rev().map_while(|line| line.strip_prefix('#')).map(str::trim).collect();

@@ -1,11 +1,11 @@
-//! Where files come from: the disk, or what a host puts in its place.
+//! Reads source files, from the disk or from a source that the host supplies.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// Where files come from. The compiler touches no disk but through this.
+/// Reads source files. The compiler reads files only through this trait.
 pub trait Loader {
-    /// The bytes of the file that is compiled, or why they cannot be had.
+    /// The bytes of the file that is compiled, or the error from reading it.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
     /// The bytes of a file that another one imports.
@@ -13,13 +13,13 @@ pub trait Loader {
         self.read(path)
     }
 
-    /// The one path of a file, whatever spelling or link leads to it. The file need not exist.
+    /// The canonical path of a file, the same for every spelling and link. The file need not exist.
     fn locate(&self, path: &Path) -> PathBuf {
         normalize(path)
     }
 
-    /// The folder that the imports of a file must not leave, as [`Loader::locate`] would spell it. None where the
-    /// loader itself decides what may be read.
+    /// The folder that the imports of a file must stay within, in the form that [`Loader::locate`] returns. `None` if
+    /// the loader itself decides what may be read.
     fn project(&self, _file: &Path) -> Option<PathBuf> {
         None
     }
@@ -27,7 +27,7 @@ pub trait Loader {
 
 /// The file system.
 ///
-/// Imports stay within the project: the nearest folder at or above the compiled file that holds `.git`, or else the
+/// Imports stay within the project: the nearest folder at or above the compiled file that contains `.git`, or else the
 /// file's own folder. [`crate::Compiler::allow_imports`] allows more.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disk;
@@ -38,7 +38,7 @@ impl Loader for Disk {
     }
 
     fn read_import(&self, path: &Path) -> io::Result<Vec<u8>> {
-        // A pipe or a device may have no end.
+        // Reading a pipe or a device may never end.
         let metadata = std::fs::metadata(path)?;
         if metadata.is_file() {
             return self.read(path);
@@ -62,7 +62,7 @@ impl Loader for Disk {
     }
 
     fn project(&self, file: &Path) -> Option<PathBuf> {
-        // The folder of the path as given: a link to a file elsewhere is a file of this folder's project.
+        // Uses the folder of the path as given: a link to a file elsewhere belongs to this folder's project.
         let folder = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => self.locate(folder),
             _ => self.locate(Path::new(".")),
@@ -72,7 +72,7 @@ impl Loader for Disk {
     }
 }
 
-/// The path without `.` and `..`, so that one file has one name.
+/// The path without `.` and `..`, so that each file has one name.
 pub(super) fn normalize(path: &Path) -> PathBuf {
     let mut result = PathBuf::new();
     for part in path.components() {

@@ -1,4 +1,4 @@
-//! Gathers the files of one compilation: the file asked for and all it imports.
+//! Loads the files of one compilation: the compiled file and all that it imports.
 
 mod fence;
 mod library;
@@ -24,9 +24,9 @@ pub struct Bundle {
     pub sources: Sources,
     /// Their trees, by source.
     pub files: Vec<File>,
-    /// Which file the import at a span leads to.
+    /// The file that the import at a span leads to.
     pub imports: BTreeMap<Span, SourceId>,
-    /// Everything found on the way.
+    /// All diagnostics from loading and parsing.
     pub diagnostics: Diagnostics,
 }
 
@@ -36,8 +36,8 @@ impl Bundle {
         &self.files[id.0 as usize]
     }
 
-    /// Loads a text and what it imports, from its project and the `allowed` folders; `name` is the path that its imports
-    /// are relative to.
+    /// Loads a text and what it imports, from its project and the `allowed` folders. Its imports are relative to the
+    /// path `name`.
     pub fn from_text(name: &str, text: &str, loader: &dyn Loader, allowed: &[PathBuf]) -> Self {
         let mut load = Load::new(Path::new(name), loader, allowed);
         load.root(Source::new(name, text), Path::new(name), text.as_bytes());
@@ -71,15 +71,15 @@ struct Load<'a> {
     bundle: Bundle,
     loader: &'a dyn Loader,
     fence: Fence,
-    /// The files on the way from the first one to this one, as located and as named, to tell cycles.
+    /// The chain of imports from the first file to this one, as located and as named, to detect cycles.
     open: Vec<(PathBuf, String)>,
-    /// By the path where the loader located them.
+    /// Loaded files, by the path that the loader located.
     done: HashMap<PathBuf, SourceId>,
-    /// Files of the library by name.
+    /// Loaded files of the library, by name.
     library: HashMap<&'static str, SourceId>,
 }
 
-/// How many files may import one another in a row.
+/// How long a chain of imports may be.
 const MAX_IMPORT_DEPTH: usize = 32;
 
 impl<'a> Load<'a> {
@@ -94,13 +94,13 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Adds the file that was asked for.
+    /// Adds the compiled file.
     fn root(&mut self, source: Source, path: &Path, bytes: &[u8]) {
         let (file, found) = read(SourceId(0), bytes);
         self.add(self.loader.locate(path), path, source, file, found);
     }
 
-    /// Adds a file, then what it imports. `located` is the file's one path, `path` the one its imports are relative to.
+    /// Adds a file, then its imports. `located` is its canonical path; its imports are relative to `path`.
     fn add(
         &mut self,
         located: PathBuf,
@@ -139,7 +139,7 @@ impl<'a> Load<'a> {
         id
     }
 
-    /// Loads a file of the library, which imports nothing from elsewhere.
+    /// Loads a file of the library, which imports only from the library.
     fn follow_library(&mut self, name: &str, place: Span) -> Result<SourceId, Box<Diagnostic>> {
         let Some(&(name, text)) = LIBRARY.iter().find(|(of, _)| *of == name) else {
             let known: Vec<_> = LIBRARY.iter().map(|(name, _)| format!("\"std/{name}\"")).collect();
@@ -154,7 +154,7 @@ impl<'a> Load<'a> {
         }
         let path = PathBuf::from(format!("std/{name}"));
         let (file, found) = read(self.next(), text.as_bytes());
-        // No path on a disk is spelled like this.
+        // No path on a disk looks like this.
         let located = PathBuf::from(format!("\"std/{name}\""));
         let id = self.add(located, &path, Source::new(path.display().to_string(), text), file, found);
         self.library.insert(name, id);
@@ -199,13 +199,13 @@ impl<'a> Load<'a> {
         Ok(self.add(located, &path, source, file, found))
     }
 
-    /// The id of the file that is added next.
+    /// The id of the next file to be added.
     fn next(&self) -> SourceId {
         SourceId(self.bundle.files.len() as u32)
     }
 }
 
-/// The tree of a file, with what is wrong with its text.
+/// Parses a file; reports bytes that are not UTF-8.
 fn read(id: SourceId, bytes: &[u8]) -> (File, Diagnostics) {
     match std::str::from_utf8(bytes) {
         Ok(text) => parse(id, text),
@@ -217,8 +217,8 @@ fn read(id: SourceId, bytes: &[u8]) -> (File, Diagnostics) {
     }
 }
 
-/// What to say of an imported file of which nothing can be read. It may be any file of the user's, so that neither its
-/// text nor a message that quotes it is shown.
+/// The error for an imported file that cannot be parsed at all. It may be any file of the user's, so the error shows
+/// neither its text nor a message that quotes it.
 fn foreign(name: &str, found: &Diagnostics, place: Span) -> Diagnostic {
     let quotes_nothing = |of: &&Diagnostic| matches!(of.id, "not-utf8" | "file-too-large");
     let reason = found

@@ -1,4 +1,4 @@
-//! The canonical text of a plan: one line a node, beside the program's own.
+//! The canonical text of a plan: one line per node, to read beside the program's own.
 
 use super::{Facts, FirstPass, Plan, Share};
 use std::fmt;

@@ -1,5 +1,5 @@
-//! What running a program takes: which values carry gradient, which row statistics are asked for in the one
-//! request, and what a micro-batch has to know of the rest of its step.
+//! The schedule of a program: which values carry gradient, which row statistics are requested, and what a micro-batch
+//! needs from the rest of its step.
 
 mod display;
 
@@ -13,19 +13,19 @@ use std::collections::BTreeMap;
 /// The schedule of one program.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What is known of each node before the program runs.
+    /// Static facts about each node.
     pub nodes: Vec<Facts>,
-    /// The row statistics besides `log_prob`.
+    /// The row statistics to compute, besides `log_prob`.
     pub rows: Vec<RowStatistic>,
-    /// How `log_prob` is derived where the batch does not bring it, if it is needed.
+    /// How to derive `log_prob` if the batch lacks it; `None` if the program does not need it.
     pub log_prob: Option<RowStatistic>,
-    /// The extras of terms that are read, by the term's node.
+    /// The extras that are read, by the node of their term.
     pub extras: BTreeMap<usize, Vec<String>>,
-    /// What has to be seen of all parts of a step before the first of them can give its gradient.
+    /// What to read from all parts of a step before the first gradient.
     pub first_pass: FirstPass,
 }
 
-/// What is known of a node before the program runs.
+/// Static facts about a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each answers one question of the executor")]
 pub struct Facts {
@@ -43,33 +43,32 @@ pub struct Facts {
     pub share: Share,
 }
 
-/// What a first pass over the parts of a step has to read. A step in one part needs no first pass.
+/// What the first pass over the parts of a step reads. A step in one part needs no first pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FirstPass {
     /// The masks, for the denominators.
     Counts,
-    /// The batch fields too: something spans the batch that does not depend on the model.
+    /// The batch fields too: a value spans the batch, but does not depend on the model.
     Fields,
-    /// The model's output too: the loss is no sum over the parts, or something that spans the batch depends
-    /// on the model.
+    /// The model's output too: the loss is not a sum over the parts, or a value that spans the batch depends on the model.
     Model,
 }
 
 /// How a value on a part of a step relates to the whole step's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// Known before the batch is.
+    /// The same for every part, such as a constant, a coefficient or a scalar field.
     Fixed,
     /// One value per token or sequence of the part.
     Local,
-    /// A scalar; the parts' add up to the whole's.
+    /// A scalar whose values on the parts add up to the whole step's.
     Partial,
     /// Known only from the whole step.
     Whole,
 }
 
 impl Plan {
-    /// Plans a program. `lets` says whether named values are wanted too.
+    /// Plans a program. With `lets`, named values are computed too.
     pub fn new(program: &Program, lets: bool) -> Self {
         let roots = program.roots().take(if lets { usize::MAX } else { count_without_lets(program) });
         let (needed, of_loss) = (reachable(program, roots), reachable(program, [program.loss]));
@@ -116,24 +115,24 @@ impl Plan {
         plan
     }
 
-    /// By node: whether something holds for it.
+    /// For each node, whether `of` holds.
     pub fn mask(&self, of: impl Fn(&Facts) -> bool) -> Vec<bool> {
         self.nodes.iter().map(of).collect()
     }
 
-    /// Whether a scalar of the whole step is the sum of what the parts, or ranks, have of it. With [`FirstPass::Model`] each has
-    /// all of it.
+    /// Whether a scalar of the whole step is the sum of its values on the parts or ranks. With [`FirstPass::Model`] each
+    /// of them has the whole value.
     pub(crate) fn adds_up(&self, id: NodeId) -> bool {
         self.first_pass != FirstPass::Model && self.nodes[id.index()].share == Share::Partial
     }
 
-    /// The values of the whole step that are computed before any part gives its share.
+    /// The whole-step values that are computed before the first share.
     pub(crate) fn known_first(&self) -> Vec<usize> {
         self.spanning(|of| self.first_pass == FirstPass::Fields && !of.from_model)
     }
 
-    /// The values of the whole step that metrics and signals need besides. With [`FirstPass::Model`] everything
-    /// is known first.
+    /// The whole-step values that are computed at the end, for metrics and signals. None with [`FirstPass::Model`], where
+    /// all are known first.
     pub(crate) fn known_last(&self) -> Vec<usize> {
         self.spanning(|of| match self.first_pass {
             FirstPass::Counts => true,
@@ -147,7 +146,7 @@ impl Plan {
         (0..self.nodes.len()).filter(|index| spans(&self.nodes[*index])).collect()
     }
 
-    /// By node: whether it has to be computed for some values, when those of `known` nodes are at hand.
+    /// For each node, whether computing `nodes` needs it, given the values of `known` nodes.
     pub(crate) fn computed_for(
         program: &Program,
         nodes: &[usize],
@@ -173,12 +172,12 @@ fn count_without_lets(program: &Program) -> usize {
     program.roots().count() - program.lets.len()
 }
 
-/// By node: whether any of the roots is computed from it.
+/// For each node, whether a root depends on it.
 fn reachable(program: &Program, roots: impl IntoIterator<Item = NodeId>) -> Vec<bool> {
     reachable_past(program, roots, |_| false)
 }
 
-/// The same, without looking behind some nodes.
+/// The same, without following the operands of `known` nodes.
 fn reachable_past(
     program: &Program,
     roots: impl IntoIterator<Item = NodeId>,
@@ -204,7 +203,7 @@ fn share(program: &Program, shares: &[Share], index: usize) -> Share {
     let spans = match &node.op {
         Op::Quantile(..) | Op::TopFraction(..) => true,
         Op::Term { object, .. } => program.terms[*object].signature.reach == Reach::Batch,
-        // An extra comes into being with its term.
+        // An extra is computed with its term.
         Op::Extra { term, .. } => shares[term.index()] == Share::Whole,
         Op::Reduce { object, .. } => {
             let signature = &program.reductions[*object].signature;
@@ -221,7 +220,7 @@ fn share(program: &Program, shares: &[Share], index: usize) -> Share {
         Op::Constant(_) | Op::Boolean(_) | Op::Controller(_) => Share::Fixed,
         Op::Field(_) | Op::LogProb(_) | Op::Row(_) if node.ty.shape == Shape::Scalar => Share::Fixed,
         Op::Field(_) | Op::LogProb(_) | Op::Row(_) => Share::Local,
-        // A value of the whole step is at hand when its part is computed, so what uses it is local again.
+        // Whole-step values are known when a part is computed, so values computed from them are local again.
         Op::Reduce { object, .. } if !partial => {
             let signature = &program.reductions[*object].signature;
             if signature.reach == Reach::Batch { Share::Partial } else { Share::Local }
@@ -239,7 +238,7 @@ fn share(program: &Program, shares: &[Share], index: usize) -> Share {
             Share::Partial
         }
         _ if partial => Share::Whole,
-        // A scalar that is computed from values of the whole step is one itself.
+        // A scalar computed from whole-step values is one itself.
         _ if node.ty.shape == Shape::Scalar => {
             if operands.iter().any(|id| of(id) == Share::Whole) {
                 Share::Whole

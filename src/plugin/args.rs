@@ -9,7 +9,7 @@ use serde::de::{Deserializer, Error as _, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
 
-/// One constant argument with its place.
+/// One constant argument with its place in the text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ArgNode {
     /// Its name.
@@ -33,16 +33,16 @@ pub enum ArgSource {
     Range(f64, f64),
 }
 
-/// An argument that serde accepts and the object does not.
+/// An argument that serde accepts but the object refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArgError {
     /// The argument to blame; empty for the call as a whole.
     pub arg: &'static str,
-    /// What was expected and what came.
+    /// What was expected and what was found.
     pub message: String,
     /// What to write instead.
     pub help: Option<String>,
-    /// A diagnostic id of its own, if `argument-value` is too general.
+    /// The diagnostic id: `argument-value`, or a more specific one.
     pub id: &'static str,
 }
 
@@ -52,14 +52,14 @@ impl ArgError {
         Self { arg, message: message.into(), help: None, id: "argument-value" }
     }
 
-    /// Adds the way out.
+    /// Says what to write instead.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Requires a number of `arg` to lie in a range, both ends included.
+    /// Requires `value` to be within `lo` and `hi`, both included.
     pub fn in_range(arg: &'static str, value: f64, lo: f64, hi: f64) -> Result<(), Self> {
         if lo <= value && value <= hi {
             return Ok(());
@@ -67,7 +67,7 @@ impl ArgError {
         Err(Self::new(arg, format!("expected `{arg}` in {lo} .. {hi}, found {value}")))
     }
 
-    /// Requires a number of `arg` to be finite and above zero.
+    /// Requires `value` to be finite and above zero.
     pub fn positive(arg: &'static str, value: f64) -> Result<(), Self> {
         if value > 0.0 && value.is_finite() {
             return Ok(());
@@ -75,7 +75,7 @@ impl ArgError {
         Err(Self::new(arg, format!("expected a positive `{arg}`, found {value}")))
     }
 
-    /// Requires a number of `arg` to be finite and not below zero.
+    /// Requires `value` to be finite and not below zero.
     pub fn non_negative(arg: &'static str, value: f64) -> Result<(), Self> {
         if value >= 0.0 && value.is_finite() {
             return Ok(());
@@ -89,7 +89,7 @@ impl ArgError {
 pub struct BuildError {
     /// What is wrong.
     pub message: Message,
-    /// Which argument is to blame, by its number; none for the call as a whole.
+    /// The index of the argument to blame; `None` for the call as a whole.
     pub arg: Option<usize>,
 }
 
@@ -122,7 +122,7 @@ pub(crate) fn build<T: ?Sized + Plugin>(entry: &Entry<T>, args: &[ArgNode]) -> R
     }
     let arguments = MapDeserializer::<_, ValueError>::new(values.into_iter());
     (entry.build)(&mut <dyn erased_serde::Deserializer>::erase(arguments)).map_err(|error| {
-        // The struct refuses what its declaration allows.
+        // The struct refuses a value that its declaration allows.
         let text = format!("`{}`: {error}", declaration.name);
         BuildError { message: Message::new("argument-value", text), arg: None }
     })
@@ -154,7 +154,7 @@ pub(crate) fn restore<T: ?Sized + Plugin>(
     build(entry, &arguments).map_err(|error| error.message.text)
 }
 
-/// Refuses a value of another type than the parameter's, and a number beyond its limits.
+/// Refuses a value of the wrong type, and a number outside the parameter's limits.
 pub(crate) fn check(parameter: &Parameter, value: &ArgSource) -> Result<(), Message> {
     let name = parameter.name;
     let numbers = match (parameter.ty, value) {
@@ -194,7 +194,7 @@ pub(crate) fn check(parameter: &Parameter, value: &ArgSource) -> Result<(), Mess
     Err(with_help(Message::new("argument-value", text), parameter))
 }
 
-/// Above it not every whole number is one of f64.
+/// 2⁵³: above it, f64 does not represent every whole number.
 const LAST_WHOLE: f64 = 9_007_199_254_740_992.0;
 
 fn with_help(message: Message, parameter: &Parameter) -> Message {
@@ -213,7 +213,7 @@ fn in_words(value: &ArgSource) -> String {
     }
 }
 
-/// The message for an argument that the callee does not have.
+/// The message for an argument that the callee lacks.
 pub(crate) fn unknown_argument<'a>(
     callee: &str,
     name: &str,
@@ -259,7 +259,7 @@ impl<'de> Deserializer<'de> for ArgSource {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
         match self {
-            // Whole numbers are offered as integers, which serde lets a float field take too.
+            // Whole numbers become integers, which serde accepts for float fields too.
             ArgSource::Number(value) if value.fract() == 0.0 && value.abs() <= LAST_WHOLE => {
                 visitor.visit_i64(value as i64)
             }

@@ -5,7 +5,7 @@ use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// Two ends, both included. In a file it is written `a .. b`, or as one number where both ends are equal.
+/// Two ends, both included. Written in a file as `a .. b`, or as one number if both ends are equal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
     /// The lower end.

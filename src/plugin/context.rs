@@ -1,19 +1,19 @@
-//! What an object sees when it computes.
+//! The inputs and the result of a plugin object's computation.
 
 use super::mask::Mask;
 use crate::tensor::{Tensor, TensorError};
 use std::cell::LazyCell;
 use std::fmt;
 
-/// The counts of a whole optimizer step, of which the tensors at hand may be a part.
+/// The counts of a whole optimizer step; the tensors at hand may be a part of it.
 pub struct StepCounts {
     tokens: Lazy,
     sequences: Lazy,
-    /// The padded length T; of micro-batches of different lengths, the longest. Objects read [`TermContext::width`].
+    /// The padded length T, the largest of all micro-batches. Objects read [`TermContext::width`].
     pub(crate) width: i64,
 }
 
-/// A tensor that is worked out when it is first asked for.
+/// A tensor that is computed on first use.
 pub(crate) type Lazy = LazyCell<Tensor, Box<dyn FnOnce() -> Tensor>>;
 
 impl StepCounts {
@@ -21,12 +21,12 @@ impl StepCounts {
         Self { tokens, sequences, width }
     }
 
-    /// Valid tokens, at least one; a scalar of the computation's float kind.
+    /// The number of valid tokens, at least one, as a scalar of the computation's float kind.
     pub fn tokens(&self) -> &Tensor {
         &self.tokens
     }
 
-    /// Sequences with at least one valid token, at least one; likewise.
+    /// The number of sequences with a valid token, at least one, as a scalar of the same kind.
     pub fn sequences(&self) -> &Tensor {
         &self.sequences
     }
@@ -36,7 +36,7 @@ impl StepCounts {
 pub struct TermContext<'a> {
     pub(crate) inputs: Vec<(&'static str, Tensor)>,
     pub(crate) rows: Vec<&'a Tensor>,
-    /// Whether the signature declares that the width is read.
+    /// Whether the signature declares `reads_width`.
     pub(crate) width: bool,
     pub(crate) frame: &'a Frame,
     /// The extras that the program reads.
@@ -45,9 +45,9 @@ pub struct TermContext<'a> {
 
 /// What all objects of one evaluation share.
 pub(crate) struct Frame {
-    /// What counts.
+    /// The mask.
     pub mask: Mask,
-    /// `[B]` in the computation's float kind, at least one.
+    /// `[B]`: valid tokens per sequence, at least one, in the computation's float kind.
     pub lengths: Lazy,
     /// The counts of the whole step.
     pub counts: StepCounts,
@@ -64,10 +64,10 @@ impl TermContext<'_> {
         &found.unwrap_or_else(|| panic!("the signature declares no input `{name}`")).1
     }
 
-    /// The row statistic of that number that the signature declares, `[B, T]`.
+    /// The row statistic that the signature declares at that index, `[B, T]`.
     ///
     /// # Panics
-    /// When fewer were asked for.
+    /// When the signature declares fewer.
     pub fn row(&self, index: usize) -> &Tensor {
         self.rows[index]
     }
@@ -87,16 +87,16 @@ impl TermContext<'_> {
         &self.frame.lengths
     }
 
-    /// The padded length of the whole step: of micro-batches of different lengths, the longest.
+    /// The padded length of the whole step, the largest of all micro-batches.
     ///
     /// # Panics
-    /// When the signature does not declare that the width is read.
+    /// When the signature does not declare `reads_width`.
     pub fn width(&self) -> i64 {
         assert!(self.width, "the signature does not declare `reads_width`");
         self.frame.counts.width
     }
 
-    /// Whether the program reads that extra: one that it does not read need not be computed.
+    /// Whether the program reads that extra; an unread extra need not be computed.
     pub fn wants(&self, extra: &str) -> bool {
         self.wanted.iter().any(|wanted| wanted == extra)
     }
@@ -106,7 +106,7 @@ impl TermContext<'_> {
         &self.frame.counts
     }
 
-    /// `x` with zeros where tokens do not count, whatever stood there.
+    /// `x` with zeros at masked positions, even in place of NaN.
     pub fn masked(&self, x: &Tensor) -> Tensor {
         self.frame.mask.zero_tokens(x)
     }
@@ -116,7 +116,7 @@ impl TermContext<'_> {
         self.masked(x).sum_dim(1, false, x.dtype())
     }
 
-    /// The mean of a token value over each sequence's valid tokens: `[B, T]` to `[B]`, zero without any.
+    /// The mean of a token value over each sequence's valid tokens: `[B, T]` to `[B]`, zero if there are none.
     pub fn seq_mean(&self, x: &Tensor) -> Tensor {
         self.seq_sum(x) / self.lengths()
     }

@@ -1,9 +1,8 @@
-//! What an entry says of itself to people: names, documentation, parameters.
+//! The declaration of an entry: names, documentation, parameters.
 
 use super::Parameter;
 
-/// The declaration of a term, reduction or controller. One table serves errors, documentation, completion and the
-/// conformance suite.
+/// The declaration of a term, reduction or controller, used by errors, documentation, completion and the conformance suite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Declaration {
@@ -11,20 +10,20 @@ pub struct Declaration {
     pub name: &'static str,
     /// The crate that registers it.
     pub owner: &'static str,
-    /// That crate's version; a saved program of another one is refused, and so is a rank that has another one.
+    /// That crate's version. Saved programs and ranks with another version are refused.
     pub version: &'static str,
     /// Formula, gradient and source, in Markdown.
     pub docs: &'static str,
-    /// A call as written in a file; documentation, fuzzing and conformance use it.
+    /// A call as written in a file, used by documentation, fuzzing and conformance.
     pub example: &'static str,
-    /// Its constant arguments, in the order in which they are shown.
+    /// Its constant arguments, in display order.
     pub parameters: &'static [Parameter],
-    /// What others call it.
+    /// Its names in other frameworks and papers.
     pub aliases: &'static [Alias],
 }
 
 impl Declaration {
-    /// A declaration without documentation and parameters.
+    /// A declaration without documentation or parameters.
     pub const fn new(name: &'static str, owner: &'static str, version: &'static str) -> Self {
         Self { name, owner, version, docs: "", example: "", parameters: &[], aliases: &[] }
     }
@@ -50,7 +49,7 @@ impl Declaration {
         self
     }
 
-    /// Says what others call it.
+    /// Declares its names in other frameworks and papers.
     #[must_use]
     pub const fn aliases(mut self, aliases: &'static [Alias]) -> Self {
         self.aliases = aliases;
@@ -62,7 +61,7 @@ impl Declaration {
         self.parameters.iter().map(|parameter| parameter.name)
     }
 
-    /// The parameter of that name.
+    /// The parameter with that name.
     pub fn parameter(&self, name: &str) -> Option<&'static Parameter> {
         self.parameters.iter().find(|parameter| parameter.name == name)
     }
@@ -75,17 +74,17 @@ pub struct Alias {
     pub name: &'static str,
     /// Who uses it.
     pub framework: &'static str,
-    /// What to write besides to have the same, such as `with dual = 3`; empty where nothing.
+    /// What else to write for the same result, such as `with dual = 3`; may be empty.
     pub remark: &'static str,
 }
 
 impl Alias {
-    /// A name of a framework for the same thing.
+    /// A framework's name for it.
     pub const fn new(name: &'static str, framework: &'static str) -> Self {
         Self { name, framework, remark: "" }
     }
 
-    /// Says what to write besides.
+    /// Says what else to write.
     #[must_use]
     pub const fn remark(mut self, remark: &'static str) -> Self {
         self.remark = remark;

@@ -1,5 +1,5 @@
-//! What a plugin registers: constant data and a constructor, submitted through `inventory`, or while the program runs
-//! through [`super::register`].
+//! Registry entries: constant data and a constructor, submitted through `inventory`, or at run time through
+//! [`super::register`].
 
 use super::{Controller, ControllerSignature, Declaration, Reduction, ReductionSignature, Signature, Term};
 use serde::Serialize;
@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 /// The three kinds of objects: `dyn Term`, `dyn Reduction` and `dyn Controller`.
 pub trait Plugin: Serialize + 'static {
-    /// What an entry of the kind declares of its calls.
+    /// The signature that an entry of this kind declares.
     type Signature: Clone + std::fmt::Debug + Send + Sync + 'static;
 
     /// The kind's name.
@@ -21,7 +21,7 @@ pub trait Plugin: Serialize + 'static {
     fn entry(any: AnyEntry) -> Option<&'static Entry<Self>>;
 }
 
-/// How an object is made from the arguments of a call. It asks for a struct, whose fields are the arguments' names.
+/// Makes an object from the arguments of a call, deserialised as a struct whose fields are the arguments.
 pub type Build<T> =
     &'static (dyn Fn(&mut dyn erased_serde::Deserializer<'_>) -> erased_serde::Result<Box<T>> + Send + Sync);
 
@@ -36,7 +36,7 @@ pub struct Entry<T: ?Sized + Plugin> {
 }
 
 impl<T: ?Sized + Plugin> Entry<T> {
-    /// An entry of a host, whose constructor and signature are not those of a Rust type.
+    /// An entry of a host, with its own constructor and signature instead of a Rust type's.
     pub const fn hosted(
         declaration: Declaration,
         declare: &'static (dyn Fn() -> T::Signature + Send + Sync),
@@ -45,7 +45,7 @@ impl<T: ?Sized + Plugin> Entry<T> {
         Self { declaration, build, declare, signature: OnceLock::new() }
     }
 
-    /// Inputs, result and whatever else holds for every call.
+    /// Inputs, result and everything else that holds for every call.
     pub fn signature(&self) -> &T::Signature {
         self.signature.get_or_init(self.declare)
     }

@@ -3,7 +3,7 @@
 use crate::tensor::{DType, Device, Tensor};
 use std::cell::OnceCell;
 
-/// The mask of a part, and what follows from it, worked out when it is first asked for.
+/// The mask of a part, with derived tensors that are computed on first use.
 #[derive(Clone, Debug)]
 pub(crate) struct Mask {
     /// `[B, T]` bool: which tokens count.
@@ -30,7 +30,7 @@ impl Mask {
         self.sequences.get_or_init(|| self.tokens.any_dim(1))
     }
 
-    /// How many tokens count, where that can be told without a wait for a device.
+    /// The number of valid tokens, if it is known without waiting for a device.
     pub(crate) fn known_tokens(&self) -> Option<i64> {
         *self.known_tokens.get_or_init(|| {
             let here = self.tokens.device() == Device::Cpu;
@@ -39,12 +39,12 @@ impl Mask {
         })
     }
 
-    /// `x`, `[B, T]`, with zeros where tokens do not count, whatever stood there; nothing flows back from there either.
+    /// `x`, `[B, T]`, with zeros at masked positions, even in place of NaN; no gradient flows back from there.
     pub(crate) fn zero_tokens(&self, x: &Tensor) -> Tensor {
         x.masked_fill(self.no_tokens.get_or_init(|| self.tokens.logical_not()), 0.0)
     }
 
-    /// The same of `[B]`.
+    /// The same for `x` of shape `[B]`.
     pub(crate) fn zero_sequences(&self, x: &Tensor) -> Tensor {
         x.masked_fill(self.no_sequences.get_or_init(|| self.sequences().logical_not()), 0.0)
     }

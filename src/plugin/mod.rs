@@ -1,5 +1,5 @@
-//! The contract of a plugin: terms, reductions and controllers are objects behind traits, declared by an attribute,
-//! registered under a name and made from a call's named arguments. Built-ins take the same road.
+//! The plugin interface: terms, reductions and controllers are objects behind traits, declared by an attribute,
+//! registered under a name and made from a call's named arguments. Built-ins use it too.
 //!
 //! ```
 //! use aent::plugin::prelude::*;

@@ -1,4 +1,4 @@
-//! A declared parameter: its name, type, default, limits and one line about it.
+//! A declared parameter: its name, type, default, limits and documentation.
 
 use super::Bounds;
 use crate::types::Unit;
@@ -11,21 +11,21 @@ use std::fmt;
 pub struct Parameter {
     /// Its name.
     pub name: &'static str,
-    /// What an argument is.
+    /// The type of an argument.
     pub ty: ParameterType,
-    /// Whether a call has to give it.
+    /// Whether a call must give it.
     pub presence: Presence,
-    /// What a number, or both ends of a range, may be.
+    /// The limits of a number, or of both ends of a range.
     pub limits: Limits,
-    /// What it stands for.
+    /// Its unit.
     pub unit: Unit,
-    /// One line about it.
+    /// One line of documentation.
     pub docs: &'static str,
     /// What to write instead of a refused value.
     pub help: Option<&'static str>,
 }
 
-/// What an argument is.
+/// The type of an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParameterType {
@@ -43,18 +43,18 @@ pub enum ParameterType {
     Choice(&'static [&'static str]),
 }
 
-/// Whether a call gives a parameter, and what it is in one that does not.
+/// Whether a call must give a parameter, and its value if the call does not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Presence {
-    /// Every call gives it.
+    /// Every call must give it.
     Required,
-    /// A call may leave it out; the entry says what that means.
+    /// A call may leave it out; the entry decides what that means.
     Optional,
-    /// A call that leaves it out has this value.
+    /// The value if a call leaves it out.
     Default(Literal),
 }
 
-/// A value as it stands in a file.
+/// A value as written in a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Literal {
     /// A number.
@@ -67,7 +67,7 @@ pub enum Literal {
     Range(f64, f64),
 }
 
-/// Where a number stays.
+/// The range of a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// The lower end.
@@ -89,11 +89,11 @@ pub enum Limit {
 
 /// A type that a field of an entry's struct can have.
 pub trait Argument {
-    /// What an argument is.
+    /// The type of an argument.
     const TYPE: ParameterType;
-    /// What the type itself excludes.
+    /// The limits of the type itself.
     const LIMITS: Limits = Limits::NONE;
-    /// Whether a call has to give a field without a default.
+    /// Whether a call must give a field without a default.
     const PRESENCE: Presence = Presence::Required;
 }
 
@@ -152,62 +152,62 @@ impl Parameter {
         }
     }
 
-    /// Says whether a call has to give it.
+    /// Sets whether a call must give it.
     #[must_use]
     pub const fn presence(mut self, presence: Presence) -> Self {
         self.presence = presence;
         self
     }
 
-    /// Gives it a default.
+    /// Sets its default.
     #[must_use]
     pub const fn default(self, value: Literal) -> Self {
         self.presence(Presence::Default(value))
     }
 
-    /// Says where its numbers stay.
+    /// Sets its limits.
     #[must_use]
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Its least number.
+    /// Sets its least number.
     #[must_use]
     pub const fn min(mut self, value: f64) -> Self {
         self.limits.lo = Limit::Included(value);
         self
     }
 
-    /// Its greatest number.
+    /// Sets its greatest number.
     #[must_use]
     pub const fn max(mut self, value: f64) -> Self {
         self.limits.hi = Limit::Included(value);
         self
     }
 
-    /// A number that all of its numbers are greater than.
+    /// Sets an exclusive lower limit.
     #[must_use]
     pub const fn above(mut self, value: f64) -> Self {
         self.limits.lo = Limit::Excluded(value);
         self
     }
 
-    /// A number that all of its numbers are less than.
+    /// Sets an exclusive upper limit.
     #[must_use]
     pub const fn below(mut self, value: f64) -> Self {
         self.limits.hi = Limit::Excluded(value);
         self
     }
 
-    /// Says what it stands for.
+    /// Sets its unit.
     #[must_use]
     pub const fn unit(mut self, unit: Unit) -> Self {
         self.unit = unit;
         self
     }
 
-    /// Says what to write instead of a refused value.
+    /// Sets what to write instead of a refused value.
     #[must_use]
     pub const fn help(mut self, help: &'static str) -> Self {
         self.help = Some(help);
@@ -242,7 +242,7 @@ impl Limits {
         above && below
     }
 
-    /// `in 0 .. 1`, `above 1`, `of zero or more`: what stands behind a name. None where there are none.
+    /// The limits in words that follow a name: `in 0 .. 1`, `above 1`, `of zero or more`. `None` without limits.
     pub fn in_words(self) -> Option<String> {
         let lo = match self.lo {
             Limit::None => None,
@@ -297,7 +297,7 @@ impl Literal {
     }
 }
 
-/// As it would be written in a file.
+/// As written in a file.
 impl fmt::Display for Literal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

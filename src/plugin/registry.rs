@@ -1,4 +1,4 @@
-//! Everything that registered itself, sorted by name, and what hosts of other languages add while the program runs.
+//! All registered entries by name, including those that hosts of other languages add at run time.
 
 use super::{AnyEntry, Declaration};
 use crate::near::nearest;
@@ -10,32 +10,31 @@ pub struct Registry {
     names: BTreeMap<&'static str, Vec<AnyEntry>>,
 }
 
-/// What a name leads to.
+/// The result of looking up a name.
 pub enum Lookup {
     /// One entry.
     Found(AnyEntry),
-    /// More than one crate registered it: `owner` and kind of each.
+    /// The entries of all crates that registered it, if more than one.
     Clash(Vec<AnyEntry>),
-    /// Nothing.
+    /// No entry.
     Unknown,
 }
 
-/// The registry of this program, as it is now.
+/// The current registry of this program.
 pub fn registry() -> &'static Registry {
     *CURRENT.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-// Whoever looks something up may keep what was found, so a registry that was replaced stays: a few kilobytes for each
-// term that a host adds.
+// Lookups return `'static` entries, so a replaced registry is leaked: a few kilobytes for each term that a host adds.
 static CURRENT: LazyLock<RwLock<&'static Registry>> = LazyLock::new(|| {
     RwLock::new(Box::leak(Box::new(Registry::new(inventory::iter::<AnyEntry>.into_iter().copied()))))
 });
 
-/// Adds an entry while the program runs, as a host does whose terms are written in another language. An entry that the
-/// same owner registered under that name before is replaced in programs that are compiled from now on.
+/// Adds an entry at run time, for hosts whose terms are written in another language. It replaces an entry of the same
+/// name and owner in programs that are compiled from now on.
 ///
 /// # Errors
-/// When another owner has the name: a sentence that says who.
+/// When another owner has registered the name; the message says who.
 pub fn register(entry: AnyEntry) -> Result<(), String> {
     let mut current = CURRENT.write().unwrap_or_else(PoisonError::into_inner);
     let Declaration { name, owner, .. } = *entry.declaration();
@@ -61,7 +60,7 @@ impl Registry {
         Self { names }
     }
 
-    /// What a name leads to.
+    /// Looks up a name.
     pub fn find(&self, name: &str) -> Lookup {
         match self.names.get(name).map(Vec::as_slice) {
             None => Lookup::Unknown,
@@ -70,18 +69,17 @@ impl Registry {
         }
     }
 
-    /// Every entry that is not in a clash, by name.
+    /// Every entry without a clash, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = AnyEntry> {
         self.names.values().filter(|owners| owners.len() == 1).map(|owners| owners[0])
     }
 
-    /// The registered name that is spelled most like this one.
+    /// The registered name with the most similar spelling.
     pub fn nearest(&self, name: &str) -> Option<&'static str> {
         nearest(name, self.names.keys().copied())
     }
 
-    /// A hint for a name of a crate that registered nothing, which is what a crate does that is a dependency
-    /// but is mentioned nowhere.
+    /// A hint for a name whose crate registered nothing, as happens with a dependency that no code mentions.
     pub fn link_hint(&self, name: &str) -> Option<String> {
         let (prefix, _) = name.split_once("::")?;
         let known = self.names.keys().any(|name| name.split_once("::").is_some_and(|(of, _)| of == prefix));

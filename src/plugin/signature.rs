@@ -1,32 +1,32 @@
-//! What an entry declares of its calls: inputs, result, how far it looks, what values it takes.
+//! Signatures: the inputs, result, reach and interval that an entry declares.
 
 use super::Row;
 use crate::fields;
 use crate::interval::Interval;
 use crate::types::{Type, Unit};
 
-/// A tensor that an object reads besides its serde arguments. A call gives it by name, unless it is declared
-/// [`positional`](Input::positional); without an argument it is the batch field of that name, or a constant.
+/// A tensor that an object reads besides its constant arguments. A call gives it by name, unless it is declared
+/// [`positional`](Input::positional); the default is the batch field of that name, or a constant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Input {
-    /// The argument's name, which is also the batch field's where the default is one.
+    /// The argument's name, and that of the default batch field.
     pub name: &'static str,
     /// The type it is broadcast to.
     pub ty: Type,
-    /// What it is when the call does not give it.
+    /// Its value if the call does not give it.
     pub default: InputDefault,
-    /// What it stands for; [`Unit::Unknown`] leaves it to the batch field of the same name, if there is one.
+    /// Its unit; [`Unit::Unknown`] means that of the batch field of the same name, if there is one.
     pub unit: Unit,
-    /// Whether gradient flows through it. The executor detaches it where it does not.
+    /// Whether gradient flows through it; if not, the executor detaches it.
     pub gradient: bool,
     /// Whether a call may give it without its name.
     pub positional: bool,
-    /// One line about it; the batch field of the same name has one of its own.
+    /// One line of documentation; a batch field of the same name brings its own.
     pub docs: &'static str,
 }
 
-/// What an input is when the call does not give it.
+/// The value of an input that the call does not give.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum InputDefault {
     /// The batch field of the same name.
@@ -38,9 +38,9 @@ pub enum InputDefault {
 }
 
 impl Input {
-    /// The batch field `name`, unless the call gives another value. It may be a field that the language does not know;
-    /// then the batch has to bring it in the type `ty`. Two objects that read one such field in two types cannot stand in
-    /// one file, unless the file declares an `input` that fits both.
+    /// The batch field `name`, unless the call gives another value. If the language does not know the field, the batch
+    /// must have it with the type `ty`. Two objects that read such a field with different types cannot be in one file,
+    /// unless the file declares an `input` that fits both.
     pub const fn field(name: &'static str, ty: Type) -> Self {
         Self::new(name, ty, InputDefault::Field)
     }
@@ -59,35 +59,35 @@ impl Input {
         Self { name, ty, default, unit: Unit::Unknown, gradient: true, positional: false, docs: "" }
     }
 
-    /// Says what it stands for.
+    /// Sets its unit.
     #[must_use]
     pub const fn unit(mut self, unit: Unit) -> Self {
         self.unit = unit;
         self
     }
 
-    /// Says that it is a constant for the gradient.
+    /// Treats it as a constant in the gradient.
     #[must_use]
     pub const fn detached(mut self) -> Self {
         self.gradient = false;
         self
     }
 
-    /// Says in one line what it is for.
+    /// Documents it in one line.
     #[must_use]
     pub const fn docs(mut self, docs: &'static str) -> Self {
         self.docs = docs;
         self
     }
 
-    /// Says that a call may give it without its name, after the positional inputs declared before it.
+    /// Lets a call give it without its name, after the positional inputs declared before it.
     #[must_use]
     pub const fn positional(mut self) -> Self {
         self.positional = true;
         self
     }
 
-    /// What a value given for it has to stand for.
+    /// The unit that a value given for it must have.
     pub fn expected_unit(&self) -> Unit {
         match self.unit {
             Unit::Unknown => fields::find(self.name).map_or(Unit::Unknown, |field| field.unit),
@@ -96,27 +96,27 @@ impl Input {
     }
 }
 
-/// A named value that a term gives next to its result: `policy.clipped`.
+/// A named value that a term gives besides its result, such as `policy.clipped`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Extra {
-    /// Its name behind the dot.
+    /// Its name after the dot.
     pub name: &'static str,
     /// Its type.
     pub ty: Type,
-    /// What it stands for.
+    /// Its unit.
     pub unit: Unit,
-    /// One line about it.
+    /// One line of documentation.
     pub docs: &'static str,
 }
 
 impl Extra {
-    /// An extra of no particular unit, with one line about it.
+    /// An extra without a unit, with one line of documentation.
     pub const fn new(name: &'static str, ty: Type, docs: &'static str) -> Self {
         Self { name, ty, unit: Unit::Unknown, docs }
     }
 
-    /// Says what it stands for.
+    /// Sets its unit.
     #[must_use]
     pub const fn unit(mut self, unit: Unit) -> Self {
         self.unit = unit;
@@ -124,15 +124,14 @@ impl Extra {
     }
 }
 
-/// How far across the batch one value of the result looks. It decides what a micro-batch needs to know of
-/// the rest of its step.
+/// How much of the batch one value of the result depends on. It decides what a micro-batch needs from the rest of its step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
     /// A token's value depends on that token only.
     Token,
     /// It depends on tokens of the same sequence.
     Sequence,
-    /// It depends on other sequences: it is computed on the whole step.
+    /// It depends on other sequences, so it is computed on the whole step.
     Batch,
 }
 
@@ -147,25 +146,25 @@ impl Reach {
     }
 }
 
-/// What a term reads and gives.
+/// The signature of a term.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Signature {
-    /// What it reads. Positional arguments fill those that are declared positional, in this order.
+    /// Its inputs. Positional arguments fill the positional ones in this order.
     pub inputs: Vec<Input>,
     /// The row statistics it needs, in the order in which [`TermContext::row`](super::TermContext::row) numbers them.
     pub rows: Vec<Row>,
     /// The type of its value.
     pub result: Type,
-    /// Further values.
+    /// Its extras.
     pub extras: Vec<Extra>,
     /// Whether the value can carry gradient when its inputs do.
     pub gradient: bool,
-    /// How far one value looks.
+    /// How much of the batch one value depends on.
     pub reach: Reach,
     /// The values it can take.
     pub interval: Interval,
-    /// What it stands for.
+    /// Its unit.
     pub unit: Unit,
     /// Whether it reads the padded length of the step; see [`TermContext::width`](super::TermContext::width).
     pub width: bool,
@@ -201,14 +200,14 @@ impl Signature {
         self
     }
 
-    /// Says which row statistics these arguments need.
+    /// Sets the row statistics that these arguments need.
     #[must_use]
     pub fn rows(mut self, rows: impl IntoIterator<Item = Row>) -> Self {
         self.rows = rows.into_iter().collect();
         self
     }
 
-    /// Says that it reads the padded length of the step.
+    /// Sets whether it reads the padded length of the step.
     #[must_use]
     pub fn reads_width(mut self, reads: bool) -> Self {
         self.width = reads;
@@ -222,28 +221,28 @@ impl Signature {
         self
     }
 
-    /// Says that the value never carries gradient.
+    /// Declares that the value never carries gradient.
     #[must_use]
     pub fn detached(mut self) -> Self {
         self.gradient = false;
         self
     }
 
-    /// Says how far one value looks.
+    /// Sets how much of the batch one value depends on.
     #[must_use]
     pub fn reach(mut self, reach: Reach) -> Self {
         self.reach = reach;
         self
     }
 
-    /// Says which values it can take.
+    /// Sets the values it can take.
     #[must_use]
     pub fn interval(mut self, interval: Interval) -> Self {
         self.interval = interval;
         self
     }
 
-    /// Says what it stands for.
+    /// Sets its unit.
     #[must_use]
     pub fn unit(mut self, unit: Unit) -> Self {
         self.unit = unit;
@@ -251,10 +250,10 @@ impl Signature {
     }
 }
 
-/// How the value of a reduction compares with what it reduces.
+/// How the value of a reduction compares with its operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Between the least and the greatest, as a mean.
+    /// Between the operand's least and greatest value, as a mean.
     Mean,
     /// It grows with the batch, as a sum does.
     Extensive,
@@ -268,23 +267,23 @@ pub enum Scale {
 pub struct ReductionSignature {
     /// The type it reduces; truth values are taken as 0 and 1.
     pub from: Type,
-    /// The type it gives.
+    /// The type of its value.
     pub to: Type,
-    /// What it reads besides.
+    /// Its further inputs.
     pub inputs: Vec<Input>,
-    /// Whether the whole step's value is the sum of its parts' values, given the step's counts. A reduction
-    /// that is not additive and looks beyond a sequence is computed on the whole step.
+    /// Whether the whole step's value is the sum of its parts' values, given the step's counts. A reduction that is not
+    /// additive and depends on more than a sequence is computed on the whole step.
     pub additive: bool,
-    /// How far one value looks.
+    /// How much of the batch one value depends on.
     pub reach: Reach,
-    /// How the value compares with what it reduces.
+    /// How the value compares with the operand.
     pub scale: Scale,
     /// Whether it reads the padded length of the step; see [`TermContext::width`](super::TermContext::width).
     pub width: bool,
 }
 
 impl ReductionSignature {
-    /// A mean of one type to another, additive over the parts of a step.
+    /// A mean from one type to another, additive over the parts of a step.
     pub const fn new(from: Type, to: Type) -> Self {
         Self {
             from,
@@ -304,35 +303,35 @@ impl ReductionSignature {
         self
     }
 
-    /// Says how far one value looks.
+    /// Sets how much of the batch one value depends on.
     #[must_use]
     pub fn reach(mut self, reach: Reach) -> Self {
         self.reach = reach;
         self
     }
 
-    /// Says that it reads the padded length of the step.
+    /// Sets whether it reads the padded length of the step.
     #[must_use]
     pub fn reads_width(mut self, reads: bool) -> Self {
         self.width = reads;
         self
     }
 
-    /// Says that the value grows with the batch.
+    /// Declares that the value grows with the batch.
     #[must_use]
     pub fn extensive(mut self) -> Self {
         self.scale = Scale::Extensive;
         self
     }
 
-    /// Says that the value may leave the range of what it reduces.
+    /// Declares that the value may leave the range of the operand.
     #[must_use]
     pub fn not_a_mean(mut self) -> Self {
         self.scale = Scale::Other;
         self
     }
 
-    /// Says that parts do not add up, so that the whole step is needed at once.
+    /// Declares that parts do not add up, so that it is computed on the whole step.
     #[must_use]
     pub fn whole_step(mut self) -> Self {
         self.additive = false;
@@ -340,7 +339,7 @@ impl ReductionSignature {
     }
 }
 
-/// What a controller reads.
+/// The signature of a controller.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct ControllerSignature {
@@ -351,12 +350,12 @@ pub struct ControllerSignature {
 }
 
 impl ControllerSignature {
-    /// A controller that observes steps and no signal.
+    /// A controller that observes steps but no signal.
     pub const fn new() -> Self {
         Self { signal: false, signal_docs: "" }
     }
 
-    /// Says that it observes a scalar, and in one line which.
+    /// Declares that it observes a scalar, documented in one line.
     #[must_use]
     pub const fn signal(mut self, docs: &'static str) -> Self {
         self.signal = true;

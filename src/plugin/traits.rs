@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// A row statistic that a term asks for; the program's temperature is added by the compiler.
+/// A row statistic that a term needs; the compiler adds the program's temperature.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Row {
     /// The tokens that count.
     pub set: TokenSet,
     /// What is computed.
     pub statistic: Statistic,
-    /// What tempered logits are multiplied with first, that is, to which power probabilities are raised: 1 as a rule.
+    /// The power to which probabilities are raised, that is, a factor on the tempered logits; usually 1.
     pub power: f64,
 }
 
@@ -27,7 +27,7 @@ impl Row {
         Self { set, statistic, power: 1.0 }
     }
 
-    /// The same of probabilities raised to a power above zero, which is one more pass over the row.
+    /// The same for probabilities raised to a power above zero, which costs one more pass over the row.
     #[must_use]
     pub const fn power(mut self, power: f64) -> Self {
         self.power = power;
@@ -35,68 +35,70 @@ impl Row {
     }
 }
 
-/// A formula with a name: its fields are its constant arguments, its inputs are tensors.
+/// A named formula: its fields are its constant arguments, its inputs are tensors.
 pub trait Term: fmt::Debug + erased_serde::Serialize + Send + Sync {
-    /// What it reads and gives, whatever the arguments.
+    /// The signature that it declares for all arguments.
     fn signature() -> Signature
     where
         Self: Sized;
 
-    /// What holds for these arguments: a narrower interval, a shorter reach, the sets and powers of its row statistics. Inputs,
-    /// extras, types and the number of row statistics are those of every call. It may be asked before [`Term::check`].
+    /// Refines the signature for these arguments: a narrower interval, a shorter reach, the sets and powers of its row
+    /// statistics. Inputs, extras, types and the number of row statistics must stay as declared. May be called before
+    /// [`Term::check`].
     fn resolve(&self, declared: Signature) -> Signature {
         declared
     }
 
-    /// Refuses arguments that the declared parameters allow each by itself, and the formula does not.
+    /// Refuses arguments that are each within their declared limits, but that the formula does not allow.
     fn check(&self) -> Result<(), ArgError> {
         Ok(())
     }
 
-    /// Computes the value with tch operations, on any device and float kind. Values at masked positions
-    /// may be anything: they reach no result and no gradient.
+    /// Computes the value with tensor operations, on any device and float kind. The result at masked positions may be
+    /// anything: it reaches no other result and no gradient.
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError>;
 }
 
-/// A way from many values to fewer.
+/// A named reduction of many values to fewer.
 pub trait Reduction: fmt::Debug + erased_serde::Serialize + Send + Sync {
-    /// What it reads and gives.
+    /// The signature that it declares for all arguments.
     fn signature() -> ReductionSignature
     where
         Self: Sized;
 
-    /// What holds for these arguments: whether it reads the width. Inputs, types and how parts add up are those of every call.
+    /// Refines the signature for these arguments: whether it reads the width. Inputs, types and how parts add up must
+    /// stay as declared.
     fn resolve(&self, declared: ReductionSignature) -> ReductionSignature {
         declared
     }
 
-    /// Refuses arguments that the declared parameters allow each by itself, and the formula does not.
+    /// Refuses arguments that are each within their declared limits, but that the formula does not allow.
     fn check(&self) -> Result<(), ArgError> {
         Ok(())
     }
 
-    /// Reduces `x`, which is zero wherever it does not count. The counts in `ctx` are those of the whole
-    /// step, of which `x` may be a part.
+    /// Reduces `x`, which is zero at masked positions. The counts in `ctx` are those of the whole step, of which `x` may
+    /// be a part.
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError>;
 }
 
 /// A coefficient that holds its value during a step and moves when the step's signal is observed.
 pub trait Controller: fmt::Debug + erased_serde::Serialize + Send + Sync {
-    /// What it reads.
+    /// The signature that it declares for all arguments.
     fn signature() -> ControllerSignature
     where
         Self: Sized;
 
-    /// The values its coefficient can take. It may be asked before [`Controller::check`].
+    /// The values its coefficient can take. May be called before [`Controller::check`].
     fn interval(&self) -> Interval;
 
-    /// Where it steers its signal, if it does.
+    /// The interval into which it steers its signal, if it does.
     fn target(&self) -> Option<Interval> {
         None
     }
 
-    /// Refuses arguments that the declared parameters allow each by itself, and the rule does not, such as one that could never
-    /// act.
+    /// Refuses arguments that are each within their declared limits, but that the rule does not allow, such as one that
+    /// could never act.
     fn check(&self) -> Result<(), ArgError> {
         Ok(())
     }
@@ -104,26 +106,26 @@ pub trait Controller: fmt::Debug + erased_serde::Serialize + Send + Sync {
     /// The state before the first step.
     fn start(&self) -> ControllerState;
 
-    /// The state after an observation. `signal` is finite, and `None` for a controller that takes none.
+    /// The state after an observation. `signal` is finite, or `None` for a controller that takes none.
     fn observe(&self, state: &ControllerState, signal: Option<f64>) -> ControllerState;
 
-    /// Refuses a state that this rule cannot have left, in a sentence. The value is within [`Controller::interval`] and
-    /// all numbers are finite before it is asked. By itself it expects as many numbers in `memory` as [`Controller::start`]
-    /// has; a rule whose memory grows says how far.
+    /// Refuses a state that this rule cannot produce, with a sentence. The caller has checked that the value is within
+    /// [`Controller::interval`] and that all numbers are finite. By default `memory` must be as long as in
+    /// [`Controller::start`]; a rule whose memory grows says how far.
     fn validate(&self, state: &ControllerState) -> Result<(), String> {
         let length = self.start().memory.len();
         state.has_memory(length..=length)
     }
 }
 
-/// Everything a controller remembers; saved and restored bit for bit.
+/// The state of a controller, saved and restored bit for bit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ControllerState {
-    /// The coefficient in force.
+    /// The current coefficient.
     pub value: f64,
-    /// How many observations were made.
+    /// The number of observations.
     pub observations: u64,
-    /// Whatever else the rule needs.
+    /// Further numbers that the rule needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub memory: Vec<f64>,
 }
@@ -134,12 +136,12 @@ impl ControllerState {
         Self { value, observations: 0, memory: Vec::new() }
     }
 
-    /// The signal, unless it is among the first `warmup` observations, which leave a coefficient alone.
+    /// The signal, or `None` during the first `warmup` observations, which leave a coefficient unchanged.
     pub fn after(&self, warmup: u64, signal: Option<f64>) -> Option<f64> {
         signal.filter(|_| self.observations >= warmup)
     }
 
-    /// Refuses a memory of another length.
+    /// Refuses a memory whose length is outside of `length`.
     pub fn has_memory(&self, length: RangeInclusive<usize>) -> Result<(), String> {
         let found = self.memory.len();
         if length.contains(&found) {
@@ -150,7 +152,7 @@ impl ControllerState {
         Err(format!("expected a `memory` of length {expected}, found length {found}"))
     }
 
-    /// The next state with another value and the same memory.
+    /// The next state, with this value and the same memory.
     #[must_use]
     pub fn moved_to(&self, value: f64) -> Self {
         Self { value, observations: self.observations + 1, memory: self.memory.clone() }

@@ -1,4 +1,4 @@
-//! Makes nodes: equal ones once, constants folded, with what can be inferred of each.
+//! Builds nodes: shares equal ones, folds constants, and infers types, intervals and units.
 
 use super::infer::{binary_interval, binary_unit, join_units, unary_interval, unary_unit};
 use super::key::Key;
@@ -11,8 +11,8 @@ use crate::span::Span;
 use crate::types::{Kind, Type, Unit};
 use std::collections::HashMap;
 
-/// A program under construction. Constants are finite, so that a program can be saved as JSON: what overflows is
-/// left to the step.
+/// A program under construction. Constants are finite, so that a program can be saved as JSON: an expression that
+/// overflows is not folded.
 #[derive(Debug, Default)]
 pub struct Builder {
     pub(crate) nodes: Vec<Node>,
@@ -23,12 +23,12 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The node of that id.
+    /// The node with that id.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.index()]
     }
 
-    /// The number a node is known to be.
+    /// The value of a node, if it is a constant.
     pub fn as_constant(&self, id: NodeId) -> Option<f64> {
         match self.node(id).op {
             Op::Constant(value) => Some(value),
@@ -63,7 +63,7 @@ impl Builder {
         self.add(Op::Field(name.to_owned()), ty, false, interval, Unit::Unknown, span)
     }
 
-    /// The node of a batch field that was read before.
+    /// The node of a batch field, if it was read before.
     pub fn field_of(&self, name: &str) -> Option<NodeId> {
         self.known.get(&Key::of(&Op::Field(name.to_owned()))).copied()
     }
@@ -241,7 +241,7 @@ impl Builder {
     }
 }
 
-/// The number of an object that is equal to this one, which is added if there is none.
+/// The index of an equal object; adds this one if there is none.
 fn intern<T: ?Sized + Plugin>(
     objects: &mut Vec<Object<T>>,
     known: &mut HashMap<String, usize>,

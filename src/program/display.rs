@@ -1,4 +1,4 @@
-//! The canonical text of a program: one line a value.
+//! The canonical text of a program: one line per value.
 
 use super::{BinaryFn, NodeId, Op, Program, UnaryFn};
 use serde_json::Value;
@@ -39,7 +39,7 @@ impl fmt::Display for Program {
 }
 
 impl Program {
-    /// One operation in words.
+    /// One operation as text.
     pub fn describe(&self, op: &Op) -> String {
         match op {
             Op::Constant(value) => value.to_string(),

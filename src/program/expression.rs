@@ -1,5 +1,4 @@
-//! What one value computes, as a text that depends on nothing else of its program: neither on how values are numbered
-//! nor on what else is computed.
+//! The formula of one value as text, independent of node numbers and of the rest of its program.
 
 use super::{BinaryFn, NodeId, Object, Op, Program, UnaryFn};
 use crate::plugin::{Input, InputDefault, Parameter, Plugin};
@@ -8,7 +7,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 
-/// The text of a value, and whether it can stand beside an operator as it is.
+/// The text of a value, and whether it needs no parentheses beside an operator.
 #[derive(Clone)]
 struct Text {
     text: String,
@@ -26,9 +25,9 @@ impl Text {
 }
 
 impl Program {
-    /// What a value computes, close to how it could be written in a file. Two programs in which the value is computed alike
-    /// have the same text for it: arguments and inputs that are the defaults are left out, so that a plugin may add one.
-    /// What is used more than once stands first, as `let v1 = ...`.
+    /// The formula of a value, close to how it is written in a file. Programs that compute the value alike give the same
+    /// text: default arguments and inputs are left out, so that a plugin may add one. Values used more than once come
+    /// first, as `let v1 = ...`.
     pub fn expression(&self, of: NodeId) -> String {
         let (order, uses) = self.visit(of);
         let mut texts: HashMap<NodeId, Text> = HashMap::new();
@@ -50,8 +49,8 @@ impl Program {
         result + &texts[&of].text
     }
 
-    /// The nodes that a value is made from in the order in which its text names them, and how often each is used. Row
-    /// statistics are no operands here: they follow from their term.
+    /// The nodes of a value's formula in the order in which its text names them, and how often each is used. Row
+    /// statistics are left out, since they follow from their term.
     fn visit(&self, of: NodeId) -> (Vec<NodeId>, HashMap<NodeId, usize>) {
         let mut uses = HashMap::from([(of, 1)]);
         let mut order = Vec::new();
@@ -86,7 +85,7 @@ impl Program {
         }
     }
 
-    /// The inputs of a call that are not what it would take by itself.
+    /// The inputs of a call that differ from their defaults.
     fn given(&self, names: &[Input], inputs: &[NodeId]) -> Vec<(&'static str, NodeId)> {
         let is_default = |input: &Input, id: NodeId| match (input.default, &self.node(id).op) {
             (InputDefault::Field, Op::Field(name)) => name == input.name,
@@ -143,7 +142,7 @@ impl Program {
         }
     }
 
-    /// What the logits are divided by before this statistic is taken.
+    /// The temperature of a row statistic.
     fn temperature_of(&self, row: NodeId) -> f64 {
         match &self.node(row).op {
             Op::LogProb(row) | Op::Row(row) if row.statistic != Statistic::ActionLogit => row.temperature,
@@ -159,7 +158,7 @@ fn at(temperature: f64) -> String {
 }
 
 impl<T: ?Sized + Plugin> Object<T> {
-    /// A call of it with the arguments that are not its defaults.
+    /// A call with the arguments that differ from their defaults.
     fn call(&self, mut operands: Vec<String>) -> String {
         let given = self.given_args().into_iter();
         operands.extend(given.map(|(name, value)| format!("{name} = {}", argument(&value))));
@@ -168,7 +167,7 @@ impl<T: ?Sized + Plugin> Object<T> {
         format!("{}({}){version}", self.name(), operands.join(", "))
     }
 
-    /// The arguments without which it would be another object.
+    /// The arguments that differ from their defaults.
     fn given_args(&self) -> BTreeMap<String, Value> {
         let is_default = |name: &str, value: &Value| {
             let parameter = self.declaration().parameter(name);
@@ -178,13 +177,13 @@ impl<T: ?Sized + Plugin> Object<T> {
     }
 }
 
-/// The arguments by name, in an order that does not depend on how the plugin lists them.
+/// The arguments, sorted by name.
 fn entries(args: &Value) -> BTreeMap<String, Value> {
     let args = args.as_object().into_iter().flatten();
     args.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// An argument's value as it is written in a file.
+/// An argument's value as written in a file.
 pub fn argument(value: &Value) -> String {
     match value.as_array().map(Vec::as_slice) {
         Some([lo, hi]) => format!("{lo} .. {hi}"),

@@ -1,11 +1,11 @@
-//! What makes a program the one it is, in parts that can be compared and named.
+//! The identity of a program, as a list of named facts that can be compared.
 
 use super::{Object, Program};
 use crate::plugin::Plugin;
 
 impl Program {
     /// Everything that a step depends on: parameters, plugins and their versions, controllers, formulas. Comments, layout
-    /// and the names of values do not count. Ranks compare it; a saved state of format 1 is a list of it.
+    /// and the names of values do not matter. Ranks compare it; a saved state of format 1 contains it.
     pub fn identity(&self) -> Vec<(String, String)> {
         let mut parts = Vec::new();
         for param in &self.params {

@@ -1,4 +1,4 @@
-//! The laws of values and meanings: what interval and unit a result has.
+//! Infers the interval and unit of a result.
 
 use super::{BinaryFn, UnaryFn};
 use crate::interval::Interval;
@@ -29,7 +29,7 @@ pub(super) fn binary_interval(op: BinaryFn, a: Interval, b: Interval) -> Interva
         BinaryFn::Div => a * b.recip(),
         BinaryFn::Min => a.min(b),
         BinaryFn::Max => a.max(b),
-        // Only the powers met in practice are worth a law of their own.
+        // Only powers that are common in practice get a tight interval.
         BinaryFn::Pow if b == Interval::point(2.0) => a.abs().map(|x| x * x),
         BinaryFn::Pow if a.lo >= 0.0 => Interval::NON_NEGATIVE,
         BinaryFn::Pow => Interval::ALL,
@@ -37,7 +37,7 @@ pub(super) fn binary_interval(op: BinaryFn, a: Interval, b: Interval) -> Interva
     }
 }
 
-/// What a function of one value stands for.
+/// The unit of a function of one value.
 pub(super) fn unary_unit(op: UnaryFn, x: Unit) -> Unit {
     match (op, x) {
         (UnaryFn::Exp, Unit::LogRatio) => Unit::Ratio,
@@ -49,8 +49,8 @@ pub(super) fn unary_unit(op: UnaryFn, x: Unit) -> Unit {
     }
 }
 
-/// What a function of two values stands for. Multiplying or dividing by an unknown number keeps the unit,
-/// as does adding one.
+/// The unit of a function of two values. Multiplying or dividing by a number of unknown unit keeps the unit, as does
+/// adding one.
 pub(super) fn binary_unit(op: BinaryFn, a: Unit, b: Unit) -> Unit {
     match (op, a, b) {
         (BinaryFn::Sub, Unit::LogProb, Unit::LogProb) => Unit::LogRatio,
@@ -76,7 +76,7 @@ pub(super) fn binary_unit(op: BinaryFn, a: Unit, b: Unit) -> Unit {
     }
 }
 
-/// What either of two values stands for.
+/// The unit of a value that may be either of two.
 pub(super) fn join_units(a: Unit, b: Unit) -> Unit {
     if a == b || b == Unit::Unknown {
         a

@@ -1,10 +1,10 @@
-//! What makes two operations one value.
+//! Keys by which equal operations are found.
 
 use super::{NodeId, Op};
 use crate::rows::{RowStatistic, Statistic, TokenSet};
 use std::mem::{Discriminant, discriminant};
 
-/// An operation by value. Numbers are compared bit for bit, so that 0 and -0 stay two.
+/// An operation as a hash key. Numbers are compared bit for bit, so that 0 and -0 differ.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     operation: Discriminant<Op>,
@@ -28,7 +28,7 @@ impl Key {
             Op::Unary(function, _) => numbers.push(*function as u64),
             Op::Binary(function, ..) => numbers.push(*function as u64),
             Op::Quantile(_, share) | Op::TopFraction(_, share) => numbers.push(share.to_bits()),
-            // The object says how many of the operands are inputs.
+            // The object determines how many of the operands are inputs.
             Op::Term { object, .. } | Op::Reduce { object, .. } => numbers.push(*object as u64),
             Op::Extra { name: extra, .. } => name.clone_from(extra),
             Op::Where(..) | Op::Clamp(..) => {}

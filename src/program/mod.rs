@@ -1,7 +1,7 @@
-//! A typed program: every value once, in an order in which it can be computed.
+//! A typed program: every value once, in the order of evaluation.
 //!
-//! A program is data. It holds no tensors, can be saved with its plugin objects and brought back, and prints
-//! the same text on every run.
+//! A program is data. It holds no tensors, can be saved and loaded with its plugin objects, and prints the same text on
+//! every run.
 
 mod build;
 mod display;
@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 /// A checked program with everything it needs to run.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Program {
-    /// All values; operands come before what uses them.
+    /// All values; operands come before their users.
     pub nodes: Vec<Node>,
     /// The terms called.
     pub terms: Vec<Object<dyn Term>>,
@@ -43,18 +43,18 @@ pub struct Program {
     pub params: Vec<Param>,
     /// The extra batch fields the program declares.
     pub inputs: Vec<InputDecl>,
-    /// What logits are divided by.
+    /// The temperature that divides the logits.
     pub temperature: f64,
-    /// What is minimised.
+    /// The loss.
     pub loss: NodeId,
-    /// What is reported.
+    /// The metrics, by name.
     pub metrics: Vec<(String, NodeId)>,
-    /// Every `let` that is a value.
+    /// Every `let` that is a value, by name.
     pub lets: Vec<(String, NodeId)>,
     /// Lints that were not silenced.
     #[serde(skip)]
     pub(crate) warnings: Diagnostics,
-    /// The texts it was compiled from.
+    /// The sources it was compiled from.
     #[serde(skip)]
     pub(crate) sources: Sources,
 }
@@ -70,7 +70,7 @@ pub struct ControllerDecl {
     pub signal: Option<NodeId>,
 }
 
-/// A `param` statement and the value in force.
+/// A `param` statement and its current value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Param {
     /// Its name.
@@ -79,7 +79,7 @@ pub struct Param {
     pub value: f64,
     /// The value written in the file.
     pub default: f64,
-    /// What it may be set to.
+    /// The values it may be set to.
     pub range: Option<Interval>,
 }
 
@@ -93,7 +93,7 @@ pub struct InputDecl {
 }
 
 impl Program {
-    /// The node of that id.
+    /// The node with that id.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.index()]
     }
@@ -103,17 +103,17 @@ impl Program {
         &self.warnings
     }
 
-    /// The texts it was compiled from; empty for a program that was saved and brought back.
+    /// The sources it was compiled from; empty for a deserialised program.
     pub fn sources(&self) -> &Sources {
         &self.sources
     }
 
-    /// The batch fields that it reads by name; what it asks of the policy's logits is not among them.
+    /// The batch fields that it reads by name, without those that statistics of the policy's logits need.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().filter_map(|node| node.op.field())
     }
 
-    /// What must be computed for the loss, the metrics, the signals and the named values.
+    /// The nodes of the loss, the signals, the metrics and the named values.
     pub fn roots(&self) -> impl Iterator<Item = NodeId> {
         let signals = self.controllers.iter().filter_map(|controller| controller.signal);
         let named = self.metrics.iter().chain(&self.lets).map(|(_, id)| *id);

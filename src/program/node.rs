@@ -18,7 +18,7 @@ impl NodeId {
     }
 }
 
-/// A value of the program and what is known of it before it runs.
+/// A value of the program and its static properties.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Node {
     /// How it is computed.
@@ -29,7 +29,7 @@ pub struct Node {
     pub gradient: bool,
     /// The values it can take.
     pub interval: Interval,
-    /// What it stands for.
+    /// Its unit.
     pub unit: Unit,
     /// Where it was first written.
     pub span: Span,
@@ -72,7 +72,7 @@ pub enum Op {
         /// The row statistics it asked for.
         rows: Vec<NodeId>,
     },
-    /// A value that a term gives next to its own.
+    /// A further value of a term.
     Extra {
         /// The term's node.
         term: NodeId,
@@ -83,7 +83,7 @@ pub enum Op {
     Reduce {
         /// The reduction, by its number among the program's reductions.
         object: usize,
-        /// What is reduced.
+        /// The value to reduce.
         operand: NodeId,
         /// Its further inputs, in the signature's order.
         inputs: Vec<NodeId>,
@@ -131,7 +131,7 @@ pub enum BinaryFn {
 }
 
 impl Op {
-    /// Whether its value is there without a computation.
+    /// Whether its value is available without a computation.
     pub(crate) fn is_at_hand(&self) -> bool {
         matches!(
             self,
@@ -145,7 +145,8 @@ impl Op {
         )
     }
 
-    /// The batch field that it reads by name, or in whose place hidden states may stand; the policy's logits aside.
+    /// The batch field that it reads by name, or the reference's logits (which hidden states may replace); not the
+    /// policy's logits.
     pub fn field(&self) -> Option<&str> {
         match self {
             Op::Field(name) => Some(name),

@@ -1,5 +1,4 @@
-//! Plugin objects inside a program: saved with name, owner, version and arguments, and brought back through
-//! the registry.
+//! Plugin objects in a program: serialised as name, owner, version and arguments, and rebuilt through the registry.
 
 use crate::plugin::{Declaration, Entry, Lookup, Plugin, registry, restore};
 use serde::de::Error as _;
@@ -12,19 +11,19 @@ use std::fmt;
 pub struct Object<T: ?Sized + Plugin> {
     /// The object, whose fields are the call's arguments.
     pub value: Box<T>,
-    /// What it reads and gives with these arguments.
+    /// Its signature with these arguments.
     pub signature: T::Signature,
     entry: &'static Entry<T>,
 }
 
 impl<T: ?Sized + Plugin> Object<T> {
-    /// What an entry made.
+    /// An object made by an entry.
     pub fn new(entry: &'static Entry<T>, value: Box<T>) -> Self {
         let signature = value.resolve(entry.signature().clone());
         Self { value, signature, entry }
     }
 
-    /// What its entry declares.
+    /// The declaration of its entry.
     pub fn declaration(&self) -> &'static Declaration {
         &self.entry.declaration
     }
@@ -44,7 +43,7 @@ impl<T: ?Sized + Plugin> Object<T> {
         self.entry.declaration.version
     }
 
-    /// Whether a host registered it and not a crate, as `python:my_module`; then its version changes with its definition.
+    /// Whether a host such as `python:my_module` registered it, not a crate; then its version changes with its definition.
     pub fn is_hosted(&self) -> bool {
         self.owner().contains(':')
     }

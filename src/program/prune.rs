@@ -1,8 +1,8 @@
-//! Leaves only what a program needs.
+//! Removes the nodes that a program does not need.
 
 use super::{Builder, ControllerDecl, Node, NodeId, Op};
 
-/// The nodes that any root needs, renumbered, with the roots in the new numbers.
+/// Keeps the nodes that a root or signal needs, and renumbers nodes, roots and signals.
 pub(crate) fn prune(builder: &mut Builder, controllers: &mut [ControllerDecl], roots: &mut [&mut NodeId]) {
     let count = builder.nodes.len();
     let mut needed = vec![false; count];

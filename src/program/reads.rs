@@ -1,33 +1,33 @@
-//! What a program reads of a batch and of its step.
+//! What a program reads from a batch and from its step.
 
 use super::{Op, Program};
 use crate::fields::POLICY;
 use crate::rows::Statistic;
 use std::collections::BTreeSet;
 
-/// What a program reads of a batch and of its step.
+/// What a program reads from a batch and from its step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reads {
-    /// The fields that a batch must bring. `hidden` and `lm_head` may stand in for `logits`.
+    /// The fields that a batch must have. `hidden` and `lm_head` may replace `logits`.
     pub fields: BTreeSet<String>,
-    /// The log-probability of the actions.
+    /// Whether it reads the log-probability of the actions.
     pub log_prob: bool,
-    /// Other statistics of the rows of logits than `log_prob`.
+    /// Whether it reads statistics of the rows of logits besides `log_prob`.
     pub rows: bool,
-    /// The padded length of the step.
+    /// Whether it reads the padded length of the step.
     pub width: bool,
 }
 
 impl Reads {
-    /// Whether a batch may bring `log_prob` in place of `logits` and `actions`: nothing else is read of a row.
+    /// Whether a batch may have `log_prob` in place of `logits` and `actions`: the program reads nothing else of a row.
     pub fn takes_log_prob(&self) -> bool {
         self.log_prob && !self.rows
     }
 }
 
 impl Program {
-    /// What it reads of a batch and of its step.
+    /// What it reads from a batch and from its step.
     pub fn reads(&self) -> Reads {
         let any = |what: &dyn Fn(&Op) -> bool| self.nodes.iter().any(|node| what(&node.op));
         let log_prob = any(&|op| matches!(op, Op::LogProb(_)));

@@ -1,4 +1,4 @@
-//! The tree a text is parsed into: what was written, with places, and no meaning yet.
+//! The syntax tree: the text as written, with places but no meaning yet.
 
 use crate::span::{SourceId, Span, Spanned};
 use crate::types::{Kind, Shape};
@@ -9,23 +9,23 @@ pub type Name = Spanned<String>;
 /// One parsed file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct File {
-    /// Which source it was parsed from.
+    /// The source it was parsed from.
     pub source: SourceId,
     /// The statements that could be parsed, in order.
     pub statements: Vec<Statement>,
-    /// Every comment, `#` included and the line's end not, in order.
+    /// Every comment in order, with its `#` and without its line break.
     pub comments: Vec<Spanned<String>>,
-    /// Statements with syntax errors, so that later passes do not complain of what they would have defined.
+    /// Statements with syntax errors, so that later passes do not complain about the names they would have defined.
     pub broken: Vec<Broken>,
 }
 
-/// A statement that could not be parsed; without keyword and name, it is the whole rest of a file that is too
-/// large or has too many errors.
+/// A statement that could not be parsed. Without keyword and name it is the whole rest of a file that is too large or
+/// has too many errors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Broken {
-    /// Its keyword, when it has one.
+    /// Its keyword, if it has one.
     pub keyword: Option<&'static str>,
-    /// The name it would have defined, when it can be told.
+    /// The name it would have defined, if that is clear.
     pub name: Option<Name>,
     /// From the first token to the last.
     pub span: Span,
@@ -49,7 +49,7 @@ pub enum StatementKind {
         name: Name,
         /// Its default.
         value: Spanned<Number>,
-        /// What it may be set to, both ends included.
+        /// Its allowed range, both ends included.
         range: Option<(Spanned<Number>, Spanned<Number>)>,
     },
     /// `input NAME: token | seq | scalar [bool]`
@@ -95,7 +95,7 @@ pub enum StatementKind {
     },
     /// `loss = EXPR`
     Loss {
-        /// What is minimised.
+        /// The value to minimise.
         value: Expr,
     },
     /// `metric NAME = EXPR`
@@ -113,7 +113,7 @@ pub enum StatementKind {
 }
 
 impl StatementKind {
-    /// The formula that ends the statement, if it ends with one.
+    /// The formula at the end of the statement, if there is one.
     pub fn value(&self) -> Option<&Expr> {
         match self {
             Self::Set { value, .. }
@@ -131,7 +131,7 @@ impl StatementKind {
 pub struct FnParam {
     /// The name.
     pub name: Name,
-    /// What it is when the call leaves it out.
+    /// Its value if the call omits it.
     pub default: Option<Expr>,
 }
 
@@ -149,7 +149,7 @@ pub struct Number {
 pub struct Expr {
     /// Which expression.
     pub kind: ExprKind,
-    /// Its place; parentheses around it are not part of it.
+    /// Its place, without the parentheses around it.
     pub span: Span,
 }
 
@@ -196,7 +196,7 @@ pub enum ExprKind {
 /// A call of a function, term, reduction or controller.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// What is called, possibly qualified (`acme::my_term`).
+    /// The name called, possibly qualified (`acme::my_term`).
     pub callee: Name,
     /// The arguments in the order written.
     pub args: Vec<Arg>,
@@ -218,7 +218,7 @@ pub struct Arg {
 pub enum ArgValue {
     /// Any expression.
     Expr(Expr),
-    /// `a .. b`, which is an argument value and no expression.
+    /// `a .. b`, which is not an expression.
     Range {
         /// The lower end.
         lo: Expr,

@@ -1,4 +1,4 @@
-//! From the grammar's matches to the tree; the only place that knows the grammar's rules.
+//! Builds the tree from the grammar's matches; the only file that knows the grammar's rules.
 
 use super::ast::{
     Arg, ArgValue, BinaryOp, Call, ExprKind, FnParam, Name, Number, Statement, StatementKind, UnaryOp,
@@ -16,14 +16,14 @@ use pest::iterators::Pair;
 
 /// Why a statement has no tree.
 pub(super) enum Problem {
-    /// The text does not match: what could have stood at a byte of the file.
+    /// The text does not match the grammar.
     Unexpected {
         /// Where matching ended.
         at: usize,
-        /// What would have been right there.
+        /// What would have matched there.
         expected: Vec<Expected>,
     },
-    /// It matches, but means nothing.
+    /// It matches, but has no meaning.
     Found(Box<Diagnostic>),
 }
 
@@ -33,7 +33,7 @@ impl From<Box<Diagnostic>> for Problem {
     }
 }
 
-/// The tree of the one statement that these tokens of `text` make up.
+/// The tree of the single statement in these tokens of `text`.
 pub(super) fn statement(source: SourceId, text: &str, tokens: &[Token]) -> Result<Statement, Problem> {
     let (start, end) = match tokens {
         [] => (0, 0),
@@ -58,12 +58,12 @@ pub(super) fn statement(source: SourceId, text: &str, tokens: &[Token]) -> Resul
     Ok(Statement { kind: builder.statement(pair)?, span: kind_span })
 }
 
-/// The parser that `pest` makes of the grammar.
+/// The parser that `pest` generates from the grammar.
 #[derive(pest_derive::Parser)]
 #[grammar = "../grammar/aent.pest"]
 struct Grammar;
 
-/// What the user would have to write for a rule to match.
+/// What the user has to write for a rule to match.
 fn expected(rule: Rule) -> Expected {
     match rule {
         Rule::expression
@@ -212,7 +212,7 @@ impl Builder<'_> {
         Node::new(kind, span, 0)
     }
 
-    /// The arguments and the height of the highest.
+    /// The arguments, and the largest of their heights.
     fn arguments(&self, pair: Pair<'_, Rule>) -> Built<(Vec<Arg>, usize)> {
         let mut args = Vec::new();
         let mut height = 0;
@@ -258,7 +258,7 @@ impl Builder<'_> {
         Spanned::new(pair.as_str().to_owned(), self.span(pair))
     }
 
-    /// The place of a match. Blanks and comments that the grammar skipped at its end are not part of it.
+    /// The place of a match, without the blanks and comments that the grammar skipped at its end.
     fn span(&self, pair: &Pair<'_, Rule>) -> Span {
         let (start, end) = (self.start + pair.as_span().start(), self.start + pair.as_span().end());
         let after = self.tokens.partition_point(|token| (token.start as usize) < end);

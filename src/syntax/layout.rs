@@ -1,39 +1,39 @@
-//! Where lines break: a group is written on one line if it fits, else all its own breaks are taken.
+//! Breaks lines: a group is written on one line if it fits, otherwise all its own breaks become line breaks.
 
 /// A text with places where its lines may break.
 pub(super) enum Doc {
-    /// Words and symbols, without line breaks.
+    /// Text without line breaks.
     Text(String),
-    /// A comment; it does not count when asking whether a line fits.
+    /// A comment; it does not count when measuring whether a line fits.
     Comment(String),
     /// A blank, or a line break.
     Line,
     /// Nothing, or a line break.
     SoftLine,
-    /// Always a line break; every group around it is broken.
+    /// Always a line break; it breaks every group around it.
     HardLine,
-    /// Something written only where the group is broken.
+    /// Text that is written only if the group is broken.
     IfBroken(&'static str),
-    /// One after the other.
+    /// A sequence.
     Concat(Vec<Doc>),
-    /// Breaks inside begin four blanks further to the right.
+    /// Line breaks inside indent by four more blanks.
     Indent(Box<Doc>),
     /// On one line if it fits.
     Group(Box<Doc>),
 }
 
 impl Doc {
-    /// Words and symbols.
+    /// Text without line breaks.
     pub(super) fn text(text: impl Into<String>) -> Doc {
         Doc::Text(text.into())
     }
 
-    /// Parts that are written on one line if they fit.
+    /// Parts that share one line if they fit.
     pub(super) fn group(parts: Vec<Doc>) -> Doc {
         Doc::Group(Box::new(Doc::Concat(parts)))
     }
 
-    /// Parts whose breaks are indented.
+    /// Parts whose line breaks are indented.
     pub(super) fn indent(parts: Vec<Doc>) -> Doc {
         Doc::Indent(Box::new(Doc::Concat(parts)))
     }
@@ -46,7 +46,7 @@ struct Piece<'a> {
     doc: &'a Doc,
 }
 
-/// Writes a document in lines of at most `width` characters, where that is possible.
+/// Writes a document in lines of at most `width` characters, where possible.
 pub(super) fn render(doc: &Doc, width: usize) -> String {
     let mut out = String::new();
     let mut column = 0;
@@ -81,7 +81,7 @@ pub(super) fn render(doc: &Doc, width: usize) -> String {
     out
 }
 
-/// Whether `first`, and what follows it up to the next break, takes no more than `room` characters.
+/// Whether `first`, and what follows it up to the next break, needs at most `room` characters.
 fn fits(first: Piece, rest: &[Piece], mut room: usize) -> bool {
     let mut stack = vec![first];
     let mut rest = rest.iter().rev();
@@ -102,7 +102,7 @@ fn fits(first: Piece, rest: &[Piece], mut room: usize) -> bool {
                 stack.push(Piece { doc, ..piece });
                 0
             }
-            // A group further on may still break by itself.
+            // A group after `first` may still break by itself.
             Doc::Group(doc) => {
                 stack.push(Piece { broken: false, doc, ..piece });
                 0
@@ -116,7 +116,7 @@ fn fits(first: Piece, rest: &[Piece], mut room: usize) -> bool {
 }
 
 fn new_line(out: &mut String, indent: usize) -> usize {
-    // Deeper than this, indentation would only make the file larger.
+    // Deeper indentation would only make the file larger.
     let indent = indent.min(80);
     out.truncate(out.trim_end_matches(' ').len());
     out.push('\n');

@@ -1,11 +1,11 @@
-//! What to say about text that no rule of the language knows.
+//! Errors for text that no rule of the language matches.
 
 use super::number::{self, Malformed};
 use super::wording::quote;
 use crate::diag::Diagnostic;
 use crate::span::Span;
 
-/// The error for a piece of text that the scan set apart.
+/// The error for a piece of text that the scanner marked as bad.
 pub(super) fn explain(text: &str, span: Span) -> Diagnostic {
     let first = text.chars().next().unwrap_or_default();
     let error = |id, message: String| Diagnostic::error(id, span, message);

@@ -1,4 +1,4 @@
-//! The written form of numbers: `1`, `0.2`, `1e-3`, `1_000`, `30%`.
+//! Parses numbers: `1`, `0.2`, `1e-3`, `1_000`, `30%`.
 
 /// What is wrong with a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) enum Malformed {
     TooSmall,
 }
 
-/// The value of a number; `30%` is the number nearest to 0.3, as `0.3` is.
+/// The value of a number; `30%` rounds to the same number as `0.3`.
 pub(super) fn value(text: &str) -> Result<f64, Malformed> {
     let (body, percent) = text.strip_suffix('%').map_or((text, false), |body| (body, true));
     let (mantissa, exponent) = match body.find(['e', 'E']) {
@@ -46,7 +46,7 @@ pub(super) fn value(text: &str) -> Result<f64, Malformed> {
         let unsigned: i64 = unsigned.replace('_', "").parse().unwrap_or(i64::from(i32::MAX));
         scale = if exponent.starts_with('-') { -unsigned } else { unsigned };
     }
-    // Moving the point keeps `0.1%` the number nearest to 0.001, which a division would not.
+    // Shifting the exponent rounds `0.1%` to the same number as `0.001`; dividing by 100 would not.
     let scale = if percent { scale - 2 } else { scale };
     let mantissa = mantissa.replace('_', "");
     let value: f64 = format!("{mantissa}e{scale}").parse().map_err(|_| Malformed::NotANumber)?;
@@ -58,7 +58,7 @@ pub(super) fn value(text: &str) -> Result<f64, Malformed> {
     }
 }
 
-/// How many bytes belong to the number, or to what was meant as one, that `bytes` begins with.
+/// The length in bytes of the number, or attempt at one, at the start of `bytes`.
 pub(super) fn length(bytes: &[u8]) -> usize {
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {

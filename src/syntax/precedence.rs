@@ -1,8 +1,8 @@
-//! How tightly operators bind; the one table that the parser and the printer share.
+//! Operator precedence, in one table for the parser and the printer.
 
 use super::ast::{BinaryOp, ExprKind, UnaryOp};
 
-/// Binding strength, loosest first.
+/// Precedence, loosest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Precedence {
     /// `or`
@@ -11,7 +11,7 @@ pub(super) enum Precedence {
     And,
     /// `not x`
     Not,
-    /// `<` and its like, which are not chained
+    /// `<` and the other comparisons, which are not chained
     Comparison,
     /// `+ -`
     Sum,
@@ -19,7 +19,7 @@ pub(super) enum Precedence {
     Product,
     /// `-x`
     Negation,
-    /// `^`, from the right
+    /// `^`, right associative
     Power,
     /// names, numbers, calls, fields and parentheses
     Operand,

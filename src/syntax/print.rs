@@ -1,4 +1,4 @@
-//! The one canonical layout of a tree, with its comments.
+//! Prints a tree in its one canonical layout, with its comments.
 
 use super::ast::{
     ArgValue, BinaryOp, Call, Expr, ExprKind, File, FnParam, Number, Statement, StatementKind, UnaryOp,
@@ -9,13 +9,13 @@ use crate::span::{Span, Spanned};
 use crate::types::Kind;
 use std::fmt;
 
-/// How long a line may be before it is broken.
+/// The longest line that is not broken.
 const WIDTH: usize = 100;
 
-/// Writes a file in the canonical layout; `text` is what it was parsed from, and tells where comments and
-/// blank lines were. Lines end as the first line of `text` does, with LF or with CRLF; a byte order mark is dropped.
+/// Writes a file in the canonical layout. `text` is the text it was parsed from, which shows where comments and blank
+/// lines were. Lines end like the first line of `text`, with LF or with CRLF; a byte order mark is dropped.
 ///
-/// A file that parsed with errors should not be printed: what did not parse is not in the tree.
+/// Do not print a file that parsed with errors: its tree lacks what did not parse.
 pub fn print(file: &File, text: &str) -> String {
     let mut printer = Printer { text, comments: &file.comments, used: vec![false; file.comments.len()] };
     let mut pieces: Vec<Piece> =
@@ -48,7 +48,7 @@ pub fn print(file: &File, text: &str) -> String {
     if ends_lines_with_crlf(text) { out.replace('\n', "\r\n") } else { out }
 }
 
-/// Whether the first line of a text ends as on Windows; then all lines of the canonical text do.
+/// Whether the first line of a text ends with CRLF; then all lines of the canonical text do.
 fn ends_lines_with_crlf(text: &str) -> bool {
     text.find('\n').is_some_and(|at| text[..at].ends_with('\r'))
 }
@@ -114,14 +114,14 @@ impl Printer<'_> {
                 let items = params.iter().map(|param| self.param(param)).collect();
                 let from = name.span.end as usize;
                 let params = self.list(items, from, first_leaf(body));
-                // Where one line is too short for all, the formula goes to a line of its own.
+                // If one line is too short, the formula moves to the next line.
                 let body = Doc::indent(vec![Doc::Line, self.expr(body, Precedence::Or)]);
                 vec![Doc::group(vec![Doc::text(format!("fn {}", name.node)), params, Doc::text(" ="), body])]
             }
             StatementKind::Import { path } => vec![Doc::text("import "), Doc::Text(quoted(&path.node))],
         };
-        // What is left stood where no comment is kept, such as before the `=`: it goes above the statement.
-        // Behind the last word, before closing parentheses, it stays behind the statement.
+        // The other comments were in places that keep none, such as before the `=`: they move above the statement.
+        // Those after the last word, before closing parentheses, stay behind the statement.
         let end = statement.kind.value().map_or(statement.span.end as usize, last_leaf);
         for comment in self.take(statement.span.start as usize, end).into_iter().rev() {
             parts.splice(0..0, [Doc::Comment(comment), Doc::HardLine]);
@@ -144,7 +144,7 @@ impl Printer<'_> {
         }
     }
 
-    /// An expression where nothing that binds less tightly than `loosest` may stand without parentheses.
+    /// Writes an expression, in parentheses if it binds less tightly than `loosest`.
     fn expr(&mut self, expr: &Expr, loosest: Precedence) -> Doc {
         let doc = match &expr.kind {
             ExprKind::Number(Number { text, .. }) | ExprKind::Name(text) => Doc::text(text.clone()),
@@ -153,7 +153,7 @@ impl Printer<'_> {
             ExprKind::Call(call) => self.call(call, expr.span),
             ExprKind::Field { base, field } => {
                 let inside = self.expr(base, Precedence::Operand);
-                // `1.x` would be read as a number.
+                // `1.x` would be parsed as a number.
                 let inside =
                     if matches!(base.kind, ExprKind::Number(_)) { parenthesised(inside) } else { inside };
                 let field_doc = Doc::text(format!(".{}", field.node));
@@ -178,7 +178,7 @@ impl Printer<'_> {
         if Precedence::from(&expr.kind) < loosest { parenthesised(doc) } else { doc }
     }
 
-    /// Operands of one precedence, such as the terms of a sum: broken before each operator, or nowhere.
+    /// Operands of one precedence, such as the terms of a sum, broken before every operator or before none.
     fn chain(&mut self, expr: &Expr, precedence: Precedence) -> Doc {
         let mut links = Vec::new();
         let mut first = expr;
@@ -192,7 +192,7 @@ impl Printer<'_> {
             }
         }
         let tighter = tighter(precedence);
-        // The comparison's own operands may not be comparisons; sums go on to the left.
+        // The operands of a comparison cannot be comparisons; a sum continues on its left.
         let first = self.expr(first, tighter);
         let mut rest = Vec::new();
         for (op, left, right) in links.into_iter().rev() {
@@ -204,14 +204,14 @@ impl Printer<'_> {
         Doc::group(vec![first, Doc::indent(rest)])
     }
 
-    /// Two parts of an operand that nothing separates but the comments between two bytes.
+    /// Two parts of an operand, with only the comments between two bytes in between.
     fn joined(&mut self, left: Doc, (from, to): (usize, usize), right: Doc) -> Doc {
         let mut rest = self.between(from, to).unwrap_or_default();
         rest.push(right);
         Doc::Concat(vec![left, Doc::indent(rest)])
     }
 
-    /// The comments between two bytes, from the first one to the line break behind the last one.
+    /// The comments between two bytes, up to the line break after the last one.
     fn between(&mut self, from: usize, to: usize) -> Option<Vec<Doc>> {
         let (beside, above) = self.beside_and_above(from, to);
         if beside.is_none() && above.is_empty() {
@@ -255,7 +255,7 @@ impl Printer<'_> {
         Doc::Concat(parts)
     }
 
-    /// A list in parentheses that stand between the bytes `from` and `to`.
+    /// A list in parentheses, between the bytes `from` and `to`.
     fn list(&mut self, docs: Vec<(Span, Doc)>, from: usize, to: usize) -> Doc {
         let mut items: Vec<Item> = Vec::new();
         let mut end = from;
@@ -290,7 +290,7 @@ impl Printer<'_> {
             }
         }
         for (index, comment) in below.into_iter().enumerate() {
-            // Without items the opening line break is already there.
+            // Without items, the opening line break is already there.
             if last > 0 || index > 0 {
                 inside.push(Doc::HardLine);
             }
@@ -300,7 +300,7 @@ impl Printer<'_> {
         Doc::group(vec![Doc::text("("), Doc::indent(inside), close, Doc::text(")")])
     }
 
-    /// Gives the comment beside the last item to that item, and returns those on lines of their own.
+    /// Attaches the comment beside the last item to that item, and returns those on their own lines.
     fn gap(&mut self, items: &mut [Item], from: usize, to: usize) -> Vec<Doc> {
         match items.last_mut() {
             None => self.take(from, to).into_iter().map(Doc::Comment).collect(),
@@ -312,7 +312,7 @@ impl Printer<'_> {
         }
     }
 
-    /// The first comment between two bytes, if it stands behind something on its line, and the others.
+    /// The first comment between two bytes, if it follows something on its line, and the other comments.
     fn beside_and_above(&mut self, from: usize, to: usize) -> (Option<Doc>, Vec<Doc>) {
         let first = self.comments.partition_point(|comment| (comment.span.start as usize) < from);
         let beside = self.comments.get(first).filter(|comment| {
@@ -326,7 +326,7 @@ impl Printer<'_> {
         (beside, self.take(from, to).into_iter().map(Doc::Comment).collect())
     }
 
-    /// The comments between two bytes that no one has taken.
+    /// The comments between two bytes that have not been taken yet.
     fn take(&mut self, from: usize, to: usize) -> Vec<String> {
         let first = self.comments.partition_point(|comment| (comment.span.start as usize) < from);
         let mut taken = Vec::new();
@@ -353,7 +353,7 @@ impl Printer<'_> {
     }
 }
 
-/// Where the first word of an expression begins, within all its parentheses.
+/// Where the first word of an expression begins, inside all its parentheses.
 fn first_leaf(expr: &Expr) -> usize {
     match &expr.kind {
         ExprKind::Binary { left: first, .. }
@@ -363,7 +363,7 @@ fn first_leaf(expr: &Expr) -> usize {
     }
 }
 
-/// Where the last word of an expression ends, within all its parentheses.
+/// Where the last word of an expression ends, inside all its parentheses.
 fn last_leaf(expr: &Expr) -> usize {
     match &expr.kind {
         ExprKind::Binary { right: last, .. } | ExprKind::Unary { operand: last, .. } => last_leaf(last),

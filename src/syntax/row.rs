@@ -1,4 +1,4 @@
-//! Operator precedence: a flat row of operands and operators becomes a tree, without recursion.
+//! Operator precedence: turns a flat row of operands and operators into a tree, without recursion.
 
 use super::MAX_HEIGHT;
 use super::ast::{BinaryOp, Expr, ExprKind, UnaryOp};
@@ -10,15 +10,14 @@ use crate::span::Span;
 pub(super) struct Node {
     /// The tree.
     pub(super) expr: Expr,
-    /// Its place with the parentheses around it.
+    /// Its place, including the parentheses around it.
     pub(super) outer: Span,
-    /// How many expressions stand one inside the other.
+    /// How deep its expressions nest.
     pub(super) height: usize,
 }
 
 impl Node {
-    /// A tree whose highest part has height `below`; an error when it becomes too high for the passes that
-    /// recurse over it.
+    /// A tree whose highest child has height `below`; an error if it is too high for the passes that recurse over it.
     pub(super) fn new(kind: ExprKind, span: Span, below: usize) -> Result<Self, Box<Diagnostic>> {
         if below >= MAX_HEIGHT {
             let message =
@@ -32,7 +31,7 @@ impl Node {
     }
 }
 
-/// The row read so far: what is not yet joined.
+/// The part of the row that is not yet joined into a tree.
 #[derive(Default)]
 pub(super) struct Row {
     operands: Vec<Node>,
@@ -67,7 +66,7 @@ impl Row {
         self.operands.push(node);
     }
 
-    /// Reads an operator that stands before its operand.
+    /// Reads a prefix operator.
     pub(super) fn prefix(&mut self, op: UnaryOp, span: Span) -> Result<(), Box<Diagnostic>> {
         if op == UnaryOp::Not
             && let Some((before, _)) = self.operators.last()
@@ -83,7 +82,7 @@ impl Row {
         Ok(())
     }
 
-    /// Reads an operator that stands between two operands.
+    /// Reads an operator between two operands.
     pub(super) fn infix(&mut self, op: BinaryOp, span: Span) -> Result<(), Box<Diagnostic>> {
         let precedence = Precedence::from(op);
         while let Some(&(before, before_span)) = self.operators.last() {

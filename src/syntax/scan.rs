@@ -1,19 +1,19 @@
-//! Words, numbers, strings, symbols and comments of a text, in one pass that never fails.
+//! Splits a text into words, numbers, strings, symbols and comments, in one pass that never fails.
 //!
-//! The grammar matches single statements; this pass finds where they begin, sees every bracket before any
-//! recursion does, and sets apart what no rule of the language knows.
+//! The grammar matches single statements. This pass finds where they begin, sees every bracket before any recursion
+//! does, and marks text that no rule of the language matches.
 
 use super::number;
 use crate::span::{SourceId, Span, Spanned};
 
-/// What was found, as far as cutting and messages need to know.
+/// The kinds of tokens, as far as statement boundaries and messages need them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenKind {
     /// A word that begins a statement.
     Keyword,
     /// `and`, `or`, `not` or `in`.
     WordOperator,
-    /// Any other word; `true` and `false` too, which cannot be told from names by what may follow.
+    /// Any other word, including `true` and `false`, which can be followed by the same tokens as a name.
     Word,
     /// A number.
     Number,
@@ -25,22 +25,22 @@ pub(super) enum TokenKind {
     Close,
     /// Any other symbol of the language.
     Symbol,
-    /// What the language does not have; [`super::lexical::explain`] says why.
+    /// Text that the language does not know; [`super::lexical::explain`] says why.
     Bad,
 }
 
-/// A piece of the text.
+/// A token.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Token {
-    /// What it is.
+    /// Its kind.
     pub(super) kind: TokenKind,
-    /// Whether only white space stands before it on its line.
+    /// Whether only white space precedes it on its line.
     pub(super) first_on_line: bool,
     /// First byte.
     pub(super) start: u32,
     /// One past the last byte.
     pub(super) end: u32,
-    /// Bytes between the beginning of its line and it.
+    /// Bytes before it on its line.
     pub(super) column: u32,
 }
 
@@ -50,7 +50,7 @@ impl Token {
         matches!(self.kind, TokenKind::Word | TokenKind::Number | TokenKind::String | TokenKind::Close)
     }
 
-    /// What is written there.
+    /// Its text.
     pub(super) fn text(self, text: &str) -> &str {
         &text[self.start as usize..self.end as usize]
     }
@@ -65,7 +65,7 @@ impl Token {
 pub(super) const KEYWORDS: [&str; 9] =
     ["param", "input", "set", "fn", "let", "controller", "loss", "metric", "import"];
 
-/// Operators of other languages, longest first, so that each is one mistake.
+/// Operators of other languages, longest first, so that each is reported once.
 const FOREIGN: [&str; 20] = [
     "...", "..=", "===", "!==", "<=>", "**=", "&&", "||", "**", "+=", "-=", "*=", "/=", "->", "=>", "=<",
     "<>", ":=", "|>", "..<",
@@ -104,7 +104,7 @@ pub(super) fn scan(source: SourceId, text: &str) -> (Vec<Token>, Vec<Spanned<Str
     (tokens, comments)
 }
 
-/// The kind and length of the token that `rest` begins with; never empty.
+/// The kind and length of the token at the start of `rest`; never empty.
 fn token(rest: &str) -> (TokenKind, usize) {
     let bytes = rest.as_bytes();
     let starts_with_point = bytes[0] == b'.' && bytes.get(1).is_some_and(u8::is_ascii_digit);
@@ -136,7 +136,7 @@ fn word(rest: &str) -> (TokenKind, usize) {
     (kind, length)
 }
 
-/// Letters of any alphabet, so that `café` is one mistake and not three.
+/// Letters of any alphabet, so that `café` is reported once and not three times.
 fn is_word_character(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
@@ -158,7 +158,7 @@ fn string(rest: &str) -> (TokenKind, usize) {
     (TokenKind::Bad, rest_of_line(rest).len())
 }
 
-/// A string in single quotes, or only the quote where none closes it.
+/// A string in single quotes, or only the quote if it is not closed.
 fn quoted(rest: &str) -> usize {
     match rest[1..].find(['\'', '\n']) {
         Some(at) if rest[1 + at..].starts_with('\'') => at + 2,
@@ -198,11 +198,11 @@ fn single(rest: &str) -> (TokenKind, usize) {
         return (TokenKind::Symbol, 1);
     }
     let first = rest.chars().next().unwrap_or_default();
-    // A run of one wrong character is one mistake.
+    // A run of one wrong character is reported once.
     (TokenKind::Bad, rest.find(|c| c != first).unwrap_or(rest.len()))
 }
 
-/// The line without its end; blanks before the end belong to the end.
+/// The line without its end; trailing blanks belong to the end.
 fn rest_of_line(rest: &str) -> &str {
     rest.split('\n').next().unwrap_or_default().trim_end_matches([' ', '\t', '\r'])
 }

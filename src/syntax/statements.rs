@@ -1,4 +1,4 @@
-//! Cuts a text into statements, so that a mistake in one hides nothing of the others.
+//! Cuts a text into statements, so that an error in one does not hide errors in the others.
 
 use super::ast::{Broken, File, Statement};
 use super::build::{self, Problem};
@@ -80,7 +80,7 @@ impl Errors {
     }
 }
 
-/// The token that each statement, or each piece that should have been one, begins with.
+/// The index of the first token of each statement, or of each piece that should have been one.
 fn cut(tokens: &[Token], text: &str) -> Vec<usize> {
     let mut starts: Vec<usize> = Vec::new();
     let (mut depth, mut column) = (0_usize, 0);
@@ -126,12 +126,12 @@ fn looks_like_definition(tokens: &[Token], text: &str) -> bool {
     }
 }
 
-/// `bool` may stand on the line after `input x: token`.
+/// `bool` may be on the line after `input x: token`.
 fn continues_statement(token: Token, text: &str) -> bool {
     token.text(text) == "bool"
 }
 
-/// The error for a statement that is too large or too deep to be read at all.
+/// The error for a statement that is too large or too deep to be parsed.
 fn limits(here: &Neighbourhood) -> Option<Diagnostic> {
     let mut depth = 0_usize;
     for token in here.tokens {
@@ -165,13 +165,13 @@ fn limits(here: &Neighbourhood) -> Option<Diagnostic> {
     )
 }
 
-/// The tree of one statement, or at least one error.
+/// The tree of one statement; reports at least one error if there is none.
 fn statement(here: &Neighbourhood, errors: &mut Errors) -> Option<Statement> {
     let before = errors.count;
     let mut opened = false;
     for token in here.tokens.iter().filter(|token| token.kind == TokenKind::Bad) {
         let bad = token.text(here.text);
-        // The bracket that closes a wrong bracket is the same mistake.
+        // The bracket that closes a wrong bracket is part of the same mistake.
         if !(opened && bad.starts_with([']', '}'])) {
             errors.push(lexical::explain(bad, token.span(here.source)));
         }
@@ -194,7 +194,7 @@ fn statement(here: &Neighbourhood, errors: &mut Errors) -> Option<Statement> {
     None
 }
 
-/// Finds the parentheses that have no partner.
+/// Reports unmatched parentheses.
 fn parentheses(here: &Neighbourhood, errors: &mut Errors) {
     let mut open = Vec::new();
     for token in here.tokens {
@@ -258,14 +258,14 @@ fn listed(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// What a statement without a tree would have defined, as far as it can be told.
+/// What a statement that failed to parse would have defined, as far as that is clear.
 fn broken(here: &Neighbourhood) -> Option<Broken> {
     let (first, last) = (here.tokens[0], here.tokens[here.tokens.len() - 1]);
     let second = here.tokens.get(1).copied();
     let keyword = KEYWORDS.into_iter().find(|keyword| *keyword == first.text(here.text));
     let name = match keyword {
         Some("loss" | "import" | "set") => None,
-        // `foo = 1` was most likely meant as a definition of `foo`, and so was `lett foo = 1`.
+        // `foo = 1` and `lett foo = 1` were most likely meant to define `foo`.
         None if second.is_some_and(|token| token.text(here.text) == "=") => Some(first),
         _ => second,
     };
@@ -275,7 +275,7 @@ fn broken(here: &Neighbourhood) -> Option<Broken> {
     (keyword.is_some() || name.is_some()).then_some(Broken { keyword, name, span })
 }
 
-/// Stands for everything from one token to the end of the file.
+/// Covers everything from one token to the end of the file.
 fn unread(source: SourceId, text: &str, start: u32) -> Broken {
     Broken { keyword: None, name: None, span: Span::new(source, start as usize, text.len()) }
 }

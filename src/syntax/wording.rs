@@ -1,10 +1,10 @@
-//! What to say when a statement does not match the grammar: in the user's words, with a way out.
+//! Messages for statements that do not match the grammar: in the user's terms, with a remedy.
 
 use super::scan::{Token, TokenKind};
 use crate::diag::Diagnostic;
 use crate::span::{SourceId, Span};
 
-/// What could have stood somewhere, in the order in which it is said.
+/// What would have matched at a position, in the order in which messages list it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Expected {
     /// An operand, with or without operators before it.
@@ -25,7 +25,7 @@ pub(super) enum Expected {
     Word(&'static str),
     /// The end of the statement.
     NextStatement,
-    /// What needs no words, because something else is always expected with it.
+    /// Never listed, because something else is always expected with it.
     Other,
 }
 
@@ -42,14 +42,14 @@ pub(super) struct Neighbourhood<'a> {
 }
 
 impl Neighbourhood<'_> {
-    /// The error for a statement that matches up to the byte `at`.
+    /// The error for a statement that matches only up to the byte `at`.
     pub(super) fn unexpected(&self, at: usize, expected: &[Expected]) -> Diagnostic {
         let index = self.tokens.partition_point(|token| (token.start as usize) < at);
         let found = self.tokens.get(index).copied();
         let before = index.checked_sub(1).map(|index| self.tokens[index]);
         let (found_text, span) = match (found, before) {
             (Some(found), _) => (quote(found.text(self.text)), found.span(self.source)),
-            // The next statement may stand far below, so the place is where this one stops.
+            // The next statement may be far below, so point to the end of this one.
             (None, before) => {
                 let found =
                     self.next.map_or("the end of the file".to_owned(), |next| quote(next.text(self.text)));
@@ -84,7 +84,7 @@ impl Neighbourhood<'_> {
     }
 }
 
-/// Text as messages quote it; long text is cut.
+/// Text as messages quote it; long text is truncated.
 pub(super) fn quote(text: &str) -> String {
     const LONGEST: usize = 32;
     match text.char_indices().nth(LONGEST) {
@@ -99,7 +99,7 @@ fn wanted(expected: &[Expected]) -> String {
     for &expectation in expected {
         words.push(match expectation {
             Expected::Expression => "an expression".into(),
-            // An expression is said once: it may begin with a name, a number, a string or a parenthesis.
+            // "An expression" includes names, numbers, strings and parentheses.
             Expected::Name | Expected::Number | Expected::String | Expected::Symbol("(")
                 if has(Expected::Expression) || has(Expected::Operator) =>
             {
@@ -109,7 +109,7 @@ fn wanted(expected: &[Expected]) -> String {
             Expected::Number => "a number".into(),
             Expected::String => "a string in double quotes".into(),
             Expected::Shape => "`token`, `seq` or `scalar`".into(),
-            // Inside parentheses, what closes or goes on with the list is more to the point.
+            // Inside parentheses, what closes or continues the list is more helpful.
             Expected::Operator | Expected::Symbol(".." | "=") if has(Expected::Symbol(")")) => continue,
             Expected::Operator => "an operator".into(),
             Expected::Symbol(symbol) | Expected::Word(symbol) => format!("`{symbol}`"),
@@ -159,7 +159,7 @@ fn way_out(id: &str, before: &str, found: &str, expected: &[Expected]) -> Option
     })
 }
 
-/// How a statement is written, for a mistake outside its expressions.
+/// An example of the statement, for a mistake outside its expressions.
 fn pattern(keyword: &str, expected: &[Expected]) -> Option<&'static str> {
     if expected.contains(&Expected::Operator) || expected.contains(&Expected::Expression) {
         return None;

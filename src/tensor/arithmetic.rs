@@ -86,39 +86,39 @@ impl Tensor {
         self.make(|x| x.power_of(number))
     }
 
-    /// No less than `low` and no more than `high`.
+    /// Clamps each element between `low` and `high`.
     #[must_use]
     pub fn clamp(&self, low: f64, high: f64) -> Self {
         self.make(|x| x.clamp(Some(low), Some(high)))
     }
 
-    /// No less than `low`.
+    /// Clamps each element to at least `low`.
     #[must_use]
     pub fn clamp_min(&self, low: f64) -> Self {
         self.make(|x| x.clamp(Some(low), None))
     }
 
-    /// No more than `high`.
+    /// Clamps each element to at most `high`.
     #[must_use]
     pub fn clamp_max(&self, high: f64) -> Self {
         self.make(|x| x.clamp(None, Some(high)))
     }
 
-    /// No less than one tensor and no more than another, with gradient to whichever gives the value.
+    /// Clamps each element between those of two tensors; gradient flows to the tensor that provides the value.
     #[must_use]
     pub fn clamp_between(&self, low: &Self, high: &Self) -> Self {
         self.make(|x| x.clamp_between(low.host_tensor()?, high.host_tensor()?))
     }
 
-    /// Of truth values: `on_true` where they hold and `on_false` elsewhere. Nothing flows back to the one that is not taken, but
-    /// where that is not finite a gradient through it is NaN, as in torch.
+    /// `on_true` where this mask is true, `on_false` elsewhere. No gradient flows to the branch not taken, but where that
+    /// branch is not finite, a gradient through it is NaN, as in torch.
     #[must_use]
     pub fn where_cond(&self, on_true: &Self, on_false: &Self) -> Self {
         let taken = |x: &dyn super::HostTensor| x.where_cond(on_true.host_tensor()?, on_false.host_tensor()?);
         self.make(taken)
     }
 
-    /// `value` where `mask` is true; nothing flows back from there.
+    /// `value` where `mask` is true; no gradient flows back from there.
     #[must_use]
     pub fn masked_fill(&self, mask: &Self, value: f64) -> Self {
         self.make_with(mask, |x, mask| x.masked_fill(mask, value))
@@ -130,7 +130,7 @@ impl Tensor {
         self.make(|x| x.view_dtype(dtype))
     }
 
-    /// In another type; the tensor itself if it has that.
+    /// Converts to another type; the tensor itself if it has that type.
     #[must_use]
     pub fn to_dtype(&self, dtype: DType) -> Self {
         if self.dtype() == dtype {

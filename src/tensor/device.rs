@@ -1,4 +1,4 @@
-//! Where a tensor lies.
+//! The devices of tensors.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub enum Device {
     Cpu,
     /// An NVIDIA GPU, by its number.
     Cuda(usize),
-    /// Any other, by the host's name for it, as in `mps:0`.
+    /// Any other, by the host's name for it, such as `mps:0`.
     Other(&'static str),
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The type of a tensor's elements, by the names that users of Rust give numbers.
+/// The type of a tensor's elements, named as in Rust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DType {
@@ -26,12 +26,12 @@ pub enum DType {
     F32,
     /// `torch.float64`.
     F64,
-    /// Any other, by the name it has in messages: no operation here takes it.
+    /// Any other, by its name in messages; no operation here accepts it.
     Other(&'static str),
 }
 
 impl DType {
-    /// The bytes of one element, of the types that operations take.
+    /// Bytes per element, for the types that operations accept.
     pub fn bytes(self) -> usize {
         match self {
             Self::Bool | Self::U8 | Self::I8 | Self::Other(_) => 1,
@@ -46,7 +46,7 @@ impl DType {
         matches!(self, Self::F16 | Self::BF16 | Self::F32 | Self::F64)
     }
 
-    /// The name in messages, as in `f32`.
+    /// The name in messages, such as `f32`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bool => "bool",

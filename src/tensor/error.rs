@@ -4,12 +4,12 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// What the host said when it refused an operation. Cheap to clone: all that was computed from the result has the same.
+/// The host's error from a failed operation. Cheap to clone: everything computed from the result shares it.
 #[derive(Clone, Debug)]
 pub struct TensorError(Arc<dyn Error + Send + Sync>);
 
 impl TensorError {
-    /// The host's own error, which [`Error::source`] gives back.
+    /// Wraps the host's own error, which [`Error::source`] returns.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(Arc::from(error.into()))
     }
@@ -21,7 +21,7 @@ impl TensorError {
 }
 
 impl fmt::Display for TensorError {
-    /// The first line: torch appends the trace of its own stack, which helps nobody here.
+    /// The first line only: torch appends its own stack trace, which does not help here.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.to_string();
         f.write_str(text.lines().next().filter(|line| !line.is_empty()).unwrap_or("an operation failed"))

@@ -1,12 +1,12 @@
-//! Gradients: what flows, and nodes whose backward pass is ours.
+//! Gradients: recording them, and graph nodes with a backward pass in Rust.
 
 use super::host::{Guard, HostTensor};
 use super::{Tensor, TensorError};
 
-/// What a node's backward pass is, whoever hosts it.
+/// The backward pass of a graph node, for any host.
 pub trait Backward: Send + Sync {
-    /// The gradients of the inputs, where they are wanted, from the cotangents of the values. A gradient may lie in the
-    /// storage of its input.
+    /// Computes the wanted gradients of the inputs from the cotangents of the values. A gradient may share the storage of
+    /// its input.
     fn backward(
         &self,
         inputs: &[Tensor],
@@ -17,13 +17,13 @@ pub trait Backward: Send + Sync {
     ) -> Result<Vec<Option<Tensor>>, Box<dyn std::error::Error + Send + Sync>>;
 }
 
-/// The tensors of a node. The host keeps all of them, and the values, for the backward pass, and refuses to compute it once any
-/// of these was changed in place.
+/// The tensors of a graph node. The host keeps them and the values for the backward pass, and refuses that pass if any of
+/// them was changed in place.
 #[derive(Debug)]
 pub struct Differentiated<'a> {
-    /// What gradients flow to.
+    /// The tensors that gradients flow to.
     pub inputs: &'a [&'a Tensor],
-    /// What else the backward pass reads.
+    /// Further tensors that the backward pass reads.
     pub saved: &'a [&'a Tensor],
 }
 
@@ -45,36 +45,36 @@ impl Tensor {
         self.host_tensor().is_ok_and(HostTensor::requires_grad)
     }
 
-    /// The gradient that reached a leaf, if one did.
+    /// The gradient of a leaf, if one has arrived.
     pub fn grad(&self) -> Option<Self> {
         self.host_tensor().ok()?.grad().map(Self::new)
     }
 
-    /// Sends the gradient of a scalar back through the graph.
+    /// Backpropagates from a scalar through the graph.
     ///
     /// # Errors
-    /// When nothing it was computed from takes a gradient, and whatever the host refuses.
+    /// When no operand requires a gradient, or the host refuses.
     pub fn backward(&self) -> Result<(), TensorError> {
         self.host_tensor()?.backward()
     }
 
-    /// These values as a result of the inputs, whose gradients `backward` computes.
+    /// Attaches these values to the graph as a result of the inputs, whose gradients `backward` computes.
     #[must_use]
     pub fn attach(&self, node: Differentiated<'_>, backward: Box<dyn Backward>) -> Self {
         self.make(|x| x.attach(node, backward))
     }
 
-    /// Until the guard is dropped, nothing that this thread computes with the tensor's host is recorded for a gradient.
+    /// Stops this thread from recording gradients with the tensor's host until the guard is dropped.
     pub fn no_grad(&self) -> Option<Guard> {
         self.host_tensor().ok().map(|x| x.host().record_gradient(false))
     }
 
-    /// Until the guard is dropped, what this thread computes is recorded, whatever holds outside.
+    /// Makes this thread record gradients until the guard is dropped.
     pub fn with_grad(&self) -> Option<Guard> {
         self.host_tensor().ok().map(|x| x.host().record_gradient(true))
     }
 
-    /// Until the guard is dropped, automatic mixed precision leaves this thread's operations alone.
+    /// Turns automatic mixed precision off in this thread until the guard is dropped.
     pub fn no_autocast(&self) -> Option<Guard> {
         self.host_tensor().ok().map(HostTensor::no_autocast)
     }

@@ -1,4 +1,4 @@
-//! The handle.
+//! The handle to a host's tensor.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::{DType, Device, TensorError};
 pub struct Tensor(Result<Box<dyn HostTensor>, TensorError>);
 
 impl Tensor {
-    /// A host's tensor as a handle.
+    /// Wraps a host's tensor.
     pub fn new(tensor: Box<dyn HostTensor>) -> Self {
         Self(Ok(tensor))
     }
@@ -19,10 +19,10 @@ impl Tensor {
         Self(Err(error))
     }
 
-    /// The tensor itself, unless an operation on the way to it failed.
+    /// The tensor itself, unless an operation leading to it failed.
     ///
     /// # Errors
-    /// That of the first operation that failed.
+    /// The error of the first operation that failed.
     pub fn ok(self) -> Result<Self, TensorError> {
         self.0.map(Self::new)
     }
@@ -30,7 +30,7 @@ impl Tensor {
     /// The host's tensor.
     ///
     /// # Errors
-    /// That of the first operation that failed.
+    /// The error of the first operation that failed.
     pub fn host_tensor(&self) -> Result<&dyn HostTensor, TensorError> {
         self.0.as_deref().map_err(Clone::clone)
     }
@@ -38,37 +38,37 @@ impl Tensor {
     /// The host.
     ///
     /// # Errors
-    /// That of the first operation that failed.
+    /// The error of the first operation that failed.
     pub fn host(&self) -> Result<&'static dyn Host, TensorError> {
         Ok(self.host_tensor()?.host())
     }
 
-    /// Why no operation can take it, if none can.
+    /// Why operations refuse it, if they do.
     pub fn unusable(&self) -> Option<Unusable> {
         self.host_tensor().ok()?.unusable()
     }
 
-    /// The sizes of its dimensions; none of a failed tensor.
+    /// The sizes of its dimensions; empty for a failed tensor.
     pub fn size(&self) -> Vec<i64> {
         self.host_tensor().map_or_else(|_| Vec::new(), HostTensor::size)
     }
 
-    /// How many elements each dimension steps over; none of a failed tensor.
+    /// The stride of each dimension in elements; empty for a failed tensor.
     pub fn stride(&self) -> Vec<i64> {
         self.host_tensor().map_or_else(|_| Vec::new(), HostTensor::stride)
     }
 
-    /// How many dimensions there are.
+    /// The number of dimensions.
     pub fn dim(&self) -> usize {
         self.size().len()
     }
 
-    /// How many elements there are.
+    /// The number of elements.
     pub fn numel(&self) -> usize {
         self.size().iter().product::<i64>() as usize
     }
 
-    /// The length of a dimension; 0 where there is no such dimension.
+    /// The length of a dimension; 0 if there is no such dimension.
     pub fn length(&self, dim: usize) -> i64 {
         self.size().get(dim).copied().unwrap_or(0)
     }
@@ -78,7 +78,7 @@ impl Tensor {
         self.host_tensor().map_or(DType::Other("a failed tensor"), HostTensor::dtype)
     }
 
-    /// Where it lies.
+    /// Its device.
     pub fn device(&self) -> Device {
         self.host_tensor().map_or(Device::Other("nowhere"), HostTensor::device)
     }

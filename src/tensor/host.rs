@@ -1,4 +1,4 @@
-//! What a host implements.
+//! The traits that a host implements.
 
 use std::any::Any;
 use std::ffi::c_void;
@@ -10,59 +10,59 @@ use super::{
     Unary,
 };
 
-/// A new tensor, or why there is none.
+/// A new tensor, or an error.
 pub type Made = Result<Box<dyn HostTensor>, TensorError>;
 
 /// A setting of this thread that lasts until it is dropped.
 pub type Guard = Box<dyn Any>;
 
-/// Why no operation can take a tensor.
+/// Why operations refuse a tensor.
 #[derive(Clone, Debug)]
 pub struct Unusable {
-    /// What would have been right.
+    /// What was expected.
     pub expected: &'static str,
-    /// What came, and how it becomes what is expected.
+    /// What was found, and how to convert it.
     pub found: String,
 }
 
-/// A library of tensors.
+/// A tensor library.
 pub trait Host: fmt::Debug + Sync {
-    /// Its name in messages, as in `libtorch`.
+    /// Its name in messages, such as `libtorch`.
     fn name(&self) -> &'static str;
 
-    /// A tensor on the CPU whose elements lie in memory like these bytes, which are copied.
+    /// A tensor on the CPU with a copy of these bytes as its memory.
     fn tensor(&self, dtype: DType, size: &[i64], bytes: &[u8]) -> Made;
 
-    /// Keeps gradients from being recorded in this thread (`false`), or records them again (`true`).
+    /// Turns the recording of gradients in this thread on or off.
     fn record_gradient(&self, record: bool) -> Guard;
 
-    /// Runs work that touches no tensor of the host, with whatever lock the host's language has given back meanwhile.
+    /// Runs work that touches no tensor of the host, with the lock of the host's language (if any) released.
     fn unlocked(&self, work: &mut (dyn FnMut() + Send)) {
         work();
     }
 
-    /// How many threads an operation on the CPU may use.
+    /// The number of threads that an operation on the CPU may use.
     fn threads(&self) -> usize;
 
-    /// How many GPUs can be used, or why none.
+    /// The number of usable GPUs, or why there are none.
     fn cuda_devices(&self) -> Result<usize, TensorError>;
 
-    /// Waits for all that was asked of a device, so that a clock can be read.
+    /// Waits until a device has finished its queued work, for timing.
     fn synchronize(&self, device: Device);
 
-    /// The current stream of a GPU, as the driver knows it.
+    /// The driver's handle to the current stream of a GPU.
     fn cuda_stream(&self, ordinal: usize) -> Result<*mut c_void, TensorError>;
 
-    /// The folder where Python's packages are that brought this library, if they did.
+    /// The folder of Python packages that this library is installed in, if any.
     fn packages(&self) -> Option<PathBuf>;
 }
 
 /// A tensor of a host. Binary operations take tensors of the same host.
 ///
-/// Whatever a method gives is a new tensor, attached to the graph of its operands where gradients are recorded; only names that
-/// end in `_` change the tensor itself.
+/// Methods return new tensors, attached to the graph of their operands where gradients are recorded; only methods whose
+/// names end in `_` change the tensor itself.
 pub trait HostTensor: fmt::Debug + Send {
-    /// For the host to find its own tensors again.
+    /// For the host to downcast to its own tensors.
     fn as_any(&self) -> &dyn Any;
 
     /// The library that it belongs to.
@@ -71,19 +71,19 @@ pub trait HostTensor: fmt::Debug + Send {
     /// Another handle to the same tensor.
     fn share(&self) -> Box<dyn HostTensor>;
 
-    /// Why no operation can take it, if none can. The other methods may be asked of a usable one only.
+    /// Why operations refuse it, if they do. The other methods may be called on a usable tensor only.
     fn unusable(&self) -> Option<Unusable>;
 
     /// The sizes of its dimensions.
     fn size(&self) -> Vec<i64>;
 
-    /// How many elements each dimension steps over.
+    /// The stride of each dimension in elements.
     fn stride(&self) -> Vec<i64>;
 
     /// The type of its elements.
     fn dtype(&self) -> DType;
 
-    /// Where it lies.
+    /// Its device.
     fn device(&self) -> Device;
 
     /// Whether a gradient flows to it.
@@ -101,58 +101,58 @@ pub trait HostTensor: fmt::Debug + Send {
     /// `number` to the power of each element.
     fn power_of(&self, number: f64) -> Made;
 
-    /// No less than `low` and no more than `high`.
+    /// Clamps each element between `low` and `high`.
     fn clamp(&self, low: Option<f64>, high: Option<f64>) -> Made;
 
-    /// No less than one tensor and no more than another.
+    /// Clamps each element between those of two tensors.
     fn clamp_between(&self, low: &dyn HostTensor, high: &dyn HostTensor) -> Made;
 
-    /// Of truth values: the one where true, the other elsewhere.
+    /// `on_true` where this mask is true, `on_false` elsewhere.
     fn where_cond(&self, on_true: &dyn HostTensor, on_false: &dyn HostTensor) -> Made;
 
-    /// The value where `mask` is true.
+    /// `value` where `mask` is true.
     fn masked_fill(&self, mask: &dyn HostTensor, value: f64) -> Made;
 
-    /// Along the dimensions, all of them if none is named; a sum in the type that is given.
+    /// Reduces along `dims`, or along all dimensions if it is empty; `dtype` is the type of a sum.
     fn reduce(&self, op: Reduce, dims: &[i64], keep: bool, dtype: Option<DType>) -> Made;
 
-    /// Along a dimension, a sum in the type that is given.
+    /// An operation along a dimension; `dtype` is the type of a sum.
     fn axis(&self, op: Axis, dim: i64, dtype: Option<DType>) -> Made;
 
-    /// The elements along a dimension in order, equal ones as they were, and where they were.
+    /// Sorts along a dimension, stably: the elements and their original indices.
     fn sort(&self, dim: i64, descending: bool) -> Result<[Box<dyn HostTensor>; 2], TensorError>;
 
-    /// The `k` greatest along the last dimension, in any order.
+    /// The `k` greatest elements along the last dimension, in any order.
     fn topk(&self, k: i64) -> Made;
 
-    /// Of whole numbers along the one dimension: which of the different ones each is, counted from 0, and how many there are.
+    /// For whole numbers in one dimension: the index of each among the distinct values, and how many there are.
     fn unique(&self) -> Result<(Box<dyn HostTensor>, i64), TensorError>;
 
-    /// Elements along a dimension by their numbers, `[K]`.
+    /// Elements along a dimension by their indices, `[K]`.
     fn index_select(&self, dim: i64, index: &dyn HostTensor) -> Made;
 
     /// One element along a dimension for each index, of the index's shape.
     fn gather(&self, dim: i64, index: &dyn HostTensor) -> Made;
 
-    /// A copy with values put at indices along a dimension.
+    /// A copy with values written at indices along a dimension.
     fn scatter(&self, op: Scatter, dim: i64, index: &dyn HostTensor, values: &dyn HostTensor) -> Made;
 
     /// A copy with a value at indices along a dimension.
     fn index_fill(&self, dim: i64, index: &dyn HostTensor, value: Scalar) -> Made;
 
-    /// What lies at places of the first two dimensions, `[K, ...]`.
+    /// The elements at places of the first two dimensions, `[K, ...]`.
     fn at(&self, places: [&dyn HostTensor; 2]) -> Made;
 
-    /// Puts values, or one for all, at places of the first two dimensions.
+    /// Writes values, or one for all, at places of the first two dimensions.
     fn put_at_(&self, places: [&dyn HostTensor; 2], values: &dyn HostTensor) -> Result<(), TensorError>;
 
-    /// The places of all elements that are not zero, `[K, D]`.
+    /// The indices of all nonzero elements, `[K, D]`.
     fn nonzero(&self) -> Made;
 
-    /// Another shape.
+    /// Changes the shape.
     fn reshape(&self, shape: Reshape<'_>) -> Made;
 
-    /// Tensors one after the other along a dimension; this one is the first.
+    /// Concatenates tensors along a dimension, this one first.
     fn cat(&self, others: &[&dyn HostTensor], dim: i64) -> Made;
 
     /// The product of two matrices.
@@ -161,28 +161,28 @@ pub trait HostTensor: fmt::Debug + Send {
     /// `self · weightᵀ + bias`.
     fn linear(&self, weight: &dyn HostTensor, bias: Option<&dyn HostTensor>) -> Made;
 
-    /// Takes over another tensor's elements.
+    /// Copies another tensor's elements into this one.
     fn copy_(&self, from: &dyn HostTensor) -> Result<(), TensorError>;
 
-    /// Adds another tensor.
+    /// Adds another tensor in place.
     fn add_(&self, other: &dyn HostTensor) -> Result<(), TensorError>;
 
-    /// Adds the product of two matrices.
+    /// Adds the product of two matrices in place.
     fn addmm_(&self, left: &dyn HostTensor, right: &dyn HostTensor) -> Result<(), TensorError>;
 
-    /// In another type; the tensor itself if it has that.
+    /// Converts to another type; the tensor itself if it has that type.
     fn to_dtype(&self, dtype: DType) -> Made;
 
-    /// The same memory as elements of another type of the same width, or as more or fewer of another width.
+    /// The same memory as elements of another type; with another width there are more or fewer of them.
     fn view_dtype(&self, dtype: DType) -> Made;
 
-    /// On another device; the tensor itself if it is there.
+    /// Moves to another device; the tensor itself if it is there.
     fn to_device(&self, device: Device) -> Made;
 
     /// A new tensor on the same device with one value everywhere.
     fn full(&self, size: &[i64], value: Scalar, dtype: DType) -> Made;
 
-    /// A new tensor on the same device whose elements are not set.
+    /// A new tensor on the same device with uninitialised elements.
     fn empty(&self, size: &[i64], dtype: DType) -> Made;
 
     /// `0, 1, ..., count - 1` in int64 on the same device.
@@ -194,36 +194,36 @@ pub trait HostTensor: fmt::Debug + Send {
     /// The same elements as a leaf that gradients flow to.
     fn leaf(&self) -> Made;
 
-    /// The gradient that reached a leaf, if one did.
+    /// The gradient of a leaf, if one has arrived.
     fn grad(&self) -> Option<Box<dyn HostTensor>>;
 
-    /// Sends the gradient of a scalar back through the graph.
+    /// Backpropagates from a scalar through the graph.
     fn backward(&self) -> Result<(), TensorError>;
 
-    /// The result of `node` as a result of its inputs, in the host's graph.
+    /// Attaches this result of `node` to the host's graph, as a result of the node's inputs.
     fn attach(&self, node: Differentiated<'_>, backward: Box<dyn Backward>) -> Made;
 
-    /// Writes all elements in order and in that type, with a wait for the device; there is room for exactly so many.
+    /// Waits for the device and writes all elements to `to`, in order and in that type. `to` has exactly their size.
     fn read(&self, dtype: DType, to: &mut [u8]) -> Result<(), TensorError>;
 
     /// Whether both have the same sizes and elements.
     fn equal(&self, other: &dyn HostTensor) -> Result<bool, TensorError>;
 
-    /// Where the first element lies, if the tensor has memory of its own; for kernels that follow strides.
+    /// The address of the first element, if the tensor has memory; for kernels that follow strides.
     fn pointer(&self) -> Option<*mut c_void>;
 
-    /// Whether what lies in memory are the negatives of the values.
+    /// Whether memory holds the negatives of the values.
     fn is_negated(&self) -> bool;
 
-    /// The tensor with its values in memory as they are.
+    /// The tensor with its values in memory, not their negatives.
     fn resolve_neg(&self) -> Made;
 
-    /// Whether forward-mode differentiation goes through it.
+    /// Whether it carries a tangent of forward-mode differentiation.
     fn has_tangent(&self) -> bool;
 
-    /// The type in which automatic mixed precision computes matrix products on its device, where it is on.
+    /// The type in which automatic mixed precision computes matrix products on its device, if it is on.
     fn autocast_dtype(&self) -> Option<DType>;
 
-    /// Keeps automatic mixed precision on its device out of this thread's operations.
+    /// Turns automatic mixed precision on its device off in this thread.
     fn no_autocast(&self) -> Guard;
 }

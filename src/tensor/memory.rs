@@ -1,13 +1,13 @@
-//! Elements on the host's side and in memory.
+//! Reads and writes the elements of tensors.
 
 use std::ffi::c_void;
 
 use super::host::{Host, HostTensor};
 use super::{DType, Tensor, TensorError};
 
-/// A type of Rust whose values a tensor holds.
+/// A Rust type that tensors can hold.
 pub trait Element: bytemuck::Pod {
-    /// The type of the tensor.
+    /// The tensor's type.
     const DTYPE: DType;
 }
 
@@ -25,7 +25,7 @@ impl Tensor {
         Self::from_bytes(host, T::DTYPE, size, bytemuck::cast_slice(elements))
     }
 
-    /// A tensor on the CPU whose elements lie in memory like this.
+    /// A tensor on the CPU with a copy of these bytes as its memory.
     pub fn from_bytes(host: &dyn Host, dtype: DType, size: &[i64], bytes: &[u8]) -> Self {
         match host.tensor(dtype, size, bytes) {
             Ok(tensor) => Self::new(tensor),
@@ -40,18 +40,18 @@ impl Tensor {
         Ok(elements)
     }
 
-    /// All elements as f64, in order, with a wait for the device.
+    /// All elements as f64, in order; waits for the device.
     ///
     /// # Errors
-    /// That of the first operation that failed.
+    /// The error of the first operation that failed.
     pub fn to_f64s(&self) -> Result<Vec<f64>, TensorError> {
         self.elements()
     }
 
-    /// All elements as f64, read in their own type where that is f32.
+    /// All elements as f64; f32 is read as f32 and widened here.
     ///
     /// # Errors
-    /// That of the first operation that failed.
+    /// The error of the first operation that failed.
     pub(crate) fn to_wide(&self) -> Result<Vec<f64>, TensorError> {
         if self.dtype() != DType::F32 {
             return self.to_f64s();
@@ -59,45 +59,45 @@ impl Tensor {
         Ok(self.elements::<f32>()?.into_iter().map(f64::from).collect())
     }
 
-    /// All elements as int64, in order, with a wait for the device.
+    /// All elements as int64, in order; waits for the device.
     ///
     /// # Errors
-    /// That of the first operation that failed.
+    /// The error of the first operation that failed.
     pub fn to_i64s(&self) -> Result<Vec<i64>, TensorError> {
         self.elements()
     }
 
-    /// All elements as bytes, in order, with a wait for the device; a truth value is 0 or 1.
+    /// All elements as bytes, in order, a truth value as 0 or 1; waits for the device.
     ///
     /// # Errors
-    /// That of the first operation that failed.
+    /// The error of the first operation that failed.
     pub fn to_u8s(&self) -> Result<Vec<u8>, TensorError> {
         self.elements()
     }
 
-    /// The memory of all elements, in order and in their own type, with a wait for the device.
+    /// The memory of all elements, in order and in their own type; waits for the device.
     ///
     /// # Errors
-    /// That of the first operation that failed.
+    /// The error of the first operation that failed.
     pub fn to_bytes(&self) -> Result<Vec<u8>, TensorError> {
         let mut bytes = vec![0; self.numel() * self.dtype().bytes()];
         self.host_tensor()?.read(self.dtype(), &mut bytes)?;
         Ok(bytes)
     }
 
-    /// One element as f64, with a wait for the device: the only one, or the one at `place`.
+    /// One element as f64: the only one, or the one at `place`; waits for the device.
     ///
     /// # Errors
-    /// That of the first operation that failed.
+    /// The error of the first operation that failed.
     pub fn f64_at(&self, place: &[i64]) -> Result<f64, TensorError> {
         let values = self.element(place).to_f64s()?;
         values.first().copied().filter(|_| values.len() == 1).ok_or_else(|| self.not_one(place))
     }
 
-    /// One element as int64, with a wait for the device: the only one, or the one at `place`.
+    /// One element as int64: the only one, or the one at `place`; waits for the device.
     ///
     /// # Errors
-    /// That of the first operation that failed.
+    /// The error of the first operation that failed.
     pub fn i64_at(&self, place: &[i64]) -> Result<i64, TensorError> {
         let values = self.element(place).to_i64s()?;
         values.first().copied().filter(|_| values.len() == 1).ok_or_else(|| self.not_one(place))
@@ -114,66 +114,66 @@ impl Tensor {
     /// Whether both have the same sizes and elements.
     ///
     /// # Errors
-    /// That of the first operation that failed.
+    /// The error of the first operation that failed.
     pub fn equal(&self, other: &Self) -> Result<bool, TensorError> {
         self.host_tensor()?.equal(other.host_tensor()?)
     }
 
-    /// Where the first element lies, if the tensor has memory of its own.
+    /// The address of the first element, if the tensor has memory.
     ///
     /// # Errors
-    /// That of the first operation that failed.
+    /// The error of the first operation that failed.
     pub fn pointer(&self) -> Result<Option<*mut c_void>, TensorError> {
         Ok(self.host_tensor()?.pointer())
     }
 
-    /// Takes over another tensor's elements.
+    /// Copies another tensor's elements into this one.
     ///
     /// # Errors
-    /// Whatever the host refuses.
+    /// When the host refuses.
     pub fn copy_(&self, from: &Self) -> Result<(), TensorError> {
         self.host_tensor()?.copy_(from.host_tensor()?)
     }
 
-    /// Adds another tensor to this very one.
+    /// Adds another tensor in place.
     ///
     /// # Errors
-    /// Whatever the host refuses.
+    /// When the host refuses.
     pub fn add_(&self, other: &Self) -> Result<(), TensorError> {
         self.host_tensor()?.add_(other.host_tensor()?)
     }
 
-    /// Adds the product of two matrices to this very tensor.
+    /// Adds the product of two matrices in place.
     ///
     /// # Errors
-    /// Whatever the host refuses.
+    /// When the host refuses.
     pub fn addmm_(&self, left: &Self, right: &Self) -> Result<(), TensorError> {
         self.host_tensor()?.addmm_(left.host_tensor()?, right.host_tensor()?)
     }
 
-    /// A new tensor on the same device whose elements are not set.
+    /// A new tensor on the same device with uninitialised elements.
     #[must_use]
     pub fn empty(&self, size: &[i64], dtype: DType) -> Self {
         self.make(|x| x.empty(size, dtype))
     }
 
-    /// Whether what lies in memory are the negatives of the values.
+    /// Whether memory holds the negatives of the values.
     pub fn is_negated(&self) -> bool {
         self.host_tensor().is_ok_and(HostTensor::is_negated)
     }
 
-    /// The tensor with its values in memory as they are.
+    /// The tensor with its values in memory, not their negatives.
     #[must_use]
     pub fn resolve_neg(&self) -> Self {
         self.make(|x| x.resolve_neg())
     }
 
-    /// Whether forward-mode differentiation goes through it.
+    /// Whether it carries a tangent of forward-mode differentiation.
     pub fn has_tangent(&self) -> bool {
         self.host_tensor().is_ok_and(HostTensor::has_tangent)
     }
 
-    /// The type in which automatic mixed precision computes matrix products on its device, where it is on.
+    /// The type in which automatic mixed precision computes matrix products on its device, if it is on.
     pub fn autocast_dtype(&self) -> Option<DType> {
         self.host_tensor().ok()?.autocast_dtype()
     }

@@ -1,8 +1,8 @@
-//! Tensors of the host: what formulas need of them, and nothing that knows a torch.
+//! Tensors of the host, through an interface that does not depend on torch.
 //!
 //! A [`Tensor`] is a cheap handle with operators, so that formulas read like formulas. A host (tch, or Python's torch)
-//! implements [`HostTensor`] and [`Host`]. An operation that fails gives a failed tensor: whatever is computed from it fails
-//! alike, and whoever reads it or calls [`Tensor::ok`] gets the first error. So `eval` of a term needs no `?` at every
+//! implements [`HostTensor`] and [`Host`]. An operation that fails gives a failed tensor: everything computed from it
+//! fails too, and reading it or calling [`Tensor::ok`] gives the first error. So `eval` of a term needs no `?` at every
 //! operation, and its error still carries the term's name.
 
 mod arithmetic;

@@ -1,4 +1,4 @@
-//! The operations by kind, and what they take.
+//! The operations by kind, and their operands.
 
 use super::Tensor;
 
@@ -51,7 +51,7 @@ pub enum Binary {
     BitwiseRightShift,
 }
 
-/// Many elements to one.
+/// An operation that reduces many elements to one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "torch's own names")]
@@ -73,7 +73,7 @@ pub enum Axis {
     LogSoftmax,
 }
 
-/// Another shape of the same elements, as a view wherever the host can.
+/// A change of shape, as a view where the host can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reshape<'a> {
@@ -85,19 +85,19 @@ pub enum Reshape<'a> {
     Unsqueeze(i64),
     /// `squeeze`.
     Squeeze(i64),
-    /// `flatten`, from the one dimension to the other.
+    /// `flatten`, from one dimension to another.
     Flatten(i64, i64),
     /// `narrow`: dimension, start and length.
     Narrow(i64, i64, i64),
-    /// Of a matrix.
+    /// `transpose` of a matrix.
     Transpose,
-    /// Zeros before and after the last dimension, which is a copy.
+    /// Pads the last dimension with zeros before and after; a copy.
     Pad(i64, i64),
-    /// In one piece, in the order of its elements: a copy unless it is already.
+    /// `contiguous`: a copy unless it is so already.
     Contiguous,
 }
 
-/// Values put at indices of a copy, along a dimension.
+/// An operation that writes values into a copy, at indices along a dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "torch's own names")]

@@ -1,4 +1,4 @@
-//! Many elements to fewer, and operations along a dimension.
+//! Reductions, and operations along a dimension.
 
 use super::{Axis, DType, Reduce, Tensor};
 
@@ -21,7 +21,7 @@ impl Tensor {
         self.make(|x| x.reduce(Reduce::Sum, &[dim], keep, Some(dtype)))
     }
 
-    /// The greatest along a dimension; its gradient goes in equal shares where several are.
+    /// The greatest along a dimension; ties share its gradient equally.
     #[must_use]
     pub fn amax(&self, dim: i64, keep: bool) -> Self {
         self.make(|x| x.reduce(Reduce::Amax, &[dim], keep, None))
@@ -69,7 +69,7 @@ impl Tensor {
         self.make(|x| x.reduce(Reduce::LogSumExp, &[dim], keep, None))
     }
 
-    /// Sums of all elements up to each one along a dimension, in a type.
+    /// Cumulative sums along a dimension, in a type.
     #[must_use]
     pub fn cumsum(&self, dim: i64, dtype: DType) -> Self {
         self.make(|x| x.axis(Axis::Cumsum, dim, Some(dtype)))

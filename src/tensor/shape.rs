@@ -1,4 +1,4 @@
-//! Other shapes of the same elements, and tensors put together.
+//! Reshaping, moving and joining tensors, and matrix products.
 
 use super::{Device, Reshape, Tensor, TensorError};
 
@@ -19,25 +19,25 @@ impl Tensor {
         self.reshape(&other.size())
     }
 
-    /// Dimensions of length 1 repeated, without a copy.
+    /// Repeats dimensions of length 1, without a copy.
     #[must_use]
     pub fn expand(&self, size: &[i64]) -> Self {
         self.reshaped(Reshape::Expand(size))
     }
 
-    /// A dimension of length 1 put in.
+    /// Inserts a dimension of length 1.
     #[must_use]
     pub fn unsqueeze(&self, dim: i64) -> Self {
         self.reshaped(Reshape::Unsqueeze(dim))
     }
 
-    /// A dimension of length 1 taken out.
+    /// Removes a dimension of length 1.
     #[must_use]
     pub fn squeeze(&self, dim: i64) -> Self {
         self.reshaped(Reshape::Squeeze(dim))
     }
 
-    /// Dimensions from the one to the other as one.
+    /// Merges the dimensions `from` to `to` into one.
     #[must_use]
     pub fn flatten(&self, from: i64, to: i64) -> Self {
         self.reshaped(Reshape::Flatten(from, to))
@@ -49,31 +49,31 @@ impl Tensor {
         self.reshaped(Reshape::Narrow(dim, start, length))
     }
 
-    /// One element along a dimension, which is taken out.
+    /// One element along a dimension, which is removed.
     #[must_use]
     pub fn select(&self, dim: i64, index: i64) -> Self {
         self.narrow(dim, index, 1).squeeze(dim)
     }
 
-    /// A matrix mirrored.
+    /// The transpose of a matrix.
     #[must_use]
     pub fn transpose(&self) -> Self {
         self.reshaped(Reshape::Transpose)
     }
 
-    /// Zeros before and after the last dimension.
+    /// Pads the last dimension with zeros before and after.
     #[must_use]
     pub fn pad(&self, before: i64, after: i64) -> Self {
         self.reshaped(Reshape::Pad(before, after))
     }
 
-    /// In one piece, in the order of its elements.
+    /// Contiguous in memory, in the order of its elements.
     #[must_use]
     pub fn contiguous(&self) -> Self {
         self.reshaped(Reshape::Contiguous)
     }
 
-    /// On another device; the tensor itself if it is there.
+    /// Moves to another device; the tensor itself if it is there.
     #[must_use]
     pub fn to_device(&self, device: Device) -> Self {
         if self.device() == device {
@@ -82,7 +82,7 @@ impl Tensor {
         self.make(|x| x.to_device(device))
     }
 
-    /// Tensors one after the other along a dimension; there must be at least one.
+    /// Concatenates tensors along a dimension; there must be at least one.
     #[must_use]
     pub fn cat(tensors: &[Self], dim: i64) -> Self {
         let [first, others @ ..] = tensors else {
@@ -94,7 +94,7 @@ impl Tensor {
         })
     }
 
-    /// Tensors of one shape along a new dimension; there must be at least one.
+    /// Stacks tensors of one shape along a new dimension; there must be at least one.
     #[must_use]
     pub fn stack(tensors: &[Self], dim: i64) -> Self {
         Self::cat(&tensors.iter().map(|x| x.unsqueeze(dim)).collect::<Vec<_>>(), dim)

@@ -15,7 +15,7 @@ pub struct Case {
     pub vocabulary: usize,
     /// `[B, T, V]`
     pub logits: Vec<f64>,
-    /// `[B, T, V]` of the reference, which bans what the policy bans.
+    /// `[B, T, V]` of the reference, which bans the tokens that the policy bans.
     pub ref_logits: Vec<f64>,
     /// `[B, T]`
     pub actions: Vec<i64>,
@@ -50,7 +50,7 @@ impl Case {
         &found.unwrap_or_else(|| panic!("no token field `{name}`")).1
     }
 
-    /// The same with other values of a token field.
+    /// The same batch with other values of a token field.
     #[must_use]
     pub fn with_token(mut self, name: &'static str, values: Vec<f64>) -> Self {
         self.tokens.retain(|(of, _)| *of != name);
@@ -109,7 +109,7 @@ impl Case {
         }
     }
 
-    /// The same without the last columns that no sequence uses.
+    /// The same batch without trailing columns that no sequence uses.
     #[must_use]
     pub fn trimmed(&self) -> Case {
         let used = |column: usize| (0..self.sequences).any(|row| self.mask[row * self.width + column]);
@@ -125,7 +125,7 @@ impl Case {
         }
     }
 
-    /// The same where every number that does not count is NaN, infinite, huge, or no token id.
+    /// The same batch with every masked number replaced by NaN, an infinity, a huge number or an invalid token id.
     #[must_use]
     pub fn poisoned(&self) -> Case {
         const POISON: [f64; 4] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e30];
@@ -154,7 +154,7 @@ impl Case {
         self.mask[sequence * self.width..][..self.width].contains(&true)
     }
 
-    /// The same with every number rounded to what a kind holds.
+    /// The same batch with every number rounded to a kind.
     #[must_use]
     pub fn rounded(&self, kind: Kind) -> Case {
         let round = |values: &[f64]| numbers(&Tensor::from_slice(values).to_kind(kind));

@@ -6,13 +6,13 @@ use tch::Kind;
 
 const STEP: f64 = 1e-5;
 const TOLERANCE: f64 = 1e-6;
-/// Slopes to the left and right of a point that differ by more than this stand at a kink.
+/// Slopes left and right of a point that differ by more than this mark a kink.
 const KINK: f64 = 1e-3;
 
 /// Compares the gradient of the loss with central differences, one logit and one value at a time.
 ///
-/// Coordinates at a kink, such as the border of a clip range, have no derivative and are left out. Coordinates
-/// that do not count must have a gradient of exactly zero.
+/// Coordinates at a kink, such as the border of a clip range, have no derivative and are left out. Masked coordinates
+/// must have a gradient of exactly zero.
 ///
 /// # Errors
 /// What differs, in words.

@@ -1,5 +1,5 @@
-//! What a plugin author tests with: generated batches, a gradient check, processes that are threads, and the suite
-//! that every registered entry must pass.
+//! Test support for plugin authors: generated batches, a gradient check, ranks as threads, and the suite that every
+//! registered entry must pass.
 
 mod case;
 mod conformance;

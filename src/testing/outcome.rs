@@ -1,4 +1,4 @@
-//! What a step gave, as plain numbers.
+//! The results of a step as plain numbers.
 
 use super::case::{Case, Leaves, numbers};
 use super::on_ranks;
@@ -44,8 +44,8 @@ impl Outcome {
         Ok(session.forward(&case.leaves(kind, Device::Cpu).batch)?.loss().f64_at(&[])?)
     }
 
-    /// One step on a batch that is cut into parts before the given sequences, each no longer than it has to be. The parts
-    /// give their shares in the opposite order to that in which they are measured.
+    /// One step on a batch, split before the given sequences into trimmed parts. The parts give their shares in the
+    /// reverse order of measuring.
     pub fn of_parts(session: &Session, case: &Case, cuts: &[usize], kind: Kind) -> Result<Self, Error> {
         let ends = cuts.iter().copied().chain([case.sequences]);
         let starts = std::iter::once(0).chain(cuts.iter().copied());
@@ -70,8 +70,9 @@ impl Outcome {
         ))
     }
 
-    /// One step over ranks that are threads, the sequences dealt out in order: of each rank, where its parts end.
-    /// A rank with one part reads it once; odd ranks give their shares in the opposite order. Ranks that report other metrics than rank 0, by one bit, are an error.
+    /// One step over ranks as threads. Each element of `ranks` lists where the parts of a rank end. If every rank has one
+    /// part, each reads it once; otherwise odd ranks give their shares in reverse order. Metrics or signals that differ
+    /// from those of rank 0, by one bit, are an error.
     pub fn of_ranks(session: &Session, case: &Case, ranks: &[Vec<usize>], kind: Kind) -> Result<Self, Error> {
         let ends: Vec<usize> = ranks.concat();
         let starts: Vec<usize> = std::iter::once(0).chain(ends.iter().copied()).collect();

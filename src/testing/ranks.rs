@@ -6,10 +6,10 @@ use crate::{GroupError, ProcessGroup};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Runs the same on `size` threads, each with its place in one [`ProcessGroup`], and gives what they return, by rank.
+/// Calls `run` on `size` threads, each a rank of one [`ProcessGroup`], and returns their results by rank.
 ///
-/// The group is as strict as those between machines: tensors of a round have one shape and kind. A rank that leaves
-/// while others wait for it becomes an error for them, where real processes would wait.
+/// The group is as strict as those between machines: all tensors of a round must have one shape and kind. A rank that
+/// leaves while others wait for it is an error for them, where real processes would wait.
 ///
 /// ```
 /// use aent::testing::on_ranks;
@@ -49,7 +49,7 @@ pub fn on_ranks<T: Send>(size: usize, run: impl Fn(Arc<dyn ProcessGroup>) -> T +
     })
 }
 
-/// Where the threads meet.
+/// The shared state of the threads.
 struct Room {
     ranks: Mutex<Vec<Seat>>,
     bell: Condvar,
@@ -57,7 +57,7 @@ struct Room {
 
 #[derive(Default)]
 struct Seat {
-    /// What the rank brought, by round.
+    /// The rank's tensors, by round.
     brought: Vec<Tensor>,
     left: bool,
 }
@@ -114,14 +114,14 @@ impl ProcessGroup for Place {
     }
 }
 
-/// Nobody may change what another rank holds.
+/// A copy, so that no rank can change the tensors of another.
 fn copy(tensor: &Tensor) -> Result<Tensor, TensorError> {
     let copy = tensor.empty(&tensor.size(), tensor.dtype()).ok()?;
     copy.copy_(&tensor.detach())?;
     Ok(copy)
 }
 
-/// Says that a rank will not come again, also when its thread panics.
+/// Marks a rank as gone, even when its thread panics.
 struct Leaving {
     rank: usize,
     room: Arc<Room>,

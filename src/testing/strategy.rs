@@ -1,5 +1,4 @@
-//! Generated batches: smooth ones, where formulas have derivatives, and rough ones, where everything that can
-//! happen to a batch does.
+//! Generated batches: smooth ones, where formulas have derivatives, and rough ones with every edge case.
 
 use super::Case;
 use proptest::collection::vec;
@@ -8,7 +7,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use std::ops::RangeInclusive;
 
-/// How large generated batches are.
+/// The sizes of generated batches.
 #[derive(Clone, Debug)]
 pub struct Extent {
     /// B.
@@ -36,7 +35,7 @@ impl Extent {
 pub fn smooth(extent: Extent) -> impl Strategy<Value = Case> {
     sizes(extent).prop_flat_map(|(b, t, v)| {
         let mask = vec(prop::bool::weighted(0.75), b * t).prop_map(move |mut mask| {
-            // A sequence without a token that counts belongs to the rough batches.
+            // Only rough batches have sequences without a valid token.
             for row in mask.chunks_mut(t) {
                 row[0] |= !row.contains(&true);
             }
@@ -46,8 +45,7 @@ pub fn smooth(extent: Extent) -> impl Strategy<Value = Case> {
     })
 }
 
-/// Batches with ties, tokens banned by a logit of `-inf`, masked-out sequences, and now and then no token that
-/// counts at all.
+/// Batches with ties, tokens banned by a logit of `-inf`, masked-out sequences, and sometimes no valid token at all.
 pub fn rough(extent: Extent) -> impl Strategy<Value = Case> {
     sizes(extent).prop_flat_map(|(b, t, v)| {
         let logit = prop_oneof![
@@ -69,10 +67,10 @@ pub fn rough(extent: Extent) -> impl Strategy<Value = Case> {
     })
 }
 
-/// The same batches of a strategy on every run.
+/// Draws batches from a strategy, the same on every run.
 ///
 /// # Panics
-/// When the strategy rejects what it generates, which those of this module never do.
+/// When the strategy rejects a batch, which those of this module never do.
 pub fn sample(strategy: &impl Strategy<Value = Case>, count: usize) -> Vec<Case> {
     let mut runner = TestRunner::deterministic();
     let draw = |_| strategy.new_tree(&mut runner).map(|tree| tree.current());
@@ -99,7 +97,7 @@ fn case(
         move |(mut logits, moved, mask, policies, critic, rest)| {
             let (rewards, group, actions) = rest;
             for (row, action) in logits.chunks_mut(v).zip(&actions) {
-                // The sampled token was not banned.
+                // A sampled token cannot be banned.
                 let sampled = &mut row[*action as usize];
                 if *sampled == f64::NEG_INFINITY {
                     *sampled = 0.0;
@@ -139,7 +137,7 @@ fn case(
     )
 }
 
-/// Numbers that an f32 holds, so that computations in f32 and f64 start from the same.
+/// Numbers that f32 represents exactly, so that computations in f32 and f64 start from the same values.
 fn number(range: std::ops::Range<f64>) -> impl Strategy<Value = f64> {
     range.prop_map(single)
 }

@@ -1,25 +1,25 @@
-//! The one error type of training.
+//! The error type of training.
 
 use std::path::PathBuf;
 
-/// Why a training run could not begin or go on.
+/// Why a training run could not start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The specs, the task or the folder do not fit together; the sentence says what to change.
     #[error("{0}")]
     Refused(String),
-    /// A spec is not a correct program; the text is its diagnostics, already rendered.
+    /// A spec is not a correct program; the text is its rendered diagnostics.
     #[error("`{}` is not a correct spec:\n{diagnostics}", .path.display())]
     Spec {
         /// The spec's file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Its diagnostics.
         diagnostics: String,
     },
     /// The library refused a batch or a saved state.
     #[error("{0}")]
     Loss(#[from] aent::Error),
-    /// The library could not measure logits.
+    /// The library could not compute statistics of logits.
     #[error("{0}")]
     Kernel(#[from] aent::kernels::KernelError),
     /// A file could not be read or written.
@@ -41,7 +41,7 @@ pub enum TrainError {
 }
 
 impl TrainError {
-    /// A reason to refuse.
+    /// An error with this sentence.
     pub fn refused(sentence: impl Into<String>) -> Self {
         TrainError::Refused(sentence.into())
     }

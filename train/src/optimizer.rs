@@ -1,4 +1,4 @@
-//! Adam with state that can be saved, which the optimizers of tch do not give out.
+//! Adam with state that can be saved, unlike the optimizers of tch.
 
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ impl Adam {
         Adam { params: params.collect(), rate, max_norm, made: 0 }
     }
 
-    /// Moves the parameters against their gradients, forgets the gradients, and gives the gradient's norm before clipping.
+    /// Updates the parameters, clears their gradients, and returns the gradient's norm before clipping.
     pub fn step(&mut self) -> f64 {
         self.made += 1;
         no_grad(|| {
@@ -75,7 +75,7 @@ impl Adam {
         })
     }
 
-    /// The statistics and the number of steps, by names that begin with `adam.`.
+    /// The moments and the number of steps, under names that begin with `adam.`.
     pub fn save(&self) -> Vec<(String, Tensor)> {
         let statistics = self.params.iter().flat_map(|param| {
             [
@@ -86,7 +86,7 @@ impl Adam {
         statistics.chain([("adam.made".to_string(), Tensor::from_slice(&[self.made]))]).collect()
     }
 
-    /// Takes back what [`Adam::save`] gave.
+    /// Restores what [`Adam::save`] returned.
     pub fn restore(&mut self, saved: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
         for param in &mut self.params {
             copy(saved, &format!("adam.mean.{}", param.name), &mut param.mean)?;
@@ -97,7 +97,7 @@ impl Adam {
     }
 }
 
-/// Copies a saved tensor into one that is in use.
+/// Copies a saved tensor into an existing one.
 pub fn copy(saved: &BTreeMap<String, Tensor>, name: &str, into: &mut Tensor) -> Result<(), TrainError> {
     let found = find(saved, name)?;
     no_grad(|| into.f_copy_(found))?;
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_first_step_has_the_rate_as_its_length() {
-        // m / (1 - 0.9) = g and √(v / (1 - 0.999)) = |g| after one step, whatever g is.
+        // m / (1 - 0.9) = g and √(v / (1 - 0.999)) = |g| after one step, for any g.
         let params = params();
         let mut adam = Adam::new(&params, 0.5, None);
         quadratic(&params);

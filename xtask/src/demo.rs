@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: from an empty machine to a report that compares eight losses on two tasks.
+//! `cargo xtask demo`: sets up, trains eight losses on two tasks, and writes a report that compares them.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use anyhow::Result;
 use crate::setup::setup;
 use crate::steps::{Steps, cargo, check, program};
 
-/// The program, once it is built.
+/// The program once it is built.
 const AENT: &str = "target/release/aent";
 
-/// How each loss is called on the two tasks: first the one that the others are compared with. A place is a method.
+/// The files of each method on the two tasks; the first method is the one that the others are compared with.
 const METHODS: [[&str; 2]; 8] = [
     ["examples/recipes/grpo.aent", "examples/sparse_mdp/no_entropy.aent"],
     ["examples/recipes/entropy_bonus.aent", "examples/sparse_mdp/full_entropy.aent"],
@@ -22,13 +22,13 @@ const METHODS: [[&str; 2]; 8] = [
     ["examples/recipes/aent.aent", "examples/sparse_mdp/aent.aent"],
 ];
 
-/// The tasks, each with a folder of its own and what it sets besides its preset `demo`.
+/// The tasks, each with its folder and what it sets besides its preset `demo`.
 const TASKS: [(&str, &str, &[&str]); 2] = [
     ("arithmetic", "runs/demo/arithmetic", &["--set", "least=0.15"]),
     ("sparse-mdp", "runs/demo/sparse-mdp", &[]),
 ];
 
-/// What the comparison says of how it was set up.
+/// Notes on the comparison's set-up, for its page.
 const NOTES: [&str; 3] = [
     "Every constant stands below: the settings of each task, and the text of each loss. A setting that begins with `param` takes \
      the place of what the text says.",
@@ -65,7 +65,7 @@ pub(crate) fn demo(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The arguments that train all methods on the task at a place of [`TASKS`].
+/// The arguments that train all methods on the task at an index of [`TASKS`].
 fn training(
     (task, out, more): (&'static str, &'static str, &'static [&'static str]),
     place: usize,
@@ -75,7 +75,7 @@ fn training(
     std::iter::once("train").chain(files).chain(options).chain(more.iter().copied()).collect()
 }
 
-/// The arguments that put both runs on one page.
+/// The arguments that show both runs on one page.
 fn comparison() -> Vec<&'static str> {
     let folders = TASKS.iter().map(|(_, out, _)| *out);
     let notes = NOTES.iter().flat_map(|note| ["--note", note]);

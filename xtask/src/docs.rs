@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: documents that a command of `aent` prints, kept in step with it.
+//! `cargo xtask docs`: writes or checks the documents that commands of `aent` print.
 
 use std::fs;
 use std::path::Path;
@@ -18,12 +18,12 @@ const DOCUMENTS: &[Document] = &[
     Document { file: "docs/diagnostics.md", args: &["explain", "--all", "--markdown"] },
 ];
 
-/// Whether documents are written or only compared.
+/// Whether to write documents or only compare them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Replace each document by what its command prints.
+    /// Replace each document with the output of its command.
     Write,
-    /// Fail where a document is not what its command prints.
+    /// Fail if a document differs from the output of its command.
     Check,
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn docs(root: &Path, mode: Mode) -> Result<()> {
     Ok(())
 }
 
-/// What the document's command prints.
+/// The output of the document's command.
 fn print(document: &Document, root: &Path) -> Result<String> {
     let mut words = vec!["run", "--quiet", "--package", "aent-cli", "--"];
     words.extend(document.args);
@@ -77,7 +77,7 @@ fn print(document: &Document, root: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// Writes the document whole or not at all.
+/// Writes the whole document or nothing.
 fn replace(path: &Path, text: &str) -> Result<()> {
     let folder = path.parent().context("a document lies in a folder")?;
     fs::create_dir_all(folder)
@@ -85,7 +85,7 @@ fn replace(path: &Path, text: &str) -> Result<()> {
         .with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// The first line in which two texts differ, for the message.
+/// A message about the first line in which two texts differ.
 fn difference(found: &str, wanted: &str) -> String {
     if found.is_empty() {
         return "it is missing or empty".to_owned();

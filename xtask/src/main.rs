@@ -33,9 +33,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Train a small policy with three losses side by side and write a report (sets up libtorch first).
+    /// Train eight losses on two tasks and write a report that compares them (sets up libtorch first).
     Demo,
-    /// Format, lints, house rules, documents, all tests of Rust and Python (sets up libtorch and Python first).
+    /// Run every check and test, of Rust and Python (sets up libtorch and Python first).
     Test,
     /// Build the Python package and run its tests (sets up its Python first).
     Python {
@@ -43,22 +43,22 @@ enum Task {
         #[arg(last = true, value_name = "PYTEST ARGUMENTS")]
         pytest: Vec<OsString>,
     },
-    /// Build the Python package as a wheel in `target/wheels` and look at what it needs.
+    /// Build the Python package as a wheel in `target/wheels` and check what it requires.
     Wheel,
-    /// Compare every number that the wheel gives on other torches with those on the torch of the tests.
+    /// Compare all numbers of the wheel on other versions of torch with those on the tests' version.
     Torches {
-        /// The versions, such as 2.8.0; the oldest, one between and the newest when left out.
+        /// Versions such as 2.8.0; by default the oldest supported, one in between and the newest tried.
         versions: Vec<String>,
     },
-    /// Test the library with the newest tch that it allows, on the torch that goes with it.
+    /// Test the library with the newest supported tch, on the torch that it binds.
     Tch,
     /// Find or install libtorch and link it as `.libtorch`, so that plain cargo and editors work in this clone.
     Setup,
-    /// The house rules: who imports whom, first lines, file lengths, `unsafe`, diagnostic ids, paths.
+    /// Check the house rules: imports, first lines, file lengths, `unsafe`, diagnostic ids, paths.
     Tidy,
-    /// Write the generated documents anew.
+    /// Regenerate the generated documents.
     Docs {
-        /// Write nothing; fail where a document is not what its command prints.
+        /// Write nothing; fail if a document differs from the output of its command.
         #[arg(long)]
         check: bool,
     },
@@ -92,7 +92,7 @@ fn run(task: &Task, root: &Path) -> Result<()> {
     }
 }
 
-/// The folder of the workspace. Asked at run time, since a clone may have been moved after this program was built.
+/// The folder of the workspace, found at run time, since the clone may have moved since this program was built.
 fn root() -> Result<PathBuf> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);

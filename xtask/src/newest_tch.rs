@@ -1,4 +1,4 @@
-//! `cargo xtask tch`: the library's tests with the newest tch that it allows, and the torch that goes with that.
+//! `cargo xtask tch`: runs the library's tests with the newest supported tch, on the torch that it binds.
 
 use std::fs;
 use std::path::Path;
@@ -8,17 +8,17 @@ use anyhow::{Context, Result};
 use crate::setup::other_torch;
 use crate::steps::{Steps, cargo, check};
 
-/// The upper end of the range in `Cargo.toml`; the lower end is in `Cargo.lock`, and all other commands test it.
+/// The upper end of the range in `Cargo.toml`; `Cargo.lock` has the lower end, which all other commands test.
 const TCH: &str = "0.26.0";
 /// The torch that it binds.
 const TORCH: &str = "2.13.0";
 
-/// What is copied and not linked into the other workspace.
+/// Files that are copied into the other workspace, not linked.
 const COPIED: [&str; 2] = ["Cargo.toml", "Cargo.lock"];
-/// What it has of its own, or must not have.
+/// Files and folders that the other workspace has itself, or must not have.
 const LEFT_OUT: [&str; 4] = ["target", ".git", ".libtorch", "runs"];
 
-/// Runs the tests in a workspace beside this one that differs in its lock file and its torch alone.
+/// Runs the tests in a second workspace that differs only in its lock file and its torch.
 pub(crate) fn test(root: &Path) -> Result<()> {
     let mut steps = Steps::new(2);
     let workspace = root.join("target/newest-tch");
@@ -49,7 +49,7 @@ fn torch_of(environment: &Path) -> Result<std::path::PathBuf> {
     found.next().with_context(|| format!("there is no torch in `{}`", environment.display()))
 }
 
-/// Links everything of the workspace into another folder, and copies what cargo writes.
+/// Links everything in the workspace into another folder, and copies the files that cargo writes.
 fn link(root: &Path, workspace: &Path) -> Result<()> {
     fs::create_dir_all(workspace).with_context(|| format!("`{}` cannot be made", workspace.display()))?;
     for entry in fs::read_dir(root).context("the workspace cannot be read")? {

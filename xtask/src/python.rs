@@ -1,4 +1,4 @@
-//! `cargo xtask python`: the Python package, from its environment to its tests.
+//! `cargo xtask python`: sets up the Python environment, builds the Python package and runs its tests.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,10 +11,10 @@ use crate::setup::{Environment, environment};
 use crate::steps::{Steps, cargo, check, program};
 use crate::wheel;
 
-/// Where the package is installed for its tests. They judge the wheel that a user would get, not the sources.
+/// Where the package is installed for its tests, which test the wheel that users get, not the sources.
 pub(crate) const SITE: &str = "target/python/site";
 
-/// No test may ask the network for what only its author's machine has, or tell anybody that it ran.
+/// Tests must not download anything, nor send telemetry.
 const OFFLINE: &[(&str, &str)] = &[
     ("HF_HUB_OFFLINE", "1"),
     ("HF_DATASETS_OFFLINE", "1"),
@@ -39,7 +39,7 @@ pub(crate) fn python(root: &Path, pytest: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// Whether the package's Rust and Python are laid out as the formatters do it.
+/// Checks the format of the package's Rust and Python.
 pub(crate) fn format(root: &Path, environment: &Environment) -> Result<()> {
     let mut rust = cargo(&["fmt", "--check"], root);
     rust.current_dir(root.join("python"));
@@ -50,7 +50,7 @@ pub(crate) fn format(root: &Path, environment: &Environment) -> Result<()> {
     )
 }
 
-/// What ruff finds in the Python sources. It takes no time.
+/// Runs ruff on the Python sources, which takes almost no time.
 pub(crate) fn lint_python(root: &Path, environment: &Environment) -> Result<()> {
     check(
         ruff(root, environment, &["check"]),
@@ -58,7 +58,7 @@ pub(crate) fn lint_python(root: &Path, environment: &Environment) -> Result<()> 
     )
 }
 
-/// What clippy finds in the package's crate.
+/// Runs clippy on the package's crate.
 pub(crate) fn lint_rust(root: &Path) -> Result<()> {
     let mut command = cargo(&["clippy", "--all-targets", "--", "--deny", "warnings"], root);
     command.current_dir(root.join("python"));
@@ -81,13 +81,13 @@ pub(crate) fn build(root: &Path, environment: &Environment) -> Result<PathBuf> {
     Ok(wheel)
 }
 
-/// Whether the types of the package and of its examples hold, and its stubs say what the built extension has.
+/// Checks the types of the package and of its examples, and that the stubs match the built extension.
 pub(crate) fn types(root: &Path, environment: &Environment) -> Result<()> {
     let (python, sources) = (environment.program("python3"), root.join("python"));
     let mut types = program(&python, &["-m", "mypy"], &sources);
     types.arg("--cache-dir").arg(root.join("target/python/mypy")).env_remove("PYTHONPATH");
     check(types, "what mypy says stands above")?;
-    // What the classes look like to C does not concern whoever reads the stubs.
+    // How classes are laid out in C does not matter to readers of the stubs.
     let args = [
         "-m",
         "mypy.stubtest",
@@ -107,7 +107,7 @@ pub(crate) fn test(root: &Path, environment: &Environment, pytest: &[OsString]) 
     let mut command = program(environment.program("python3"), &args, root);
     command.args(pytest).env("PYTHONPATH", root.join(SITE)).envs(OFFLINE.iter().copied());
     if std::env::var_os("OMP_NUM_THREADS").is_none() {
-        // The same everywhere: the order in which sums are added depends on it.
+        // The order in which sums are added depends on it.
         command.env("OMP_NUM_THREADS", "2");
     }
     check(command, "`cargo xtask python -- -k NAME` runs one of the failed tests alone")

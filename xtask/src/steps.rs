@@ -1,4 +1,4 @@
-//! Numbered steps with their time, and child processes that fail with a sentence.
+//! Numbered steps with their durations, and child processes that fail with a message.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// A run of known length: each step says what it does, and how long it took.
+/// A run with a known number of steps, each shown with its title and its duration.
 pub(crate) struct Steps {
     total: usize,
     done: usize,
@@ -20,7 +20,7 @@ impl Steps {
         Self { total, done: 0, started: Instant::now() }
     }
 
-    /// Does one step. A failure ends the run and is told with the step's name.
+    /// Runs one step. A failure ends the run with an error that names the step.
     pub(crate) fn run<T>(&mut self, title: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.done += 1;
         println!("\n[{}/{}] {title}", self.done, self.total);
@@ -38,14 +38,14 @@ impl Steps {
         }
     }
 
-    /// Says that all is done.
+    /// Prints that all is done.
     pub(crate) fn finish(self, sentence: &str) {
         debug_assert_eq!(self.done, self.total, "the number of steps announced is the number done");
         println!("\n{sentence} ({} in all)", elapsed(self.started.elapsed()));
     }
 }
 
-/// A program to be started in a folder, with nothing to read from.
+/// A command that runs a program in a folder, with empty input.
 pub(crate) fn program(name: impl AsRef<OsStr>, args: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(name);
     command.args(args).current_dir(folder).stdin(Stdio::null());
@@ -68,7 +68,7 @@ pub(crate) fn check(mut command: Command, help: &str) -> Result<()> {
     Ok(())
 }
 
-/// The command as one would type it.
+/// The command as typed in a shell.
 fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());
@@ -77,7 +77,7 @@ fn shown(command: &Command) -> String {
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
-/// A duration in the largest units that matter.
+/// A duration in readable units.
 pub(crate) fn elapsed(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {

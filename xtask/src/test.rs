@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that a change must pass, the quickest checks first.
+//! `cargo xtask test`: all checks for a change, the quickest first.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ use crate::tidy::tidy;
 use crate::torches;
 use crate::wheel;
 
-/// The same cases of property tests on every run, so that a change is judged by itself. Not in a variable of one's own
-/// `cargo test`, which looks at new cases each time.
+/// Property tests run the same cases every time, so that only the change makes a difference. Plain `cargo test` does
+/// not set this variable, and looks at new cases each time.
 const SEED: (&str, &str) = ("PROPTEST_RNG_SEED", "20260711");
 
 /// Sets up, then runs every check. The tests come last, so that a log ends with their summary.

@@ -1,4 +1,4 @@
-//! `cargo xtask torches`: the wheel on other torches gives the numbers that it gives on the one of the tests.
+//! `cargo xtask torches`: checks that the wheel gives the same numbers on other torches as on the tests' torch.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use crate::python::{self, SITE};
 use crate::setup::{TORCH, environment, other_torch};
 use crate::steps::{Steps, check, program};
 
-/// The oldest that is supported, one between, and the newest that was tried.
+/// The oldest supported version, one in between, and the newest tried.
 pub(crate) const VERSIONS: [&str; 3] = ["2.8.0", "2.13.0", NEWEST];
-/// The newest that was tried.
+/// The newest version tried.
 pub(crate) const NEWEST: &str = "2.15.0";
 
 const SCRIPT: &str = "python/torches/every_number.py";
 
-/// Builds the wheel and compares every number that it gives on each version with those on [`TORCH`].
+/// Builds the wheel and compares its numbers on each version with those on [`TORCH`].
 pub(crate) fn torches(root: &Path, versions: &[String]) -> Result<()> {
     let versions: Vec<&str> =
         if versions.is_empty() { VERSIONS.to_vec() } else { versions.iter().map(String::as_str).collect() };
@@ -40,7 +40,7 @@ pub(crate) fn torches(root: &Path, versions: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// One version against what was recorded; gives its row of the table.
+/// Compares one version with the recorded numbers and returns its row of the table.
 pub(crate) fn on_other(root: &Path, version: &str, reference: &Path) -> Result<String> {
     let python = other_torch(version)?;
     let found = record(root, &python, version)?;
@@ -54,7 +54,7 @@ pub(crate) fn on_other(root: &Path, version: &str, reference: &Path) -> Result<S
     Ok(row)
 }
 
-/// Records what the installed wheel gives with a Python's torch.
+/// Records the numbers of the installed wheel with the torch of a Python.
 pub(crate) fn record(root: &Path, python: &Path, version: &str) -> Result<PathBuf> {
     let folder = root.join("target/python/torches");
     fs::create_dir_all(&folder).with_context(|| format!("`{}` cannot be made", folder.display()))?;

@@ -1,4 +1,4 @@
-//! `cargo xtask wheel`: the Python package as one wheel for every torch and every Python from 3.10 on.
+//! `cargo xtask wheel`: builds the Python package as one wheel for every torch and every Python from 3.10.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,13 +13,13 @@ use crate::steps::{Steps, check, program};
 
 const WHEELS: &str = "target/wheels";
 
-/// Where cargo builds the package's crate, which is a workspace of its own.
+/// Where cargo builds the package's crate, which is a separate workspace.
 pub(crate) const CARGO: &str = "target/python/cargo";
 
-/// More than this is more than a kernel, a language and a command line need.
+/// A kernel, a language and a command line need no more than this.
 const MOST_BYTES: u64 = 6_000_000;
 
-/// Builds the wheel and looks at what it needs.
+/// Builds the wheel and checks its requirements.
 pub(crate) fn wheel(root: &Path) -> Result<()> {
     let mut steps = Steps::new(3);
     let environment = steps.run("Python environment", || environment(root))?;
@@ -30,16 +30,16 @@ pub(crate) fn wheel(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds the wheel, optimised.
+/// Builds the optimised wheel.
 pub(crate) fn build(root: &Path, environment: &Environment) -> Result<PathBuf> {
     let wheels = root.join(WHEELS);
     if wheels.exists() {
         fs::remove_dir_all(&wheels).with_context(|| format!("`{}` cannot be removed", wheels.display()))?;
     }
-    // Cargo reads the package's own configuration only where it is started beside it.
+    // Cargo reads the package's own configuration only if it starts in that folder.
     let mut maturin = program(environment.program("maturin"), &["build", "--release"], &root.join("python"));
     maturin.arg("--out").arg(&wheels).env("CARGO_TARGET_DIR", root.join(CARGO));
-    // The build sees no Python: what an environment sets for one would only make PyO3 build anew.
+    // The build uses no Python: settings for one would only make PyO3 build again.
     for name in ["PYO3_PYTHON", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME"] {
         maturin.env_remove(name);
     }
@@ -47,8 +47,8 @@ pub(crate) fn build(root: &Path, environment: &Environment) -> Result<PathBuf> {
     the_wheel(&wheels)
 }
 
-/// Refuses a wheel that needs a newer system than it says, more of Python than the stable interface, or any symbol of libtorch or
-/// CUDA, or that is too large.
+/// Refuses a wheel that is too large, or that needs a newer system than it says, more of Python than the stable
+/// interface, or any symbol of libtorch or CUDA.
 pub(crate) fn audit(root: &Path, wheel: &Path, environment: &Environment) -> Result<()> {
     let name = wheel.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let bytes = fs::metadata(wheel).with_context(|| format!("`{}` cannot be read", wheel.display()))?.len();
@@ -76,7 +76,7 @@ pub(crate) fn audit(root: &Path, wheel: &Path, environment: &Environment) -> Res
     Ok(())
 }
 
-/// What a program of the environment says of the wheel; that it fails is an error with its words.
+/// Runs a checker of the environment on the wheel and returns its output; its failure is an error with that output.
 fn heard(environment: &Environment, name: &str, args: &[&str], wheel: &Path) -> Result<String> {
     let mut command = Command::new(environment.program(name));
     let output =

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[cfg(feature = "train")]
 pub(crate) use train::{Compare, Train};
 
-/// What the help ends with.
+/// The end of the help.
 const AFTER_HELP: &str = if cfg!(feature = "eval") {
     "Exit status: 0 done, 1 the spec or the batch is wrong, 2 usage."
 } else {
@@ -132,12 +132,12 @@ pub(crate) struct Terms {
     pub(crate) format: Format,
 }
 
-/// Sizes that still multiply with a few bytes.
+/// A size, limited so that products with a few bytes do not overflow.
 fn size() -> clap::builder::RangedU64ValueParser {
     clap::value_parser!(u64).range(1..=1 << 32)
 }
 
-/// Reads `NAME=VALUE`; a value may be a percentage, as in a file.
+/// Parses `NAME=VALUE`; the value may be a percentage, as in a file.
 fn setting(text: &str) -> Result<(String, f64), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     let (digits, scale) =

@@ -83,7 +83,7 @@ impl std::str::FromStr for Seeds {
     }
 }
 
-/// More seeds than this are a slip.
+/// More seeds are probably a mistake.
 const MOST_SEEDS: usize = 10_000;
 
 fn task_setting(text: &str) -> Result<(String, String), String> {

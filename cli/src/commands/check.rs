@@ -1,4 +1,4 @@
-//! `aent check`: everything that is wrong with some files.
+//! `aent check`: reports everything that is wrong with some files.
 
 use super::input;
 use crate::arguments::{Check, Format};
@@ -6,8 +6,7 @@ use crate::render::{Counts, counted};
 use crate::{Outcome, Status, render, stream};
 use serde_json::{Value, json};
 
-/// Checks every file and tells all that was found: for people on standard error, for machines on standard
-/// output.
+/// Checks every file and reports all diagnostics: as text on standard error, or as JSON on standard output.
 pub(crate) fn run(arguments: &Check) -> Outcome {
     let compiler = input::compiler(&[], &arguments.allow_import);
     let mut counts = Counts::default();
@@ -21,7 +20,7 @@ pub(crate) fn run(arguments: &Check) -> Outcome {
         counts.add(found);
         match arguments.format {
             Format::Human => stream::report(&render::human(found, sources))?,
-            // Two files may import the same faulty third one.
+            // Two files may import the same faulty file.
             Format::Json => {
                 for value in aent_show::json(found, sources) {
                     if !values.contains(&value) {

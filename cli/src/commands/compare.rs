@@ -4,7 +4,7 @@ use crate::arguments::Compare;
 use crate::{Outcome, Status, render, stream};
 use aent_train::report;
 
-/// Writes the page and says where it is.
+/// Writes the page and prints its path.
 pub(crate) fn run(arguments: &Compare) -> Outcome {
     if let Some(run) = arguments.folders.iter().find(|run| aent_files::same(run, &arguments.out)) {
         let (out, run) = (arguments.out.display(), run.display());

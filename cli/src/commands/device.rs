@@ -1,13 +1,13 @@
-//! Where tensors live, as named on the command line.
+//! Devices, as named on the command line.
 
 use aent::tensor::{Device, Host};
 
-/// `cpu`, `cuda` or `cuda:N`, as it was asked for.
+/// `cpu`, `cuda` or `cuda:N`, as requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// The host.
+    /// The CPU.
     Cpu,
-    /// A GPU by its number.
+    /// The GPU with this index.
     Cuda(usize),
 }
 

@@ -1,4 +1,4 @@
-//! `aent fmt`: one canonical layout.
+//! `aent fmt`: writes files in the one canonical layout.
 
 use super::input::{STDIN, STDIN_NAME, stdin};
 use crate::arguments::Fmt;
@@ -10,7 +10,7 @@ use aent::span::{SourceId, Span};
 use std::fs;
 use std::path::Path;
 
-/// Writes every file in the canonical layout, or tells which ones are not in it.
+/// Writes every file in the canonical layout, or lists those that are not in it.
 pub(crate) fn run(arguments: &Fmt) -> Status {
     let (mut changed, mut same, mut wrong) = (0, 0, 0);
     for file in &arguments.files {
@@ -35,7 +35,7 @@ enum Change {
     Same,
 }
 
-/// Formats one file. The error is what to show.
+/// Formats one file. An error is ready to be shown.
 fn format(path: &Path, only_check: bool) -> Result<Change, String> {
     let is_stdin = path == Path::new(STDIN);
     let name = if is_stdin { STDIN_NAME.to_owned() } else { path.display().to_string() };

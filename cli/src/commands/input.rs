@@ -1,4 +1,4 @@
-//! Specs from files and from standard input.
+//! Reads specs from files and from standard input.
 
 use crate::{Status, render, stream};
 use aent::{Compiler, Failure, Program};
@@ -17,7 +17,7 @@ pub(crate) fn stdin() -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// A compiler with parameters set and folders allowed as the arguments say.
+/// A compiler with the parameters and allowed folders from the arguments.
 pub(crate) fn compiler(set: &[(String, f64)], allowed: &[PathBuf]) -> Compiler {
     let compiler = set.iter().fold(Compiler::new(), |compiler, (name, value)| compiler.set(name, *value));
     allowed.iter().fold(compiler, Compiler::allow_imports)
@@ -37,7 +37,7 @@ pub(crate) fn compile(compiler: &Compiler, path: &Path) -> Result<Result<Program
     Ok(compiler.compile(STDIN_NAME, &text))
 }
 
-/// A program for a command that runs it; warnings and errors go to standard error.
+/// A compiled program for a command that runs it; diagnostics go to standard error.
 pub(crate) fn program(compiler: &Compiler, path: &Path) -> Result<Result<Program, Status>, String> {
     Ok(match compile(compiler, path)? {
         Ok(program) => {

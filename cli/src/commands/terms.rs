@@ -1,9 +1,9 @@
-//! `aent terms`: everything that a file can call or read.
+//! `aent terms`: lists everything that a file can call or read.
 
 use crate::arguments::{Format, Terms};
 use crate::{Outcome, Status, stream};
 
-/// Lists everything, describes one thing, or writes the reference.
+/// Lists everything, describes one item, or writes the reference.
 pub(crate) fn run(arguments: &Terms) -> Outcome {
     let text = match &arguments.name {
         None if arguments.markdown => aent_show::reference(),

@@ -1,4 +1,4 @@
-//! `aent train`: specs side by side on a built-in task, and a report of what came out.
+//! `aent train`: trains specs side by side on a built-in task, and writes a report.
 
 use super::device;
 use crate::arguments::Train;
@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Trains, or goes on where the folder's run stopped, and writes the report.
+/// Trains, or continues the folder's run, and writes the report.
 pub(crate) fn run(arguments: &Train) -> Outcome {
     let folder = arguments.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&arguments.task));
     let options = TrainOptions {
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Train) -> Outcome {
     Ok(Status::Done)
 }
 
-/// The table that a terminal shows of a finished run.
+/// The summary table of a finished run, for a terminal.
 fn summary(folder: &Path) -> Result<String, String> {
     let path = folder.join("run.json");
     let text =
@@ -55,13 +55,13 @@ fn summary(folder: &Path) -> Result<String, String> {
     Ok(out)
 }
 
-/// The command that repeats this run, for its report.
+/// The command that repeats this run, for the report.
 fn command_line() -> String {
     let words = std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy()));
     std::iter::once("aent".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// A word as a shell would take it back.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_alphanumeric() || "_-./=,:%+@".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) {

@@ -1,4 +1,4 @@
-//! What a program costs: what it asks of the logits, how often it reads them, and how much it computes for a token.
+//! Counts the cost of a program: row statistics, passes over the logits, and values computed per token.
 
 use aent::Program;
 use aent::program::{NodeId, Op};
@@ -7,24 +7,23 @@ use aent::types::{Kind, Shape};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// The parts of a program that cost something. Sizes are in values, so that the kind of the logits can be chosen
-/// later.
+/// The parts of a program that cost something. Sizes count values, independently of the kind of the logits.
 #[derive(Debug)]
 pub(super) struct Cost {
     /// The row statistics.
     pub(super) statistics: Vec<RowStatistic>,
     /// Whether the loss sends gradient through a row statistic.
     pub(super) gradient: bool,
-    /// Whether `log_prob` is among them, which a batch may bring.
+    /// Whether `log_prob` is among the statistics, which a batch may bring instead.
     log_prob: bool,
-    /// Real values of one per token that the algebra above the statistics makes.
+    /// The number of real values per token that the formulas compute.
     pub(super) reals: u64,
-    /// Truth values of one per token.
+    /// The number of truth values per token.
     pub(super) truths: u64,
 }
 
 impl Cost {
-    /// Counts what the loss, the metrics, the signals and the named values need.
+    /// Counts what the loss, the metrics, the signals and the `let`s need.
     pub(super) fn of(program: &Program) -> Self {
         let mut cost = Self { statistics: Vec::new(), gradient: false, log_prob: false, reals: 0, truths: 0 };
         let trained = needed(program, [program.loss], true);
@@ -49,7 +48,7 @@ impl Cost {
         cost
     }
 
-    /// Whether a set of tokens has to be found by their ranks.
+    /// Whether a token set must be found by ranks.
     pub(super) fn ranks(&self) -> bool {
         let by_rank = |set| matches!(set, TokenSet::Drop(_) | TokenSet::TopK(_) | TokenSet::TopP(_));
         self.statistics.iter().any(|row| by_rank(row.set))
@@ -60,7 +59,7 @@ impl Cost {
         self.statistics.iter().any(|row| row.statistic.needs_reference())
     }
 
-    /// How often the logits are read and their gradient is written, in lines.
+    /// Lines that say how often the logits are read and their gradient is written.
     pub(super) fn passes(&self) -> String {
         let (forward, backward) = match (self.statistics.is_empty(), self.gradient) {
             (true, _) => ("none", "none"),
@@ -85,8 +84,7 @@ impl Cost {
     }
 }
 
-/// The nodes that the roots are computed from, in the order of evaluation; `gradient` follows only those that
-/// carry it.
+/// The nodes that the roots are computed from, in order of evaluation; with `gradient`, only those that carry it.
 fn needed(program: &Program, roots: impl IntoIterator<Item = NodeId>, gradient: bool) -> BTreeSet<NodeId> {
     let mut open: Vec<NodeId> = roots.into_iter().collect();
     let mut seen = BTreeSet::new();

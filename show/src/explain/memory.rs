@@ -1,4 +1,4 @@
-//! What a step takes in memory: one token of it, and the whole at its peak.
+//! Computes the memory of a step: per token, and in total at its peak.
 
 use super::cost::Cost;
 use aent::kernels::{CHUNK_BYTES, bytes_kept};
@@ -15,10 +15,10 @@ pub struct Size {
     pub vocabulary: u64,
 }
 
-/// Kinds of logits: their names, the bytes of a logit, and the bytes of a value that is computed from logits.
+/// Kinds of logits: their names, the bytes of a logit, and the bytes of a value computed from logits.
 const KINDS: [(&str, u64, u64); 3] = [("bf16, f16", 2, 4), ("f32", 4, 4), ("f64", 8, 8)];
 
-/// The bytes that a token takes.
+/// The bytes per token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Token {
     logits: u64,
@@ -42,22 +42,22 @@ impl Token {
         }
     }
 
-    /// What the batch brings.
+    /// The bytes in the batch.
     fn brought(&self) -> u64 {
         self.logits + self.reference
     }
 
-    /// What the step adds besides the gradient of the logits.
+    /// The bytes that the step adds, without the gradient of the logits.
     fn small(&self) -> u64 {
         self.statistics + self.sums + self.formulas
     }
 
-    /// What the step adds.
+    /// The bytes that the step adds.
     fn added(&self) -> u64 {
         self.gradient + self.small()
     }
 
-    /// What a step of so many tokens adds where the logits are made from hidden states, a chunk at a time.
+    /// The bytes that a step of `count` tokens adds if logits are computed from hidden states, a chunk at a time.
     fn added_in_chunks(&self, count: f64) -> f64 {
         let row = self.brought() as f64;
         let at_once = (CHUNK_BYTES as f64 / row).floor().max(1.0);
@@ -65,7 +65,7 @@ impl Token {
     }
 }
 
-/// Two tables and what their lines mean.
+/// Two tables, with explanations of their lines.
 pub(super) fn explained(cost: &Cost, size: Size) -> String {
     let tokens = KINDS.map(|(_, logit, value)| Token::of(cost, size.vocabulary, logit, value));
     format!(
@@ -86,7 +86,7 @@ fn of_a_token(tokens: &[Token; 3]) -> String {
         line("sums behind them", |token| token.sums),
         line("formulas", |token| token.formulas),
     ];
-    // What a file does not have takes no line.
+    // Leave out lines of zeros.
     let lines = lines.into_iter().filter(|(_, bytes)| bytes.iter().any(|&bytes| bytes > 0));
     table(lines.map(|(name, bytes)| (name, bytes.map(grouped))))
 }
@@ -117,7 +117,7 @@ fn meanings(cost: &Cost, vocabulary: u64) -> String {
 
 fn of_a_step(cost: &Cost, tokens: &[Token; 3], size: Size) -> String {
     let Size { sequences, length, vocabulary } = size;
-    // Sizes that no machine has must not overflow.
+    // Even absurd sizes must not overflow.
     let count = sequences as f64 * length as f64;
     let all = |part: fn(&Token) -> u64| tokens.each_ref().map(|token| scaled(count * part(token) as f64));
     let mut lines = vec![("the step adds", all(Token::added))];
@@ -166,7 +166,7 @@ fn from_hidden_states(cost: &Cost) -> String {
     )
 }
 
-/// Lines of a name and a value for each kind of logits, under the names of the kinds.
+/// A table with a name and a value for each kind of logits per line, and the kinds' names as its head.
 fn table<'a>(lines: impl IntoIterator<Item = (&'a str, [String; 3])>) -> String {
     let heading = ("", KINDS.map(|(name, ..)| name.to_owned()));
     let lines: Vec<_> = std::iter::once(heading).chain(lines).collect();
@@ -184,7 +184,7 @@ fn table<'a>(lines: impl IntoIterator<Item = (&'a str, [String; 3])>) -> String 
     out
 }
 
-/// Bytes in the unit that leaves a number from 1 to 1024, where there is one.
+/// Bytes in a unit for which the number is from 1 to 1024, if there is one.
 fn scaled(bytes: f64) -> String {
     let (mut number, mut unit) = (bytes, "B");
     for larger in ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_gradient_has_the_size_of_the_logits() {
-        // One row statistic, read in one loop; its product with the advantages, and its negation at most.
+        // One row statistic, read in one loop; its product with the advantages, and at most its negation.
         let token = Token::of(&cost("loss = -token_mean(advantages * log_prob)"), 1000, 2, 4);
         assert_eq!((token.logits, token.gradient, token.statistics, token.sums), (2000, 2000, 4, 144));
         assert!((4..=8).contains(&token.formulas), "{token:?}");
@@ -224,7 +224,7 @@ mod tests {
     fn the_reference_is_brought_and_has_no_gradient() {
         let token = Token::of(&cost("loss = token_mean(reverse_kl)"), 1000, 4, 4);
         assert_eq!((token.logits, token.reference, token.gradient), (4000, 4000, 4000));
-        // A chunk holds rows of both; 3 tokens fit into one chunk.
+        // A chunk contains rows of both; 3 tokens fit into one chunk.
         assert_eq!(token.added_in_chunks(3.0) as u64, 3 * (8000 + token.small()));
     }
 
@@ -252,7 +252,7 @@ mod tests {
     fn sizes_that_no_machine_has_are_still_numbers() {
         let most = 1 << 32;
         let size = Size { sequences: most, length: most, vocabulary: most };
-        // 2^32 sequences of 2^32 tokens over 2^32 ids, 4 bytes each, are 2^98 bytes.
+        // 2^32 sequences of 2^32 tokens over 2^32 ids, with 4 bytes each, are 2^98 bytes.
         let explained = explained(&cost("loss = -token_mean(entropy)"), size);
         assert!(explained.contains(&format!("{:.2} EiB", (38f64).exp2())), "{explained}");
     }

@@ -1,4 +1,4 @@
-//! What a file compiles to and costs.
+//! Explains what a file compiles to and costs.
 
 mod cost;
 mod memory;
@@ -10,8 +10,8 @@ use aent::plan::{FirstPass, Plan};
 use cost::Cost;
 use std::fmt::Write as _;
 
-/// What a program is and what a step of it costs, as Markdown: the typed program, its row statistics, how often the logits
-/// are read, how a step is cut, and memory.
+/// A program and the cost of its step, as Markdown: the typed program, its row statistics, how often the logits are
+/// read, how a step is cut, and memory.
 pub fn explain(program: &Program, size: Size) -> String {
     let cost = Cost::of(program);
     let mut out = String::new();
@@ -29,7 +29,7 @@ pub fn explain(program: &Program, size: Size) -> String {
     out
 }
 
-/// What has to be seen of all parts of a step before the first of them can give its gradient.
+/// What must be known of all parts of a step before the first one can give its gradient.
 fn first_pass(of: FirstPass) -> &'static str {
     match of {
         FirstPass::Counts => {

@@ -1,4 +1,4 @@
-//! One term, reduction, controller, function or field on the terminal.
+//! Describes a term, reduction, controller, function or field on the terminal.
 
 use super::signature::{function as call, short};
 use aent::Builtin;
@@ -7,7 +7,7 @@ use aent::load::LibraryFn;
 use aent::plugin::{Alias, AnyEntry, Extra, Input, InputDefault, Parameter, ParameterType, Presence, Reach};
 use std::fmt::Write as _;
 
-/// Signature, documentation, what it reads and gives, an example and its crate.
+/// Signature, documentation, inputs and outputs, an example and its crate.
 pub(super) fn entry(entry: AnyEntry) -> String {
     let declaration = entry.declaration();
     let mut out = format!("{}\n\n{}\n", short(entry), body(entry));
@@ -61,7 +61,7 @@ fn inputs(entry: AnyEntry) -> Vec<String> {
     }
 }
 
-/// An input with its type, whether gradient flows into it where it flows at all, and one line about it.
+/// An input with its type, whether it is constant for the gradient, and a line of documentation.
 fn input(of: &Input, trains: bool) -> String {
     let constant = if trains && !of.gradient { ", a constant for the gradient" } else { "" };
     let known = fields::find(of.name).filter(|_| of.default == InputDefault::Field).map(|field| field.docs);
@@ -71,7 +71,7 @@ fn input(of: &Input, trains: bool) -> String {
     format!("`{}{default}`, {}{constant}{}", of.name, of.ty, about(&docs))
 }
 
-/// A parameter with its default, limits and one line about it.
+/// A parameter with its default, its limits and a line of documentation.
 fn parameter(of: &Parameter) -> String {
     let head = match of.presence {
         Presence::Required => format!("`{}`", of.name),
@@ -89,7 +89,7 @@ fn parameter(of: &Parameter) -> String {
     format!("{head}{values}{}", about(of.docs))
 }
 
-/// One line behind its name, if there is one.
+/// A colon and the documentation, if there is any.
 fn about(docs: &str) -> String {
     if docs.is_empty() { String::new() } else { format!(": {docs}") }
 }
@@ -99,7 +99,7 @@ fn alias(of: &Alias) -> String {
     format!("{}: `{}`{comma}{}", of.framework, of.name, of.remark)
 }
 
-/// What it asks of the policy's logits, and what it asks of a step that comes in micro-batches.
+/// Which statistics of the logits it reads, and what it requires of a step in micro-batches.
 fn remarks(entry: AnyEntry) -> Vec<String> {
     let mut lines = Vec::new();
     match entry {
@@ -124,12 +124,12 @@ fn remarks(entry: AnyEntry) -> Vec<String> {
     lines
 }
 
-/// A function of the language.
+/// A built-in function.
 pub(super) fn function(of: &Builtin) -> String {
     format!("{}\n\n{}\n\nfunction of the language\n", call(of), of.docs)
 }
 
-/// A function of the library.
+/// A library function.
 pub(super) fn library(of: &LibraryFn) -> String {
     format!(
         "{}\n\n{}\n{}\n\n{}\n\nfunction of the library: import \"{}\"\n",
@@ -147,23 +147,23 @@ pub(super) fn field(of: &Field) -> String {
     format!("{}: {}, {gradient}\n\n{}\n\nbatch field\n", of.name, of.ty, of.docs)
 }
 
-/// With a capital at its beginning and a full stop at its end.
+/// Starts the text with a capital and ends it with a full stop.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(letters).chain(std::iter::once('.')).collect()
 }
 
-/// What a list shows of the documentation.
+/// The first paragraph of the documentation, for a list.
 pub(super) fn first_sentence(docs: &str) -> String {
     let paragraph = docs.split("\n\n").next().unwrap_or_default().replace('\n', " ");
     paragraph.trim().trim_end_matches('.').to_owned()
 }
 
-/// The first sentence of a comment of the library.
+/// The first sentence of a library function's comment.
 pub(super) fn summary(docs: &str) -> String {
     let text = docs.replace('\n', " ");
-    // The dots of a range end no sentence.
+    // The dots of a range do not end a sentence.
     let ends = |(at, _): &(usize, &str)| !text[..*at].ends_with('.');
     let end = text.match_indices(". ").find(ends).map_or(text.len(), |(at, _)| at);
     text[..end].trim_end_matches('.').to_owned()

@@ -1,4 +1,4 @@
-//! Everything that a file can call or read, as data for programs.
+//! Everything that a file can call or read, as JSON for programs.
 
 use super::signature;
 use aent::load::functions;

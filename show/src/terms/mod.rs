@@ -1,4 +1,4 @@
-//! Everything that a file can call or read, from the registry of this program.
+//! Shows everything that a file can call or read, from this program's registry.
 
 mod describe;
 mod json;
@@ -14,16 +14,16 @@ use aent::plugin::{AnyEntry, Lookup, registry};
 use aent::{BUILTINS, elsewhere, fields};
 use comfy_table::{ContentArrangement, Table, presets};
 
-/// The entries of the registry, kind by kind.
+/// The registry's entries of one kind.
 fn entries(kind: &str) -> impl Iterator<Item = AnyEntry> {
     registry().iter().filter(move |entry| entry.kind() == kind)
 }
 
-/// The kinds of registered objects and the headings they stand under.
+/// The kinds of registered objects, with their headings.
 const KINDS: [(&str, &str); 3] =
     [("term", "Terms"), ("reduction", "Reductions"), ("controller", "Controllers")];
 
-/// Every name with its call and one sentence, as wide as the terminal, if there is one.
+/// Every name with its call and one sentence, as wide as the terminal if there is one.
 pub fn terms() -> String {
     let mut out = String::new();
     for (kind, heading) in KINDS {
@@ -59,10 +59,10 @@ fn section(heading: &str, rows: impl Iterator<Item = Vec<String>>) -> String {
     format!("{heading}\n{}\n\n", table.trim_fmt())
 }
 
-/// Formula, arguments and sources of one of them.
+/// Formula, arguments and sources of one item.
 ///
 /// # Errors
-/// A sentence that says what there is instead of an unknown name.
+/// A sentence that suggests other names for an unknown one.
 pub fn term(name: &str) -> Result<String, String> {
     if let Some(function) = BUILTINS.iter().find(|of| of.name == name) {
         return Ok(describe::function(function));

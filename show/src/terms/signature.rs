@@ -1,9 +1,9 @@
-//! How a call is written: arguments with their defaults, and the type of what comes out.
+//! Writes calls: arguments with their defaults, and the type of the result.
 
 use aent::Builtin;
 use aent::plugin::{AnyEntry, Input, InputDefault, Parameter, Presence};
 
-/// The call on one line, with the arguments that need their name behind a `*`:
+/// The call on one line, with the arguments that need names after a `*`:
 /// `clip_ppo(*, advantages = advantages, low = 0.2, ...) -> token`.
 pub(super) fn short(entry: AnyEntry) -> String {
     let declaration = entry.declaration();
@@ -33,19 +33,19 @@ pub(super) fn short(entry: AnyEntry) -> String {
     format!("{}({}){result}", declaration.name, arguments.join(", "))
 }
 
-/// The inputs that a call may give by position, and those that need their name.
+/// The inputs that may be given by position, and those that need names.
 fn split(inputs: &[Input]) -> (Vec<String>, Vec<String>) {
     let (by_position, by_name): (Vec<&Input>, Vec<&Input>) = inputs.iter().partition(|of| of.positional);
     (by_position.into_iter().map(argument).collect(), by_name.into_iter().map(argument).collect())
 }
 
-/// The call of a function of the language.
+/// The call of a built-in function.
 pub(super) fn function(of: &Builtin) -> String {
     let more = if matches!(of.name, "min" | "max") { ", ..." } else { "" };
     format!("{}({}{more})", of.name, of.params.join(", "))
 }
 
-/// An input as an argument: with its type where the call gives it, else with what it is without an argument.
+/// An input as an argument, with its type or its default.
 fn argument(of: &Input) -> String {
     match of.default {
         InputDefault::Field => format!("{name} = {name}", name = of.name),
@@ -54,7 +54,7 @@ fn argument(of: &Input) -> String {
     }
 }
 
-/// A parameter with its default, in brackets where it is off without an argument.
+/// A parameter with its default, in brackets if it is off by default.
 pub(super) fn parameter(of: &Parameter) -> String {
     match of.presence {
         Presence::Required => of.name.to_owned(),

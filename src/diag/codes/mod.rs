@@ -1,24 +1,24 @@
 //! Every diagnostic id with its explanation, one Markdown file each.
 
-/// A diagnostic id and what there is to say about it.
+/// A diagnostic id with its explanation.
 #[derive(Clone, Copy, Debug)]
 pub struct Code {
     /// The id in kebab case.
     pub id: &'static str,
     /// Whether it is a lint, which a file can silence.
     pub is_lint: bool,
-    /// What it means, why it is so and what to do, in Markdown. The first block of code is a file that gives this
-    /// diagnostic and no other, the second one what to write instead.
+    /// The meaning, the reason and the remedy, in Markdown. The first code block is a file that gives this diagnostic
+    /// and no other, the second one the corrected file.
     pub explanation: &'static str,
 }
 
 impl Code {
-    /// A file that gives this diagnostic and no other; none where that takes more than one small file.
+    /// A file that gives this diagnostic and no other; `None` if that takes more than one small file.
     pub fn example(&self) -> Option<&'static str> {
         self.blocks().next()
     }
 
-    /// The same file as it should be.
+    /// The corrected file.
     pub fn remedy(&self) -> Option<&'static str> {
         self.blocks().nth(1)
     }
@@ -28,7 +28,7 @@ impl Code {
     }
 }
 
-/// The code of that id.
+/// The code with that id.
 pub fn find(id: &str) -> Option<&'static Code> {
     CODES.iter().find(|code| code.id == id)
 }

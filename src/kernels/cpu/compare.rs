@@ -1,4 +1,4 @@
-//! A row beside the reference's: the sums that their divergences are made of, and what these add to the gradient.
+//! Compares a row with the reference's: the sums behind their divergences, and their contribution to the gradient.
 
 use super::dispatch::Job;
 use super::number::{BLOCK, Element, LANES, Real};
@@ -25,13 +25,13 @@ pub(crate) struct Divergence<'a, E> {
     pub(crate) beta: f64,
 }
 
-/// What comparing adds to a row's gradient.
+/// The contribution of comparisons to a row's gradient.
 pub(crate) struct Comparison {
-    /// What `Σ e^u (u - v)` is multiplied with.
+    /// The factor of `Σ e^u (u - v)`.
     pub(crate) reverse: f64,
-    /// What `Σ e^v (v - u)` is multiplied with.
+    /// The factor of `Σ e^v (v - u)`.
     pub(crate) forward: f64,
-    /// What the Jensen-Shannon divergence is multiplied with.
+    /// The factor of the Jensen-Shannon divergence.
     pub(crate) mixture: f64,
     pub(crate) beta: Option<f64>,
     /// `Σ e^u` and `Σ e^v`.
@@ -72,7 +72,7 @@ impl<E: Element> Job for Divergence<'_, E> {
 }
 
 impl Comparison {
-    /// Adds to the gradient of a block.
+    /// Adds its contribution to the gradient of a block.
     #[inline(always)]
     pub(crate) fn add<R: Real, const LEVEL: u8>(
         &self,
@@ -123,7 +123,7 @@ impl<E: Element> Pair<'_, E> {
                 add(chunk, reference, scale, highest, &terms, &mut lanes);
             }
             if !rest.is_empty() {
-                // Where both are `-inf`, nothing is added.
+                // A pair of `-inf` adds nothing.
                 let mut padded = [[E::Real::NEG_INFINITY; LANES]; 2];
                 padded[0][..rest.len()].copy_from_slice(rest);
                 padded[1][..rest.len()].copy_from_slice(reference_rest);
@@ -169,7 +169,7 @@ impl<R: Real> Mixture<R> {
         Self { beta: R::of(beta), rest: R::of(1.0 - beta), norms: R::of(norms[0].ln() - norms[1].ln()) }
     }
 
-    /// `ln (π / m)` and `ln (ρ / m)`, through the smaller of `π / ρ` and `ρ / π`, which cannot overflow.
+    /// `ln (π / m)` and `ln (ρ / m)`, from the smaller of `π / ρ` and `ρ / π`, which cannot overflow.
     #[inline(always)]
     fn logs<const LEVEL: u8>(&self, u: R, v: R) -> [R; 2] {
         let zero = R::default();
@@ -185,7 +185,7 @@ impl<R: Real> Mixture<R> {
     }
 }
 
-/// `weight · x`, zero where the weight is, whatever `x` is.
+/// `weight · x`, or zero where the weight is zero, for any `x`.
 #[inline(always)]
 fn product<R: Real>(weight: R, x: R) -> R {
     if weight > R::default() { weight.mul(x) } else { R::default() }

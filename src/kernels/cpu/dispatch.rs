@@ -1,19 +1,19 @@
-//! Runs a loop compiled for the best instructions that this processor has.
+//! Runs a loop with the best vector instructions of the processor.
 
-/// Work whose every part is inlined, so that it is compiled once for each level.
+/// Work that is fully inlined, so that it is compiled once for each level.
 pub(crate) trait Job {
-    /// What comes of it.
+    /// Its result.
     type Output;
 
     /// `LEVEL` is one of [`PLAIN`], [`FUSED`] and [`AVX512`].
     fn run<const LEVEL: u8>(self) -> Self::Output;
 }
 
-/// No more than every processor of the architecture has.
+/// Only instructions that every processor of the architecture has.
 pub(crate) const PLAIN: u8 = 0;
-/// Fused multiply-add: AVX2 of x86, and every 64-bit ARM.
+/// Fused multiply-add: AVX2 on x86, and every 64-bit ARM.
 pub(crate) const FUSED: u8 = 1;
-/// AVX-512 with its byte, doubleword and vector-length parts.
+/// AVX-512 F, BW, DQ and VL.
 pub(crate) const AVX512: u8 = 2;
 
 /// Runs the job at the highest level of this processor.
@@ -21,11 +21,11 @@ pub(crate) fn run<J: Job>(job: J) -> J::Output {
     run_at(highest_level(), job)
 }
 
-/// Runs the job at a level, or at the highest one if that is below it.
+/// Runs the job at `level`, or at the processor's highest level if that is lower.
 #[cfg(target_arch = "x86_64")]
 fn run_at<J: Job>(level: u8, job: J) -> J::Output {
     match level.min(highest_level()) {
-        // SAFETY: the processor has the features of each function, as `highest_level` found.
+        // SAFETY: `highest_level` found the features of the function on this processor.
         AVX512 => unsafe { avx512(job) },
         // SAFETY: as above.
         FUSED => unsafe { avx2(job) },
@@ -33,7 +33,7 @@ fn run_at<J: Job>(level: u8, job: J) -> J::Output {
     }
 }
 
-/// Runs the job at a level, or at the highest one if that is below it.
+/// Runs the job at `level`, or at the processor's highest level if that is lower.
 #[cfg(not(target_arch = "x86_64"))]
 fn run_at<J: Job>(level: u8, job: J) -> J::Output {
     match level.min(highest_level()) {
@@ -44,7 +44,7 @@ fn run_at<J: Job>(level: u8, job: J) -> J::Output {
 
 #[cfg(target_arch = "x86_64")]
 fn highest_level() -> u8 {
-    // The standard library asks the processor once and remembers.
+    // The standard library caches the detection.
     if is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
@@ -82,7 +82,7 @@ mod tests {
     use crate::kernels::cpu::scan::Bracket;
     use crate::kernels::cpu::sums::{Border, Forward};
 
-    /// Long enough for whole blocks, whole chunks and a rest.
+    /// Long enough for whole blocks, whole chunks and a remainder.
     fn row() -> Vec<f32> {
         (0..3000u32).map(|id| (id.wrapping_mul(2_654_435_761) >> 8) as f32 / 1e6 - 9.0).collect()
     }

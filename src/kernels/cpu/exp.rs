@@ -1,18 +1,18 @@
-//! `e^u` for `u <= 0`, written so that a compiler can vectorise it: no branch, no table, no call.
+//! `e^u` for `u <= 0`, written so that a compiler can vectorise it: no branches, tables or calls.
 //!
 //! With or without fused multiply-add, f32 is within 1.02 units in the last place of the exact result for every float
-//! in its range, and f64 within one unit of what the standard library gives. `u = n ln 2 + r` with
-//! `|r| <= ln 2 / 2`, a polynomial gives `e^r`, and `n` is added to its exponent.
+//! in its range, and f64 within one unit of the standard library's. `u = n ln 2 + r` with `|r| <= ln 2 / 2`; a
+//! polynomial gives `e^r`, and `n` is added to its exponent.
 
-/// Below it `e^u` is taken for zero: results stay normal numbers.
+/// Below this, `e^u` is set to zero, so that results are normal numbers.
 pub(crate) const LEAST_F32: f32 = -87.0;
-/// Below it `e^u` is taken for zero: results stay normal numbers.
+/// Below this, `e^u` is set to zero, so that results are normal numbers.
 pub(crate) const LEAST_F64: f64 = -708.0;
 
 #[inline(always)]
 #[expect(clippy::excessive_precision, reason = "the coefficients as they were fitted")]
 pub(crate) fn exp_f32(u: f32, mul_add: impl Fn(f32, f32, f32) -> f32) -> f32 {
-    // Adding it leaves the nearest integer in the low bits.
+    // Adding it puts the nearest integer into the low bits.
     const ROUND: f32 = 12_582_912.0;
     // The high part has few bits, so that its product with `n` is exact.
     const LN_2_HIGH: f32 = 0.693_359_375;

@@ -1,12 +1,12 @@
-//! `ln x` for normal positive `x`, written so that a compiler can vectorise it: no branch, no table, no call.
+//! `ln x` for normal positive `x`, written so that a compiler can vectorise it: no branches, tables or calls.
 //!
-//! f32 is within two units in the last place of the exact result, or 1e-7 where the result is nearer to zero than
-//! one. `x = m 2^e` with `m` around one, and a polynomial gives `ln m`.
+//! f32 is within two units in the last place of the exact result, or within 1e-7 near zero. `x = m 2^e` with `m` around
+//! one; a polynomial gives `ln m`.
 
 #[inline(always)]
 #[expect(clippy::excessive_precision, reason = "the coefficients as they were fitted")]
 pub(crate) fn ln_f32(x: f32) -> f32 {
-    // The bits of the square root of one half, from which `m` goes to that of two.
+    // The bits of `sqrt(1/2)`: `m` ranges from there to `sqrt(2)`.
     const LEAST: u32 = 0x3f35_04f3;
     const LN_2_HIGH: f32 = 0.693_359_375;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn f32_is_within_its_stated_error() {
         for i in 0..2_000_000u32 {
-            // From the least normal number past one, evenly in the exponent.
+            // From the least normal number to above one, evenly in the exponent.
             let x = f32::from_bits(0x0080_0000 + i * 520);
             let exact = f64::from(x).ln();
             let ulp =

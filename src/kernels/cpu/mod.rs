@@ -1,4 +1,4 @@
-//! Row statistics fused: each row is read from memory once forward and once backward, by vector instructions.
+//! Fused row statistics: vector instructions read each row from memory once forward and once backward.
 
 #![expect(clippy::inline_always, reason = "what is not inlined is not compiled for the level that runs it")]
 
@@ -26,13 +26,13 @@ use super::memory::address;
 use super::plan::Plan;
 use super::threads::{Workers, parallel};
 
-/// Fewer logits than this for each thread are not worth waking it.
+/// The least number of logits worth waking a thread for.
 const WORTH_A_THREAD: usize = 1 << 15;
 
 /// The engine of the CPU.
 pub(super) struct Cpu;
 
-/// Calls a function of the element kind of a tensor.
+/// Calls a function with the element type of a tensor.
 macro_rules! by_kind {
     ($tensor:expr, $function:ident($($arg:expr),*)) => {
         match $tensor.dtype() {
@@ -82,7 +82,7 @@ impl Engine for Cpu {
     }
 }
 
-/// The rows of a chunk, for any thread.
+/// The rows of a chunk, which any thread can use.
 struct Rows {
     logits: Layout,
     reference: Option<Layout>,
@@ -90,7 +90,7 @@ struct Rows {
     host: &'static dyn Host,
 }
 
-/// What is known of each row when its gradient is written, one line for each.
+/// The forward results and cotangents of all rows, one line per row.
 struct Lines<'a> {
     sums: &'a [f64],
     facts: &'a [f64],
@@ -108,9 +108,9 @@ impl Rows {
     }
 
     /// # Safety
-    /// The chunk must be alive, on the CPU and of kind `E`, with a last stride of one, and have that many rows.
+    /// The chunk must be alive, on the CPU and of kind `E`, with a last stride of one, and contain row `index`.
     unsafe fn pair<E>(&self, index: usize) -> Pair<'_, E> {
-        // SAFETY: as the caller promises, of the logits and of the reference, which is of the same shape and kind.
+        // SAFETY: the caller promises it for the logits and for the reference, which has the same shape and kind.
         unsafe {
             Pair {
                 row: self.logits.row(index),
@@ -131,7 +131,7 @@ fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Result<Vec<f64>, KernelErr
             let (sums, facts) = line.split_at_mut(plan.sums());
             let mut line = row::Line { sums, facts };
             if rows.ids.counted[index] {
-                // SAFETY: the tensors are of kind `E` and on the CPU, their last stride is one, and they are borrowed
+                // SAFETY: the tensors are of kind `E` and on the CPU, their last stride is one, and they stay borrowed
                 // while workers run.
                 let pair = unsafe { rows.pair::<E>(index) };
                 row::read(&pair, rows.ids.actions[index] as usize, plan, scratch, &mut line);
@@ -166,9 +166,9 @@ fn write_rows<E: Element>(
             facts: &lines.facts[of(lines.facts, plan.facts())],
             cotangents: &lines.cotangents[of(lines.cotangents, plan.sums())],
         });
-        // SAFETY: the tensors are of kind `E` and on the CPU, their last stride is one, and they are borrowed while
-        // workers run; the gradient has the shape and kind of the logits, and each of its rows is written by the one
-        // worker that took the index. Where it lies over the logits, that worker is also the one that reads the row.
+        // SAFETY: the tensors are of kind `E` and on the CPU, their last stride is one, and they stay borrowed while
+        // workers run. The gradient has the shape and kind of the logits, and only the worker that took the index
+        // writes its row. If the gradient overwrites the logits, only that worker reads the row.
         unsafe { row::write_gradient(&place, known.as_ref(), plan, slopes) };
     };
     parallel(count, 0, workers(rows, rows.logits.vocabulary), Vec::new, write)?;
@@ -177,7 +177,7 @@ fn write_rows<E: Element>(
 
 fn workers(rows: &Rows, vocabulary: usize) -> Workers {
     let count = (rows.ids.counted.len() * vocabulary).div_ceil(WORTH_A_THREAD);
-    // Short rows are taken by the dozen: memory is fetched ahead only where it is read in order.
+    // Take many short rows at once: memory is prefetched only when read in order.
     Workers {
         host: rows.host,
         threads: if count > 1 { rows.host.threads() } else { 1 },
@@ -186,7 +186,7 @@ fn workers(rows: &Rows, vocabulary: usize) -> Workers {
     }
 }
 
-/// Where the rows of a `[B, T, V]` tensor lie, as numbers that any thread may have.
+/// The addresses of the rows of a `[B, T, V]` tensor, as plain numbers that can move between threads.
 struct Layout {
     address: usize,
     time: usize,
@@ -211,10 +211,10 @@ impl Layout {
     }
 
     /// # Safety
-    /// The tensor must be alive, on the CPU, of kind `E` and with a last stride of one, and have that many rows; nobody
-    /// may write it.
+    /// The tensor must be alive, on the CPU, of kind `E` and with a last stride of one, and `index` must be one of its
+    /// rows; nothing may write it.
     unsafe fn row<E>(&self, index: usize) -> &[E] {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises it.
         unsafe { std::slice::from_raw_parts(self.start(index), self.vocabulary) }
     }
 }

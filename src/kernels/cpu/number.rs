@@ -1,31 +1,31 @@
-//! The numbers that rows are made of, and those that they are computed in.
+//! The element types of rows, and the types that compute with them.
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::{exp, ln};
 
-/// How many elements are worked on at once: 4 KB of f32, so that a block stays in the first cache.
+/// The number of elements processed at once: 4 KB of f32, so that a block stays in the L1 cache.
 pub(crate) const BLOCK: usize = 1024;
 
-/// As many numbers as two AVX-512 registers of f64 hold, or one of f32.
+/// The numbers in one AVX-512 register of f32, or in two of f64.
 pub(crate) const LANES: usize = 16;
 
-/// A kind that logits may have.
+/// An element type of logits.
 pub(crate) trait Element: Copy + Send + Sync + 'static {
-    /// What it is computed in: wide enough to hold it exactly.
+    /// The type for computations: wide enough to hold it exactly.
     type Real: Real;
 
     fn real(self) -> Self::Real;
 
-    /// A block of at most [`BLOCK`] elements, in the buffer unless it can be read where it is.
+    /// Widens a block of at most [`BLOCK`] elements into the buffer, unless it needs no conversion.
     fn widened<'a>(block: &'a [Self], buffer: &'a mut [Self::Real; BLOCK]) -> &'a [Self::Real];
 
-    /// The block rounded to the kind.
+    /// Rounds the block to the element type.
     fn narrow(block: &[Self::Real], to: &mut [Self]);
 }
 
-/// f32 or f64: what sums inside a block are kept in.
+/// f32 or f64: the type of sums inside a block.
 pub(crate) trait Real: Copy + PartialOrd + Default + Send + Sync + 'static {
     const NEG_INFINITY: Self;
     const INFINITY: Self;
@@ -35,15 +35,15 @@ pub(crate) trait Real: Copy + PartialOrd + Default + Send + Sync + 'static {
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
-    /// `self * a + b`, rounded once where the processor can.
+    /// `self * a + b`, rounded once if the processor can.
     fn mul_add<const LEVEL: u8>(self, a: Self, b: Self) -> Self;
-    /// `e^u` for `u <= 0`, and zero where that is below the least normal number; also for `-inf`.
+    /// `e^u` for `u <= 0`; zero if that is below the least normal number, and for `-inf`.
     fn exp<const LEVEL: u8>(u: Self) -> Self;
-    /// `ln x` of a normal positive number.
+    /// `ln x` for a normal positive number.
     fn ln(self) -> Self;
     /// The least `u` whose `exp` is not zero.
     const LEAST: Self;
-    /// An integer in the same order. NaN has one too, in no useful place.
+    /// An integer with the same order. NaN has one too, at no useful position.
     fn key(self) -> u64;
     fn of_key(key: u64) -> Self;
     /// The next number up: `x > a` is the same as `x >= a.next_up()`.
@@ -172,7 +172,7 @@ macro_rules! real {
 
             #[inline(always)]
             fn mul_add<const LEVEL: u8>(self, a: Self, b: Self) -> Self {
-                // Without the instruction, `mul_add` is a call for each number.
+                // Without the instruction, every `mul_add` would be a function call.
                 if LEVEL > 0 { Self::mul_add(self, a, b) } else { self * a + b }
             }
 
@@ -188,7 +188,7 @@ macro_rules! real {
 
             #[inline(always)]
             fn key(self) -> u64 {
-                // Adding zero makes one of the two zeros, which are equal.
+                // Adding zero turns negative zero into zero, since the two are equal.
                 let bits = (self + 0.0).to_bits();
                 let flip = (bits as $signed >> ($bits::BITS - 1)) as $bits | (1 << ($bits::BITS - 1));
                 u64::from(bits ^ flip)

@@ -1,4 +1,4 @@
-//! One row: what the forward pass finds in it, and the gradient that the backward pass writes.
+//! One row: the sums and facts of the forward pass, and the gradient of the backward pass.
 
 use super::compare::{self, Comparison};
 use super::dispatch::{Job, run};
@@ -9,38 +9,38 @@ use super::sums::{Backward, Border, Forward, TotalInF64};
 use crate::kernels::plan::{Pass, Plan, facts, sums};
 use crate::rows::TokenSet;
 
-/// A row, and the reference's beside it where they are compared.
+/// A row, with the reference's row if they are compared.
 pub(crate) struct Pair<'a, E> {
     pub(crate) row: &'a [E],
     pub(crate) reference: Option<&'a [E]>,
 }
 
-/// What is found in a row.
+/// The results for a row.
 pub(crate) struct Line<'a> {
     pub(crate) sums: &'a mut [f64],
     pub(crate) facts: &'a mut [f64],
 }
 
 impl Line<'_> {
-    /// That of a row that does not count.
+    /// Fills the line of a row that does not count.
     pub(crate) fn skip(&mut self, plan: &Plan) {
         for pass in 0..plan.passes.len() {
             for column in [sums::WHOLE, sums::INSIDE, sums::REFERENCE] {
-                // The logarithm of one is harmless.
+                // One, because its logarithm is finite.
                 self.sums[sums::of(pass) + column] = 1.0;
             }
         }
     }
 }
 
-/// What a worker keeps from row to row.
+/// Buffers that a worker reuses for all its rows.
 pub(crate) struct Scratch<R> {
     select: select::Scratch<R>,
     borders: Vec<Option<Border>>,
 }
 
 impl<R: Real> Scratch<R> {
-    /// With room to rank rows of that length.
+    /// Buffers to rank rows of that length.
     pub(crate) fn new(vocabulary: usize) -> Self {
         Self { select: select::Scratch::new(vocabulary), borders: Vec::new() }
     }
@@ -59,7 +59,7 @@ pub(crate) fn read<E: Element>(
     borders.clear();
     borders.resize(plan.passes.len(), None);
     let mut extent = None;
-    // A ranked set finds the row's extent on its way; the other sets need it to begin with.
+    // Finding a top-k set also finds the row's extent, which the other sets need first.
     for (pass, border) in plan.passes.iter().zip(borders.iter_mut()) {
         if let Some(TokenSet::TopK(count)) = pass.set {
             let (seen, found) = select::ranked(row, count as usize, scratch);
@@ -114,7 +114,7 @@ pub(crate) fn read<E: Element>(
     }
 }
 
-/// Where a row is read and its gradient written. The gradient may lie over the row.
+/// The addresses of a row and its gradient. The gradient may overwrite the row.
 pub(crate) struct Place<E> {
     pub(crate) row: *const E,
     pub(crate) reference: Option<*const E>,
@@ -122,7 +122,7 @@ pub(crate) struct Place<E> {
     pub(crate) vocabulary: usize,
 }
 
-/// What is known of a row that counts.
+/// The forward results and cotangents of a row that counts.
 pub(crate) struct Known<'a> {
     pub(crate) action: usize,
     pub(crate) sums: &'a [f64],
@@ -130,11 +130,11 @@ pub(crate) struct Known<'a> {
     pub(crate) cotangents: &'a [f64],
 }
 
-/// Writes the gradient of a row; without anything known of it, zeros.
+/// Writes the gradient of a row; zeros if nothing is known of it.
 ///
 /// # Safety
-/// Each pointer must lead to as many elements as the vocabulary has. Nobody else may read or write the gradient's
-/// meanwhile, nor write the others.
+/// Each pointer must lead to as many elements as the vocabulary has. Meanwhile, nothing else may access the gradient's
+/// elements or write the others.
 pub(crate) unsafe fn write_gradient<E: Element>(
     place: &Place<E>,
     known: Option<&Known<'_>>,
@@ -147,7 +147,7 @@ pub(crate) unsafe fn write_gradient<E: Element>(
         Some(_) => None,
     };
     if let Some(value) = fill {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller promises it.
         let gradient = unsafe { std::slice::from_raw_parts_mut(place.gradient, place.vocabulary) };
         let values = [E::Real::of(value); BLOCK];
         for block in gradient.chunks_mut(BLOCK) {
@@ -169,16 +169,16 @@ fn massed<E: Element>(
     scratch: &mut select::Scratch<E::Real>,
 ) -> Border {
     if share >= 1.0 {
-        // Rounded sums reach one too early: the whole mass is every token that is not banned.
+        // With the whole mass, rounded sums would stop too early: keep every token that is not banned.
         return select::above(row, E::Real::NEG_INFINITY.next_up().wide());
     }
     let total = run(TotalInF64 { row, highest, temperature });
-    // Tokens this far down have less than the mass that may be left out, all together; half of it, for rounding.
+    // All tokens below this together have less than half the mass that may be left out; half, because of rounding.
     let least = highest + temperature * (total * (1.0 - share) / row.len() as f64 / 2.0).min(0.5).ln();
     select::massed(row, highest, temperature, share * total, least, scratch)
 }
 
-/// The gradient of a row in one pass: polynomials in `u` that multiply `e^u`, and what the reference adds.
+/// A pass's part of a row's gradient: polynomials in `u` that multiply `e^u`, and the part of the reference.
 pub(crate) struct Slopes {
     temperature: f64,
     outside: [f64; 3],
@@ -187,7 +187,7 @@ pub(crate) struct Slopes {
 }
 
 impl Slopes {
-    /// None where nothing flows back.
+    /// `None` if all cotangents are zero.
     fn of(index: usize, pass: &Pass, known: &Known<'_>) -> Option<Self> {
         let cotangents = &known.cotangents[sums::of(index)..][..sums::PER_PASS];
         if cotangents.iter().all(|cotangent| *cotangent == 0.0) {
@@ -245,11 +245,11 @@ impl<E: Element> Job for Gradient<'_, E> {
         let mut start = 0;
         while start < self.place.vocabulary {
             let length = BLOCK.min(self.place.vocabulary - start);
-            // SAFETY: as the caller of `write_gradient` promises; the block is read into `sum` before any of the
-            // gradient's is written, and not used after.
+            // SAFETY: the caller of `write_gradient` promises it; the block is read into `sum` before its gradient is
+            // written, and not used afterwards.
             let block = unsafe { std::slice::from_raw_parts(self.place.row.add(start), length) };
             let block = E::widened(block, &mut wide);
-            // SAFETY: as above.
+            // SAFETY: the same.
             let reference = self
                 .place
                 .reference
@@ -278,7 +278,7 @@ impl<E: Element> Job for Gradient<'_, E> {
             if let Some(at) = self.known.action.checked_sub(start).filter(|at| *at < length) {
                 sum[at] = E::Real::of(sum[at].wide() + self.known.cotangents[sums::CHOSEN]);
             }
-            // SAFETY: as above.
+            // SAFETY: the same.
             E::narrow(sum, unsafe { std::slice::from_raw_parts_mut(self.place.gradient.add(start), length) });
             start += length;
         }

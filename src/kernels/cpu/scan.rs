@@ -1,17 +1,17 @@
-//! One pass over a row for its highest logit, whether it has a softmax, and what lies around a wanted rank.
+//! One pass over a row for its highest logit, whether it has a softmax, and the logits around a rank.
 
 use super::dispatch::{AVX512, Job};
 use super::number::{BLOCK, Element, LANES, Real};
 
-/// What a row is like as a whole.
+/// Properties of a whole row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
     pub(crate) highest: f64,
-    /// False where the row has NaN or `+inf`, or nothing but `-inf`.
+    /// False if the row has NaN or `+inf`, or only `-inf`.
     pub(crate) is_usable: bool,
 }
 
-/// How many logits lie where, around two of them: `high > low`, or both the same.
+/// Counts of logits relative to `low` and `high`, with `low < high` or both equal.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) above_high: usize,
@@ -36,17 +36,17 @@ impl<E: Element> Job for Highest<'_, E> {
     }
 }
 
-/// Finds the extent of a row, counts around `low` and `high`, and copies what lies between them, in order.
+/// Finds the extent of a row, counts around `low` and `high`, and copies the logits strictly between them, in order.
 pub(crate) struct Bracket<'a, E: Element> {
     pub(crate) row: &'a [E],
     pub(crate) low: E::Real,
     pub(crate) high: E::Real,
-    /// Room for the whole row and a block more; what comes after the copied ones is of no meaning.
+    /// Room for a whole row and one block; elements after the copied ones have no meaning.
     pub(crate) between: &'a mut [E::Real],
 }
 
 impl<E: Element> Job for Bracket<'_, E> {
-    /// The extent, the counts, and how many logits were copied.
+    /// The extent, the counts, and the number of copied logits.
     type Output = (Extent, Counts, usize);
 
     #[inline(always)]
@@ -68,7 +68,7 @@ impl<E: Element> Job for Bracket<'_, E> {
     }
 }
 
-/// Counts the logits that equal one.
+/// Counts the logits equal to a value.
 pub(crate) struct Equal<'a, E: Element> {
     pub(crate) row: &'a [E],
     pub(crate) to: E::Real,
@@ -87,7 +87,7 @@ impl<E: Element> Job for Equal<'_, E> {
     }
 }
 
-/// Counts the logits that are at least so high.
+/// Counts the logits that are at least a value.
 pub(crate) struct AtLeast<'a, E: Element> {
     pub(crate) row: &'a [E],
     pub(crate) from: E::Real,
@@ -155,7 +155,7 @@ fn is_nan<R: Real>(x: R) -> bool {
 
 #[inline(always)]
 fn count<R: Real>(block: &[R], low: R, high: R) -> Counts {
-    // A block has fewer than 2^32 elements, and narrow counters fit the lanes of the compared numbers.
+    // A block has fewer than 2^32 elements, and u32 counters fit the vector lanes of the comparison.
     let (mut above_high, mut at_high, mut at_low) = (0u32, 0u32, 0u32);
     for x in block {
         above_high += u32::from(*x > high);
@@ -165,13 +165,13 @@ fn count<R: Real>(block: &[R], low: R, high: R) -> Counts {
     Counts { above_high: above_high as usize, at_high: at_high as usize, at_low: at_low as usize }
 }
 
-/// Copies the logits of the block that lie strictly between and says how many there were.
+/// Copies the logits of a block strictly between `low` and `high`, and returns their number.
 #[inline(always)]
 fn copy_between<R: Real, const LEVEL: u8>(block: &[R], low: R, high: R, to: &mut [R]) -> usize {
     #[cfg(target_arch = "x86_64")]
     if LEVEL == AVX512 && size_of::<R>() == size_of::<f32>() && block.len().is_multiple_of(LANES) {
         assert!(to.len() >= block.len());
-        // SAFETY: AVX-512 is there at this level, `R` of this size is `f32`, and `to` has room for the block.
+        // SAFETY: this level has AVX-512, `R` of this size is `f32`, and `to` has room for the block.
         return unsafe {
             compress_avx512(
                 std::slice::from_raw_parts(block.as_ptr().cast(), block.len()),
@@ -184,7 +184,7 @@ fn copy_between<R: Real, const LEVEL: u8>(block: &[R], low: R, high: R, to: &mut
     let to = &mut to[..block.len()];
     let mut copied = 0;
     for x in block {
-        // Always written and kept by moving on: random branches would cost more than the copies.
+        // Write always and advance only to keep: unpredictable branches would cost more than the copies.
         to[copied.min(block.len() - 1)] = *x;
         copied += usize::from(*x > low && *x < high);
     }
@@ -203,8 +203,8 @@ unsafe fn compress_avx512(block: &[f32], low: f32, high: f32, to: *mut f32) -> u
     let (low, high) = (_mm512_set1_ps(low), _mm512_set1_ps(high));
     let mut copied = 0;
     for chunk in block.chunks_exact(LANES) {
-        // SAFETY: a chunk is 16 numbers; no more than 16 are stored past the ones copied so far, of which there
-        // are at most as many as chunks went before, and the caller gives room for all of them.
+        // SAFETY: a chunk is 16 numbers. Each store writes 16 numbers after those copied so far, which are at most as
+        // many as the earlier chunks have, and the caller gives room for all of them.
         unsafe {
             let x = _mm512_loadu_ps(chunk.as_ptr());
             let is_above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, low);

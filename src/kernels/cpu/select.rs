@@ -1,4 +1,4 @@
-//! The border of a token set in a row, exactly and without sorting the row.
+//! Finds the border of a token set in a row, exactly and without sorting the row.
 
 use std::cmp::Ordering;
 
@@ -7,22 +7,22 @@ use super::number::{BLOCK, Element, Real};
 use super::scan::{AtLeast, Bracket, Counts, Equal, Extent};
 use super::sums::{Border, Weights};
 
-/// How many logits are drawn at most to guess where a rank lies, and of how many there is one.
+/// The largest sample for guessing a rank, and how many logits there are for each in the sample.
 const SAMPLE: usize = 2048;
 const ONE_OF: usize = 8;
 
-/// How many neighbours are drawn together: a place in memory costs more than what is read there.
+/// How many neighbours are drawn together: accessing a place in memory costs more than reading a few logits there.
 const NEIGHBOURS: usize = 4;
 
-/// Below this many the guess costs more than it saves.
+/// In shorter rows, sampling costs more than it saves.
 const WORTH_SAMPLING: usize = 512;
 
-/// Buckets of one refinement.
+/// Buckets in each round of refinement.
 const BUCKETS: usize = 1024;
 
-/// Numbers to work in, kept from row to row.
+/// Buffers that are reused for all rows.
 pub(crate) struct Scratch<R> {
-    /// As long as a row and a block more.
+    /// Room for a row and one block.
     pub(crate) between: Vec<R>,
     sample: Vec<u64>,
 }
@@ -34,7 +34,7 @@ impl<R: Real> Scratch<R> {
     }
 }
 
-/// The extent of the row, and the border below its `rank` highest logits; `1 <= rank <= V`.
+/// The extent of the row, and the border of its `rank` highest logits; `1 <= rank <= V`.
 pub(crate) fn ranked<E: Element>(row: &[E], rank: usize, scratch: &mut Scratch<E::Real>) -> (Extent, Border) {
     let (low, high) = guess(row, rank, &mut scratch.sample);
     let (extent, counts, copied) = run(Bracket { row, low, high, between: &mut scratch.between });
@@ -43,7 +43,7 @@ pub(crate) fn ranked<E: Element>(row: &[E], rank: usize, scratch: &mut Scratch<E
     }
     let found = inside_bracket(rank, low, high, counts, &mut scratch.between[..copied]);
     let place = found.unwrap_or_else(|| {
-        // The sample misled: look at the whole row. Some tens of rows in a million come here.
+        // The sample was misleading: use the whole row. This happens for some tens of rows in a million.
         let (low, high) = (E::Real::NEG_INFINITY, E::Real::INFINITY);
         let (_, counts, copied) = run(Bracket { row, low, high, between: &mut scratch.between });
         inside_bracket(rank, low, high, counts, &mut scratch.between[..copied]).unwrap_or(Place {
@@ -55,8 +55,8 @@ pub(crate) fn ranked<E: Element>(row: &[E], rank: usize, scratch: &mut Scratch<E
     (extent, place.border(row, rank))
 }
 
-/// The border of the smallest set of highest logits that has at least the mass `wanted` of `Σ e^u`, where no logit
-/// that is not above `least` should be in it.
+/// The border of the smallest set of highest logits with at least the mass `wanted` of `Σ e^u`. Logits up to `least`
+/// should not be in it.
 pub(crate) fn massed<E: Element>(
     row: &[E],
     highest: f64,
@@ -74,7 +74,7 @@ pub(crate) fn massed<E: Element>(
             return reached.place.border(row, reached.kept);
         }
     }
-    // Logits so large that the bound was rounded past one of the set.
+    // Logits are so large that rounding put the bound above a logit of the set.
     massed(row, highest, temperature, wanted, f64::NEG_INFINITY, scratch)
 }
 
@@ -86,11 +86,11 @@ pub(crate) fn above<E: Element>(row: &[E], from: f64) -> Border {
     Border { from: from.wide(), from_after: from.wide(), cut: row.len(), size }
 }
 
-/// A border that leaves nothing out.
+/// A border that excludes nothing.
 pub(crate) const EVERYTHING: Border =
     Border { from: f64::NEG_INFINITY, from_after: f64::NEG_INFINITY, cut: 0, size: 0 };
 
-/// A logit on the border, with how many of the row are higher and how many the same.
+/// A logit on the border, with the number of higher and of equal logits.
 #[derive(Clone, Copy)]
 struct Place<R> {
     value: R,
@@ -99,7 +99,7 @@ struct Place<R> {
 }
 
 impl<R: Real> Place<R> {
-    /// Of the logits on the border the first ones are in.
+    /// Of the logits on the border, the first ones are in the set.
     fn border<E: Element<Real = R>>(self, row: &[E], kept: usize) -> Border {
         let [from, next] = [self.value.wide(), self.value.next_up().wide()];
         if self.above + self.equal <= kept {
@@ -109,7 +109,7 @@ impl<R: Real> Place<R> {
     }
 }
 
-/// Two logits between which the rank probably lies.
+/// Two logits that probably enclose the rank.
 fn guess<E: Element>(row: &[E], rank: usize, sample: &mut Vec<u64>) -> (E::Real, E::Real) {
     let everything = (E::Real::NEG_INFINITY, E::Real::INFINITY);
     if row.len() < WORTH_SAMPLING {
@@ -119,7 +119,7 @@ fn guess<E: Element>(row: &[E], rank: usize, sample: &mut Vec<u64>) -> (E::Real,
     let stride = row.len() / places;
     sample.clear();
     for (index, stretch) in row.chunks_exact(stride).take(places).enumerate() {
-        // A place of its own inside each stretch keeps the sample clear of any period that the row has.
+        // A scattered place in each stretch, so that periods in the row do not bias the sample.
         let scattered = (index as u32).wrapping_mul(0x9e37_79b1);
         let place = ((u64::from(scattered) * (stride - NEIGHBOURS) as u64) >> 32) as usize;
         sample.extend(stretch[place..][..NEIGHBOURS].iter().map(|x| x.real().key()));
@@ -127,7 +127,7 @@ fn guess<E: Element>(row: &[E], rank: usize, sample: &mut Vec<u64>) -> (E::Real,
     let share = rank as f64 / row.len() as f64;
     let drawn = sample.len();
     let expected = share * drawn as f64;
-    // Four standard deviations of how many of the sample are above the rank.
+    // Four standard deviations of the number of sampled logits above the rank.
     let margin = 4.0 * (expected * (1.0 - share)).sqrt() + 4.0;
     let (from, to) = ((expected - margin).floor(), (expected + margin).ceil());
     let mut rest = sample.as_mut_slice();
@@ -146,7 +146,7 @@ fn guess<E: Element>(row: &[E], rank: usize, sample: &mut Vec<u64>) -> (E::Real,
     (low, high)
 }
 
-/// Where the rank is, if the bracket has it.
+/// The logit at the rank, if it is inside the bracket.
 fn inside_bracket<R: Real>(
     rank: usize,
     low: R,
@@ -174,17 +174,17 @@ fn inside_bracket<R: Real>(
     (low < high && rank <= above + counts.at_low).then_some(Place { value: low, above, equal: counts.at_low })
 }
 
-/// The smallest set of highest values that weighs as much as wanted.
+/// The smallest set of highest values with the wanted weight.
 struct Reached<R> {
     /// Its lowest value.
     place: Place<R>,
     kept: usize,
-    /// False where even all of them weigh less.
+    /// False if all values together weigh less.
     is_enough: bool,
 }
 
-/// Spreads the values over buckets, and goes on in the one where the weight of the higher ones reaches `wanted`. The
-/// values are moved about; there must be one.
+/// Distributes the values to buckets, and continues in the bucket where the weight of the highest values reaches
+/// `wanted`. Reorders the values; there must be at least one.
 fn reach<R: Real>(mut values: &mut [R], wanted: f64, weigh: impl Fn(&[R], &mut [f64])) -> Reached<R> {
     let mut weights = [0.0; BLOCK];
     let (mut above, mut weight_above) = (0, 0.0);
@@ -222,9 +222,9 @@ fn reach<R: Real>(mut values: &mut [R], wanted: f64, weigh: impl Fn(&[R], &mut [
             weight_above += buckets[chosen].1;
             chosen -= 1;
         }
-        // The lowest value is in the lowest bucket, so that it is never empty.
+        // The loop can stop at the lowest bucket, which contains the lowest value and is never empty.
         let reaches = weight_above + buckets[chosen].1 >= wanted;
-        // Only the first round sees all values; later ones may miss it by a rounding.
+        // Only the first round sees all values; rounding may make later ones fall short.
         is_enough.get_or_insert(reaches);
         let mut kept = 0;
         for i in 0..values.len() {

@@ -1,19 +1,19 @@
-//! The two loops over a row that need exponentials: the sums of the forward pass and the gradient of the backward.
+//! The two loops over a row that compute exponentials: forward sums and backward gradient.
 
 use super::dispatch::Job;
 use super::number::{BLOCK, Element, LANES, Real};
 
-/// Where a set begins: tokens before `cut` are in it from `from` up, the others from `from_after` up.
+/// The border of a set: tokens before `cut` are in it from logit `from` up, the others from `from_after` up.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Border {
     pub(crate) from: f64,
     pub(crate) from_after: f64,
     pub(crate) cut: usize,
-    /// How many tokens the set has.
+    /// The number of tokens in the set.
     pub(crate) size: usize,
 }
 
-/// `Σ e^u`, `Σ u e^u` and `Σ u² e^u`, where `u` is the logit over temperature less the highest of the row.
+/// `Σ e^u`, `Σ u e^u` and `Σ u² e^u` with `u = (logit - highest of the row) / temperature`.
 pub(crate) type Sums = [f64; 3];
 
 /// Sums over all tokens and over those of a set.
@@ -69,7 +69,7 @@ impl<E: Element> Forward<'_, E> {
                     padded[..rest.len()].copy_from_slice(rest);
                     add_lanes::<E::Real, LEVEL, SET, SECOND>(&padded, highest, scale, from, &mut lanes);
                 }
-                // Blocks are added in f64: what a block's own sums lose does not grow with the row.
+                // Blocks are added in f64, so that the rounding error of a block does not grow with the row.
                 for (total, lanes) in totals.iter_mut().flatten().zip(lanes.iter().flatten()) {
                     for lane in lanes {
                         *total += lane.wide();
@@ -113,13 +113,13 @@ fn add_lanes<R: Real, const LEVEL: u8, const SET: bool, const SECOND: bool>(
     }
 }
 
-/// `u` of a logit: how far it is below the highest, over the temperature.
+/// `u` of a logit: its distance from the highest, over the temperature.
 #[inline(always)]
 pub(crate) fn relative<R: Real>(x: R, highest: R, scale: R) -> R {
     x.sub(highest).mul(scale)
 }
 
-/// `Σ e^u` in f64 throughout, for where the last token of a set depends on it.
+/// `Σ e^u` entirely in f64, where the last token of a set depends on it.
 pub(crate) struct TotalInF64<'a, E> {
     pub(crate) row: &'a [E],
     pub(crate) highest: f64,
@@ -167,15 +167,15 @@ impl<R: Real> Job for Weights<'_, R> {
 pub(crate) struct Backward<'a, R> {
     pub(crate) highest: f64,
     pub(crate) temperature: f64,
-    /// The polynomial of a token that is not in the set.
+    /// The polynomial of a token outside the set.
     pub(crate) outside: [f64; 3],
     /// The polynomial of a token in the set, and the set.
     pub(crate) inside: Option<([f64; 3], Border)>,
-    /// Where the block begins in its row.
+    /// The index of the block's first token in its row.
     pub(crate) start: usize,
     pub(crate) block: &'a [R],
     pub(crate) gradient: &'a mut [R],
-    /// Adds to what the gradient holds.
+    /// Whether to add to the gradient instead of writing it.
     pub(crate) adds: bool,
 }
 

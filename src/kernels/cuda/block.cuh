@@ -1,17 +1,17 @@
-// What the threads of a block find out together. Every order of adding is fixed, so results are the same on each run.
+// Reductions over the threads of a block. The order of additions is fixed, so results are the same on each run.
 
 constexpr u32 WARP = 32;
 constexpr u32 ALL_LANES = 0xffffffffu;
 constexpr int MOST_VALUES = 12;
 
-// Room of a block in shared memory. `Shared<T>` is `T`; only an emulation puts a watch on it.
+// A block's buffers in shared memory. `Shared<T>` is `T`, except that the emulation watches it.
 struct Meeting {
     Shared<double> of_warps[MOST_VALUES * WARP];
     Shared<double> of_block[MOST_VALUES];
     Shared<u64> counted[WARP];
 };
 
-// Numbers in shared memory that threads add to in any order, which integers do not mind.
+// Numbers in shared memory that threads add to in any order; sums of integers do not depend on it.
 #ifdef AENT_EMULATION
 struct Counters {
     Shared<u32> *first;
@@ -20,7 +20,7 @@ struct Counters {
     void add(u32 index, u32 more) const { atomicAdd(first + index, more); }
 };
 #else
-// By an address in shared memory that is computed once, since there is one addition for each element.
+// Computes the address in shared memory once, since there is one addition for each element.
 struct Counters {
     u32 address;
 
@@ -65,7 +65,7 @@ __device__ __forceinline__ void join(Meeting &meeting, const Real (&values)[N], 
     for (int n = 0; n < N; n++) joined[n] = meeting.of_block[n];
 }
 
-// The sum of what the threads before this one have, and in `total` that of all.
+// The sum over the threads before this one; `total` is the sum over all.
 __device__ __forceinline__ u64 sum_before(Meeting &meeting, u64 value, u64 &total) {
     const u32 lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
     u64 upto = value;
@@ -83,7 +83,7 @@ __device__ __forceinline__ u64 sum_before(Meeting &meeting, u64 value, u64 &tota
         if (other < warp) before += counted;
         total += counted;
     }
-    // The next call writes what was read here.
+    // The next call overwrites what was read here.
     __syncthreads();
     return before;
 }

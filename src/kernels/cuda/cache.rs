@@ -1,10 +1,10 @@
-//! Compiled kernels on disk, so that a program's second start does not compile. A cache that cannot be read or written
-//! is no error: it is only slow.
+//! Compiled kernels on disk, so that the second start of a program does not compile.
+//! A cache that cannot be read or written is not an error, only slow.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What was kept under the key.
+/// Reads the bytes kept under the key.
 pub(super) fn read(key: &str) -> Option<Vec<u8>> {
     read_in(&folder()?, key)
 }
@@ -12,7 +12,7 @@ pub(super) fn read(key: &str) -> Option<Vec<u8>> {
 /// Keeps bytes under the key.
 pub(super) fn write(key: &str, bytes: &[u8]) {
     if let Some(folder) = folder() {
-        // Nothing is lost but time.
+        // A failure only costs time.
         let _ = write_in(&folder, key, bytes);
     }
 }
@@ -21,18 +21,18 @@ fn read_in(folder: &Path, key: &str) -> Option<Vec<u8>> {
     let file = fs::read(folder.join(name(key))).ok()?;
     let (length, rest) = file.split_first_chunk::<8>()?;
     let (kept, bytes) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-    // Two keys may have one name.
+    // Two keys may share a file name.
     (kept == key.as_bytes()).then(|| bytes.to_vec())
 }
 
-/// Another process that reads or writes the same sees the whole file or none.
+/// Other processes see the whole file or none.
 fn write_in(folder: &Path, key: &str, bytes: &[u8]) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     let length = (key.len() as u64).to_le_bytes();
     aent_files::write(&folder.join(name(key)), &[&length, key.as_bytes(), bytes].concat())
 }
 
-/// 64 bits of the key, by the rule of Fowler, Noll and Vo.
+/// The file name: the 64-bit FNV-1a hash of the key.
 fn name(key: &str) -> String {
     let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -40,7 +40,7 @@ fn name(key: &str) -> String {
     format!("{hash:016x}.kernel")
 }
 
-/// Where the user's programs keep what can be made again.
+/// The user's cache folder for kernels.
 fn folder() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let own = set("AENT_CACHE").or_else(|| {
@@ -66,7 +66,7 @@ mod tests {
         write_in(&inner, "a", b"two").unwrap();
         assert_eq!(read_in(&inner, "a").as_deref(), Some(b"two".as_slice()));
         assert_eq!(read_in(&inner, "b"), None);
-        // As if another key had the same name.
+        // Simulates another key with the same file name.
         fs::rename(inner.join(name("a")), inner.join(name("b"))).unwrap();
         assert_eq!(read_in(&inner, "b"), None);
     }

@@ -1,4 +1,4 @@
-//! Compiles kernels with NVRTC, once for each of them, device and user.
+//! Compiles kernels with NVRTC, once for each kernel, device and user.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::path::PathBuf;
@@ -12,15 +12,15 @@ use super::{cache, nvrtc_library};
 use crate::kernels::KernelError;
 use crate::tensor::Host;
 
-/// What a device is compiled for, as in `sm_90`: 90.
+/// A compute capability to compile for: 90 for `sm_90`.
 pub(super) type Architecture = u32;
 
-/// Why nothing can be compiled here, if so.
+/// Why kernels cannot be compiled here, if they cannot.
 pub(super) fn missing(host: &dyn Host) -> Option<&'static str> {
     compiler(host).err().map(String::as_str)
 }
 
-/// A module with the kernel that a driver can load, from the user's cache or else compiled.
+/// A module with the kernel that a driver can load, from the user's cache or newly compiled.
 pub(super) fn module(
     host: &dyn Host,
     source: &Source,
@@ -38,19 +38,19 @@ pub(super) fn module(
     Ok(image)
 }
 
-/// Compiles a text for `sm_..`, or to the intermediate language for `compute_..`, and returns what the compiler says,
-/// such as how many registers are used.
+/// Compiles a text for `sm_..`, or to PTX for `compute_..`, and also returns the compiler's log, which shows for
+/// instance how many registers are used.
 pub(super) fn compile(host: &dyn Host, text: &str, target: &str) -> Result<(Vec<u8>, String), KernelError> {
     if let Some(reason) = missing(host) {
         return Err(KernelError::Cuda(reason.to_owned()));
     }
     let program = Program::new(text)?;
     let architecture = format!("--gpu-architecture={target}");
-    // Not every kernel uses every constant, which is what 177 is about.
+    // Warning 177 is about unused constants, and not every kernel uses all of them.
     let options = [&architecture, "-std=c++17", "--ptxas-options=-v", "--diag-suppress=177"];
-    // SAFETY: the program is alive, and was not compiled before.
+    // SAFETY: the program is alive and has not been compiled before.
     let result = unsafe { nvrtc::compile_program(program.0, &options) };
-    // SAFETY: the program was compiled, with success or without.
+    // SAFETY: the program was compiled, successfully or not.
     let log = unsafe { nvrtc::get_program_log(program.0) }.map_err(failed)?;
     let log = text_of(&log);
     if let Err(error) = result {
@@ -59,13 +59,13 @@ pub(super) fn compile(host: &dyn Host, text: &str, target: &str) -> Result<(Vec<
     Ok((program.image(target)?, log))
 }
 
-/// What there is to compile with, or why there is none; the host is asked once where it might be.
+/// The compiler, or why there is none; the host is asked only once where it might be.
 fn compiler(host: &dyn Host) -> Result<&'static Compiler, &'static String> {
     static COMPILER: OnceLock<Result<Compiler, String>> = OnceLock::new();
     if let Some(found) = COMPILER.get() {
         return found.as_ref();
     }
-    // Asked before anybody waits for the compiler: the host may have a lock of its own.
+    // Ask before entering the initialiser: the host may take a lock.
     let packages = host.packages();
     COMPILER.get_or_init(|| Compiler::find(packages)).as_ref()
 }
@@ -78,7 +78,7 @@ struct Compiler {
 impl Compiler {
     fn find(packages: Option<PathBuf>) -> Result<Self, String> {
         nvrtc_library::load(packages);
-        // SAFETY: loading NVRTC runs nothing but its initialisers.
+        // SAFETY: loading NVRTC runs only its initialisers.
         if !unsafe { sys::is_culib_present() } {
             return Err(
                 "the compiler NVRTC is not found, which torch's own packages for CUDA bring: install \
@@ -88,7 +88,7 @@ impl Compiler {
         }
         let failed = |error: nvrtc::NvrtcError| format!("NVRTC does not work: {error}");
         let (mut version, mut count) = ((0, 0), 0);
-        // SAFETY: each pointer is to a number of that type, and the vector has as many as the compiler counts.
+        // SAFETY: each pointer points to a value of its type, and the vector is as long as NVRTC says.
         unsafe {
             sys::nvrtcVersion(&raw mut version.0, &raw mut version.1).result().map_err(failed)?;
             sys::nvrtcGetNumSupportedArchs(&raw mut count).result().map_err(failed)?;
@@ -98,7 +98,7 @@ impl Compiler {
         }
     }
 
-    /// A device that is newer than the compiler is left to the driver, which compiles the rest of the way.
+    /// A device newer than the compiler gets PTX, which its driver compiles.
     fn target(&self, architecture: Architecture) -> String {
         if self.architectures.contains(&(architecture as c_int)) {
             return format!("sm_{architecture}");
@@ -108,7 +108,7 @@ impl Compiler {
     }
 }
 
-/// A program of NVRTC, with the text that it may refer to.
+/// An NVRTC program with its text, to which it may refer.
 struct Program(sys::nvrtcProgram, #[expect(dead_code, reason = "NVRTC may refer to it")] CString);
 
 impl Program {
@@ -125,7 +125,7 @@ impl Program {
             return Ok(text.into_iter().map(|byte| byte as u8).collect());
         }
         let mut size = 0;
-        // SAFETY: the program is compiled, and the vector has the size that NVRTC names.
+        // SAFETY: the program is compiled, and the vector has the size that NVRTC returned.
         unsafe {
             sys::nvrtcGetCUBINSize(self.0, &raw mut size).result().map_err(failed)?;
             let mut image = vec![0u8; size];
@@ -137,7 +137,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // SAFETY: it was made by `create_program` and is not used again.
+        // SAFETY: `create_program` made it, and it is not used again.
         let _ = unsafe { nvrtc::destroy_program(self.0) };
     }
 }

@@ -1,4 +1,4 @@
-//! An NVIDIA GPU as a place to run kernels: in torch's own context, on torch's current stream.
+//! Runs kernels on an NVIDIA GPU: in torch's own context, on torch's current stream.
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_int};
@@ -17,7 +17,7 @@ const OLDEST: u32 = 80;
 
 /// One GPU.
 pub(super) struct Gpu {
-    /// As torch counts them.
+    /// Its index in torch.
     ordinal: usize,
     context: Context,
     architecture: compile::Architecture,
@@ -30,11 +30,11 @@ pub(super) struct Gpu {
 #[derive(Clone, Copy)]
 struct Loaded {
     function: sys::CUfunction,
-    /// How many of its blocks fit the device at once.
+    /// How many of its blocks fit on the device at once.
     blocks: u32,
 }
 
-/// The context that all of a process share on a device.
+/// The context that everything in a process shares on a device.
 #[derive(Clone, Copy)]
 struct Context(sys::CUcontext);
 
@@ -46,9 +46,9 @@ unsafe impl Sync for Context {}
 unsafe impl Send for Loaded {}
 
 impl Gpu {
-    /// The device of that number, or why kernels cannot run on it.
+    /// The device with that index, or why kernels cannot run on it.
     pub(super) fn new(host: &'static dyn Host, ordinal: usize) -> Result<Self, String> {
-        // SAFETY: loading the driver runs nothing but its initialisers.
+        // SAFETY: loading the driver runs only its initialisers.
         if !unsafe { sys::is_culib_present() } {
             return Err("the driver's library `libcuda.so` is not found".to_owned());
         }
@@ -67,8 +67,8 @@ impl Gpu {
     fn found(host: &'static dyn Host, ordinal: usize) -> Result<Self, DriverError> {
         result::init()?;
         let device = result::device::get(ordinal as c_int)?;
-        // SAFETY: the device is one that the driver named. The context is never given back: kernels may run until the
-        // process ends.
+        // SAFETY: the driver returned this device. The context is never released: kernels may run until the process
+        // ends.
         let (context, number) = unsafe {
             let number =
                 |attribute| result::device::get_attribute(device, attribute).map(|number| number as u32);
@@ -85,18 +85,18 @@ impl Gpu {
         })
     }
 
-    /// The kernel on this device, compiled and loaded at its first use. The context must be the current one.
+    /// The kernel on this device, compiled and loaded at its first use. The context must be current.
     fn loaded(&self, source: &Source) -> Result<Loaded, KernelError> {
         let functions = || self.functions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(loaded) = functions().get(source) {
             return Ok(*loaded);
         }
-        // Two threads may compile the same: no lock is held while the host is asked, which may have one of its own.
+        // Hold no lock while the host is asked, which may take its own; at worst two threads compile the same.
         let image = compile::module(self.host, source, self.architecture)?;
         let name =
             CString::new(source.kernel.name()).map_err(|error| KernelError::Cuda(error.to_string()))?;
-        // SAFETY: the image is a module that NVRTC made, whole and, as text, ended by a zero; it has a kernel of that
-        // name, and stays loaded until the process ends.
+        // SAFETY: NVRTC made the image: a whole module or, as text, one that ends with a zero. It has a kernel with
+        // that name, and stays loaded until the process ends.
         let loaded = unsafe {
             let module = result::module::load_data(image.as_ptr().cast()).map_err(failed)?;
             let function = result::module::get_function(module, name).map_err(failed)?;
@@ -120,8 +120,8 @@ impl Launcher for Gpu {
         let loaded = self.loaded(source)?;
         let blocks = u32::try_from(rows).unwrap_or(u32::MAX).min(loaded.blocks);
         let mut parameters = [task.as_ptr().cast_mut().cast()];
-        // SAFETY: the kernel has one parameter, of the size and layout of the task, which the driver copies. Its tensors
-        // are on the device and were made on, or wait for, the current stream, as torch asks of all that it runs.
+        // SAFETY: the kernel has one parameter, with the size and layout of the task, which the driver copies. Its
+        // tensors are on the device and ordered with the current stream, as torch requires of all its work.
         unsafe {
             result::launch_kernel(
                 loaded.function,
@@ -136,7 +136,7 @@ impl Launcher for Gpu {
     }
 }
 
-/// A thread's current context, until this is dropped: torch may have another device in use there.
+/// Sets a thread's current context until dropped, since torch may use another device there.
 struct Current {
     before: Option<sys::CUcontext>,
 }
@@ -144,7 +144,7 @@ struct Current {
 impl Current {
     fn set(context: Context) -> Result<Self, DriverError> {
         let before = result::ctx::get_current()?;
-        // SAFETY: the context is one that was retained for good.
+        // SAFETY: the context was retained for good.
         unsafe { result::ctx::set_current(context.0) }?;
         Ok(Self { before })
     }
@@ -152,7 +152,7 @@ impl Current {
 
 impl Drop for Current {
     fn drop(&mut self) {
-        // SAFETY: it was current before, or there was none.
+        // SAFETY: the context was current before, or there was none.
         let _ = unsafe { result::ctx::set_current(self.before.unwrap_or(std::ptr::null_mut())) };
     }
 }

@@ -1,6 +1,6 @@
-// What a CUDA compiler knows and a plain one does not, so that the kernels' own text can be run and judged on any
-// machine. Threads of a block are fibers that take turns; they meet at barriers and warp operations, and it is an
-// error when not all come to the same one, or when they touch shared memory with no barrier between.
+// Emulates what a plain C++ compiler lacks, so that tests can run the kernels' own text on any machine.
+// Threads of a block are fibers that take turns. They meet at barriers and warp operations; it is an error if they do
+// not all reach the same one, or if they touch shared memory without a barrier in between.
 
 #include <csetjmp>
 #include <cmath>
@@ -34,7 +34,7 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return
 
 namespace emulation {
 
-// Where a fiber waits: at which line, and for how many.
+// The threads that a fiber waits for.
 enum class Wait { none, warp, block, done };
 
 struct Fiber {
@@ -43,7 +43,7 @@ struct Fiber {
     bool started = false;
     Wait wait = Wait::none;
     int line = 0;
-    // How many meetings of its block and of its warp it has passed.
+    // How many barriers of its block and of its warp it has passed.
     unsigned block_epoch = 0, warp_epoch = 0;
     std::unique_ptr<char[]> stack;
 };
@@ -57,10 +57,10 @@ struct Machine {
     void (*kernel)(const void *) = nullptr;
     const void *task = nullptr;
     std::string error;
-    // What lanes hand to each other; two, since a lane may be one meeting ahead.
+    // Values that lanes exchange; two buffers, since a lane may be one exchange ahead.
     std::vector<uint64_t> handed[2];
     int votes[2] = {0, 0};
-    // Never the same again: blocks do not see each other's shared memory, though here they use the same.
+    // Never repeats: blocks must not see each other's shared memory, although they use the same memory here.
     unsigned epoch = 0;
 };
 
@@ -87,14 +87,14 @@ inline void begin() {
     _longjmp(machine.scheduler, 1);
 }
 
-// A value in shared memory that knows who touched it since the last barrier.
+// A value in shared memory that records which threads accessed it since the last barrier.
 template <class T> class Watched {
     T value;
     int writer = -1, reader = -1;
     unsigned write_block = 0, write_warp = 0, read_block = 0, read_warp = 0;
     bool read_by_many = false, atomic = false;
 
-    // Whether something another thread did is not ordered before what this one does now.
+    // Whether an access by another thread is not ordered before the current one.
     static bool unordered(int other, unsigned block, unsigned warp) {
         const Fiber &fiber = self();
         if (other < 0 || other == machine.current || block != fiber.block_epoch) return false;
@@ -140,7 +140,7 @@ template <class T> class Watched {
     }
 };
 
-// Runs one block. Fibers take turns forwards or backwards, so that a result that hangs on their order shows.
+// Runs one block. Fibers take turns forwards or backwards, so that a result that depends on their order shows.
 inline bool run_block(bool backwards) {
     const int threads = (int)block_size.x;
     machine.epoch++;
@@ -269,7 +269,7 @@ inline int __clzll(long long x) { return x == 0 ? 64 : __builtin_clzll((unsigned
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }
 
-// As the device does it: the result of a normal number or zero, within its 2 units in the last place.
+// Like the device: the result is a normal number or zero, within 2 units in the last place.
 inline float emulated_exp2(float t) {
     if (t != t) return t;
     return t < -126.0f ? 0.0f : exp2f(t);
@@ -293,7 +293,7 @@ inline unsigned emulated_f16(float x) {
     int exponent = 0;
     frexpf(size, &exponent);
     if (size < 0.00006103515625f) return sign | (unsigned)nearbyintf(ldexpf(size, 24));
-    // Rounding up to the next power of two carries into the exponent by itself.
+    // Rounding up to the next power of two carries into the exponent.
     return sign | ((unsigned)(exponent + 13) << 10) + (unsigned)nearbyintf(ldexpf(size, 11 - exponent));
 }
 
@@ -310,7 +310,7 @@ template <class E> unsigned emulated_larger_pair(unsigned a, unsigned b) {
     return packed[0];
 }
 
-// Runs a grid on one kernel, and says what went wrong, or nothing.
+// Runs a grid of one kernel. Returns an error message, or null.
 extern "C" const char *aent_emulate(void (*kernel)(const void *), unsigned blocks, unsigned threads, const void *task,
                                     int backwards) {
     using namespace emulation;

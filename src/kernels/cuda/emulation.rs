@@ -1,4 +1,4 @@
-//! Runs the kernels' own text on the processor of any machine, compiled as C++ behind `emulation.h`.
+//! Runs the kernels' own text on the CPU of any machine, compiled as C++ with `emulation.h`.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
@@ -12,13 +12,13 @@ use super::Launcher;
 use super::source::Source;
 use crate::kernels::KernelError;
 
-/// How blocks are run: of how many threads, on how many blocks, and in which order threads take turns.
+/// How to run blocks: the number of threads and blocks, and the order in which threads take turns.
 #[derive(Clone, Copy)]
 pub(super) struct Emulation {
     pub(super) threads: u32,
     pub(super) blocks: u32,
     pub(super) backwards: bool,
-    /// Whether one kernel serves plans of all sets, which saves compiling more.
+    /// Whether to compile one kernel for all sets, which saves compilations.
     pub(super) for_all_sets: bool,
 }
 
@@ -30,14 +30,14 @@ impl Launcher for Emulation {
 }
 
 impl Emulation {
-    /// Runs a kernel of the text, whose one parameter is a `Task`; the error is what its threads did wrong.
+    /// Runs a kernel of the text, whose only parameter is a `Task`; the error says what its threads did wrong.
     fn run(&self, text: &str, kernel: &str, task: &[u64]) -> Result<(), String> {
         let compiled = compiled(&format!(
             "{text}\nextern \"C\" void aent_kernel(const void *task) {{ {kernel}(*(const Task *)task); }}\n"
         ));
         let compiled = compiled.lock().unwrap();
-        // SAFETY: the header and the line above define both functions with these types; the task has what the kernel
-        // reads, and its tensors are on the processor and outlive the call.
+        // SAFETY: the header and the line above define both functions with these types. The task contains what the
+        // kernel reads, and its tensors are on the CPU and outlive the call.
         let message = unsafe {
             let kernel = *compiled.get::<KernelFn>(b"aent_kernel\0").unwrap();
             let emulate = compiled.get::<EmulateFn>(b"aent_emulate\0").unwrap();
@@ -46,7 +46,7 @@ impl Emulation {
         if message.is_null() {
             return Ok(());
         }
-        // SAFETY: a message that is not null is a string of the library, which is locked.
+        // SAFETY: a message that is not null is a string in the library, which is locked.
         Err(unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned())
     }
 }
@@ -56,13 +56,13 @@ type EmulateFn = unsafe extern "C" fn(KernelFn, c_uint, c_uint, *const c_void, c
 
 const HEADER: &str = include_str!("emulation.h");
 
-/// A library of one kernel; its emulation runs one block at a time.
+/// The library of one kernel; its emulation runs one block at a time.
 type Compiled = Arc<Mutex<Library>>;
 
-/// What was compiled so far: text and library. Two tests may want the same.
+/// The libraries so far, by text. Two tests may want the same.
 static LIBRARIES: LazyLock<Mutex<HashMap<String, Slot>>> = LazyLock::new(Mutex::default);
 
-/// Locked while its library is made.
+/// Locked while its library is compiled.
 type Slot = Arc<Mutex<Option<Compiled>>>;
 
 fn compiled(text: &str) -> Compiled {
@@ -84,7 +84,7 @@ fn compile(text: &str) -> Library {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    // SAFETY: the library was just made of our own text, and runs nothing when it is loaded.
+    // SAFETY: the library was just compiled from our own text, and runs nothing when loaded.
     unsafe { Library::new(&library) }.unwrap()
 }
 
@@ -92,7 +92,7 @@ fn compile(text: &str) -> Library {
 mod tests {
     use super::*;
 
-    /// What running the body in 64 threads is judged to be.
+    /// The result of running the body in 64 threads.
     fn verdict(body: &str) -> Result<(), String> {
         let text = format!(
             "typedef unsigned u32; struct Task {{ unsigned long long word; }};\

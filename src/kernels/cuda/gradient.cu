@@ -1,12 +1,12 @@
-// Writes the gradient of each row of logits from what was read of the row, in one reading and one writing.
+// Writes the gradient of each row of logits from the results of the forward pass, in one reading and one writing.
 
-// What one pass adds to the gradient of a token: `e^u` times a polynomial in `t`, another one in the set, and what the
-// reference has to do with it.
+// One pass's part in the gradient of a token: `e^u` times a polynomial in `t`, a different one in the set, and the reference's
+// part.
 template <class Real> struct Slope {
     typename Numbers<Real>::Scale scale;
     Real outside[3], inside[3];
     Real from, from_after;
-    // Of the sums of differences of exponents, and of the divergence of Jensen and Shannon.
+    // Factors of the sums of differences of exponents, and of the Jensen-Shannon divergence.
     Real forward, backward, mixed;
     Real mixed_mean;
     Pair<Real> pair;
@@ -21,7 +21,7 @@ __device__ __forceinline__ Slope<Real> slope(const Pass &pass, const double *sum
     slope.scale = Numbers<Real>::scale(pass.temperature);
     const double second = SECOND ? cotangents[2] : 0.0, second_inside = SECOND ? cotangents[5] : 0.0;
     const double whole[3] = {cotangents[0] + cotangents[1], cotangents[1] + 2.0 * second, second};
-    // What the set adds to the others.
+    // The part of the set's sums.
     const double inside[3] = {cotangents[3] + cotangents[4], cotangents[4] + 2.0 * second_inside, second_inside};
     double factor = inverse;
 #pragma unroll
@@ -68,7 +68,7 @@ __device__ __forceinline__ void write_row(const Task &task, const Shared<Slope<t
         for (int number = 0; number < PASSES; number++) {
             const Pass &pass = task.passes[number];
             const Slope<Real> &slope = mine[number];
-            // Below the cut the border is another one; a chunk is seldom on both sides.
+            // Tokens before the cut have another border; few chunks contain the cut.
             const int sooner = slope.cut - first;
 #pragma unroll
             for (int j = 0; j < 8; j++) {
@@ -116,7 +116,7 @@ __device__ __forceinline__ void write_row(const Task &task, const Shared<Slope<t
     }
 }
 
-// Zero, or NaN, everywhere in the row, which is not read.
+// Writes zero or NaN everywhere in a row, without reading it.
 template <class E> __device__ __forceinline__ void write_all(const Row<E> &to, typename E::Real value) {
     const typename E::Real values[8] = {value, value, value, value, value, value, value, value};
     for (int chunk = (int)threadIdx.x; chunk < to.chunks(); chunk += (int)blockDim.x) to.store(chunk, values);

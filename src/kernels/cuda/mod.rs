@@ -1,4 +1,4 @@
-//! Row statistics on NVIDIA GPUs: kernels that NVRTC compiles at first use for the plan and the device at hand.
+//! Row statistics on NVIDIA GPUs: NVRTC compiles kernels at first use, for the plan and the device.
 
 mod cache;
 mod compile;
@@ -23,16 +23,16 @@ use super::KernelError;
 use super::engine::{Chunk, Engine, Found, Numbers, WrongId};
 use super::plan::Plan;
 
-/// The engine of a GPU, by its number, or why there is none.
+/// The engine of the GPU with that index, or why there is none.
 pub(super) fn engine(host: &'static dyn Host, ordinal: usize) -> Result<&'static dyn Engine, &'static str> {
     type Engines = HashMap<usize, Result<&'static Kernels<Gpu>, &'static str>>;
     static ENGINES: LazyLock<Mutex<Engines>> = LazyLock::new(Mutex::default);
     let known = || ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
     let found = known().get(&ordinal).copied();
-    // No lock is held while the host is asked: it may have one of its own.
+    // Hold no lock while the host is asked, which may take its own.
     let engine = found.unwrap_or_else(|| {
         let made = match Gpu::new(host, ordinal) {
-            // As many as there are GPUs, each for as long as the process runs.
+            // Leaks one engine per GPU, which lives as long as the process.
             Ok(gpu) => Ok(&*Box::leak(Box::new(Kernels(gpu)))),
             Err(reason) => {
                 let host = host.name();
@@ -47,16 +47,16 @@ pub(super) fn engine(host: &'static dyn Host, ordinal: usize) -> Result<&'static
     engine.map(|engine| engine as &dyn Engine)
 }
 
-/// What can run a kernel: a device, or the emulation that tests use.
+/// Runs kernels: a device, or the emulation for tests.
 trait Launcher {
-    /// Runs the kernel on the task of so many rows; it may return before that is done.
+    /// Runs the kernel on a task of `rows` rows; may return before it has finished.
     fn launch(&self, source: &Source, rows: i64, task: &[u64]) -> Result<(), KernelError>;
 }
 
-/// Masses of more tokens than this are not added exactly.
+/// The most tokens whose masses are added exactly.
 const MOST_TOKENS: i64 = (1 << 19) - 1;
 
-/// The engine of whatever runs the kernels.
+/// The engine for any launcher.
 struct Kernels<L>(L);
 
 impl<L: Launcher + Sync> Engine for Kernels<L> {

@@ -1,7 +1,7 @@
-// The numbers that rows are made of, and those that they are computed in.
+// The element types of rows, and the types that compute with them.
 //
-// No CUDA header is included, so that NVRTC needs no include path: bf16 is converted by shifts, and what else needs one
-// instruction of the device stands between `#ifdef`s. The other side of each is what tests on any machine run.
+// No CUDA header is included, so that NVRTC needs no include path: bf16 is converted by shifts, and instructions of the
+// device are inside `#ifdef`s, with an emulation for tests on any machine.
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
@@ -11,13 +11,13 @@ typedef long long i64;
 template <class T> using Shared = T;
 #endif
 
-// Kinds of elements, as `source.rs` names them.
+// Kinds of elements, with the numbers of `source.rs`.
 enum Kind { F32, F64, BF16, F16 };
 
-// ---- f32: the kind that f32, bf16 and f16 are computed in.
+// ---- f32, in which f32, bf16 and f16 are computed.
 
-// 2^t for t <= 0, and zero where that is below the least normal number. The instruction is within 2 units in the last
-// place over that whole range.
+// 2^t for t <= 0, and zero if that is below the least normal number. The instruction is within 2 units in the last place
+// over that whole range.
 __device__ __forceinline__ float power(float t) {
 #ifdef AENT_EMULATION
     return emulated_exp2(t);
@@ -28,7 +28,7 @@ __device__ __forceinline__ float power(float t) {
 #endif
 }
 
-// The larger one, NaN if one is.
+// The larger one; NaN if either is.
 __device__ __forceinline__ float larger(float a, float b) {
 #ifdef AENT_EMULATION
     return a != a ? a : b != b ? b : a > b ? a : b;
@@ -41,20 +41,20 @@ __device__ __forceinline__ float larger(float a, float b) {
 
 __device__ __forceinline__ double larger(double a, double b) { return a != a ? a : b != b ? b : a > b ? a : b; }
 
-// What computing in a kind takes. Exponents are kept in `t = u / UNIT`, in which `power(t) = e^u`.
+// Computing in a kind. Exponents are kept as `t = u / UNIT`, for which `power(t) = e^u`.
 template <class Real> struct Numbers;
 
 template <> struct Numbers<float> {
     typedef u32 Bits;
     static constexpr float UNIT = 0.6931471805599453f;
     static constexpr double WIDE_UNIT = 0.6931471805599453;
-    // Its power is zero, and it is finite, so that `t * power(t)` is zero and not NaN.
+    // Its power is zero and it is finite, so that `t * power(t)` is zero and not NaN.
     static constexpr float FLOOR = -150.0f;
     static constexpr float LOWEST = -3.4028234663852886e38f;
     static constexpr float INFINITE = __builtin_bit_cast(float, 0x7f800000u);
 
-    // Logits to exponents, in two parts: rounding it once would shift all exponents the same way. Where all temperatures
-    // have scales that are rounded by very little, such as 1 has, the second part is left out.
+    // The factor from logits to exponents, in two parts: a single rounded factor would shift all exponents the same way.
+    // The second part is left out if all temperatures have factors with little rounding, as 1 has.
     struct Scale {
         float high, low;
     };
@@ -65,7 +65,7 @@ template <> struct Numbers<float> {
     }
     static __device__ __forceinline__ Bits bits(float x) { return __float_as_uint(x); }
     static __device__ __forceinline__ float of_bits(Bits bits) { return __uint_as_float(bits); }
-    // All ones for a negative number, else zero.
+    // All ones for a negative number, otherwise zero.
     static __device__ __forceinline__ Bits sign(Bits bits) { return (u32)((int)bits >> 31); }
 };
 
@@ -86,15 +86,15 @@ template <> struct Numbers<double> {
     static __device__ __forceinline__ Bits sign(Bits bits) { return (u64)((i64)bits >> 63); }
 };
 
-// e^u for u <= 0, and zero where that is below the least normal number.
+// e^u for u <= 0, and zero if that is below the least normal number.
 __device__ __forceinline__ double power(double t) { return t < -708.0 ? 0.0 : exp(t); }
 
 __device__ __forceinline__ float scaled(float difference, Numbers<float>::Scale scale) {
     return TWO_PARTS ? fmaf(difference, scale.high, difference * scale.low) : difference * scale.high;
 }
 
-// The exponent of a difference of logits, floored so that it is finite; also for `-inf`, where the two parts may give
-// NaN, of which `fmax` takes the other argument.
+// The exponent of a difference of logits, with a floor so that it is finite. For `-inf` the two parts may give NaN,
+// which `fmax` ignores.
 __device__ __forceinline__ float exponent(float difference, Numbers<float>::Scale scale) {
     return fmaxf(scaled(difference, scale), Numbers<float>::FLOOR);
 }
@@ -103,7 +103,7 @@ __device__ __forceinline__ double exponent(double difference, Numbers<double>::S
     return fmax(difference / scale.temperature, Numbers<double>::FLOOR);
 }
 
-// The same of either sign and without the floor, since terms of a divergence grow with it; finite.
+// The same for either sign and without the floor, since terms of a divergence grow with it; finite.
 __device__ __forceinline__ float apart(float difference, Numbers<float>::Scale scale) {
     return fminf(fmaxf(scaled(difference, scale), Numbers<float>::LOWEST), -Numbers<float>::LOWEST);
 }
@@ -123,7 +123,7 @@ __device__ __forceinline__ double exp_less_one(double x) { return expm1(x); }
 __device__ __forceinline__ float log_one_more(float x) { return log1pf(x); }
 __device__ __forceinline__ double log_one_more(double x) { return log1p(x); }
 
-// ---- Elements: how 8 of them lie in words, and how many bits of their order a key has.
+// ---- Elements: how 8 of them are stored in words, and how many bits a key has.
 
 template <int WHICH> struct Element;
 
@@ -135,7 +135,7 @@ template <class E> __device__ __forceinline__ typename E::Real highest_of(const 
     return highest;
 }
 
-// The same of a 16-bit kind, two at a time.
+// The same for a 16-bit kind, two at a time.
 template <class E> __device__ __forceinline__ float highest_of_pairs(const u32 *words) {
     const u32 pair = E::larger_pair(E::larger_pair(words[0], words[1]), E::larger_pair(words[2], words[3]));
     const u32 pairs[4] = {pair, pair, pair, pair};
@@ -205,7 +205,7 @@ template <> struct Element<BF16> {
 
 template <> struct Element<F16> {
     typedef float Real;
-    // Widened to f32, which makes small numbers normal, it takes more than 16 bits to tell them apart in order.
+    // Widening to f32 makes subnormal numbers normal, so ordered keys need more than 16 bits.
     static constexpr int SIZE = 2, KEY_BITS = 19;
     static __device__ __forceinline__ void unpack(const u32 *words, float *values) {
         for (int j = 0; j < 4; j++) {
@@ -240,7 +240,7 @@ template <> struct Element<F16> {
     static __device__ __forceinline__ float highest(const u32 *words) { return highest_of_pairs<Element>(words); }
 };
 
-// An integer in the order of the values of a kind, with no gaps that matter: all bits that the kind has.
+// Integer keys in the order of the values of a kind, with as many bits as the kind needs.
 template <class E> struct Keys {
     typedef typename E::Real Real;
     typedef Numbers<Real> N;
@@ -249,9 +249,9 @@ template <class E> struct Keys {
     static constexpr int DROPPED = WIDTH - E::KEY_BITS;
     static constexpr Bits SIGN = (Bits)1 << (WIDTH - 1);
 
-    // The key with room below it, for the bits that the kind does not have.
+    // The key, followed by the low bits that the kind does not use.
     static __device__ __forceinline__ Bits wide(Real x) {
-        // Adding zero makes one of the two zeros, which are equal.
+        // Adding zero turns negative zero into zero, since the two are equal.
         Bits bits = N::bits(x + (Real)0);
         return bits ^ (N::sign(bits) | SIGN);
     }
@@ -261,7 +261,7 @@ template <class E> struct Keys {
         if (bits & SIGN) return N::of_bits(bits ^ SIGN);
         return N::of_bits(~(bits | (((Bits)1 << DROPPED) - 1)));
     }
-    // The key that only the negative zero would have. No element has it, and it must not bound a range, since comparing
-    // values sees no difference between the zeros.
+    // The key of negative zero. No element has it, and it must not bound a range, since comparisons of values do not
+    // distinguish the zeros.
     static __device__ __forceinline__ Bits negative_zero() { return ((Bits)SIGN >> DROPPED) - 1; }
 };

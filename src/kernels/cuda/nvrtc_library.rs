@@ -1,14 +1,14 @@
-//! Where the compiler NVRTC is.
+//! Finds the compiler NVRTC.
 
 use std::path::PathBuf;
 
-/// Loads the NVRTC that came with the host's packages, so that it is the one found by name from then on. Where none did, one
-/// may still be installed for all programs.
+/// Loads NVRTC from the host's packages, so that later look-ups by name find it. If they have none, it may still be
+/// installed system-wide.
 #[cfg(target_os = "linux")]
 pub(super) fn load(packages: Option<PathBuf>) {
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY};
 
-    // Python packages of torch keep it in a folder next to theirs, and it looks for the second by name alone.
+    // Torch's packages have it in a folder next to theirs. It finds its builtins by name, so load them first.
     let Some(packages) = packages else { return };
     for name in ["libnvrtc-builtins.so.", "libnvrtc.so."] {
         let Some(path) = nvidia_library(&packages, name) else { return };
@@ -19,7 +19,7 @@ pub(super) fn load(packages: Option<PathBuf>) {
     }
 }
 
-/// Elsewhere it is found by name alone.
+/// On other systems, NVRTC is found by name alone.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn load(_packages: Option<PathBuf>) {}
 

@@ -1,16 +1,16 @@
-// Reads each row of logits and writes what losses need to know of it.
+// Reads each row of logits and writes its sums and facts.
 
 // The smallest number of the kind that is not below `exact`.
 template <class E> __device__ __forceinline__ typename E::Real rounded_up(double exact) {
     typedef Keys<E> K;
     typename E::Real rounded = (typename E::Real)exact;
     typename K::Bits key = K::of(rounded);
-    // Both roundings are to the nearest or down; one step up makes good for either.
+    // The cast rounds to nearest and the key rounds down; one step up corrects either.
     if ((double)K::value(key) < exact) key++;
     return K::value(key);
 }
 
-// A set's lower end, as `facts` has it.
+// A set's lower end, in the layout of `facts`.
 struct Border {
     double from, from_after;
     double cut, size;
@@ -26,10 +26,10 @@ template <class E> struct Reader {
     Selection &selection;
     Row<E> row;
     Row<E> other;
-    // Infinite and NaN until the first pass is done.
+    // `-inf` until a pass has read them.
     Real highest, their_highest;
 
-    // Joins what the threads have seen, from the highest logits on.
+    // Joins the results of all threads, starting with the highest logits.
     template <int WANTED>
     __device__ __forceinline__ void finish(Seen<Real> &seen, typename N::Scale scale, double (&joined)[10], double (&tops)[4]) {
         if (!(WANTED & KNOWN)) {
@@ -69,14 +69,14 @@ template <class E> struct Reader {
         return ours == (Real)0 && theirs == (Real)0;
     }
 
-    // Elements that only fill up chunks are `-inf`, and were counted with those.
+    // Padding elements of chunks are `-inf`, and were counted as such.
     __device__ __forceinline__ u64 counted(const Range<E> &range, u32 bin) const {
         const u32 count = selection.counts[bin];
         const bool has_filling = bin == 0 && range.low <= K::of(-N::INFINITE);
         return count - (has_filling ? (u32)(row.chunks() * 8 - row.length) : 0u);
     }
 
-    // The sums over the set from those above the last range and the bins of it; `kept` of the border's bin are in.
+    // The sums over the set: those above the last range, and those of its bins, with `kept` tokens of the border's bin.
     __device__ __forceinline__ double add_bins(const Range<E> &range, const Crossing &found, u64 kept, typename N::Scale scale,
                                                const double (&joined)[10], double *inside) {
         Sums<Real> sums = {};
@@ -103,7 +103,7 @@ template <class E> struct Reader {
         return {(double)value, (double)K::value(key + 1), (double)cut, size};
     }
 
-    // Sums over all tokens, and whatever else is found in the same reading.
+    // Sums over all tokens, and the other results of the same reading.
     template <int WANTED>
     __device__ __forceinline__ void first(typename N::Scale scale, const Range<E> &range, double (&joined)[10], double (&tops)[4]) {
         Seen<Real> seen(highest, their_highest);
@@ -111,7 +111,7 @@ template <class E> struct Reader {
         finish<WANTED>(seen, scale, joined, tops);
     }
 
-    // What the first reading counts in.
+    // The range that the first reading counts in.
     __device__ __forceinline__ Range<E> first_range(const Pass &pass) {
         const bool is_long = row.length >= WORTH_SAMPLING * (i64)blockDim.x;
         const Range<E> range = is_long ? sampled(row, pass.count) : Range<E>::everything(COUNT_BINS);
@@ -119,7 +119,7 @@ template <class E> struct Reader {
         return range;
     }
 
-    // From the range that the first reading counted in, and what that joined.
+    // The border of `TOP_K`, from the range that the first reading counted in and from its joined results.
     __device__ __forceinline__ Border top_k(const Pass &pass, typename N::Scale scale, Range<E> range, const double (&first)[10],
                                             double *inside) {
         double joined[10], tops[4];
@@ -132,7 +132,7 @@ template <class E> struct Reader {
                 const double size = add_bins(range, found, kept, scale, joined, inside);
                 return border_at(range, found, kept, size);
             }
-            // Where the rank is not inside, the sample misled.
+            // If the rank is not inside, the sample was misleading.
             range = found.inside ? range.narrowed(found.bin, COUNT_BINS) : Range<E>::everything(COUNT_BINS);
             clear(selection.counts, range.bins());
             Seen<Real> seen(highest, their_highest);
@@ -143,7 +143,7 @@ template <class E> struct Reader {
 
     __device__ __forceinline__ Border top_p(const Pass &pass, typename N::Scale scale, double sum, double *inside) {
         const u64 wanted = mass_units(pass.number * sum);
-        // All logits below it weigh less than what may be left out.
+        // All logits below it together weigh less than what may be left out.
         const double least = (double)highest + pass.temperature * log((1.0 - pass.number) * sum / (double)row.length) -
                              1e-6 * (fabs((double)highest) + pass.temperature);
         typename K::Bits low = K::of((Real)least) - 1, lowest = K::of(-N::INFINITE) + 1;
@@ -184,7 +184,7 @@ template <class E> struct Reader {
         return mass_units(power(exponent(K::value(range.low + bin) - highest, scale)));
     }
 
-    // The tokens that are not below `from`.
+    // The set of all tokens not below `from`.
     __device__ __forceinline__ Border not_below(Real from, typename N::Scale scale, double *inside) {
         const Range<E> range = Range<E>::none_below(from);
         Seen<Real> seen(highest, their_highest);
@@ -195,7 +195,7 @@ template <class E> struct Reader {
         return {(double)from, (double)from, (double)row.length, joined[6]};
     }
 
-    // `share KL(rho || m) + (1 - share) KL(pi || m)`, and the second of the two.
+    // `share KL(rho || m) + (1 - share) KL(pi || m)`, and `KL(pi || m)`.
     __device__ __forceinline__ void mix(const Pass &pass, typename N::Scale scale, double sum, double their_sum, double (&found)[2]) {
         const Pair<Real> pair(scale, sum, their_sum);
         const Real share = (Real)pass.share;
@@ -223,14 +223,14 @@ template <class E> struct Reader {
     }
 };
 
-// What the sums of a pass over all tokens are in the units of `sums`.
+// Writes the sums of a pass, converted from `t` to `u`.
 __device__ __forceinline__ void write_sums(double *to, const double *sums, double unit) {
     to[0] = sums[0];
     to[1] = sums[1] * unit;
     to[2] = SECOND ? sums[2] * unit * unit : 0.0;
 }
 
-// Fills a row that has nothing to say: NaN where it has no softmax, or what makes a loss of it zero where it is masked.
+// Fills a row without results: with NaN if it has no softmax; if it is masked, with ones for sums of powers and zeros.
 __device__ __forceinline__ void fill(double *sums, double *facts, bool is_masked) {
     const double missing = is_masked ? 0.0 : Numbers<double>::INFINITE - Numbers<double>::INFINITE;
     for (int n = (int)threadIdx.x; n < SUMS_OF_ROW; n += (int)blockDim.x) {
@@ -255,7 +255,7 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
         const typename N::Scale scale = N::scale(pass.temperature);
         double whole[10] = {}, tops[4] = {}, inside[3] = {}, mixed[2] = {};
         Border border = {0.0, 0.0, 0.0, 0.0};
-        // Where the highest tokens are wanted, the first reading looks for them already.
+        // For `TOP_K`, the first reading already counts.
         const bool is_top_k = (SETS & 1 << TOP_K) != 0 && pass.set == TOP_K;
         const Range<E> range = is_top_k ? reader.first_range(pass) : Range<E>::everything(COUNT_BINS);
         if constexpr (COMPARES) {
@@ -265,7 +265,7 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
         if (!compared && is_top_k) reader.template first<WHOLE | ABOVE | COUNTED>(scale, range, whole, tops);
         if (!compared && !is_top_k) reader.template first<WHOLE>(scale, range, whole, tops);
         if (!reader.is_usable(compared)) {
-            // A later pass may be the first to compare: what the former ones wrote is not to be used either.
+            // A later pass may be the first to compare; then the results of earlier passes are invalid too.
             fill(sums, facts, false);
             return;
         }
@@ -307,7 +307,7 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
             fact[3] = border.size;
             fact[4] = mixed[1];
         }
-        // Shared memory is written anew for the next pass, or the next row.
+        // The next pass or row overwrites shared memory.
         __syncthreads();
     }
     if (threadIdx.x == 0) {

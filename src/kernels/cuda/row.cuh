@@ -1,23 +1,23 @@
-// How kernels are told what to do, and how a row is read and written: 8 elements at a time, wherever it begins.
+// The arguments of kernels, and reading and writing rows: 8 elements at a time, at any alignment.
 
 // Which tokens a pass selects.
 enum Set { ALL, TOP_K, TOP_P, MIN_P };
 
-// One temperature, and what is wanted at it. All fields have 8 bytes, so that any compiler lays them out alike.
+// One temperature, and what to compute at it. All fields have 8 bytes, so that all compilers use the same layout.
 struct Pass {
     double temperature;
     i64 set;
-    // How many tokens of `TOP_K`.
+    // The number of tokens in `TOP_K`.
     i64 count;
     // The mass of `TOP_P`, or the ratio of `MIN_P`.
     double number;
-    // Whether the reference is compared with.
+    // Whether to compare with the reference.
     i64 reference;
-    // The share of the reference in the mixture of Jensen and Shannon; negative where it is not asked for.
+    // The reference's share in the Jensen-Shannon mixture; negative if the divergence is not requested.
     double share;
 };
 
-// Where the rows of a `[B, T, V]` tensor lie: strides count elements, and the last one is 1.
+// The address of the rows of a `[B, T, V]` tensor: strides count elements, and the last one is 1.
 struct Place {
     u64 address;
     i64 batch_stride, time_stride;
@@ -30,7 +30,7 @@ struct Task {
     Pass passes[PASSES];
 };
 
-// What there is of each row and, after it, of each pass.
+// The columns of each row and, after them, of each pass.
 constexpr int SUMS_OF_PASS = 10, FACTS_OF_PASS = 5;
 constexpr int SUMS_OF_ROW = 1 + SUMS_OF_PASS * PASSES, FACTS_OF_ROW = 2 + FACTS_OF_PASS * PASSES;
 
@@ -38,7 +38,7 @@ __device__ __forceinline__ bool counts(const Task &task, i64 row) {
     return ((const unsigned char *)task.mask)[row] != 0;
 }
 
-// 8 elements as they lie in memory.
+// 8 elements as stored in memory.
 template <class E> struct Chunk {
     u32 words[2 * E::SIZE];
 };
@@ -57,8 +57,8 @@ template <class E> __device__ __forceinline__ typename E::Real load_one(const ch
     return values[0];
 }
 
-// A chunk that reaches over an end of its row, or does not begin where 16 bytes do. Not inlined: it is seldom read and
-// long, and there are many places that read.
+// Loads a chunk that crosses an end of its row, or is not aligned to 16 bytes. Not inlined: it is rare and long, and
+// called from many places.
 template <class E> __device__ __noinline__ Chunk<E> load_edge(const char *start, int length, int id) {
     typedef typename E::Real Real;
     Real values[8];
@@ -88,17 +88,17 @@ template <class E> __device__ __noinline__ void store_edge(char *start, int leng
     }
 }
 
-// One row, cut into chunks that begin where 16 bytes begin. The first and the last one may reach over its ends.
+// One row, cut into chunks that are aligned to 16 bytes. The first and the last one may cross its ends.
 template <class E> struct Row {
     typedef typename E::Real Real;
     char *start;
     int length;
-    // How many elements of the first chunk lie before the row.
+    // How many elements of the first chunk are before the row.
     int lead;
     // Whether chunks can be read and written 16 bytes at a time.
     bool aligned;
 
-    // `lead` is that of the row that sets the chunks, negative for the row itself.
+    // `lead` is that of the row that defines the chunks; negative if it is this row.
     __device__ __forceinline__ Row(const Place &place, const Task &task, i64 row, int lead = -1) {
         i64 offset = row / task.time * place.batch_stride + row % task.time * place.time_stride;
         start = (char *)place.address + offset * E::SIZE;
@@ -109,14 +109,14 @@ template <class E> struct Row {
     }
 
     __device__ __forceinline__ int chunks() const { return (int)(((i64)lead + length + 7) / 8); }
-    // The id of the first element of a chunk; negative where it lies before the row.
+    // The id of the first element of a chunk; negative if it is before the row.
     __device__ __forceinline__ int first(int chunk) const { return 8 * chunk - lead; }
 
     __device__ __forceinline__ bool is_whole(int first) const {
         return aligned && first >= 0 && first <= length - 8;
     }
 
-    // Elements outside the row are `-inf`: they have no mass, and are no maximum.
+    // Elements outside the row are `-inf`: they have no mass, and are never the maximum.
     __device__ __forceinline__ Chunk<E> load(int chunk) const {
         Chunk<E> loaded;
         int id = first(chunk);
@@ -139,8 +139,8 @@ template <class E> struct Row {
     // One element by its id.
     __device__ __forceinline__ Real at(int id) const { return load_one<E>(start + (i64)id * E::SIZE); }
 
-    // Rounds the values to the kind and writes those that lie in the row. They are not read again: the cache is for
-    // others.
+    // Rounds the values to the kind and writes those inside the row. They are not read again, so they should not fill
+    // the cache.
     __device__ __forceinline__ void store(int chunk, const Real *values) const {
         Chunk<E> rounded;
         E::pack(values, rounded.words);

@@ -1,15 +1,15 @@
-// The border of a token set in a row: exactly, without sorting it, and reading it as few times as can be.
+// Finds the border of a token set in a row: exactly, without sorting it, and in as few readings as possible.
 //
-// A range of keys that holds the border is narrowed until each bin of a histogram over it is one key. A sample of the row
-// makes the first range so narrow that for 16-bit kinds the first reading is the last one.
+// A range of keys that contains the border is narrowed until each bin of a histogram over it is one key. A sample of the
+// row makes the first range so narrow that for 16-bit kinds one reading is enough.
 
 constexpr u32 COUNT_BINS = 8192;
 constexpr u32 MASS_BINS = 1024;
-// Masses are added as integers of this many to one, so that their order of coming makes no difference; and as three
-// digits, since there is an instruction for 32 bits, of so many bits that digits of a whole row add up in 32.
+// Masses are added as integers, this many to one, so that the order of additions does not matter. Each is split into three
+// digits, since the instruction adds 32 bits; the digits are small enough that those of a whole row add up in 32.
 constexpr double MASS_UNITS = 549755813888.0;
 constexpr int DIGITS = 3, DIGIT_BITS = 13;
-// How many rows' worth of threads a row must have to be worth a sample.
+// The least number of elements per thread for which a sample of the row is worth its cost.
 constexpr i64 WORTH_SAMPLING = 8;
 
 template <class Real> __device__ __forceinline__ u64 mass_units(Real mass) { return (u64)(mass * (Real)MASS_UNITS); }
@@ -25,21 +25,21 @@ template <class E> struct Range {
         if (low == K::negative_zero()) low++;
         if (high == K::negative_zero()) high--;
         while (high >= low && (high - low) >> shift >= bins) shift++;
-        // So that the last bin is a whole one.
+        // Makes the last bin a whole one.
         if (high >= low) high = low + (((high - low >> shift) + 1) << shift) - 1;
         high_value = K::value(high);
     }
-    // All that a row may hold.
+    // All values that a row can contain.
     static __device__ __forceinline__ Range everything(u32 bins) {
         typedef Numbers<typename E::Real> N;
         return Range(K::of(-N::INFINITE), K::of(N::INFINITE), bins);
     }
-    // Not to be counted in; `high_value` is the value before `from`, so that what is above is what is not below `from`.
+    // Not for counting; `high_value` is the value before `from`, so the values above it are those not below `from`.
     static __device__ __forceinline__ Range none_below(typename E::Real from) {
         return Range(K::of(from) - 1, K::of(from) - 1, 1);
     }
     __device__ __forceinline__ u32 bins() const { return (u32)((high - low) >> shift) + 1; }
-    // The bin of a value; not below `bins()` for a value outside the range, also for one below it.
+    // The bin of a value; at least `bins()` for a value outside the range, on either side.
     __device__ __forceinline__ typename K::Bits bin(typename E::Real x) const {
         return (K::wide(x) - (low << K::DROPPED)) >> (K::DROPPED + shift);
     }
@@ -50,16 +50,16 @@ template <class E> struct Range {
     }
 };
 
-// The bin in which what is counted from the top reaches what is wanted.
+// The bin in which the weight from the top reaches the wanted weight.
 struct Crossing {
     bool inside;
     u32 bin;
-    // What the bins above it hold, with what is above the range; and what it holds itself.
+    // The weight above the bin, including what is above the range; and the weight of the bin.
     u64 before, held;
 };
 
 struct Selection {
-    // One more than there are bins, for all that is in none.
+    // One more than there are bins, for values outside the range.
     Shared<u32> counts[SETS & (1 << TOP_K | 1 << TOP_P) ? COUNT_BINS + 1 : 1];
     Shared<u32> masses[SETS & 1 << TOP_P ? DIGITS * MASS_BINS : 1];
     Shared<u32> bin, warp, position;
@@ -86,7 +86,7 @@ template <class T> __device__ __forceinline__ void clear(T *bins, u32 count) {
     __syncthreads();
 }
 
-// Bins are dealt out from the top in runs of equal length, one for each thread.
+// Bins are assigned from the top in runs of equal length, one for each thread.
 template <class Weight>
 __device__ __forceinline__ Crossing crossing(Meeting &meeting, Selection &selection, u32 bins, u64 above, u64 wanted,
                                              bool clamp, Weight weight) {
@@ -116,15 +116,15 @@ __device__ __forceinline__ Crossing crossing(Meeting &meeting, Selection &select
     return crossing;
 }
 
-// A range that probably holds the border of the `count` highest: each thread draws one element of its own stretch of
-// the row, and two ranks of what was drawn are found by trying the bits of their keys.
+// A range that probably contains the border of the `count` highest: each thread draws one element from its own stretch of
+// the row, and trying the bits of keys finds two ranks of the sample.
 template <class E>
 __device__ __forceinline__ Range<E> sampled(const Row<E> &row, i64 count) {
     typedef Keys<E> K;
     typedef typename K::Bits Bits;
     constexpr int TRIED = E::KEY_BITS < 19 ? E::KEY_BITS : 19, SKIPPED = E::KEY_BITS - TRIED;
     const int drawn = (int)blockDim.x, stretch = row.length / drawn;
-    // A place of its own inside each stretch keeps the sample clear of any period that the row has.
+    // A scattered place in each stretch, so that periods in the row do not bias the sample.
     const u32 place = (threadIdx.x * 0x9e3779b1u >> 7) % (u32)stretch;
     const Bits key = K::of(row.at((int)threadIdx.x * stretch + (int)place)) >> SKIPPED;
     const float share = (float)count / (float)row.length, expected = share * (float)drawn;
@@ -142,7 +142,7 @@ __device__ __forceinline__ Range<E> sampled(const Row<E> &row, i64 count) {
     if (lower >= drawn || from < all.low) from = all.low;
     if (upper < 0) {
         to = all.high;
-        // Positive numbers of a 16-bit kind: the bins reach further up than any logit is likely to.
+        // Positive numbers of a 16-bit kind: the bins extend further up than logits are likely to.
         if (E::SIZE == 2 && from > K::of((typename E::Real)0) && from + (COUNT_BINS - 1) < to) to = from + (COUNT_BINS - 1);
     }
     if (to > all.high) to = all.high;
@@ -150,7 +150,7 @@ __device__ __forceinline__ Range<E> sampled(const Row<E> &row, i64 count) {
     return Range<E>(from, to, COUNT_BINS);
 }
 
-// How many of a chunk's elements equal the value; those that only fill it up do not count.
+// How many of a chunk's elements equal the value, without the padding.
 template <class E>
 __device__ __forceinline__ u32 count_equal(const Row<E> &row, int chunk, typename E::Real value) {
     typename E::Real values[8];
@@ -162,8 +162,8 @@ __device__ __forceinline__ u32 count_equal(const Row<E> &row, int chunk, typenam
     return equal;
 }
 
-// The id after that of the `nth` element that equals the value, of at least so many. First each warp counts in a stretch
-// of its own, then all threads look into the stretch that has it.
+// The id after the `nth` element that equals the value; there must be that many. First each warp counts in its own stretch,
+// then all threads search the stretch that contains it.
 template <class E>
 __device__ __forceinline__ int after_equal(Meeting &meeting, Selection &selection, const Row<E> &row,
                                            typename E::Real value, u64 nth) {

@@ -1,4 +1,4 @@
-//! A plan as the text of a kernel: what is fixed for all rows is defined before it is compiled.
+//! Generates the text of a kernel from a plan: `#define`s fix what is the same for all rows.
 
 use std::fmt::Write;
 
@@ -7,19 +7,19 @@ use crate::tensor::DType;
 use crate::kernels::plan::Plan;
 use crate::rows::TokenSet;
 
-/// A kernel and everything about it that is fixed when it is compiled. Numbers such as temperatures are not.
+/// A kernel, with everything that is fixed when it is compiled. Numbers such as temperatures are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Source {
     pub(super) kernel: Kernel,
     kind: u32,
     compares: bool,
     passes: usize,
-    /// Which sets there are among the passes, as bits.
+    /// The sets among the passes, as bits.
     sets: u32,
     second: bool,
-    /// Whether a temperature's scale needs two numbers of f32.
+    /// Whether a temperature's scale needs two f32 numbers.
     two_parts: bool,
-    /// Threads of a block.
+    /// Threads per block.
     pub(super) threads: u32,
 }
 
@@ -38,32 +38,32 @@ impl Source {
             kind: kind_number(kind),
             compares: plan.passes.iter().any(|pass| pass.compares),
             passes: plan.passes.len(),
-            // All tokens are no set to look for.
+            // All tokens need no search.
             sets: sets & !1,
             second: plan.second,
             two_parts: plan.passes.iter().any(|pass| needs_two_parts(pass.temperature)),
             threads: 512,
         };
-        // Where a row is read again, one for each processor stays in the cache; else two hide each other's waiting.
+        // Rows that are read again stay in the cache with one block per processor; otherwise two hide each other's latency.
         if kernel == Kernel::Read && (source.sets != 0 || source.compares || source.passes > 1) {
             source.threads = 1024;
         }
         source
     }
 
-    /// A kernel that finds any set, so that tests need not compile one for each.
+    /// A kernel for all sets, so that tests compile fewer kernels.
     #[cfg(test)]
     pub(super) fn for_all_sets(self) -> Self {
         Self { sets: 0b1110, ..self }
     }
 
-    /// Whether it works in f32, on one pass and without a reference.
+    /// Whether it computes in f32, with one pass and without a reference.
     #[cfg(test)]
     pub(super) fn is_lean(&self) -> bool {
         self.kind != kind_number(DType::F64) && !self.compares && self.passes == 1
     }
 
-    /// What is to be compiled.
+    /// The text to compile.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         let defined = [
@@ -100,13 +100,13 @@ impl Kernel {
     }
 }
 
-/// Whether rounding what logits are multiplied with to f32 would be felt: it is off by more than 2^-26 of itself.
+/// Whether rounding the factor of the logits to f32 matters: its relative error is above 2^-26.
 fn needs_two_parts(temperature: f64) -> bool {
     let scale = std::f64::consts::LOG2_E / temperature;
     (f64::from(scale as f32) - scale).abs() > scale * 2f64.powi(-26)
 }
 
-/// As the enumeration `Set` of `row.cuh`.
+/// The number in the enumeration `Set` of `row.cuh`.
 pub(super) fn set_number(set: Option<TokenSet>) -> u32 {
     match set {
         None | Some(TokenSet::All | TokenSet::Drop(_)) => 0,
@@ -116,7 +116,7 @@ pub(super) fn set_number(set: Option<TokenSet>) -> u32 {
     }
 }
 
-/// As the enumeration `DType` of `numbers.cuh`.
+/// The number in the enumeration `Kind` of `numbers.cuh`.
 fn kind_number(kind: DType) -> u32 {
     match kind {
         DType::F64 => 1,
@@ -133,6 +133,6 @@ const SELECT: &str = include_str!("select.cuh");
 const STREAM: &str = include_str!("stream.cuh");
 const DIVERGENCE: &str = include_str!("divergence.cuh");
 
-/// In the order in which each piece needs those before it.
+/// Each piece comes after those that it needs.
 const READ: &[&str] = &[NUMBERS, ROW, BLOCK, SELECT, STREAM, DIVERGENCE, include_str!("read.cu")];
 const GRADIENT: &[&str] = &[NUMBERS, ROW, DIVERGENCE, include_str!("gradient.cu")];

@@ -1,13 +1,13 @@
-// One reading of a row: sums of powers, however many are wanted of them at once.
+// One reading of a row, which computes any combination of sums.
 
-// What a reading is for, as bits.
+// What a reading computes, as bits.
 enum Wanted {
     WHOLE = 1,     // sums over all tokens
     COMPARED = 2,  // sums with the reference
     ABOVE = 4,     // sums over the tokens above the range
-    COUNTED = 8,   // how many tokens each bin of the range has
-    WEIGHED = 16,  // what mass each bin of the range has
-    KNOWN = 32,    // the highest logits are known
+    COUNTED = 8,   // how many tokens are in each bin of the range
+    WEIGHED = 16,  // the mass in each bin of the range
+    KNOWN = 32,    // the highest logits are known already
 };
 
 // Sums of `e^u`, `t e^u` and `t^2 e^u`.
@@ -24,7 +24,7 @@ template <class Real> struct Sums {
         first += more.first;
         if (SECOND) second += more.second;
     }
-    // The sums of exponents that are lower by `lower`, of which `factor` is the power.
+    // The sums after all exponents are lowered by `lower`; `factor` is `power(-lower)`.
     __device__ __forceinline__ void lower(Real lower, Real factor) {
         if (SECOND) second = factor * (second - lower * (first + first - lower * zeroth));
         first = factor * (first - lower * zeroth);
@@ -32,16 +32,16 @@ template <class Real> struct Sums {
     }
 };
 
-// What a thread has seen of a row.
+// One thread's results for a row.
 template <class Real> struct Seen {
     typedef Numbers<Real> N;
-    // The highest logits, and the finite numbers that exponents are taken from.
+    // The highest logits, and the finite bases that exponents are relative to.
     Real highest, base, their_highest, their_base;
     Sums<Real> whole, above;
     Real above_count;
-    // Of the reference: the sum of its powers, and the two sums of differences of exponents, in units of `t`.
+    // The reference's sum of powers, and the two sums of differences of exponents, in units of `t`.
     Real theirs, forward, backward;
-    // The highest logit where the reference bans the token, and the other way round: an infinite divergence.
+    // The highest logit of a token that the reference bans, and the other way round: the divergence is infinite.
     Real unmatched, their_unmatched;
 
     __device__ __forceinline__ Seen(Real highest, Real their_highest)
@@ -49,10 +49,10 @@ template <class Real> struct Seen {
           whole(), above(), above_count(0), theirs(0), forward(0), backward(0), unmatched(-N::INFINITE),
           their_unmatched(-N::INFINITE) {}
 
-    // NaN stays what it is.
+    // Keeps NaN.
     static __device__ __forceinline__ Real finite(Real x) { return x < N::LOWEST ? N::LOWEST : x; }
 
-    // Takes exponents from new bases. What both bases do to a difference of exponents is one number: of two, most would
+    // Makes exponents relative to new bases. The shift of a difference of exponents is one number; two shifts would mostly
     // cancel.
     __device__ __forceinline__ void move(Real to, Real their_to, typename N::Scale scale) {
         if (to == base && their_to == their_base) return;
@@ -71,7 +71,7 @@ template <class Real> struct Seen {
     }
 };
 
-// How many chunks a thread asks for before it uses the first.
+// How many chunks a thread loads before it uses the first.
 template <class E, int WANTED> __device__ constexpr int at_once() {
     return E::SIZE == 8 ? 1 : (E::SIZE == 4 ? 2 : 4) / (WANTED & COMPARED ? 2 : 1);
 }
@@ -90,13 +90,13 @@ __device__ __forceinline__ void stream(const Row<E> &row, const Row<E> &other, t
         Chunk<E> theirs[WANTED & COMPARED ? AT_ONCE : 1];
 #pragma unroll
         for (int n = 0; n < AT_ONCE; n++) {
-            // Beyond the end, the last chunk stands in and is not used.
+            // Past the end, the last chunk is loaded and not used.
             const int chunk = min(start + n * step, chunks - 1);
             ours[n] = row.load(chunk);
             if (WANTED & COMPARED) theirs[n] = other.load(chunk);
         }
         if (!(WANTED & KNOWN)) {
-            // A chunk that is seen twice has the same maximum twice.
+            // Reading a chunk twice does not change the maximum.
 #pragma unroll
             for (int n = 0; n < AT_ONCE; n++) {
                 seen.highest = larger(seen.highest, E::highest(ours[n].words));
@@ -104,7 +104,7 @@ __device__ __forceinline__ void stream(const Row<E> &row, const Row<E> &other, t
             }
             seen.move(seen.finite(seen.highest), seen.finite(seen.their_highest), scale);
         }
-        // Sums of a few terms are added to those of many, so that rounding grows with neither number.
+        // A few terms are summed before they are added to the total, so that rounding errors grow slowly.
         Sums<Real> whole = {}, above = {};
         Real sum = 0, forward = 0, backward = 0;
         int count = 0;
@@ -123,7 +123,7 @@ __device__ __forceinline__ void stream(const Row<E> &row, const Row<E> &other, t
                 if (WANTED & COMPARED) {
                     const Real their_away = y[j] - seen.their_base, f = power(exponent(their_away, scale));
                     const bool banned = x[j] == -N::INFINITE, their_banned = y[j] == -N::INFINITE;
-                    // Taken of logits: of two exponents, the rounding would outlast what they differ by.
+                    // Computed from logits: rounding errors of two exponents could exceed their difference.
                     const Real gap = banned || their_banned ? (Real)0 : apart(away - their_away, scale);
                     sum += f;
                     forward = multiply_add(e, gap, forward);
@@ -131,7 +131,7 @@ __device__ __forceinline__ void stream(const Row<E> &row, const Row<E> &other, t
                     if (their_banned) seen.unmatched = larger(seen.unmatched, x[j]);
                     if (banned) seen.their_unmatched = larger(seen.their_unmatched, y[j]);
                 }
-                // Written so that no branch is needed: some lane of a warp takes it nearly always.
+                // Branchless: nearly always, some lane of a warp would take the branch.
                 if (WANTED & ABOVE) {
                     const bool is_above = x[j] > range.high_value;
                     above.add(t, is_above ? e : (Real)0);

@@ -1,4 +1,4 @@
-//! What a kernel is told, in the words that `row.cuh` reads: the rows' places and the passes over them.
+//! The arguments of a kernel, in the layout of `row.cuh`: the addresses of rows and the passes over them.
 
 use crate::tensor::Tensor;
 
@@ -8,8 +8,8 @@ use crate::kernels::memory;
 use crate::kernels::plan::{Pass, Plan};
 use crate::rows::TokenSet;
 
-/// The struct `Task`, all of whose fields have 8 bytes. A gradient comes with the cotangents that it is of. All tensors
-/// but those of vocabulary size are contiguous.
+/// The struct `Task`, all of whose fields have 8 bytes. A gradient comes with its cotangents. All tensors are
+/// contiguous, except those of vocabulary size.
 pub(super) fn task(
     plan: &Plan,
     chunk: &Chunk,

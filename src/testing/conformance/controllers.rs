@@ -47,7 +47,7 @@ fn signals() -> impl Iterator<Item = f64> {
     })
 }
 
-/// A controller of a program, which observes what its signature says.
+/// A controller in a program.
 type Rule = Object<dyn Controller>;
 
 fn observed(rule: &Rule, signal: f64) -> Option<f64> {
@@ -111,8 +111,8 @@ fn restores_with_its_program(program: &Program) -> Result<(), String> {
     }
 }
 
-/// In a session the coefficient in force is the one before the observation, and the next one is what the rule
-/// says of the signal.
+/// In a session, a step uses the coefficient from before its observation, and the next step uses the one that the rule
+/// computes from the signal.
 fn steps(suite: &Conformance, program: Program) -> Result<(), String> {
     let Some(case) = suite.smooth_case() else { return Ok(()) };
     let saved = serde_json::to_string(&program).map_err(|error| error.to_string())?;

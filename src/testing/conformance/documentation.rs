@@ -1,4 +1,4 @@
-//! What an entry declares of itself, compared with what it is.
+//! Checks the declaration of an entry.
 
 use crate::plugin::{AnyEntry, Input, Literal, Parameter, check_argument};
 

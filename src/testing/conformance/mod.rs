@@ -12,14 +12,14 @@ use crate::{Program, Session, compile};
 /// `aent::testing::conformance("acme::my_term")`.
 ///
 /// # Panics
-/// When the entry fails, with everything that is wrong.
+/// When the entry fails, with all findings.
 pub fn conformance(name: &str) {
     if let Err(found) = Conformance::of(name).check() {
         panic!("`{name}` does not conform:\n{found}");
     }
 }
 
-/// The suite for one entry, with what it has to know of the entry.
+/// The suite for one entry, with facts about the entry that it needs.
 #[derive(Clone, Debug)]
 pub struct Conformance {
     name: String,
@@ -28,19 +28,19 @@ pub struct Conformance {
 }
 
 impl Conformance {
-    /// The suite for the entry of that name.
+    /// The suite for the entry with that name.
     pub fn of(name: &str) -> Self {
         Self { name: name.to_owned(), inputs: Vec::new(), differentiable: true }
     }
 
-    /// Declares a real token field that the entry's example reads and the language does not have.
+    /// Declares a real token field that the entry's example reads and the language lacks.
     #[must_use]
     pub fn token_input(mut self, name: &'static str) -> Self {
         self.inputs.push(name);
         self
     }
 
-    /// Says that the gradient is not that of the value, as with a straight-through or stop-gradient formula.
+    /// Declares that the gradient is not that of the value, as with a straight-through or stop-gradient formula.
     #[must_use]
     pub fn gradient_of_its_own(mut self) -> Self {
         self.differentiable = false;
@@ -50,7 +50,7 @@ impl Conformance {
     /// Runs every check.
     ///
     /// # Errors
-    /// Everything that is wrong, one line each.
+    /// All findings, one line each.
     pub fn check(&self) -> Result<(), String> {
         let Lookup::Found(entry) = registry().find(&self.name) else {
             return Err(format!("no crate or more than one registers `{}`", self.name));
@@ -63,7 +63,7 @@ impl Conformance {
         if findings.is_empty() { Ok(()) } else { Err(findings.join("\n")) }
     }
 
-    /// A program of the given statements, with the declared inputs before them.
+    /// A program of the given statements, preceded by the declared inputs.
     fn program(&self, statements: &str) -> Result<Program, String> {
         let inputs = self.inputs.iter().map(|name| format!("input {name}: token"));
         let text = inputs.chain([statements.to_owned()]).collect::<Vec<_>>().join("\n");

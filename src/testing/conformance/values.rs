@@ -35,7 +35,7 @@ pub(super) fn check(suite: &Conformance, entry: AnyEntry) -> Vec<String> {
     checks.into_iter().filter_map(run).collect()
 }
 
-/// A program that reads the example's value and extras, and whose loss reaches the policy in any case.
+/// A program that reads the example's value and extras, and whose loss always depends on the policy.
 fn spec(suite: &Conformance, entry: AnyEntry) -> Result<String, String> {
     let example = entry.declaration().example;
     let probe = suite.program(&format!("let value = {example}\nloss = token_mean(log_prob)"))?;
@@ -60,7 +60,7 @@ fn spec(suite: &Conformance, entry: AnyEntry) -> Result<String, String> {
     Ok(lines.join("\n"))
 }
 
-/// Arguments may narrow a signature; inputs, extras, types and the number of row statistics are those of every call.
+/// Arguments may narrow a signature; inputs, extras, types and the number of row statistics must stay as declared.
 fn resolves(program: &Program, entry: &TermEntry) -> Result<(), String> {
     let declared = entry.signature();
     for term in program.terms.iter().filter(|term| term.name() == entry.declaration.name) {
@@ -112,7 +112,7 @@ fn restores(suite: &Conformance, statements: &str) -> Result<(), String> {
     equal(&after, &before, 0.0, "after restoring")
 }
 
-/// The checker reasons with the intervals of signatures, so values must lie in them.
+/// The checker relies on the intervals of signatures, so values must be in them.
 fn keeps_its_interval(suite: &Conformance, statements: &str) -> Result<(), String> {
     let program = suite.program(statements)?;
     let Some(interval) = program.lets.first().map(|(_, id)| program.node(*id).interval) else {
@@ -124,7 +124,7 @@ fn keeps_its_interval(suite: &Conformance, statements: &str) -> Result<(), Strin
         let batch = case.leaves(Kind::Double, Device::Cpu).batch;
         let output = session.forward(&batch).map_err(|error| error.to_string())?;
         let Some((_, value)) = output.lets().next() else { continue };
-        // Where nothing counts there is 0, whatever the interval.
+        // Without a valid token the value is 0, whatever the interval.
         let numbers = value.to_f64s().map_err(|error| error.to_string())?;
         let found = numbers.into_iter().find(|value| *value != 0.0 && !room.contains(*value));
         if let Some(found) = found {
@@ -183,7 +183,7 @@ fn takes_low_precision(suite: &Conformance, statements: &str) -> Result<(), Stri
             let case = case.rounded(kind);
             let single = outcome(&session, &case, Kind::Float)?;
             let low = outcome(&session, &case, kind)?;
-            // Values accumulate in f32; the gradient of the logits comes back in their own kind.
+            // Values accumulate in f32; the gradient of the logits is in their own kind.
             let what = format!("in {kind:?} instead of f32");
             equal(
                 &Outcome { logits_gradient: single.logits_gradient.clone(), ..low.clone() },
@@ -213,7 +213,7 @@ fn adds_up(suite: &Conformance, statements: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Every way to lay the parts out over the ranks has its own road through a step.
+/// Each layout of parts over ranks takes a different path through a step.
 fn spreads_out(suite: &Conformance, statements: &str) -> Result<(), String> {
     let session = suite.session(statements)?;
     for case in suite.cases(&rough(Extent { sequences: 4..=5, ..Extent::default() }), 3) {

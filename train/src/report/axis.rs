@@ -1,4 +1,4 @@
-//! Scales of charts: where a value lies, and which round values are marked.
+//! Scales of charts: the position of a value, and the round values to mark.
 
 use super::run::Scale;
 
@@ -15,7 +15,7 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// An axis over the range of `values`, widened to round ends when `round`.
+    /// An axis over the range of `values`, widened to round ends if `round`.
     pub(super) fn over(values: impl IntoIterator<Item = f64>, scale: Scale, round: bool) -> Self {
         let usable = |value: &f64| value.is_finite() && (scale == Scale::Linear || *value > 0.0);
         let (low, high) = values
@@ -31,7 +31,7 @@ impl Axis {
         }
     }
 
-    /// Where a value lies between the axis' start (0) and end (1); NaN when it lies nowhere.
+    /// The position of a value between the axis' start (0) and end (1); NaN if it has none.
     pub(super) fn place(&self, value: f64) -> f64 {
         match self.scale {
             Scale::Linear => (value - self.low) / (self.high - self.low),
@@ -50,7 +50,7 @@ impl Axis {
         }
         let step = round_step((high - low) / 5.0);
         if round {
-            // A line that only just passes a mark needs no whole interval more.
+            // If a line only just passes a mark, the axis does not need a whole interval more.
             (low, high) = ((low / step + 0.02).floor() * step, (high / step - 0.02).ceil() * step);
         }
         let first = (low / step - 1e-9).ceil() as i64;
@@ -92,7 +92,7 @@ fn round_step(least: f64) -> f64 {
         .unwrap_or(10.0 * power)
 }
 
-/// A mark's text, with as many decimals as neighbouring marks need to differ.
+/// A mark's text, with as many decimals as it takes to tell neighbouring marks apart.
 fn label(value: f64, step: f64, largest: f64) -> String {
     if !(1e-3..1e6).contains(&largest) {
         return if value == 0.0 { "0".into() } else { scientific(value) };
@@ -104,12 +104,12 @@ fn label(value: f64, step: f64, largest: f64) -> String {
     format!("{value:.*}", decimals.unwrap_or(9) as usize).replace('-', "−")
 }
 
-/// A mark's text on a logarithmic axis: powers of ten throughout once the lowest mark is small.
+/// A mark's text on a logarithmic axis: powers of ten for all marks if the lowest one is small.
 fn ratio_label(mark: f64, lowest: f64) -> String {
     if lowest < 0.999e-3 { powers(mark) } else { scientific(mark) }
 }
 
-/// `2e-4`, or `0.2` where that is as short.
+/// `2e-4`, or `0.2` if that is as short.
 fn scientific(value: f64) -> String {
     if (1e-3..1e4).contains(&value.abs()) {
         let text = format!("{value:.6}");

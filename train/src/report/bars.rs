@@ -5,9 +5,9 @@ use super::plot::{Entry, Figure, Frame, Sample, TEXT};
 use super::run::{Bars, Scale};
 use super::svg::{Anchor, COLOURS, fit, text_width};
 
-/// The share of a place that its bars fill.
+/// The share of the space at a place that its bars fill.
 const FILLED: f64 = 0.74;
-/// The narrowest bar that carries its value as text.
+/// The narrowest bar that shows its value as text.
 const LABELLED: f64 = 26.0;
 
 /// The figure of a bar chart.
@@ -43,7 +43,7 @@ pub(super) fn figure(bars: &Bars, colour: impl Fn(&str) -> usize) -> Figure {
         }
         values.extend(group.reference.iter().flatten());
     }
-    // Room for the texts above and below the bars.
+    // Space for the texts above and below the bars.
     let (low, high) = values
         .iter()
         .filter(|value| value.is_finite())

@@ -1,11 +1,11 @@
-//! Several runs of the same losses on different tasks, side by side: in each run every spec is compared with the first.
+//! Compares runs of the same losses on different tasks: in each run, every spec with the first.
 
 use super::load::{Folder, Trained};
 use super::run::{Bars, Group, Table};
 use super::statistics::{Interval, ending, mean};
 use super::summary::{SeriesSummary, Summary};
 
-/// A run and what it says about its specs.
+/// A run with the scores of its specs.
 pub(super) struct Compared {
     /// The run folder.
     pub(super) folder: Folder,
@@ -20,15 +20,15 @@ pub(super) struct Compared {
 pub(super) struct Scores {
     /// The score at the end.
     pub(super) end: Option<Interval>,
-    /// How much more that is than the first spec's, each seed compared with itself.
+    /// Its difference to the first spec's, paired by seed.
     pub(super) end_gain: Option<Interval>,
-    /// The mean score over all steps, which is the larger the sooner a spec learns.
+    /// The mean score over all steps, which is larger the sooner a spec learns.
     pub(super) mean: Option<Interval>,
-    /// How much more that is than the first spec's.
+    /// Its difference to the first spec's.
     pub(super) mean_gain: Option<Interval>,
 }
 
-/// One number from the steps and values of one seed.
+/// A number computed from the steps and values of one seed.
 type Figure<'a> = &'a dyn Fn(&[(u64, f64)]) -> f64;
 
 impl Compared {
@@ -66,7 +66,7 @@ impl Compared {
         Self { specs: specs.collect(), summary: Summary::of(&folder), folder }
     }
 
-    /// What the score is called in the metrics.
+    /// The key of the score in the metrics.
     pub(super) fn score(&self) -> &str {
         self.folder.run.series.first().map_or("", |series| &series.key)
     }
@@ -76,7 +76,7 @@ impl Compared {
         self.folder.run.specs.first().map_or("", |spec| &spec.name)
     }
 
-    /// All figures of the run's specs, a row for each.
+    /// All figures of the run's specs, one row each.
     pub(super) fn table(&self) -> Table {
         let (score, first) = (self.score(), self.first());
         let mut head = vec![
@@ -119,14 +119,14 @@ impl Compared {
     }
 }
 
-/// The names of the losses, by their place: one where all runs agree, else each run's.
+/// The names of the losses by index: one name if all runs agree, otherwise each run's.
 pub(super) fn names(runs: &[Compared]) -> Vec<String> {
     let name =
         |place: usize| distinct(runs.iter().map(|run| run.folder.run.specs[place].name.as_str())).join(" / ");
     (0..runs.first().map_or(0, |run| run.specs.len())).map(name).collect()
 }
 
-/// Names in their order, each once.
+/// The distinct names, in order.
 pub(super) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut seen = Vec::new();
     for name in names {
@@ -137,7 +137,7 @@ pub(super) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str>
     seen
 }
 
-/// The scores of all losses on all tasks, a row for each loss.
+/// The scores of all losses on all tasks, one row per loss.
 pub(super) fn overview(runs: &[Compared]) -> Table {
     let mut head = vec!["loss".to_owned()];
     for run in runs {
@@ -156,7 +156,7 @@ pub(super) fn overview(runs: &[Compared]) -> Table {
     Table { head, rows: rows.collect(), ..Table::default() }
 }
 
-/// The differences to the first loss, a bar for each loss and task: at the end, and of the mean over the steps.
+/// The differences to the first loss, one bar per loss and task: at the end, and of the mean over the steps.
 pub(super) fn bars(runs: &[Compared]) -> [Bars; 2] {
     let chart = |title: &str, pick: fn(&Scores) -> Option<Interval>| {
         let groups = names(runs).into_iter().enumerate().skip(1).map(|(place, name)| {
@@ -194,7 +194,7 @@ fn text(interval: Option<Interval>) -> String {
     interval.map_or_else(|| "–".to_owned(), |interval| interval.to_string())
 }
 
-/// With its sign.
+/// The interval with its sign.
 fn difference(interval: Option<Interval>) -> String {
     interval.map_or_else(
         || "–".to_owned(),
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!((run.score(), run.first()), ("entropy", "aent"));
         let none = &run.specs[1];
         assert_eq!(none.end, Some(Interval { mean: 6.0, half: Some(0.0), count: 2 }));
-        // Differences −1 and −3: standard error 1, t(1) = 12.7062. On the way they are half as large.
+        // Differences −1 and −3: standard error 1, t(1) = 12.7062. The mean over steps differs by half as much.
         let gain = none.end_gain.unwrap();
         assert!((gain.mean + 2.0).abs() < 1e-12 && (gain.half.unwrap() - 12.7062).abs() < 1e-9, "{gain:?}");
         let gain = none.mean_gain.unwrap();

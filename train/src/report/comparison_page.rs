@@ -1,4 +1,4 @@
-//! The page that compares runs: what came out in one table, then each task with its curves, settings and specs.
+//! The page that compares runs: all results in one table, then each task with its curves, settings and specs.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,11 +8,11 @@ use super::page::{document, grid, named_table, picture, section, sentences, sett
 use super::plot::Figure;
 use super::svg::escape;
 
-/// A run with its place and its charts.
+/// A run with its path and its charts.
 pub(super) struct Shown<'a> {
-    /// What came out.
+    /// The scores.
     pub(super) run: &'a Compared,
-    /// Where it is, from the page's folder.
+    /// Its path, relative to the page's folder if it is below.
     pub(super) path: &'a Path,
     /// Its curves.
     pub(super) curves: Vec<Figure>,
@@ -65,7 +65,7 @@ fn task(shown: &Shown<'_>) -> String {
     page
 }
 
-/// Where the run's own report is, as a link where the page lies above it.
+/// The path of the run's own report, as a link if it is below the page.
 fn whole(path: &Path) -> String {
     let plain =
         |path: &str| path.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_./".contains(letter));

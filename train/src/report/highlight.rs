@@ -1,4 +1,4 @@
-//! Colours for a spec's text on the page, without a script and without judging the text.
+//! Colours a spec's text on the page, without a script and without checking the text.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ const KEYWORDS: [&str; 12] =
     ["param", "input", "set", "fn", "let", "controller", "loss", "metric", "import", "in", "and", "or"];
 const WORDS: [&str; 7] = ["not", "true", "false", "token", "seq", "scalar", "bool"];
 
-/// The text as HTML, each coloured part in a `<span>`.
+/// The text as HTML, with each coloured part in a `<span>`.
 pub(super) fn highlight(text: &str) -> String {
     let mut page = String::with_capacity(text.len() * 2);
     let mut rest = text;
@@ -49,7 +49,7 @@ fn word(text: &str) -> usize {
 }
 
 fn string(text: &str) -> usize {
-    // A string ends at its quote, or unfinished at the end of its line.
+    // A string ends at its quote or, if unfinished, at the end of its line.
     match text[1..].find(['"', '\n']) {
         Some(end) if text[1 + end..].starts_with('"') => end + 2,
         Some(end) => end + 1,
@@ -57,7 +57,7 @@ fn string(text: &str) -> usize {
     }
 }
 
-/// `1_000`, `0.2`, `1e-3` or `30%`; the dots of a range `0.05 .. 0.23` or `0..1` belong to no number.
+/// `1_000`, `0.2`, `1e-3` or `30%`; the dots of a range `0.05 .. 0.23` or `0..1` are not part of a number.
 fn number(text: &str) -> usize {
     let digits = |from: usize| {
         from + text[from..]

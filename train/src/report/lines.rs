@@ -1,4 +1,4 @@
-//! Charts of lines: those of the series and those that a task adds.
+//! Line charts: those of the series, and those that a task adds.
 
 use super::axis::Axis;
 use super::panels;
@@ -7,7 +7,7 @@ use super::run::{Lines, Scale};
 use super::statistics::thin;
 use super::svg::{COLOURS, Drawing};
 
-/// Points as places and values, ascending.
+/// Points as positions and values, ascending.
 pub(super) type Points = Vec<(f64, f64)>;
 
 /// One named line of a chart.
@@ -15,15 +15,15 @@ pub(super) type Points = Vec<(f64, f64)>;
 pub(super) struct Curve {
     /// The name in the legend.
     pub(super) name: String,
-    /// Its colour and mark, by number.
+    /// The index of its colour and mark.
     pub(super) colour: usize,
     /// The line.
     pub(super) points: Points,
-    /// The shaded area: places with the lower and upper value.
+    /// The shaded area: positions with the lower and upper value.
     pub(super) area: Vec<(f64, [f64; 2])>,
-    /// Faint lines behind it, one per seed.
+    /// Faint lines behind it, one for each seed.
     pub(super) faint: Vec<Points>,
-    /// Whether it is dashed and unmarked.
+    /// Whether it is dashed and without marks.
     pub(super) dashed: bool,
 }
 
@@ -32,24 +32,24 @@ pub(super) struct Curve {
 pub(super) struct Target {
     /// The name in the legend.
     pub(super) name: String,
-    /// The colours of the specs that it is for.
+    /// The colours of the specs that have it.
     pub(super) colours: Vec<usize>,
-    /// Its lower and upper edge.
+    /// Its lower and upper edges.
     pub(super) band: [f64; 2],
 }
 
-/// Everything that a chart of lines shows.
+/// The contents of a line chart.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plot {
-    /// A name for the chart that no other on the page has.
+    /// A name for the chart that is unique on the page.
     pub(super) id: String,
     /// What the horizontal axis counts.
     pub(super) x_label: String,
     /// What the vertical axis measures.
     pub(super) y_label: String,
-    /// The range of the horizontal axis; that of the data when missing.
+    /// The range of the horizontal axis; by default that of the data.
     pub(super) x_range: Option<[f64; 2]>,
-    /// The range of values to show; lines outside are cut off.
+    /// Values that the vertical axis must reach; lines outside are clipped.
     pub(super) y_range: Vec<f64>,
     /// The vertical axis.
     pub(super) scale: Scale,
@@ -59,16 +59,16 @@ pub(super) struct Plot {
     pub(super) targets: Vec<Target>,
 }
 
-/// The most points of one line: more than a chart has pixels on a desk.
+/// The most points of one line, which is more than a chart has pixels on a desktop screen.
 const LINE_POINTS: usize = 600;
-/// The most points of all faint lines of one chart together, which bounds the page's size.
+/// The most points of all faint lines of a chart together, which limits the page's size.
 const FAINT_POINTS: usize = 3600;
-/// The most lines with areas or faint lines that are drawn over each other.
+/// The most lines with areas or faint lines that are drawn in one frame.
 const MOST_AREAS: usize = 4;
-/// How many marks a line carries.
+/// How many marks a line has.
 const MARKS: usize = 7;
 
-/// The figure of a chart of lines that a task adds.
+/// The figure of a line chart that a task adds.
 pub(super) fn figure(lines: &Lines, id: String, colour: impl Fn(&str) -> usize) -> Figure {
     let curves = lines.lines.iter().map(|line| {
         let area = match (&line.low, &line.high) {
@@ -98,7 +98,7 @@ pub(super) fn figure(lines: &Lines, id: String, colour: impl Fn(&str) -> usize) 
 }
 
 impl Plot {
-    /// Draws the chart: all lines in one frame, or each in one of its own where their areas would cover each other.
+    /// Draws the chart: all lines in one frame, or each in its own if their areas would cover one another.
     pub(super) fn draw(&self) -> Drawing {
         if self.crowded() { panels::draw(self) } else { self.draw_together() }
     }
@@ -186,14 +186,14 @@ impl Plot {
 }
 
 impl Target {
-    /// The colour of the only spec that it is for.
+    /// The colour of its spec, if only one has it.
     fn colour(&self) -> Option<usize> {
         if let [only] = self.colours[..] { Some(only) } else { None }
     }
 
     /// Draws it across a frame.
     pub(super) fn draw(&self, drawing: &mut Drawing, frame: &Frame, y: &Axis) {
-        // On a logarithmic axis a band from zero reaches down to the axis.
+        // On a logarithmic axis, a band from zero extends down to the axis.
         let place = |value: f64| frame.y(if value > y.low { y.place(value) } else { y.place(y.low) });
         let [low, high] = self.band.map(place);
         let (start, end) = (frame.left, frame.left + frame.width);
@@ -206,7 +206,7 @@ impl Target {
 }
 
 impl Curve {
-    /// How its line is drawn among others.
+    /// The style of its line among others.
     pub(super) fn style(&self) -> &'static str {
         if self.dashed { "line dashed" } else { "line" }
     }
@@ -222,7 +222,7 @@ impl Curve {
         drawing.curve(&class(style, self.colour), &points.iter().map(at).collect::<Vec<_>>());
     }
 
-    /// Draws the seeds behind it, each with at most about `limit` points.
+    /// Draws the lines of the seeds, each with at most about `limit` points.
     pub(super) fn draw_faint(
         &self,
         drawing: &mut Drawing,
@@ -235,8 +235,8 @@ impl Curve {
         }
     }
 
-    /// Draws the shaded area, in parts where a stretch of it has no place. A lower edge without one, as on a logarithmic axis,
-    /// is that of the frame.
+    /// Draws the shaded area, split where its upper edge has no position. A lower edge without a position, as on a
+    /// logarithmic axis, is at the frame's edge.
     pub(super) fn draw_area(
         &self,
         drawing: &mut Drawing,
@@ -263,7 +263,7 @@ impl Curve {
         }
     }
 
-    /// Some of the line's points, spread evenly and shifted against other lines' marks.
+    /// Some of the line's points, evenly spread and shifted relative to other lines' marks.
     fn marks(&self, shift: f64) -> Vec<(f64, f64)> {
         if self.points.len() <= 2 * MARKS {
             return self.points.clone();
@@ -275,7 +275,7 @@ impl Curve {
     }
 }
 
-/// A style in a spec's colour.
+/// A style with a spec's colour.
 pub(super) fn class(style: &str, colour: usize) -> String {
     format!("{style} c{}", colour % COLOURS)
 }
@@ -290,7 +290,7 @@ mod tests {
         let area = (0..5_u8).map(f64::from).zip(areas).collect();
         let curve = Curve { area, ..Curve::default() };
         let frame = Frame { left: 0.0, top: 0.0, width: 4.0, height: 10.0, edge: 4.0 };
-        // As on a logarithmic axis: values of 0 and below lie nowhere.
+        // As on a logarithmic axis: values of 0 and below have no position.
         let at = |&(place, value): &(f64, f64)| [place, if value > 0.0 { 10.0 - value } else { f64::NAN }];
         let mut drawing = Drawing::new(4.0, 10.0);
         curve.draw_area(&mut drawing, &frame, &at);

@@ -10,25 +10,25 @@ use super::{ReportError, Run};
 /// A run folder in memory.
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
-    /// What `run.json` says.
+    /// The contents of `run.json`.
     pub(super) run: Run,
     /// The seeds found for each spec, in the order of [`Run::specs`].
     pub(super) trained: Vec<Vec<Trained>>,
 }
 
-/// What one spec and seed measured.
+/// The metrics of one spec and seed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Trained {
     /// The seed.
     pub(super) seed: u64,
-    /// How many steps were written; they are numbered from 0.
+    /// The number of steps written; they are numbered from 0.
     pub(super) steps: u64,
-    /// Values by key, each with its step, ascending.
+    /// Values by key and step, ascending.
     values: BTreeMap<String, BTreeMap<u64, f64>>,
 }
 
 impl Folder {
-    /// Reads the folder. A seed that has not begun is left out; a folder without any seed is an error.
+    /// Reads the folder. Seeds that have not started are left out; a folder without any seed is an error.
     pub(super) fn read(folder: &Path) -> Result<Self, ReportError> {
         let path = folder.join("run.json");
         let text = match fs::read(&path) {
@@ -59,7 +59,7 @@ impl Folder {
         Ok(Self { run, trained })
     }
 
-    /// One sentence for each spec and seed that is missing or stopped early.
+    /// One sentence for each spec and seed that is missing or incomplete.
     pub(super) fn unfinished(&self) -> Vec<String> {
         let mut sentences = Vec::new();
         for (spec, trained) in self.run.specs.iter().zip(&self.trained) {
@@ -79,7 +79,7 @@ impl Folder {
 }
 
 impl Trained {
-    /// The values of one series with their steps, ascending; empty when it was never measured.
+    /// The values of one series with their steps, ascending; empty if it was never measured.
     pub(super) fn series(&self, key: &str) -> Vec<(u64, f64)> {
         self.values
             .get(key)
@@ -87,10 +87,10 @@ impl Trained {
             .unwrap_or_default()
     }
 
-    /// Reads the lines of a metrics file. A step that was written twice counts as it was last written.
+    /// Parses a metrics file. If a step was written twice, the last line counts.
     fn parse(seed: u64, bytes: &[u8], path: &Path) -> Result<Self, ReportError> {
         let mut trained = Self { seed, ..Self::default() };
-        // A kill leaves a last line without its end: only such a line may be unreadable.
+        // A kill may leave a last line without its end; only such a line may be unreadable.
         let complete = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
             let last = line.as_ptr() as usize - bytes.as_ptr() as usize >= complete;

@@ -1,4 +1,4 @@
-//! The report of a run, or of several compared: one self-contained page and the same plots as PNG.
+//! Writes the report of one run, or of several for comparison: a self-contained page, and its plots as PNG.
 
 mod axis;
 mod bars;
@@ -52,7 +52,7 @@ pub enum ReportError {
         /// The folder.
         folder: PathBuf,
     },
-    /// Runs that are to be compared have different numbers of specs.
+    /// The runs to compare have different numbers of specs.
     #[error(
         "`{}`: expected {expected} losses as in the first run, in the same order, found {found}; \
          train the same methods on every task", .folder.display()
@@ -60,9 +60,9 @@ pub enum ReportError {
     Unlike {
         /// The folder.
         folder: PathBuf,
-        /// How many specs the first run has.
+        /// The number of specs in the first run.
         expected: usize,
-        /// How many this one has.
+        /// The number in this one.
         found: usize,
     },
     /// No seed of any spec has left metrics.
@@ -77,7 +77,7 @@ pub enum ReportError {
         /// The command that repeats the run; may be empty.
         command: String,
     },
-    /// `run.json` does not say what it must.
+    /// `run.json` is incomplete or invalid.
     #[error("`{}`: expected the description of a run, found: {found}", .path.display())]
     Run {
         /// The file.
@@ -85,7 +85,7 @@ pub enum ReportError {
         /// What is wrong with it.
         found: String,
     },
-    /// A line of a metrics file is broken, and not because it was being written during a kill.
+    /// A line of a metrics file is invalid, and not because a kill interrupted its writing.
     #[error("`{}` line {line}: expected an object of numbers with a `step`, found: {found}", .path.display())]
     Metrics {
         /// The file.
@@ -113,8 +113,8 @@ pub enum ReportError {
     },
 }
 
-/// Reads a run folder and writes `report.html` and `plots/*.png` into it. Each file appears whole or not at
-/// all, so that a report may be written again while someone reads the last one.
+/// Reads a run folder and writes `report.html` and `plots/*.png` into it. Each file is replaced atomically, so that a
+/// report can be written again while someone reads the last one.
 pub fn write(folder: &Path) -> Result<Report, ReportError> {
     let read = Folder::read(folder)?;
     let series: Vec<Figure> = read
@@ -144,11 +144,11 @@ pub fn write(folder: &Path) -> Result<Report, ReportError> {
     Ok(Report { html, plots })
 }
 
-/// The series that a comparison shows beside the score.
+/// The series that a comparison shows besides the score.
 const COMPARED: [&str; 3] = ["entropy", "clamped_entropy", "coefficient"];
 
-/// Reads runs of the same methods on different tasks, the specs of each in the same order, and writes one page that compares them
-/// into the folder `out`: `report.html` and `plots/*.png`. `notes` are sentences on how the runs were set up.
+/// Reads runs of the same methods on different tasks, with each run's specs in the same order, and writes one page that compares
+/// them into the folder `out`: `report.html` and `plots/*.png`. `notes` are sentences on how the runs were set up.
 pub fn compare(folders: &[PathBuf], out: &Path, notes: &[String]) -> Result<Report, ReportError> {
     let runs: Vec<Compared> =
         folders.iter().map(|folder| Folder::read(folder).map(Compared::of)).collect::<Result<_, _>>()?;
@@ -164,7 +164,7 @@ pub fn compare(folders: &[PathBuf], out: &Path, notes: &[String]) -> Result<Repo
         .zip(&runs)
         .enumerate()
         .map(|(index, (path, run))| {
-            // A run that is not below the page is named, not linked.
+            // A run that is not below the page is shown by its path, without a link.
             Shown { run, path: path.strip_prefix(out).unwrap_or(path), curves: curves(index, run) }
         })
         .collect();
@@ -174,7 +174,7 @@ pub fn compare(folders: &[PathBuf], out: &Path, notes: &[String]) -> Result<Repo
     Ok(Report { html, plots })
 }
 
-/// The curves of the score, and of how it came about.
+/// The curves of the score, and of series that explain it.
 fn curves(index: usize, run: &Compared) -> Vec<Figure> {
     let Compared { folder, .. } = run;
     let shown = folder.run.series.iter().enumerate();
@@ -186,7 +186,7 @@ fn curves(index: usize, run: &Compared) -> Vec<Figure> {
     figures.collect()
 }
 
-/// Reads a run folder and computes its figures, as the page and a terminal show them.
+/// Reads a run folder and computes its figures, as shown on the page and on a terminal.
 pub fn summary(folder: &Path) -> Result<Summary, ReportError> {
     Folder::read(folder).map(|folder| Summary::of(&folder))
 }
@@ -206,12 +206,12 @@ fn draw<'a>(folder: &Path, figures: impl Iterator<Item = &'a Figure>) -> Result<
     Ok(plots)
 }
 
-/// Writes a file whole or not at all.
+/// Replaces a file atomically.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     aent_files::write(path, bytes).map_err(|source| ReportError::Io { path: path.into(), source })
 }
 
-/// A heading as part of a file's name: small letters and digits, the rest as single dashes.
+/// A heading as part of a file name: lowercase letters and digits, everything else as single dashes.
 fn file_name(title: &str) -> String {
     let mut name = String::new();
     for letter in title.chars().flat_map(char::to_lowercase) {

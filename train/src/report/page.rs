@@ -1,4 +1,4 @@
-//! The page: one HTML file that needs nothing else, neither script nor network.
+//! The page: one self-contained HTML file, without scripts or network access.
 
 use std::fmt::Write;
 
@@ -9,10 +9,10 @@ use super::run::{Chart, Columns, Run, Table};
 use super::summary::{Summary, SummaryTable};
 use super::svg::{COLOURS, STYLE, escape};
 
-/// The styles of everything around the drawings, and the colours of both in the dark.
+/// The styles of everything around the drawings, and the dark colours of both.
 const PAGE_STYLE: &str = include_str!("page.css");
 
-/// The whole page. `extra` has a figure for each of the run's charts that is not a table.
+/// The whole page. `extra` has a figure for each chart of the run that is not a table.
 pub(super) fn page(
     folder: &Folder,
     summary: &Summary,
@@ -37,7 +37,7 @@ pub(super) fn page(
     document(&run.title, &page)
 }
 
-/// A page of this title around a body.
+/// A page with this title and body.
 pub(super) fn document(title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -75,7 +75,7 @@ fn header(run: &Run) -> String {
     text
 }
 
-/// Sentences as a list in a box; nothing without any.
+/// Sentences as a list in a box; empty without sentences.
 pub(super) fn sentences(class: &str, heading: &str, sentences: &[String]) -> String {
     if sentences.is_empty() {
         return String::new();
@@ -88,7 +88,7 @@ pub(super) fn sentences(class: &str, heading: &str, sentences: &[String]) -> Str
     text
 }
 
-/// The table of the run's figures, with what its numbers are.
+/// The table of the run's figures, with an explanation of its numbers.
 fn figures(run: &Run, summary: &Summary) -> String {
     let SummaryTable { head, rows } = summary.table(&run.series);
     let seeds = summary.specs.iter().map(|spec| spec.seeds).max().unwrap_or(0);
@@ -116,7 +116,7 @@ fn figures(run: &Run, summary: &Summary) -> String {
     section("In numbers", &named_table(&Table { head, rows, ..Table::default() }, &note))
 }
 
-/// A table with a row for each spec, whose name begins it.
+/// A table with a row for each spec, starting with its name.
 pub(super) fn named_table(table: &Table, caption: &str) -> String {
     let mut rows = String::new();
     for (index, row) in table.rows.iter().enumerate() {
@@ -165,7 +165,7 @@ fn extra_table(table: &Table) -> String {
     )
 }
 
-/// The specs' texts beside each other.
+/// The specs' texts, side by side.
 pub(super) fn specs(run: &Run) -> String {
     let texts = run.specs.iter().enumerate().map(|(index, spec)| {
         format!(
@@ -214,7 +214,7 @@ fn reproduce(run: &Run) -> String {
     section("How to reproduce", &text)
 }
 
-/// A spec's name with the sample of its colour.
+/// A spec's name with a sample of its colour.
 fn name(index: usize, name: &str) -> String {
     format!("<span class=\"name\"><i class=\"c{}\"></i>{}</span>", index % COLOURS, escape(name))
 }
@@ -228,13 +228,13 @@ fn tagged(tag: &str, texts: &[String]) -> String {
     elements
 }
 
-/// Figures beside each other.
+/// Figures side by side.
 pub(super) fn grid(figures: impl Iterator<Item = String>) -> String {
     let figures: String = figures.collect();
     if figures.is_empty() { figures } else { format!("<div class=\"grid-of-plots\">\n{figures}</div>\n") }
 }
 
-/// A part of the page under a heading; nothing when it is empty.
+/// A part of the page with a heading; empty if the part is.
 pub(super) fn section(heading: &str, body: &str) -> String {
     if body.is_empty() { String::new() } else { format!("<section>\n<h2>{heading}</h2>\n{body}</section>\n") }
 }

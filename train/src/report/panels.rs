@@ -1,25 +1,25 @@
-//! A chart of many lines as small multiples: a frame for each, all with the same axes.
+//! Draws a chart of many lines as small multiples: one frame per line, all with the same axes.
 
 use super::lines::{Curve, Plot, class};
 use super::plot::{Frame, TEXT, WIDTH};
 use super::svg::{Anchor, Drawing, fit, text_width};
 
-/// How many frames stand beside each other.
+/// The number of frames in a row.
 const COLUMNS: usize = 4;
 /// The canvas' width: that of two charts and the gap between them.
 const WIDE: f64 = 2.0 * WIDTH + 20.0;
 /// The height of a frame.
 const HEIGHT: f64 = 150.0;
-/// What a row of frames takes besides: the names above and the marks below.
+/// The rest of a row's height: the names above the frames and the marks below.
 const AROUND: f64 = 58.0;
 /// The distance between frames.
 const GAP: f64 = 34.0;
-/// The room for what the vertical axis measures.
+/// The space for the label of the vertical axis.
 const TOP: f64 = 20.0;
-/// The room for what the horizontal axis counts.
+/// The space for the label of the horizontal axis.
 const BOTTOM: f64 = 18.0;
 
-/// Draws the frames, row by row in the lines' order. The first line stands in every frame, to be compared with.
+/// Draws the frames row by row, in the order of the lines. Every frame also shows the first line, for comparison.
 pub(super) fn draw(plot: &Plot) -> Drawing {
     let (x, y) = plot.axes();
     let rows = plot.curves.len().div_ceil(COLUMNS);
@@ -66,7 +66,7 @@ pub(super) fn draw(plot: &Plot) -> Drawing {
     drawing
 }
 
-/// What is the same in all frames, for the legend.
+/// The legend of what is the same in all frames.
 fn legend(plot: &Plot) -> String {
     let first = plot.curves.first().map(|first| format!("dashed: mean of {}", first.name));
     let targets = plot.targets.iter().map(|target| format!("dotted: {}", target.name));

@@ -1,9 +1,9 @@
-//! What all charts share: a frame with axes, a legend above the data, and the figure that results.
+//! The common parts of charts: a frame with axes, a legend above the data, and the resulting figure.
 
 use super::axis::Axis;
 use super::svg::{Anchor, COLOURS, Drawing, fit, text_width};
 
-/// A chart, ready for the page and for a file of its own.
+/// A chart, ready for the page and for a separate file.
 #[derive(Debug, Clone)]
 pub(super) struct Figure {
     /// The heading.
@@ -19,7 +19,7 @@ pub(super) struct Figure {
 pub(super) struct Entry {
     /// The name.
     pub(super) name: String,
-    /// Its colour, by number; `None` for that of the text.
+    /// The index of its colour; `None` for the colour of text.
     pub(super) colour: Option<usize>,
     /// Its sample.
     pub(super) sample: Sample,
@@ -51,13 +51,13 @@ pub(super) struct Frame {
     pub(super) width: f64,
     /// The height.
     pub(super) height: f64,
-    /// Where the canvas ends on the right.
+    /// The right end of the canvas.
     pub(super) edge: f64,
 }
 
-/// The width of every chart: two fit beside each other on a desk, one on a phone with readable text.
+/// The width of every chart: two fit side by side on a desktop screen, one with readable text on a phone.
 pub(super) const WIDTH: f64 = 480.0;
-/// The size of a chart's text on a phone, where the style sheet enlarges it: places must leave room for that.
+/// The size of a chart's text on a phone, where the style sheet enlarges it: positions must leave space for that.
 pub(super) const TEXT: f64 = 14.5;
 const SMALL: f64 = 13.5;
 const PLOT_HEIGHT: f64 = 218.0;
@@ -100,18 +100,18 @@ impl Frame {
         for (value, text) in &x.ticks {
             let place = self.x(x.place(*value));
             drawing.line("axis", [place, bottom], [place, bottom + 4.0]);
-            // The last mark may stand at the very edge, where half of a long number would be cut off.
+            // The last mark may be at the very edge, where half of a long number would be cut off.
             let place = place.min(self.edge - text_width(text, TEXT) / 2.0);
             drawing.text("muted", [place, bottom + 18.0], Anchor::Middle, text);
         }
     }
 
-    /// The horizontal place of a share of the width.
+    /// The horizontal position of a share of the width.
     pub(super) fn x(&self, share: f64) -> f64 {
         self.left + share * self.width
     }
 
-    /// The vertical place of a share of the height, counted from below.
+    /// The vertical position of a share of the height, from below.
     pub(super) fn y(&self, share: f64) -> f64 {
         self.top + (1.0 - share) * self.height
     }
@@ -151,7 +151,7 @@ impl Entry {
     }
 }
 
-/// Puts the entries into rows as wide as the chart, each with its place.
+/// Arranges the entries in rows as wide as the chart, each with its position.
 fn arrange(entries: &[Entry]) -> Vec<Vec<(f64, &Entry)>> {
     let mut rows: Vec<Vec<(f64, &Entry)>> = Vec::new();
     let mut next = f64::INFINITY;

@@ -1,4 +1,4 @@
-//! Pictures of the charts for papers and slides, drawn with a font of the program's own.
+//! Renders charts as pictures for papers and slides, with an embedded font.
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,7 +19,7 @@ pub(super) fn render(svg: &str) -> Result<Vec<u8>, String> {
     picture.encode_png().map_err(|error| error.to_string())
 }
 
-/// The embedded font, so that pictures look alike on every machine, even one without fonts.
+/// The embedded font, so that pictures look the same on every machine, even one without fonts.
 fn fonts() -> Arc<fontdb::Database> {
     static FONTS: OnceLock<Arc<fontdb::Database>> = OnceLock::new();
     let load = || {
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
     use crate::report::svg::{Anchor, Drawing};
 
-    /// How many dots of the picture are not white.
+    /// The number of pixels that are not white.
     fn ink(draw: impl FnOnce(&mut Drawing)) -> usize {
         let mut drawing = Drawing::new(100.0, 60.0);
         draw(&mut drawing);

@@ -1,13 +1,13 @@
-//! What a run folder says about itself: `run.json`, written by the runner and read by the report.
+//! The description of a run in its folder: `run.json`, which the runner writes and the report reads.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The content of `run.json`.
+/// The contents of `run.json`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Run {
-    /// The task's name, as `aent train --task` takes it.
+    /// The task's name, as in `aent train --task`.
     pub task: String,
     /// The page's heading.
     pub title: String,
@@ -17,7 +17,7 @@ pub struct Run {
     pub created: String,
     /// The seeds that every spec is trained with.
     pub seeds: Vec<u64>,
-    /// How many optimizer steps each spec and seed makes.
+    /// The number of optimizer steps for each spec and seed.
     pub steps: u64,
     /// The command line that repeats the run.
     #[serde(default)]
@@ -40,16 +40,16 @@ pub struct Run {
     pub findings: Vec<String>,
 }
 
-/// One of the specs that were trained.
+/// One of the trained specs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Spec {
-    /// The name, which is also that of its folder inside the run folder.
+    /// The name, which is also the name of its folder in the run folder.
     pub name: String,
-    /// Where the spec's file was read from.
+    /// The path from which the spec's file was read.
     pub path: String,
     /// The file's text.
     pub text: String,
-    /// One line that says what it does.
+    /// A line about what it does.
     #[serde(default)]
     pub summary: String,
 }
@@ -59,7 +59,7 @@ pub struct Spec {
 pub struct Series {
     /// The key in `metrics.jsonl`.
     pub key: String,
-    /// What the chart is called.
+    /// The chart's name.
     pub label: String,
     /// The unit, such as `nats`; empty for a pure number.
     #[serde(default)]
@@ -70,7 +70,7 @@ pub struct Series {
     /// The vertical axis.
     #[serde(default)]
     pub scale: Scale,
-    /// Which columns the summary table gives it; decided by the key when missing.
+    /// Its columns in the summary table; by default they depend on the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Columns>,
 }
@@ -82,15 +82,15 @@ pub enum Scale {
     /// Equal distances are equal differences.
     #[default]
     Linear,
-    /// Equal distances are equal ratios; values that are not positive are left out.
+    /// Equal distances are equal ratios; values that are not positive are not shown.
     Log,
 }
 
-/// What the summary table shows of a series.
+/// The columns of a series in the summary table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Columns {
-    /// Nothing: the chart is enough.
+    /// None: the chart is enough.
     None,
     /// The value at the end.
     Last,
@@ -99,8 +99,8 @@ pub enum Columns {
 }
 
 impl Run {
-    /// The colour of a line or bar of `chart`, by number: that of the spec whose name its name is or begins
-    /// with, as in `aent (published)`, or else one that no spec has.
+    /// The index of the colour of a line or bar of `chart`: that of the spec whose name its name is or begins with, as
+    /// in `aent (published)`, or else one that no spec has.
     pub(super) fn colour(&self, chart: &Chart, name: &str) -> usize {
         let spec = |name: &str| {
             let continues = |letter: char| letter.is_alphanumeric() || "_-.".contains(letter);
@@ -128,7 +128,7 @@ impl Chart {
 }
 
 impl Series {
-    /// The columns of the summary table, by the key where the series does not say.
+    /// The columns of the summary table; if the series does not say, they depend on the key.
     pub fn columns(&self) -> Columns {
         self.columns.unwrap_or(match self.key.as_str() {
             "reward" | "accuracy" | "length" => Columns::Last,
@@ -138,7 +138,7 @@ impl Series {
     }
 }
 
-/// A chart or a table beside those of the series.
+/// A chart or a table in addition to those of the series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Chart {
@@ -150,19 +150,19 @@ pub enum Chart {
     Table(Table),
 }
 
-/// A bar chart: at each place of `x`, one bar of each group.
+/// A bar chart: at each position of `x`, one bar of each group.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Bars {
     /// The chart's heading.
     pub title: String,
-    /// The places along the horizontal axis.
+    /// The positions along the horizontal axis.
     pub x: Vec<String>,
     /// What the horizontal axis counts.
     #[serde(default)]
     pub x_label: String,
     /// What the vertical axis measures.
     pub y_label: String,
-    /// One bar of each group stands at each place.
+    /// Each group has one bar at each position.
     pub groups: Vec<Group>,
     /// A sentence under the chart.
     #[serde(default)]
@@ -174,7 +174,7 @@ pub struct Bars {
 pub struct Group {
     /// The name in the legend.
     pub name: String,
-    /// The bars' heights, one for each place; NaN (`null` in the file) for no bar.
+    /// The bars' heights, one for each position; NaN (`null` in the file) for no bar.
     #[serde(deserialize_with = "numbers")]
     pub values: Vec<f64>,
     /// Half the height of each bar's error whisker.
@@ -209,10 +209,10 @@ pub struct Lines {
 pub struct Line {
     /// The name in the legend.
     pub name: String,
-    /// Horizontal places, ascending.
+    /// Horizontal positions, ascending.
     #[serde(deserialize_with = "numbers")]
     pub x: Vec<f64>,
-    /// Values, one for each place; NaN (`null` in the file) breaks the line.
+    /// Values, one for each position; NaN (`null` in the file) breaks the line.
     #[serde(deserialize_with = "numbers")]
     pub y: Vec<f64>,
     /// The lower edge of the shaded area.

@@ -1,4 +1,4 @@
-//! The chart of one series: for each spec the mean over seeds, its 95% interval, and each seed.
+//! Draws the chart of a series: for each spec the mean over seeds, its 95% interval, and each seed.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use super::plot::Figure;
 use super::run::{Scale, Series};
 use super::statistics::{Interval, smooth};
 
-/// Runs shorter than this are drawn as measured.
+/// Shorter runs are not smoothed.
 const SMOOTHED_STEPS: u64 = 100;
-/// The share of the steps that smoothing averages.
+/// Smoothing averages over the number of steps divided by this.
 const SMOOTHED_SHARE: u64 = 50;
-/// How far, as a share of the chart's range, lines must jump about before they are smoothed.
+/// Lines are smoothed if they deviate from their smooth version by more than this share of the chart's range.
 const ROUGH: f64 = 0.02;
 
 /// The figure of a series; `None` when no spec measured it.
@@ -85,7 +85,7 @@ fn band(seeds: &[Points]) -> (Points, Vec<(f64, [f64; 2])>) {
     )
 }
 
-/// How many steps to smooth over: none for a short run, or where the lines are smooth already.
+/// How many steps to smooth over; `None` for a short run, or if the lines are smooth already.
 fn window(measured: &[Vec<Points>], steps: u64) -> Option<u64> {
     if steps < SMOOTHED_STEPS {
         return None;
@@ -104,7 +104,7 @@ fn window(measured: &[Vec<Points>], steps: u64) -> Option<u64> {
     (rough.sqrt() > ROUGH * (high - low)).then_some(window)
 }
 
-/// The target bands, one for all specs that share it.
+/// The target bands, each shared by the specs that have it.
 fn targets(series: &Series, folder: &Folder) -> Vec<Target> {
     let Some(bands) = &series.band else { return Vec::new() };
     let specs = &folder.run.specs;
@@ -126,8 +126,8 @@ fn targets(series: &Series, folder: &Folder) -> Vec<Target> {
     named.collect()
 }
 
-/// The values that the vertical axis must reach, and whether it leaves out single spikes of a seed. Intervals do not count:
-/// those of few seeds are far wider than what was measured.
+/// The values that the vertical axis must reach, and whether it leaves out single spikes of a seed. Intervals do not
+/// count: with few seeds they are far wider than the measured values.
 fn range(curves: &[Curve], targets: &[Target], scale: Scale) -> (Vec<f64>, bool) {
     let usable = |value: &f64| value.is_finite() && (scale == Scale::Linear || *value > 0.0);
     let mut raw: Vec<f64> = curves
@@ -155,7 +155,7 @@ fn range(curves: &[Curve], targets: &[Target], scale: Scale) -> (Vec<f64>, bool)
     (shown, cut)
 }
 
-/// Says what the lines and areas are.
+/// A caption that explains the lines and areas.
 fn caption(measured: &[Vec<Points>], window: Option<u64>, cut: bool) -> String {
     let counts = || measured.iter().map(Vec::len).filter(|&count| count > 0);
     let (fewest, most) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));

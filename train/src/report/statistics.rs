@@ -1,4 +1,4 @@
-//! The arithmetic of the report: means with their intervals, smoothing, and thinning of long lines.
+//! The report's arithmetic: means with their intervals, smoothing, and thinning of long lines.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ pub struct Interval {
     pub mean: f64,
     /// Half the width of the 95% interval of the mean (Student's t); `None` for a single seed.
     pub half: Option<f64>,
-    /// How many seeds were averaged.
+    /// The number of seeds.
     pub count: usize,
 }
 
 impl Interval {
-    /// The mean and interval of one value per seed; `None` without values.
+    /// The mean and interval of one value for each seed; `None` without values.
     pub fn over(values: &[f64]) -> Option<Self> {
         let count = values.len();
         if count == 0 {
@@ -28,7 +28,7 @@ impl Interval {
         Some(Self { mean, half, count })
     }
 
-    /// The interval in percent, as shares are shown.
+    /// The interval in percent, for shares.
     pub fn percent(&self) -> String {
         match self.half {
             Some(half) => format!("{:.0} ± {:.0}%", 100.0 * self.mean, 100.0 * half),
@@ -71,7 +71,7 @@ pub(super) fn ending(values: &[(u64, f64)], steps: u64) -> Option<f64> {
     Some(mean(&tail))
 }
 
-/// A centred mean over `window` steps; at the ends, over those that exist.
+/// A centred mean over `window` steps; at the ends, over the existing ones.
 pub(super) fn smooth(points: &[(f64, f64)], window: f64) -> Vec<(f64, f64)> {
     let reach = (window - 1.0) / 2.0;
     let (mut start, mut end) = (0, 0);
@@ -89,7 +89,7 @@ pub(super) fn smooth(points: &[(f64, f64)], window: f64) -> Vec<(f64, f64)> {
     smoothed
 }
 
-/// At most about `limit` points that keep every peak: of each stretch its lowest and its highest point.
+/// At most about `limit` points with every peak: the lowest and the highest point of each stretch.
 pub(super) fn thin(points: &[(f64, f64)], limit: usize) -> Vec<(f64, f64)> {
     if points.len() <= limit {
         return points.to_vec();
@@ -113,7 +113,7 @@ pub(super) fn thin(points: &[(f64, f64)], limit: usize) -> Vec<(f64, f64)> {
     kept
 }
 
-/// The 97.5% quantile of Student's t: exact to four digits up to 30 degrees of freedom, then by expansion.
+/// The 97.5% quantile of Student's t: exact to four digits up to 30 degrees of freedom, by expansion above.
 fn student(degrees: usize) -> f64 {
     const TABLE: [f64; 30] = [
         12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281, 2.2010, 2.1788,

@@ -1,4 +1,4 @@
-//! The figures of a run: for each spec, where each series began and ended, over seeds.
+//! The figures of a run: for each spec, the first and last values of each series, over seeds.
 
 use super::load::{Folder, Trained};
 use super::run::{Columns, Series};
@@ -7,9 +7,9 @@ use super::statistics::{Interval, ending, mean};
 /// The figures of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// One entry per spec, in the run's order.
+    /// One entry for each spec, in the run's order.
     pub specs: Vec<SpecSummary>,
-    /// One sentence for each spec and seed that is missing or stopped early; empty for a finished run.
+    /// One sentence for each spec and seed that is missing or incomplete; empty for a finished run.
     pub unfinished: Vec<String>,
 }
 
@@ -18,13 +18,13 @@ pub struct Summary {
 pub struct SpecSummary {
     /// The spec's name.
     pub name: String,
-    /// How many seeds left any metrics.
+    /// The number of seeds with any metrics.
     pub seeds: usize,
-    /// One entry per series, in the run's order.
+    /// One entry for each series, in the run's order.
     pub series: Vec<SeriesSummary>,
 }
 
-/// The figures of one spec and series. Each is `None` when no seed measured it.
+/// The figures of one spec and series. Each is `None` if no seed measured it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesSummary {
     /// The key in `metrics.jsonl`.
@@ -33,7 +33,7 @@ pub struct SeriesSummary {
     pub first: Option<Interval>,
     /// The mean over the last 5% of the steps.
     pub last: Option<Interval>,
-    /// The share of measured steps inside the target band; `None` too for a spec without a band.
+    /// The share of measured steps inside the target band; also `None` for a spec without a band.
     pub in_band: Option<Interval>,
     /// The target band.
     pub band: Option<[f64; 2]>,
@@ -44,7 +44,7 @@ pub struct SeriesSummary {
 pub struct SummaryTable {
     /// The columns' names; the first is `spec`.
     pub head: Vec<String>,
-    /// One row per spec.
+    /// One row for each spec.
     pub rows: Vec<Vec<String>>,
 }
 
@@ -61,7 +61,7 @@ impl Summary {
         Self { specs: specs.collect(), unfinished: folder.unfinished() }
     }
 
-    /// The table of a terminal and of the page, with the columns that `series` asks for.
+    /// The table for a terminal and for the page, with the columns that `series` asks for.
     pub fn table(&self, series: &[Series]) -> SummaryTable {
         let mut table = SummaryTable {
             head: vec!["spec".into()],
@@ -98,7 +98,7 @@ impl SpecSummary {
     }
 }
 
-/// One number from the steps and values of one seed.
+/// A number computed from the steps and values of one seed.
 type Figure<'a> = &'a dyn Fn(&[(u64, f64)]) -> f64;
 
 impl SeriesSummary {
@@ -133,14 +133,14 @@ mod tests {
     #[test]
     fn figures_are_means_over_seeds_of_the_first_value_and_of_the_end() {
         let folder = RunFolder::new(&[0, 1], 40, BAND);
-        // The end is the mean over steps 39 and 40: 2 and 6 here, 4 and 4 there.
+        // The end is the mean over steps 39 and 40: 2 and 6 for one seed, 4 and 4 for the other.
         folder.metrics("aent", 0, &[(1, 1.0), (38, 100.0), (39, 2.0), (40, 6.0)]);
         folder.metrics("aent", 1, &[(1, 3.0), (39, 3.0), (40, 3.0)]);
         let figures = folder.summary().specs[0].series[0].clone();
         assert_eq!(figures.first.map(|first| first.mean), Some(2.0));
         let last = figures.last.unwrap();
         assert_eq!(Some(last.mean), Some(3.5));
-        // Two values one apart: standard error 1/2, t(1) = 12.7062.
+        // Two values that differ by one: standard error 1/2, t(1) = 12.7062.
         assert!((last.half.unwrap() - 12.7062 / 2.0).abs() < 1e-9);
     }
 

@@ -1,8 +1,8 @@
-//! A drawing as SVG: for the page, coloured by its style sheet, or standing alone.
+//! A drawing as SVG: for the page, coloured by its style sheet, or as a separate file.
 
 use std::fmt::Write;
 
-/// The styles of drawings, shared by the page and by plots that stand alone.
+/// The styles of drawings, shared by the page and by separate files.
 pub(super) const STYLE: &str = include_str!("svg.css");
 
 /// How many spec colours the style sheet has.
@@ -18,7 +18,7 @@ pub(super) struct Drawing {
     body: String,
 }
 
-/// Where a text's given place lies in the text.
+/// The part of a text that is at its given position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Anchor {
     /// At its start.
@@ -57,7 +57,7 @@ impl Drawing {
         ));
     }
 
-    /// Text; `class` may hold `strong` or `muted`.
+    /// Text; `class` may contain `strong` or `muted`.
     pub(super) fn text(&mut self, class: &str, [x, y]: [f64; 2], anchor: Anchor, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
@@ -82,7 +82,7 @@ impl Drawing {
         }
     }
 
-    /// The area between two lines over the same places.
+    /// The area between two lines over the same positions.
     pub(super) fn area(&mut self, class: &str, low: &[[f64; 2]], high: &[[f64; 2]]) {
         let path = path(high.iter().copied().chain(low.iter().rev().copied()));
         if low.len() > 1 {
@@ -90,7 +90,7 @@ impl Drawing {
         }
     }
 
-    /// The mark of colour number `index`: each colour has a shape of its own.
+    /// The mark of colour `index`: each colour has its own shape.
     pub(super) fn marker(&mut self, index: usize, [x, y]: [f64; 2]) {
         let class = format!("marker c{}", index % COLOURS);
         let corners: &[[f64; 2]] = match index % COLOURS {
@@ -114,7 +114,7 @@ impl Drawing {
         self.push(format_args!(r#"<path class="{class}" d="{path}Z"/>"#));
     }
 
-    /// Draws inside a rectangle only; `id` must be unlike any other on the page.
+    /// Draws only inside a rectangle; `id` must be unique on the page.
     pub(super) fn clipped(
         &mut self,
         id: &str,
@@ -129,7 +129,7 @@ impl Drawing {
         self.push(format_args!("</g>"));
     }
 
-    /// The drawing as part of a page, which brings the style sheet.
+    /// The drawing as part of a page, which has the style sheet.
     pub(super) fn inline(&self, description: &str) -> String {
         format!(
             r#"<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>"#,
@@ -140,7 +140,7 @@ impl Drawing {
         )
     }
 
-    /// The drawing as a file of its own, dark on white, with a heading.
+    /// The drawing as a separate file, dark on white, with a heading.
     pub(super) fn standalone(&self, heading: &str) -> String {
         const TOP: f64 = 34.0;
         const MARGIN: f64 = 14.0;
@@ -162,7 +162,7 @@ impl Drawing {
     }
 }
 
-/// Text made safe for HTML and SVG. Characters that XML forbids become the replacement character.
+/// Escapes text for HTML and SVG. Characters that XML forbids become the replacement character.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -181,7 +181,7 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// About how wide a text is, on the generous side: the page's font is the reader's.
+/// The approximate width of a text, rather too large: the font is the reader's.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
     size * text.chars().map(letter_width).sum::<f64>()
 }
@@ -211,7 +211,7 @@ fn letter_width(letter: char) -> f64 {
     }
 }
 
-/// Path data, relative and in tenths, which takes half the room of absolute places.
+/// Path data, relative and in tenths, which is half as long as with absolute positions.
 fn path(points: impl Iterator<Item = [f64; 2]>) -> String {
     let mut data = String::new();
     let mut last: Option<[i64; 2]> = None;

@@ -1,4 +1,4 @@
-//! Tests of whole reports, and the run folders that they and other tests are made of.
+//! Tests of whole reports, with run folders for them and for other tests.
 
 use std::fs;
 
@@ -200,7 +200,7 @@ fn a_comparison_opens_with_all_tasks_and_links_to_their_reports() {
     });
     let report = compare(&tasks, out.path(), &["Chosen <so>".to_owned()]).unwrap();
     assert_eq!(report.html, out.path().join("report.html"));
-    // Two charts of differences, and for each task the score and the entropy.
+    // Two charts of differences and, for each task, the score and the entropy.
     assert_eq!(report.plots.len(), 2 + 2 * 2);
     assert!(report.plots.iter().all(|plot| plot.exists()));
     let page = fs::read_to_string(&report.html).unwrap();

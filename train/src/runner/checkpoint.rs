@@ -1,4 +1,4 @@
-//! One file that continues a run: the learner's tensors, the loss's state and the step.
+//! The file from which a run continues: the learner's tensors, the loss's state and the step.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,9 +11,9 @@ use crate::error::TrainError;
 const STEP: &str = "runner.step";
 const LOSS: &str = "runner.loss";
 
-/// Where a run stood after `step` global steps.
+/// The state of a run after `step` global steps.
 pub(super) struct Checkpoint {
-    /// How many steps were made.
+    /// The number of steps made.
     pub(super) step: u64,
     /// The loss's state, as JSON.
     pub(super) loss: String,
@@ -22,8 +22,8 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Writes the file in one go: a kill leaves the old checkpoint or the new one. Step and state travel as tensors
-    /// because two files could not be replaced together.
+    /// Writes the file atomically: a kill leaves the old checkpoint or the new one. Step and state are stored as
+    /// tensors because two files could not be replaced together.
     pub(super) fn save(
         path: &Path,
         step: u64,
@@ -61,7 +61,7 @@ impl Checkpoint {
     }
 }
 
-/// Writes tensors to a safetensors file, whole or not at all.
+/// Writes a safetensors file atomically.
 pub fn write_tensors(path: &Path, named: &[(&str, &Tensor)]) -> Result<(), TrainError> {
     let fill = |beside: &Path| Tensor::write_safetensors(named, beside).map_err(io::Error::other);
     aent_files::replace(path, fill).map_err(TrainError::file("write", path))

@@ -1,4 +1,4 @@
-//! The run folder: whose it is, where each run's files are, and that only one process writes it.
+//! The run folder: which run it belongs to, where files are, and a lock so that only one process writes it.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -13,12 +13,12 @@ pub(super) struct Folder {
     path: PathBuf,
     resumed: bool,
     main_case: String,
-    /// Held for the folder's life; the system releases it when the process dies.
+    /// Held while the folder is open; the system releases it when the process dies.
     _lock: File,
 }
 
 impl Folder {
-    /// Takes a new folder, or one that holds the run described by `run`; refuses any other.
+    /// Opens a new folder, or one that contains the run described by `run`; refuses any other.
     pub(super) fn open(path: &Path, described: Described) -> Result<Self, TrainError> {
         fs::create_dir_all(path).map_err(TrainError::file("create", path))?;
         let lock = lock(path)?;
@@ -48,24 +48,24 @@ impl Folder {
         &self.path
     }
 
-    /// Whether the run was begun before.
+    /// Whether the run had started before.
     pub(super) fn resumed(&self) -> bool {
         self.resumed
     }
 
-    /// Where a run's metrics and checkpoint are.
+    /// The folder of a run's metrics and checkpoint.
     pub(super) fn run(&self, case: &str, spec: &str, seed: u64) -> PathBuf {
         let base =
             if case == self.main_case { self.path.clone() } else { self.path.join("cases").join(case) };
         base.join(spec).join(format!("seed-{seed}"))
     }
 
-    /// What the specs of a seed and case share.
+    /// The folder that the specs share for a seed and case.
     pub(super) fn shared(&self, case: &str, seed: u64) -> PathBuf {
         self.path.join("shared").join(case).join(format!("seed-{seed}"))
     }
 
-    /// Adds what the task concludes to `run.json`.
+    /// Adds the task's conclusion to `run.json`.
     pub(super) fn conclude(&self, conclusion: Conclusion) -> Result<(), TrainError> {
         let file = self.path.join("run.json");
         let text = fs::read_to_string(&file).map_err(TrainError::file("read", &file))?;
@@ -78,11 +78,11 @@ impl Folder {
     }
 }
 
-/// What `run.json` will say, and which case's runs are in the specs' own folders.
+/// The contents of `run.json`, and the case whose runs are in the specs' own folders.
 pub(super) struct Described {
     /// The content of `run.json`.
     pub(super) run: Run,
-    /// The first of the task's cases.
+    /// The first case of the task.
     pub(super) main_case: String,
 }
 
@@ -99,7 +99,7 @@ fn lock(path: &Path) -> Result<File, TrainError> {
             "another `aent train` is writing `{}`; wait for it or choose another folder with `--out`",
             path.display()
         ))),
-        // Some network file systems have no locks; then the user sees to it.
+        // Some network file systems have no locks; then users must take care themselves.
         Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(lock),
     }
 }
@@ -118,7 +118,7 @@ fn refuse_foreign_files(path: &Path) -> Result<(), TrainError> {
     }
 }
 
-/// The first thing in which two runs differ, as a clause; what only describes them does not count.
+/// The first difference between two runs, as a clause; mere descriptions do not count.
 fn difference(found: &Run, wanted: &Run) -> Option<String> {
     let differs = |what: &str, found: &str, wanted: &str| {
         (found != wanted).then(|| format!("its {what} is `{found}`, not `{wanted}`"))

@@ -12,22 +12,22 @@ use crate::runner::Objective;
 use crate::runner::checkpoint::Checkpoint;
 use crate::tasks::{Learner, Metrics};
 
-/// What a run needs to know besides its learner and its loss.
+/// What a run needs besides its learner and its loss.
 pub(super) struct Job<'a> {
     /// The run's folder.
     pub(super) folder: &'a Path,
-    /// How many global steps it makes.
+    /// The number of global steps.
     pub(super) steps: u64,
-    /// How many lie between checkpoints.
+    /// The number of steps between checkpoints.
     pub(super) checkpoint_every: u64,
-    /// Where tensors live.
+    /// The device for tensors.
     pub(super) device: Device,
     /// Set when another run failed, so that this one stops too.
     pub(super) stop: &'a AtomicBool,
 }
 
 impl Job<'_> {
-    /// Trains to the last step and tells `watch` of each; steps made before a kill are told at once, as `None`.
+    /// Trains to the last step and reports each to `watch`; steps made before a kill are reported at once, as `None`.
     pub(super) fn train(
         &self,
         learner: &mut dyn Learner,
@@ -54,7 +54,7 @@ impl Job<'_> {
             watch(step + 1, Some(&measured));
             let made = step + 1;
             if made % self.checkpoint_every == 0 || made == self.steps {
-                // The lines must be on the disk before a checkpoint that says they are.
+                // The lines must be on disk before a checkpoint says that they are.
                 lines.sync_data().map_err(TrainError::file("write", &metrics))?;
                 Checkpoint::save(&checkpoint, made, &objective.state()?, &learner.save())?;
             }
@@ -63,7 +63,7 @@ impl Job<'_> {
     }
 }
 
-/// The line of a step. JSON has no NaN, so a value that is not finite becomes `null`.
+/// The line of a step. JSON has no NaN, so values that are not finite become `null`.
 fn line(step: u64, measured: &Metrics) -> String {
     let mut fields = serde_json::Map::new();
     fields.insert("step".to_string(), step.into());
@@ -71,7 +71,7 @@ fn line(step: u64, measured: &Metrics) -> String {
     serde_json::Value::Object(fields).to_string()
 }
 
-/// Opens the metrics for appending after their first `count` lines; later ones belong to steps that will be made again.
+/// Opens the metrics for appending after their first `count` lines; the steps of later lines will be made again.
 fn cut_lines(path: &Path, count: u64) -> Result<File, TrainError> {
     let mut file = OpenOptions::new()
         .create(true)
@@ -133,7 +133,7 @@ mod tests {
         loss = token_mean(policy) - beta * token_mean(entropy)
         metric clip_fraction = token_mean(policy.clipped)";
 
-    /// Trains for 12 steps with a checkpoint each 4, the process being gone after `kills` steps, one after the other.
+    /// Trains for 12 steps with a checkpoint every 4, and simulates kills after the steps in `kills`.
     fn files_after(kills: &[u64]) -> (String, Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();
         let changes = ["vocabulary=32", "width=8", "warmup_steps=3", "prompts=2", "group=4", "held_out=5"];

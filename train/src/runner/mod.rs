@@ -1,4 +1,4 @@
-//! Trains every spec on every seed of a task, side by side, into one folder that a killed run is resumed from.
+//! Trains every spec on every seed of a task, side by side, into one folder from which a killed run resumes.
 
 mod checkpoint;
 mod folder;
@@ -23,16 +23,16 @@ use folder::Folder;
 use progress::Progress;
 use schedule::Plan;
 
-/// What a finished run leaves.
+/// The result of a finished run.
 #[derive(Debug)]
 pub struct Outcome {
     /// The folder with everything.
     pub folder: PathBuf,
-    /// Whether the folder held a part of this run, which was continued.
+    /// Whether the folder contained a part of this run, which was continued.
     pub resumed: bool,
 }
 
-/// Trains the specs, or goes on where the folder's run stopped, and leaves `run.json` complete for the report.
+/// Trains the specs, or continues the folder's run, and completes `run.json` for the report.
 pub fn train(options: &TrainOptions) -> Result<Outcome, TrainError> {
     let task = tasks::named(&options.task, options.preset.as_deref(), &options.task_settings, options.steps)?;
     let plan = Plan::new(options, task.as_ref())?;

@@ -1,4 +1,4 @@
-//! A compiled spec as a task sees it: a loss to step on, and controllers that observe.
+//! A compiled spec as tasks use it: a loss to step on, and controllers that observe.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ pub struct Objective {
     session: Session,
 }
 
-/// What the loss measured on a batch.
+/// The results of the loss on a batch.
 pub struct Measured {
     output: Output,
     metrics: BTreeMap<String, f64>,
@@ -31,7 +31,7 @@ impl Measured {
 }
 
 impl Objective {
-    /// The loss of a program, its controllers at their initial values.
+    /// The loss of a program, with controllers at their initial values.
     pub fn new(program: Program) -> Self {
         Objective { session: Session::new(program) }
     }
@@ -50,7 +50,7 @@ impl Objective {
         self.session.program().fields().any(|read| read == field)
     }
 
-    /// Moves the controllers by the signals of a batch. Call it after the optimizer step.
+    /// Updates the controllers with the signals of a batch. Call it after the optimizer step.
     pub fn observe(&mut self, measured: &Measured) -> Result<(), TrainError> {
         Ok(self.session.update(&measured.output)?)
     }
@@ -60,8 +60,8 @@ impl Objective {
         self.session.coefficients()
     }
 
-    /// What the entropy term is multiplied by, for the metrics: the value of the spec's first controller, or of its
-    /// `param coef` when it has none, or 0.
+    /// The factor of the entropy term, for the metrics: the value of the spec's first controller, or of its
+    /// `param coef` if it has no controller, or 0.
     pub fn coefficient(&self) -> f64 {
         let program = self.session.program();
         let controlled = program
@@ -77,7 +77,7 @@ impl Objective {
         serde_json::to_string(&self.session.state()).map_err(|error| TrainError::refused(error.to_string()))
     }
 
-    /// Takes back what [`Objective::state`] gave.
+    /// Restores what [`Objective::state`] returned.
     pub(super) fn restore(&mut self, state: &str) -> Result<(), TrainError> {
         let state = serde_json::from_str(state)
             .map_err(|error| TrainError::refused(format!("a checkpoint's loss state: {error}")))?;

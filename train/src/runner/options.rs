@@ -1,4 +1,4 @@
-//! What a training run is asked to do.
+//! The options of a training run.
 
 use std::path::PathBuf;
 
@@ -11,32 +11,32 @@ pub struct TrainOptions {
     pub specs: Vec<PathBuf>,
     /// The task's name.
     pub task: String,
-    /// One of the task's groups of settings; the task's first when missing.
+    /// One of the task's presets; by default its first.
     pub preset: Option<String>,
-    /// The seeds; `0 ..` as many as the task asks for when missing.
+    /// The seeds; by default `0 ..` as many as the task asks for.
     pub seeds: Option<Vec<u64>>,
-    /// Global steps of each run; the task's own number when missing.
+    /// Global steps of each run; by default the task's own number.
     pub steps: Option<u64>,
-    /// The run folder. When it holds the same run, unfinished or not, that run is continued.
+    /// The run folder. If it contains the same run, finished or not, that run is continued.
     pub out: PathBuf,
-    /// Where tensors live.
+    /// The device for tensors.
     pub device: Device,
-    /// Values for the specs' `param`s. One that no spec declares is refused.
+    /// Values for the specs' `param`s; a name that no spec declares is refused.
     pub overrides: Vec<(String, f64)>,
     /// Folders that the specs may import from besides their own project.
     pub allowed_imports: Vec<PathBuf>,
     /// Values for the task's settings, by their names in the report, as JSON or plain text.
     pub task_settings: Vec<(String, String)>,
-    /// How many runs are trained at a time; one per core when missing. It does not change any number.
+    /// How many runs to train at a time; by default one per core. It does not change any number.
     pub jobs: Option<usize>,
-    /// Whether to show no progress.
+    /// Whether to hide progress.
     pub quiet: bool,
     /// The command line that repeats the run, for the report.
     pub command: String,
 }
 
 impl TrainOptions {
-    /// Options with everything optional left out.
+    /// Options with defaults for everything optional.
     pub fn new(specs: Vec<PathBuf>, task: impl Into<String>, out: impl Into<PathBuf>) -> Self {
         TrainOptions {
             specs,

@@ -1,4 +1,4 @@
-//! How entropy is clamped when a task measures it: as the first spec that clamps does.
+//! Chooses how tasks measure clamped entropy: like the first spec that clamps.
 
 use aent::program::Program;
 use aent::rows::TokenSet;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::tasks::Probe;
 
-/// The probe that suits the specs of a run.
+/// The probe for the specs of a run.
 pub(super) fn probe(programs: &[Program]) -> Probe {
     let kept = programs.iter().find_map(kept).unwrap_or(TokenSet::All);
     Probe { kept, band: programs.iter().find_map(band) }

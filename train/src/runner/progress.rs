@@ -1,4 +1,4 @@
-//! One bar per spec with live reward and entropy; plain lines every few seconds where there is no terminal.
+//! Shows progress: one bar per spec with reward and entropy, or plain lines every few seconds without a terminal.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +16,7 @@ pub(super) struct Progress {
     bars: Vec<Bar>,
     /// Messages go above the bars.
     screen: MultiProgress,
-    /// When the last plain line was written; `None` when bars are drawn or nothing is to be shown.
+    /// When the last plain line was written; `None` if there are bars or nothing is shown.
     lines: Option<Mutex<Instant>>,
 }
 
@@ -43,7 +43,7 @@ impl Progress {
         Progress { bars, screen, lines }
     }
 
-    /// A run of the spec made `steps` more steps.
+    /// Records that a run of the spec made `steps` more steps.
     pub(super) fn advance(&self, spec: usize, seed: u64, steps: u64, metrics: Option<&Metrics>) {
         let Bar { name, bar } = &self.bars[spec];
         bar.inc(steps);
@@ -67,12 +67,12 @@ impl Progress {
         }
     }
 
-    /// Says something above the bars.
+    /// Shows a sentence above the bars.
     pub(super) fn say(&self, sentence: &str) {
         if self.lines.is_some() {
             self.print(sentence);
         } else {
-            // A hidden screen shows nothing, and the write to it cannot fail in a way that matters to training.
+            // A hidden screen shows nothing, and a failed write to it does not matter to training.
             let _ = self.screen.println(sentence);
         }
     }
@@ -86,7 +86,7 @@ impl Progress {
 
     #[expect(clippy::unused_self, reason = "a display prints, whatever it is made of")]
     fn print(&self, line: &str) {
-        // A display that cannot be shown is no reason to stop a run.
+        // A failing display is no reason to stop a run.
         let _ = writeln!(std::io::stderr(), "{line}");
     }
 }

@@ -1,7 +1,7 @@
-//! Random numbers that depend on the seed, the step and the purpose alone.
+//! Random numbers that depend only on the seed, the step and the purpose.
 //!
-//! Torch's global generator cannot be saved and restored through tch, and every thread would share it. A counter-based
-//! stream that is opened anew at each step needs no saving at all.
+//! Torch's global generator cannot be saved and restored through tch, and all threads would share it. A counter-based
+//! stream that is reopened at each step needs no saving.
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -11,9 +11,9 @@ use tch::{Device, Kind, Tensor};
 pub struct Random(ChaCha8Rng);
 
 impl Random {
-    /// The stream of `purpose` at `step` of the run with `seed`; equal arguments give equal numbers.
+    /// The stream for `purpose` at `step` of the run with `seed`; equal arguments give equal numbers.
     pub fn at(seed: u64, step: u64, purpose: &str) -> Self {
-        // FNV-1a keeps purposes apart; std's hasher is not promised to stay the same between releases.
+        // FNV-1a separates purposes; std's hasher may change between releases.
         let purpose = purpose.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -57,7 +57,7 @@ impl Random {
         order
     }
 
-    /// Box and Muller's transform.
+    /// The Box-Muller transform.
     fn gaussian(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.unit()).cos()

@@ -1,4 +1,4 @@
-//! Which runs there are, and the worker threads that train them.
+//! Plans the runs, and trains them in worker threads.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use crate::runner::progress::Progress;
 use crate::runner::spec::SpecFile;
 use crate::tasks::{Probe, Start, Task};
 
-/// Everything that will be trained.
+/// Everything to be trained.
 pub(super) struct Plan {
     /// The specs, in the order of the command line.
     pub(super) specs: Vec<SpecFile>,
@@ -36,7 +36,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Reads the specs and refuses what cannot be trained, before anything is written.
+    /// Reads the specs and refuses those that cannot be trained, before anything is written.
     pub(super) fn new(options: &TrainOptions, task: &dyn Task) -> Result<Self, TrainError> {
         if options.specs.is_empty() {
             return Err(TrainError::refused("expected at least one spec"));
@@ -79,24 +79,24 @@ impl Plan {
             steps,
             overrides: options.overrides.clone(),
             device: options.device,
-            // A device of another kind is one device: runs on it would only wait for each other.
+            // Any other device is a single one: runs on it would only wait for each other.
             jobs: if options.device == Device::Cpu { options.jobs.unwrap_or(cores).max(1) } else { 1 },
         };
         plan.jobs = plan.jobs.min(plan.runs());
         Ok(plan)
     }
 
-    /// How many runs there are.
+    /// The number of runs.
     pub(super) fn runs(&self) -> usize {
         self.specs.len() * self.runs_of_a_spec()
     }
 
-    /// How many runs each spec has.
+    /// The number of runs of each spec.
     pub(super) fn runs_of_a_spec(&self) -> usize {
         self.seeds.len() * self.cases.len()
     }
 
-    /// What `run.json` says before the first step.
+    /// The contents of `run.json` before the first step.
     pub(super) fn describe(&self, options: &TrainOptions, task: &dyn Task) -> Described {
         let mut settings = task.settings();
         settings.push(("device".to_string(), format!("{:?}", self.device).to_lowercase()));
@@ -134,7 +134,7 @@ impl Plan {
         self.specs.iter().map(|spec| spec.name.as_str()).collect()
     }
 
-    /// What is to be done, in an order in which no worker waits long: each seed's preparation comes first.
+    /// All errands, with each seed's preparation first, so that workers wait little.
     fn errands(&self) -> Vec<Errand> {
         let mut errands = Vec::new();
         for case in 0..self.cases.len() {
@@ -168,7 +168,7 @@ pub(super) fn run(
         for _ in 0..plan.jobs {
             scope.spawn(|| {
                 if plan.device == Device::Cpu {
-                    // One thread a run: the order of a sum, and with it every number, must not depend on the cores.
+                    // One thread per run: sums, and with them all numbers, must not depend on the number of cores.
                     tch::set_num_threads(1);
                 }
                 while let Some(errand) = board.take() {
@@ -183,7 +183,7 @@ pub(super) fn run(
     }
 }
 
-/// One thing a worker does: prepare a seed (no spec), or train a run.
+/// A worker's errand: prepare a seed (without a spec), or train a run.
 #[derive(Clone, Copy)]
 struct Errand {
     case: usize,
@@ -228,7 +228,7 @@ impl Errand {
     }
 }
 
-/// What is left to do, shared by the workers.
+/// The remaining errands, shared by the workers.
 struct Board {
     state: Mutex<State>,
     changed: Condvar,
@@ -242,7 +242,7 @@ struct State {
 }
 
 impl Board {
-    /// The next errand whose seed is prepared; waits for one, and gives `None` when nothing is left.
+    /// The next errand whose seed is prepared; waits for one, and returns `None` if nothing is left.
     fn take(&self) -> Option<Errand> {
         let mut state = self.lock();
         loop {

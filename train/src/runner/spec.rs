@@ -1,4 +1,4 @@
-//! A spec as it was read, compiled for a task.
+//! A spec's file, compiled for a task.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,14 +17,14 @@ pub(super) struct SpecFile {
     pub(super) path: PathBuf,
     /// Its text.
     pub(super) text: String,
-    /// Those of the overrides that it declares as `param`.
+    /// The overrides that it declares as `param`.
     overrides: Vec<(String, f64)>,
-    /// Folders that it may import from besides its own project.
+    /// Folders that it may import from, besides its own project.
     allowed_imports: Vec<PathBuf>,
 }
 
 impl SpecFile {
-    /// Reads a file and sees to it that it compiles.
+    /// Reads a file and checks that it compiles.
     pub(super) fn read(
         path: &Path,
         overrides: &[(String, f64)],
@@ -45,7 +45,7 @@ impl SpecFile {
         Ok(spec)
     }
 
-    /// The program with the overrides in force.
+    /// Compiles the program with the overrides.
     pub(super) fn compile(&self) -> Result<Program, TrainError> {
         let compiler =
             self.overrides.iter().fold(Compiler::new(), |compiler, (name, value)| compiler.set(name, *value));
@@ -53,7 +53,7 @@ impl SpecFile {
         compiler.compile_file(&self.path).map_err(|failure| self.wrong(&failure))
     }
 
-    /// Whether it has a `param` of this name.
+    /// Whether it has a `param` with this name.
     pub(super) fn takes(&self, name: &str) -> bool {
         self.overrides.iter().any(|(known, _)| known == name)
     }
@@ -63,7 +63,7 @@ impl SpecFile {
         self.text.lines().find_map(|line| line.strip_prefix('#')).unwrap_or_default().trim().to_string()
     }
 
-    /// Refuses a program that needs a batch field which the task does not feed.
+    /// Refuses a program that needs a batch field which the task does not provide.
     pub(super) fn check_fields(&self, program: &Program, task: &dyn Task) -> Result<(), TrainError> {
         let fed = task.fields();
         match program.fields().find(|name| !fed.contains(name)) {

@@ -1,4 +1,4 @@
-//! The problems that specs are trained on: what a task is, and the list of those built in.
+//! The problems that specs are trained on: the interface of a task, and the list of built-in tasks.
 
 pub mod arithmetic;
 pub mod sparse_mdp;
@@ -14,7 +14,7 @@ use crate::error::TrainError;
 use crate::report::run::{Chart, Series};
 use crate::runner::Objective;
 
-/// The task of this name with the settings of a preset, changed by `changes` (name and value), and `steps` a run.
+/// The task with this name and the settings of a preset, changed by `changes` (name and value) and by `steps` per run.
 pub fn named(
     name: &str,
     preset: Option<&str>,
@@ -42,14 +42,14 @@ pub fn named(
 /// The names of the built-in tasks.
 pub const NAMES: [&str; 2] = ["arithmetic", "sparse-mdp"];
 
-/// What one global step measured, by the keys of `metrics.jsonl`.
+/// The measurements of one global step, by the keys of `metrics.jsonl`.
 ///
-/// `reward`, `accuracy`, `entropy`, `clamped_entropy`, `coefficient`, `length` and `clip_fraction` mean the same
-/// in every task; the runner adds `step`. A value that is not measured at every step is simply left out.
+/// `reward`, `accuracy`, `entropy`, `clamped_entropy`, `coefficient`, `length` and `clip_fraction` mean the same in
+/// every task; the runner adds `step`. A value that was not measured at a step is left out.
 pub type Metrics = BTreeMap<String, f64>;
 
-/// Adds what a spec measured. Under a name that the task has for what it measures alike for all specs, the task's stays,
-/// and the spec's becomes `spec.NAME`.
+/// Adds a spec's own metrics. If the task already uses a name for a measurement of all specs, the spec's metric is
+/// named `spec.NAME`.
 fn add_of_spec(metrics: &mut Metrics, of_spec: Metrics) {
     for (name, value) in of_spec {
         let name = if metrics.contains_key(&name) { format!("spec.{name}") } else { name };
@@ -59,46 +59,46 @@ fn add_of_spec(metrics: &mut Metrics, of_spec: Metrics) {
 
 /// A problem on which several specs are trained side by side.
 ///
-/// Everything random must depend on the seed and the step alone, never on the spec, on wall-clock time or on
-/// torch's global generator: see [`crate::runner::random`]. Then every spec meets the same problems, and a run
-/// that was killed ends with the numbers of one that was not.
+/// All randomness must depend only on the seed and the step, never on the spec, wall-clock time or torch's global
+/// generator: see [`crate::runner::random`]. Then every spec gets the same problems, and a killed run ends with the
+/// same numbers as one that was not killed.
 pub trait Task: Send + Sync {
-    /// The name after `--task`.
+    /// The name for `--task`.
     fn name(&self) -> &'static str;
 
     /// One sentence for `aent train --help` and the report.
     fn summary(&self) -> &'static str;
 
-    /// The batch fields that the task feeds. A spec that needs another is refused before training.
+    /// The batch fields that the task provides. A spec that needs another is refused before training.
     fn fields(&self) -> &'static [&'static str];
 
-    /// Every setting that decides numbers, in the report's order. A folder with other settings is another run.
+    /// Every setting that affects numbers, in the report's order. A folder with other settings is another run.
     fn settings(&self) -> Vec<(String, String)>;
 
-    /// How many global steps a run makes unless told otherwise.
+    /// The default number of global steps of a run.
     fn steps(&self) -> u64;
 
-    /// How many seeds are run unless told otherwise.
+    /// The default number of seeds.
     fn seeds(&self) -> u64 {
         3
     }
 
-    /// The variants of the problem on which every spec and seed is trained. The first is the main one, which the
-    /// report's curves show: its runs are in `<spec>/seed-<k>`, those of another in `cases/<case>/<spec>/seed-<k>`.
+    /// The variants of the problem, on each of which every spec and seed is trained. The report's curves show the
+    /// first; its runs are in `<spec>/seed-<k>`, those of others in `cases/<case>/<spec>/seed-<k>`.
     fn cases(&self) -> Vec<String> {
         vec!["main".to_string()]
     }
 
-    /// What the report charts over steps.
+    /// The series that the report charts over steps.
     fn series(&self) -> Vec<Series>;
 
-    /// How many steps lie between checkpoints.
+    /// The number of steps between checkpoints.
     fn checkpoint_every(&self) -> u64 {
         25
     }
 
-    /// Makes what all specs of a seed and case share, such as a warmed-up model, and keeps it under `start.shared`.
-    /// It is called before [`Task::start`], also when the folder already has it: then it returns at once.
+    /// Makes what all specs of a seed and case share, such as a warmed-up model, and saves it in `start.shared`. It is
+    /// called before [`Task::start`], and returns at once if the folder already has it.
     fn prepare(&self, _start: &Start<'_>) -> Result<(), TrainError> {
         Ok(())
     }
@@ -106,46 +106,46 @@ pub trait Task: Send + Sync {
     /// A learner at step 0.
     fn start(&self, start: &Start<'_>) -> Result<Box<dyn Learner>, TrainError>;
 
-    /// Adds charts and sentences once all runs are there, for example a sweep over the cases.
+    /// Adds charts and sentences after all runs, for example for a sweep over the cases.
     fn conclude(&self, _folder: &Path) -> Result<Conclusion, TrainError> {
         Ok(Conclusion::default())
     }
 }
 
-/// The state of one spec, seed and case: the policy, its optimizer, and nothing of the loss.
+/// The state of one spec, seed and case: the policy and its optimizer, but not the loss.
 pub trait Learner {
     /// Makes one global step: samples, rewards, updates the policy with the spec's loss, lets controllers observe.
     fn step(&mut self, step: u64, objective: &mut Objective) -> Result<Metrics, TrainError>;
 
-    /// Everything that, together with the step number and the loss's state, continues the run exactly.
+    /// Everything that continues the run exactly, together with the step number and the loss's state.
     fn save(&self) -> Vec<(String, Tensor)>;
 
-    /// Takes back what [`Learner::save`] gave.
+    /// Restores what [`Learner::save`] returned.
     fn restore(&mut self, saved: &BTreeMap<String, Tensor>) -> Result<(), TrainError>;
 }
 
-/// Where a learner starts from.
+/// What a learner starts from.
 pub struct Start<'a> {
-    /// The run's seed: the same for all specs that are compared.
+    /// The run's seed, the same for all compared specs.
     pub seed: u64,
     /// One of [`Task::cases`].
     pub case: &'a str,
-    /// Where tensors live.
+    /// The device for tensors.
     pub device: Device,
-    /// A folder of this seed and case that all specs share. Write into it with [`crate::runner::write_tensors`].
+    /// A folder that all specs share for this seed and case. Write into it with [`crate::runner::write_tensors`].
     pub shared: &'a Path,
-    /// How entropy is clamped when it is measured, the same for all specs of a run.
+    /// How to clamp entropy when measuring it, the same for all specs of a run.
     pub probe: Probe,
-    /// Says what is going on, for the progress display.
+    /// Reports what is going on to the progress display.
     pub say: &'a dyn Fn(&str),
 }
 
 /// How tasks measure entropy, so that specs with and without such a term can be compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Probe {
-    /// The tokens of a row that `clamped_entropy` is measured over, taken from the first spec that clamps.
+    /// The tokens of a row that `clamped_entropy` covers, taken from the first spec that clamps.
     pub kept: TokenSet,
-    /// The band that a controller of the specs aims at, if one does.
+    /// The target band of the specs' first `band` controller, if there is one.
     pub band: Option<[f64; 2]>,
 }
 
@@ -164,7 +164,7 @@ impl Probe {
     }
 }
 
-/// What a task adds to the report when all runs are done.
+/// A task's additions to the report after all runs.
 #[derive(Debug, Default)]
 pub struct Conclusion {
     /// Charts and tables after the curves.

@@ -1,4 +1,4 @@
-//! The per-user folder that all clones share, and where torch lies in it.
+//! The per-user folder that all clones share, and where torch is in it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,13 +9,13 @@ use anyhow::{Context, Result};
 use super::place::Place;
 use super::torch::{TORCH, inspect};
 
-/// A folder with one Python environment per version of torch, and those of the Python package.
+/// A folder with one Python environment per version of torch, and the environments of the Python package.
 pub(crate) struct Cache {
     folder: PathBuf,
 }
 
 impl Cache {
-    /// `$AENT_CACHE`, or else `aent` in the folder where this system keeps a user's caches.
+    /// `$AENT_CACHE`, or else `aent` in the system's folder for a user's caches.
     pub(crate) fn of_this_user() -> Result<Self> {
         let home = std::env::home_dir().filter(|home| home.is_absolute());
         let folder = folder(|name| std::env::var_os(name), home, cfg!(target_os = "macos")).context(
@@ -30,33 +30,33 @@ impl Cache {
         Self { folder: folder.to_path_buf() }
     }
 
-    /// The cache itself.
+    /// The cache's folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where torch lies. The environment has its name only once it is whole.
+    /// The place of torch. The environment gets its name only once it is complete.
     pub(crate) fn torch_place(&self) -> Place {
         self.torch_place_of(TORCH)
     }
 
-    /// Where another version of torch lies.
+    /// The place of another version of torch.
     pub(crate) fn torch_place_of(&self, version: &str) -> Place {
         self.place(&format!("torch-{version}"), &format!("torch {version}"))
     }
 
-    /// Where an installation of this name lies.
+    /// The place of the installation with this name.
     pub(crate) fn place(&self, name: &str, title: &str) -> Place {
         Place::new(&self.folder, name, title)
     }
 
-    /// Torch's folder, if the whole of it is there.
+    /// Torch's folder, if it is complete.
     pub(crate) fn torch(&self) -> Option<PathBuf> {
         torch_in(&self.torch_place().environment(), TORCH)
     }
 }
 
-/// Torch's folder in a Python environment. Pip writes the record last, so without it the installation was cut off.
+/// Torch's folder in a Python environment. Pip writes RECORD last, so without it the installation was interrupted.
 pub(crate) fn torch_in(environment: &Path, version: &str) -> Option<PathBuf> {
     let mut versions: Vec<_> =
         fs::read_dir(environment.join("lib")).ok()?.flatten().map(|entry| entry.path()).collect();
@@ -64,7 +64,7 @@ pub(crate) fn torch_in(environment: &Path, version: &str) -> Option<PathBuf> {
     versions.into_iter().map(|python| python.join("site-packages")).find_map(|packages| {
         let torch = packages.join("torch");
         let whole = packages.join(format!("torch-{version}.dist-info/RECORD")).is_file();
-        // Of the version that Rust links, headers and libraries are wanted too.
+        // Rust links this version, so it also needs headers and libraries.
         (whole && (version != TORCH || inspect(&torch).is_ok())).then_some(torch)
     })
 }

@@ -1,21 +1,21 @@
-//! Makes sure that a C++ compiler is there before minutes go by.
+//! Checks that there is a C++ compiler before starting long work.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
-/// Enough to need the standard library's headers as well as the compiler.
+/// Needs the standard library's headers as well as the compiler.
 const PROGRAM: &str = "#include <vector>\nint main() { return static_cast<int>(std::vector<int>(1)[0]); }\n";
 
-/// Lets the compiler that the build will use look at a small C++17 program.
+/// Checks a small C++17 program with the compiler that the build will use.
 pub(crate) fn check() -> Result<()> {
     let compiler = std::env::var("CXX").ok().filter(|name| !name.trim().is_empty());
     check_compiler(compiler.as_deref().unwrap_or("c++"))
 }
 
 fn check_compiler(compiler: &str) -> Result<()> {
-    // `CXX` may hold flags, or a wrapper before the compiler's name.
+    // `CXX` may contain flags, or a wrapper before the compiler's name.
     let mut words = compiler.split_whitespace();
     let child = Command::new(words.next().unwrap_or(compiler))
         .args(words)
@@ -28,7 +28,7 @@ fn check_compiler(compiler: &str) -> Result<()> {
         bail!("there is no C++ compiler: `{compiler}` cannot be started\n{}", install_one());
     };
     if let Some(mut input) = child.stdin.take() {
-        // A compiler that stops at once closes its input; what it then says is the better message.
+        // A compiler that fails at once closes its input; its own message is the better one.
         let _ = input.write_all(PROGRAM.as_bytes());
     }
     let output = child.wait_with_output()?;

@@ -1,4 +1,4 @@
-//! Installs torch into the cache: either the whole of it or nothing.
+//! Installs torch into the cache, completely or not at all.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use super::pip;
 use super::place::{Sizes, clear};
 use super::torch::TORCH;
 
-/// Linux's wheel comes with CUDA's libraries, macOS's without.
+/// Linux's wheel brings CUDA's libraries, macOS's does not.
 const SIZES: Sizes = if cfg!(target_os = "macos") {
     Sizes { download: 150_000_000, installed: 600_000_000 }
 } else {
     Sizes { download: 2_720_000_000, installed: 4_700_000_000 }
 };
 
-/// Torch's folder, after installing it for the Python `python` or after another process has.
+/// Torch's folder, after this or another process has installed it for the Python `python`.
 pub(crate) fn install(cache: &Cache, python: &str) -> Result<PathBuf> {
     install_version(cache, python, TORCH, &[])
 }
 
-/// The same of any version, with other packages beside it.
+/// The same for any version, with other packages next to it.
 pub(crate) fn install_version(
     cache: &Cache,
     python: &str,

@@ -20,10 +20,10 @@ pub(crate) use packages::{Environment, environment};
 pub(crate) use torch::TORCH;
 use torch::inspect;
 
-/// The link that `.cargo/config.toml` hands to every cargo command in this clone.
+/// The link that `.cargo/config.toml` passes to every cargo command in this clone.
 const LINK: &str = ".libtorch";
 
-/// Makes plain cargo work in this clone. Does nothing more than look when it already does.
+/// Makes plain cargo work in this clone. If it already does, only checks.
 pub(crate) fn setup(root: &Path) -> Result<()> {
     compiler::check()?;
     let link = root.join(LINK);
@@ -33,14 +33,14 @@ pub(crate) fn setup(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The Python of an environment with another torch, installed into the cache if need be.
+/// The Python of an environment with another torch, installed into the cache if necessary.
 pub(crate) fn other_torch(version: &str) -> Result<PathBuf> {
     let cache = Cache::of_this_user()?;
     install::install_version(&cache, &python::for_package()?, version, &["numpy"])?;
     Ok(cache.torch_place_of(version).environment().join("bin/python3"))
 }
 
-/// The folder of libtorch, and in words where it comes from.
+/// The folder of libtorch, and a description of where it comes from.
 fn find(link: &Path) -> Result<(PathBuf, String)> {
     if let Some(torch) = own_variable(std::env::var_os("LIBTORCH").map(PathBuf::from), link) {
         return Ok((from_variable(&torch)?, "the variable `LIBTORCH`".to_owned()));
@@ -63,7 +63,7 @@ fn find(link: &Path) -> Result<(PathBuf, String)> {
     Ok((install::install(&cache, &python::for_torch()?)?, "the cache that all clones share".to_owned()))
 }
 
-/// The user's own `LIBTORCH`. Cargo's configuration sets the variable too, to the link, and is not meant here.
+/// The user's own `LIBTORCH`. Cargo's configuration also sets the variable, to the link, which does not count.
 fn own_variable(value: Option<PathBuf>, link: &Path) -> Option<PathBuf> {
     value.filter(|value| !value.as_os_str().is_empty() && value != link)
 }
@@ -79,7 +79,7 @@ fn from_variable(torch: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Points the link to `torch`, in one step for whoever reads it meanwhile.
+/// Points the link to `torch` atomically.
 fn make_link(link: &Path, torch: &Path) -> Result<()> {
     if fs::read_link(link).is_ok_and(|target| target == torch) {
         return Ok(());

@@ -1,5 +1,4 @@
-//! The Python environment in which the Python package is built and tested: the cache's torch, and beside it all that
-//! `python/requirements.txt` pins.
+//! The Python environment of the Python package: the cache's torch, and all packages that `python/requirements.txt` pins.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,11 +14,11 @@ const REQUIREMENTS: &str = "python/requirements.txt";
 
 const SIZES: Sizes = Sizes { download: 350_000_000, installed: 1_050_000_000 };
 
-/// Written last: an environment without it was cut off. It is filled where it stays and not renamed, since its programs
-/// name their folder.
+/// Written last: without it, an environment is incomplete. Environments are filled in place and not renamed, since
+/// their programs contain the folder's path.
 const COMPLETE: &str = "complete";
 
-/// A Python environment that is whole.
+/// A complete Python environment.
 pub(crate) struct Environment {
     folder: PathBuf,
     /// Its Python's version, such as `3.11`.
@@ -27,21 +26,21 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Where its programs lie.
+    /// The folder of its programs.
     pub(crate) fn programs(&self) -> PathBuf {
         self.folder.join("bin")
     }
 
-    /// A program of it, such as `python3`.
+    /// One of its programs, such as `python3`.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.programs().join(name)
     }
 }
 
-/// The environment of this clone's requirements, installed if need be.
+/// The environment with this clone's requirements, installed if necessary.
 ///
-/// Its torch is always the cache's, even where the clone's libtorch is another: whatever else lies beside a torch of the
-/// user's own would mix with the pinned versions, and might change between two runs.
+/// Its torch is always the cache's, even if the clone uses another libtorch: other packages next to a user's own torch
+/// would mix with the pinned versions, and might change between two runs.
 pub(crate) fn environment(root: &Path) -> Result<Environment> {
     let requirements = root.join(REQUIREMENTS);
     let text = fs::read(&requirements).with_context(|| format!("`{REQUIREMENTS}` cannot be read"))?;
@@ -66,7 +65,7 @@ pub(crate) fn environment(root: &Path) -> Result<Environment> {
     Ok(environment)
 }
 
-/// Other requirements or another Python make another environment, so that clones do not fight over one.
+/// The name depends on the requirements and the Python, so that clones do not fight over one environment.
 fn name(version: python::Version, requirements: &[u8]) -> String {
     let digest = Sha256::digest(requirements);
     format!(
@@ -99,7 +98,7 @@ fn fill(
     place.announce(SIZES)?;
     pip::make_environment(&cache.torch_place().environment().join("bin/python3"), &folder, &lock)?;
     let wanted = pip::Wanted {
-        // Everything is pinned; what is not in the list must not slip in.
+        // Everything is pinned; nothing else may be installed.
         packages: vec!["--no-deps".into(), "--requirement".into(), requirements.into()],
         for_builds: Some(requirements.to_path_buf()),
         sizes: SIZES,
@@ -109,12 +108,12 @@ fn fill(
         ),
     };
     pip::install(&folder, place, &wanted, &lock)?;
-    // Only now: pip would take what lies beside torch for its own, and leave it out.
+    // Only now: pip would count the packages next to torch as installed, and leave them out.
     let packages = pip::packages_of(&folder, version);
     fs::write(packages.join("torch.pth"), link(cache.folder(), torch)?)
         .context("the environment cannot be linked to torch")?;
     let found = python::torch_of(&folder.join("bin/python3"));
-    // Compared as folders: the cache may be reached through a link.
+    // Compare resolved folders: the cache may be reached through a link.
     if found.as_ref().and_then(|found| fs::canonicalize(found).ok()) != fs::canonicalize(torch).ok() {
         bail!(
             "the environment `{}` should find torch in `{}`, and finds {}",
@@ -126,8 +125,8 @@ fn fill(
     fs::write(folder.join(COMPLETE), "").context("the finished environment cannot be marked as such")
 }
 
-/// The line by which an environment of the cache sees the packages beside torch. It is relative to the environment's
-/// own packages, so a cache can be moved.
+/// The line that adds the packages next to torch to an environment of the cache. It is relative to the environment's
+/// own packages, so that the cache can be moved.
 fn link(cache: &Path, torch: &Path) -> Result<String> {
     let packages = torch.parent().and_then(|packages| packages.strip_prefix(cache).ok());
     let packages = packages.with_context(|| format!("`{}` should lie in the cache", torch.display()))?;
@@ -144,7 +143,7 @@ mod tests {
         assert_eq!(of((3, 11), "numpy==2.4.6\n"), of((3, 11), "numpy==2.4.6\n"));
         assert_ne!(of((3, 11), "numpy==2.4.6\n"), of((3, 11), "numpy==2.4.5\n"));
         assert_ne!(of((3, 11), "numpy==2.4.6\n"), of((3, 12), "numpy==2.4.6\n"));
-        // The first digits of SHA-256 of nothing, FIPS 180-4.
+        // The first digits of the SHA-256 of an empty input, FIPS 180-4.
         assert_eq!(of((3, 11), ""), "python-3.11-e3b0c442");
     }
 

@@ -1,4 +1,4 @@
-//! Makes a Python environment and lets pip fill it, with what pip said kept and told.
+//! Makes a Python environment and fills it with pip, whose output it logs and reports.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -14,15 +14,15 @@ use super::place::{Lock, Place, Sizes};
 use super::progress::Progress;
 use super::python::{Version, shown};
 
-/// What pip is to install.
+/// What to install with pip.
 pub(crate) struct Wanted {
     /// Pip's arguments.
     pub(crate) packages: Vec<OsString>,
-    /// Versions of what pip needs to build a package that has no wheel.
+    /// A file of versions for the packages that pip needs to build packages without a wheel.
     pub(crate) for_builds: Option<PathBuf>,
-    /// How much it is.
+    /// The expected sizes.
     pub(crate) sizes: Sizes,
-    /// What to do where the package index has no such version for this machine.
+    /// What to do if the package index has no such version for this machine.
     pub(crate) no_match: String,
 }
 
@@ -49,7 +49,7 @@ fn venv(python: &Path, folder: &Path, stdin: Stdio) -> Result<()> {
     Ok(())
 }
 
-/// Runs pip in the environment `folder`, keeping its temporary files there too, so that one removal clears everything.
+/// Runs pip in the environment `folder`, with its temporary files there too, so that one removal clears everything.
 pub(crate) fn install(folder: &Path, place: &Place, wanted: &Wanted, lock: &Lock) -> Result<()> {
     let scratch = folder.join("scratch");
     fs::create_dir(&scratch).context("the cache cannot be written")?;
@@ -57,7 +57,7 @@ pub(crate) fn install(folder: &Path, place: &Place, wanted: &Wanted, lock: &Lock
     let mut command = Command::new(folder.join("bin/python3"));
     command
         .args(["-u", "-m", "pip", "install", "--no-input", "--disable-pip-version-check"])
-        // A second copy of every wheel would be of no use: all clones share this installation.
+        // A cached copy of every wheel would be useless: all clones share this installation.
         .args(["--progress-bar", "off", "--no-cache-dir", "--no-compile"])
         .args(&wanted.packages)
         .env("TMPDIR", &scratch)
@@ -68,8 +68,8 @@ pub(crate) fn install(folder: &Path, place: &Place, wanted: &Wanted, lock: &Lock
         command.env_remove(name);
     }
     if let Some(versions) = &wanted.for_builds {
-        // A build has an environment of its own, which no argument reaches; older pips read the first variable there,
-        // newer ones the second.
+        // Builds run in their own environment, which arguments do not reach. Older versions of pip read the first
+        // variable there, newer ones the second.
         command.env("PIP_CONSTRAINT", versions).env("PIP_BUILD_CONSTRAINT", versions);
     }
     let mut pip = command.spawn().context("pip cannot be started")?;
@@ -109,7 +109,7 @@ pub(crate) fn install(folder: &Path, place: &Place, wanted: &Wanted, lock: &Lock
     fs::remove_dir_all(&scratch).context("pip's temporary files cannot be removed")
 }
 
-/// Where the environment `folder` keeps its packages.
+/// The folder of the packages in the environment `folder`.
 pub(crate) fn packages_of(folder: &Path, version: Version) -> PathBuf {
     folder.join(format!("lib/python{}/site-packages", shown(version)))
 }

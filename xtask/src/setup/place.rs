@@ -1,4 +1,4 @@
-//! A folder of the cache that is filled once, by one process at a time, and only where there is room for it.
+//! A folder of the cache that one process at a time fills once, if there is enough space.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,15 +8,15 @@ use anyhow::{Context, Result, bail};
 
 use super::progress::gigabytes;
 
-/// The names of one installation in the cache.
+/// The paths of one installation in the cache.
 pub(crate) struct Place {
     cache: PathBuf,
     name: String,
-    /// What is installed there, for messages.
+    /// The name of the installation in messages.
     pub(crate) title: String,
 }
 
-/// What is downloaded, and what it becomes.
+/// The sizes of an installation.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
     /// In bytes.
@@ -26,18 +26,18 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// What must be free: both lie there at once, and some air.
+    /// The space that must be free: both sizes at once, and some reserve.
     fn needed(self) -> u64 {
         self.download + self.installed + 500_000_000
     }
 }
 
-/// Held by the one process that installs. It ends with this process and the children it has started, however they end.
+/// Held by the process that installs. It is released when this process and all children that it started have ended.
 pub(crate) struct Lock(File);
 
 impl Lock {
-    /// The lock's file as a child's input. Nothing is read from it; but as long as the child holds it, it keeps others
-    /// out even if this process is killed.
+    /// The lock's file as a child's input. The child reads nothing, but while it has the file open, the lock holds even
+    /// if this process is killed.
     pub(crate) fn shared(&self) -> Result<Stdio> {
         Ok(self.0.try_clone().context("the lock cannot be shared with a child")?.into())
     }
@@ -54,17 +54,17 @@ impl Place {
         self.cache.join(&self.name)
     }
 
-    /// What pip said.
+    /// The log of pip's output.
     pub(crate) fn log(&self) -> PathBuf {
         self.beside("log")
     }
 
-    /// A name beside the installation that belongs to it.
+    /// A path next to the installation, with the same name and an extension.
     pub(crate) fn beside(&self, extension: &str) -> PathBuf {
         self.cache.join(format!("{}.{extension}", self.name))
     }
 
-    /// Makes the cache, and waits until no other process installs here.
+    /// Makes the cache's folder, and waits until no other process installs here.
     pub(crate) fn lock(&self) -> Result<Lock> {
         fs::create_dir_all(&self.cache).with_context(|| {
             format!(
@@ -86,7 +86,7 @@ impl Place {
         Ok(Lock(file))
     }
 
-    /// Makes sure that the installation fits, and says what is about to happen.
+    /// Checks that the installation fits, and announces it.
     pub(crate) fn announce(&self, sizes: Sizes) -> Result<()> {
         self.require_space(free_space(&self.cache), sizes.needed())?;
         println!("      {} is not there yet; installing it, once for all clones of this user", self.title);
@@ -114,7 +114,7 @@ impl Place {
     }
 }
 
-/// Removes what a killed installation left, and an environment that is not whole. The lock must be held.
+/// Removes what a killed installation left behind, and incomplete environments. The lock must be held.
 pub(crate) fn clear(remains: &[PathBuf]) -> Result<()> {
     for remains in remains.iter().filter(|remains| remains.exists()) {
         println!("      `{}` was left unfinished; removing it and starting again", remains.display());

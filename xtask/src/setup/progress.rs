@@ -1,4 +1,4 @@
-//! Shows how far an installation is: a bar on a terminal, a line every few seconds elsewhere.
+//! Shows the progress of an installation: a bar on a terminal, otherwise a line every few seconds.
 
 use std::fs;
 use std::io::IsTerminal;
@@ -9,10 +9,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::steps::elapsed;
 
-/// Between two lines where there is no terminal.
+/// The time between two lines without a terminal.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// One stretch of work that fills a folder.
+/// A stage of work that fills a folder.
 pub(crate) struct Progress {
     title: &'static str,
     folder: PathBuf,
@@ -25,7 +25,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Begins to watch `folder`, which is thought to reach `expected` bytes.
+    /// Starts to watch `folder`, which should reach `expected` bytes.
     pub(crate) fn new(title: &'static str, folder: PathBuf, expected: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let template = "      {msg} {bar:30} {bytes} of about {total_bytes}, {elapsed}";
@@ -37,7 +37,7 @@ impl Progress {
         Self { title, folder, expected, bar, started: now, told: now, measured: now, most: 0 }
     }
 
-    /// To be called often; measures and shows only as often as is useful.
+    /// Call this often; it measures and shows only as often as is useful.
     pub(crate) fn tick(&mut self) {
         if self.measured.elapsed() < Duration::from_secs(1) {
             return;
@@ -54,7 +54,7 @@ impl Progress {
         }
     }
 
-    /// Ends the stretch.
+    /// Ends the stage.
     pub(crate) fn finish(self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -67,12 +67,12 @@ fn line(title: &str, bytes: u64, expected: u64, time: Duration) -> String {
     format!("{title}: {} of about {}, {}", gigabytes(bytes), gigabytes(expected), elapsed(time))
 }
 
-/// A size as it stands on disks' labels.
+/// A size in decimal gigabytes.
 pub(crate) fn gigabytes(bytes: u64) -> String {
     format!("{:.1} GB", bytes as f64 / 1e9)
 }
 
-/// The bytes of all files below a folder. Files come and go meanwhile: what cannot be read counts nothing.
+/// The bytes of all files below a folder. Files that vanish meanwhile count as zero.
 pub(crate) fn size(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let sizes = entries.flatten().map(|entry| match entry.metadata() {

@@ -1,4 +1,4 @@
-//! Asks Pythons for their version and for torch.
+//! Finds Pythons and asks them for their version and for torch.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use super::torch::TORCH;
 /// A Python's version, such as 3.11.
 pub(crate) type Version = (u32, u32);
 
-/// The Pythons for which torch's wheels are made.
+/// The Pythons that torch has wheels for.
 const OF_TORCH: RangeInclusive<Version> = (3, 10)..=(3, 14);
 
-/// What the tests' frameworks are pinned for.
+/// The Pythons that the tests' frameworks are pinned for.
 const OF_PACKAGE: RangeInclusive<Version> = (3, 11)..=(3, 13);
 
 /// Finds torch without importing it, which would take seconds.
@@ -23,7 +23,7 @@ const WHERE_IS_TORCH: &str =
 
 const WHICH_VERSION: &str = "import sys; print(sys.version_info[0], sys.version_info[1])";
 
-/// Torch's folder in the `python3` that is active, if it has one.
+/// Torch's folder in the active `python3`, if it has one.
 pub(crate) fn active_torch() -> Option<PathBuf> {
     torch_of(Path::new("python3"))
 }
@@ -34,7 +34,7 @@ pub(crate) fn torch_of(python: &Path) -> Option<PathBuf> {
     origin.parent().filter(|folder| folder.is_absolute()).map(PathBuf::from)
 }
 
-/// A Python that torch can be installed for, if possible one that suits the Python package as well.
+/// A Python that torch can be installed for, preferably one that the Python package supports as well.
 pub(crate) fn for_torch() -> Result<String> {
     let found = found();
     match choose(&found, &OF_PACKAGE).or_else(|| choose(&found, &OF_TORCH)) {
@@ -79,7 +79,7 @@ fn judge(version: Option<Version>, folder: &Path) -> Result<Version> {
     }
 }
 
-/// The Pythons of this machine, the active one first.
+/// The Pythons on this machine, the active one first.
 fn found() -> Vec<(String, Version)> {
     let (newest, oldest) = (OF_TORCH.end().1, OF_TORCH.start().1);
     let named = (oldest..=newest).rev().map(|minor| format!("python3.{minor}"));
@@ -91,7 +91,7 @@ fn choose(found: &[(String, Version)], range: &RangeInclusive<Version>) -> Optio
     found.iter().find(|(_, version)| range.contains(version)).map(|(python, _)| python.clone())
 }
 
-/// A sentence that says what is needed, what there is, and how to get what is needed.
+/// A message that says what is needed, what was found, and how to install what is needed.
 fn refusal(what: &str, range: &RangeInclusive<Version>, found: &[(String, Version)]) -> String {
     let list: Vec<_> =
         found.iter().map(|(python, version)| format!("`{python}` is {}", shown(*version))).collect();
@@ -104,7 +104,7 @@ fn refusal(what: &str, range: &RangeInclusive<Version>, found: &[(String, Versio
     )
 }
 
-/// How a machine without Python gets one.
+/// How to install Python on a machine without one.
 fn any() -> &'static str {
     if cfg!(target_os = "macos") {
         another()
@@ -113,7 +113,7 @@ fn any() -> &'static str {
     }
 }
 
-/// How a machine gets a Python beside its own.
+/// How to install another Python.
 fn another() -> &'static str {
     if cfg!(target_os = "macos") {
         "`brew install python@3.12`"
@@ -126,7 +126,7 @@ fn version_of(python: &Path) -> Option<Version> {
     version(&ask(python, WHICH_VERSION)?)
 }
 
-/// The line that Python prints for a program; nothing if it cannot.
+/// The line that a program prints in Python; `None` if it fails.
 fn ask(python: &Path, program: &str) -> Option<String> {
     let output = Command::new(python)
         .args(["-c", program])
@@ -138,13 +138,13 @@ fn ask(python: &Path, program: &str) -> Option<String> {
     (output.status.success() && !line.is_empty()).then_some(line)
 }
 
-/// `3 11` as two numbers.
+/// Parses `3 11` as two numbers.
 fn version(line: &str) -> Option<Version> {
     let (major, minor) = line.split_once(' ')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// The version as people write it.
+/// The version in its usual form.
 pub(crate) fn shown((major, minor): Version) -> String {
     format!("{major}.{minor}")
 }

@@ -1,22 +1,22 @@
-//! Tells whether a folder is the libtorch that this workspace is built with.
+//! Checks whether a folder is the libtorch that this workspace builds with.
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The version of torch that goes with the `tch` of the workspace, and no other does.
+/// The only version of torch that works with the workspace's `tch`.
 pub(crate) const TORCH: &str = "2.11.0";
 
-/// Why a folder cannot be used.
+/// Why a folder is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// There is no such folder.
     Missing(PathBuf),
-    /// Nothing in the folder tells torch's version.
+    /// Nothing in the folder states torch's version.
     Unversioned(PathBuf),
     /// Another version of torch.
     Version { folder: PathBuf, found: String },
-    /// The version is right, but a file is not there.
+    /// The version is right, but a file is missing.
     Incomplete { folder: PathBuf, file: String },
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Whether the folder holds headers and libraries of [`TORCH`].
+/// Whether the folder contains headers and libraries of [`TORCH`].
 pub(crate) fn inspect(folder: &Path) -> Result<(), Refusal> {
     if !folder.is_dir() {
         return Err(Refusal::Missing(folder.to_path_buf()));
@@ -57,7 +57,7 @@ pub(crate) fn inspect(folder: &Path) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The version that a Python package tells in `version.py`, and a C++ distribution in `build-version`.
+/// The version in `version.py` of a Python package, or in `build-version` of a C++ distribution.
 fn version(folder: &Path) -> Option<String> {
     if let Ok(text) = fs::read_to_string(folder.join("version.py")) {
         return version_in_python(&text);
@@ -74,7 +74,7 @@ fn version_in_python(text: &str) -> Option<String> {
     Some(value.to_owned()).filter(|version| !version.is_empty())
 }
 
-/// The version without the part that names the kind of device.
+/// The version without the part that names the device.
 fn release(version: &str) -> &str {
     version.split('+').next().unwrap_or(version)
 }
@@ -83,7 +83,7 @@ fn release(version: &str) -> &str {
 pub(crate) mod tests {
     use super::*;
 
-    /// Writes what [`inspect`] looks at into `folder`.
+    /// Writes the files that [`inspect`] checks into `folder`.
     pub(crate) fn fake_torch(folder: &Path, version: &str) {
         let library =
             format!("lib/{}torch_cpu{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);

@@ -1,9 +1,9 @@
-//! Every Rust file says on its first line what it is for.
+//! Checks that the first line of every Rust file says what the file is for.
 
 use super::Problem;
 use super::tree::TextFile;
 
-/// Looks at line 1 of every Rust file.
+/// Checks line 1 of every Rust file.
 pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
     let silent = files.iter().filter(|file| file.is_rust() && !says_its_purpose(&file.text));
     silent

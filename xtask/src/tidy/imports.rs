@@ -1,4 +1,4 @@
-//! Finds which top modules of the crate a file names, by `crate::`, by `super::` or in a macro.
+//! Finds the top modules of the crate that a file names, through `crate::`, `super::` or a macro.
 
 use super::scan::{Token, starts_with, tokens, without_tests};
 
@@ -13,14 +13,14 @@ pub(crate) struct Use {
     pub(crate) torch: bool,
 }
 
-/// The crates through which tensors come.
+/// The crates that bring libtorch's tensors.
 const TORCH: &[&str] = &["tch", "torch_sys"];
 
-/// What a file at `place` below `src` names outside its tests.
+/// What a file at `place` below `src` names, outside its tests.
 pub(crate) fn uses(place: &str, text: &str) -> Result<Vec<Use>, String> {
     let tokens = without_tests(&tokens(text)?);
     let mut found = Vec::new();
-    // The number of `super`s that lead from here to the crate's root, and where inline modules end.
+    // The number of `super`s from here to the crate's root, and where inline modules end.
     let mut climb = depth(place);
     let mut inline_ends = Vec::new();
     let mut braces = 0_usize;
@@ -41,7 +41,7 @@ pub(crate) fn uses(place: &str, text: &str) -> Result<Vec<Use>, String> {
                     climb -= 1;
                 }
             }
-            // The library names itself `aent` too, so that macros read the same inside and outside.
+            // The library also names itself `aent`, so that macros work inside and outside.
             "crate" | "aent" if !follows_a_path(&tokens, at) => found.extend(path_heads(&rest[1..])),
             "super" if !follows_a_path(&tokens, at) => {
                 let supers = rest.chunks(2).take_while(|pair| starts_with(pair, &["super", "::"])).count();
@@ -64,7 +64,7 @@ fn depth(place: &str) -> usize {
     if place.ends_with("/mod.rs") { parts - 1 } else { parts }
 }
 
-/// Whether the token is libtorch's crate, and not a name that happens to be the same.
+/// Whether the token is libtorch's crate, and not another item with that name.
 fn names_torch(tokens: &[Token], at: usize) -> bool {
     let is_path = tokens.get(at + 1).is_some_and(|next| next.is("::")) || at > 0 && tokens[at - 1].is("use");
     TORCH.iter().any(|name| tokens[at].is(name)) && is_path && !follows_a_path(tokens, at)
@@ -74,7 +74,7 @@ fn follows_a_path(tokens: &[Token], at: usize) -> bool {
     at > 0 && tokens[at - 1].is("::")
 }
 
-/// The first names behind `::`: one, or each at the start of a branch of `{a, b::c}`. A macro is none.
+/// The first names after `::`: one, or the first of each branch in `{a, b::c}`. Macros do not count.
 fn path_heads(tokens: &[Token]) -> Vec<Use> {
     if !tokens.first().is_some_and(|token| token.is("::")) {
         return Vec::new();

@@ -1,16 +1,16 @@
-//! `unsafe`, C++ and CUDA stay where ARCHITECTURE.md says.
+//! Checks that `unsafe`, C++ and CUDA stay in their folders, as ARCHITECTURE.md says.
 
 use super::Problem;
 use super::scan::tokens;
 use super::tree::TextFile;
 
-/// Where `unsafe` may stand: what follows pointers, and what calls libtorch or reads torch's memory.
+/// The folders for `unsafe`: the code that follows pointers, and the code that calls libtorch or reads torch's memory.
 const UNSAFE: &[&str] = &["src/kernels/", "src/host/", "python/src/host/"];
-/// Where other languages may stand, by the ends of their files.
+/// The folders for other languages, by file extension.
 const LANGUAGES: &[(&[&str], &str)] =
     &[(&["cu", "cuh", "h"], "src/kernels/"), (&["c", "cc", "cpp", "hpp"], "src/host/")];
 
-/// Looks for `unsafe` and for C, C++ and CUDA elsewhere.
+/// Reports `unsafe`, C, C++ and CUDA in other folders.
 pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for file in files {

@@ -1,4 +1,4 @@
-//! The layers of the library: which module may use which. This table is the architecture; change it on purpose.
+//! The layers of the library: which module may use which. This table defines the architecture; change it deliberately.
 
 use super::Problem;
 use super::imports::{Use, uses};
@@ -10,12 +10,12 @@ struct Layer {
     module: &'static str,
     /// Modules of the library. A module may always use itself.
     may_use: &'static [&'static str],
-    /// Whether it may touch libtorch.
+    /// Whether it may use libtorch.
     torch: bool,
 }
 
 const LAYERS: &[Layer] = &[
-    // Words for programs: no tensors, nobody above.
+    // Basic types: no tensors, and no use of higher layers.
     Layer { module: "span", may_use: &[], torch: false },
     Layer { module: "source", may_use: &["span"], torch: false },
     Layer { module: "near", may_use: &[], torch: false },
@@ -26,18 +26,18 @@ const LAYERS: &[Layer] = &[
     Layer { module: "diag", may_use: &["span"], torch: false },
     Layer { module: "syntax", may_use: &["span", "diag", "types"], torch: false },
     Layer { module: "panic", may_use: &[], torch: false },
-    // Tensors of whatever host brings them, and the one host that knows libtorch.
+    // Tensors of any host, and the one host that uses libtorch.
     Layer { module: "tensor", may_use: &[], torch: false },
     Layer { module: "host", may_use: &["panic", "tensor"], torch: true },
-    // Numbers: of the language they know only what the fields are called.
+    // Numbers: from the language, they use only names of fields and row statistics.
     Layer { module: "kernels", may_use: &["fields", "rows", "tensor"], torch: false },
-    // The contract between the language and everything that can be called in it.
+    // The interface between the language and everything that it can call.
     Layer {
         module: "plugin",
         may_use: &["span", "diag", "types", "near", "interval", "fields", "rows", "tensor"],
         torch: false,
     },
-    // From a text to a program and its plan, without a tensor.
+    // From a text to a program and its plan, without tensors.
     Layer { module: "load", may_use: &["span", "source", "diag", "syntax", "plugin"], torch: false },
     Layer {
         module: "program",
@@ -59,16 +59,16 @@ const LAYERS: &[Layer] = &[
         may_use: &["panic", "types", "fields", "plugin", "rows", "tensor", "kernels", "program", "plan"],
         torch: false,
     },
-    // Built-ins come in through the registry like any plugin: nobody uses them, and they see what a plugin sees.
+    // Built-ins are registered like plugins: no module uses them, and they see only what a plugin sees.
     Layer { module: "terms", may_use: &["plugin"], torch: false },
     Layer { module: "control", may_use: &["plugin"], torch: false },
     Layer { module: "reductions", may_use: &["plugin"], torch: false },
 ];
 
-/// Where the table is.
+/// The path of the table.
 const THIS_FILE: &str = "xtask/src/tidy/layers.rs";
 
-/// What joins all layers, and so may use everything, the crate's root included.
+/// These connect all layers, and may use everything, including the crate's root.
 const UNBOUND: &[&str] = &["lib", "compile", "testing"];
 
 /// Compares what every module of `src` uses with the table.
@@ -84,7 +84,7 @@ pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
     problems
 }
 
-/// Names what the table allows and no module uses.
+/// Reports modules that the table allows but no code uses.
 pub(crate) fn check_allowances(files: &[TextFile]) -> Vec<Problem> {
     let mut used: BTreeMap<&str, Vec<Use>> = BTreeMap::new();
     for file in files.iter().filter(|file| file.is_rust()) {
@@ -119,7 +119,7 @@ fn top_module(place: &str) -> &str {
     first.strip_suffix(".rs").unwrap_or(first)
 }
 
-/// Whether the file is a module of tests on its own.
+/// Whether the file is a module of tests.
 fn is_test(place: &str) -> bool {
     place.split('/').any(|part| part == "tests" || part == "tests.rs")
 }

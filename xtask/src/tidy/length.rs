@@ -1,4 +1,4 @@
-//! A source file has at most 400 lines, or says why it has more.
+//! Checks that a source file has at most 400 lines, or says why it has more.
 
 use super::Problem;
 use super::tree::TextFile;
@@ -6,7 +6,7 @@ use super::tree::TextFile;
 const LIMIT: usize = 400;
 const REASON: &str = "Longer than 400 lines because ";
 
-/// Counts the lines of every file of Rust or Python.
+/// Counts the lines of every Rust and Python file.
 pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for file in files.iter().filter(|file| file.is_rust() || file.extension() == Some("py")) {

@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: the house rules that neither the compiler nor clippy can see.
+//! `cargo xtask tidy`: checks the house rules that neither the compiler nor clippy can see.
 
 mod codes;
 mod headers;
@@ -17,12 +17,12 @@ use anyhow::{Result, bail};
 
 use tree::{TextFile, read_tree};
 
-/// A broken rule and where.
+/// A broken rule and its place.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Problem {
     /// Relative to the workspace, with forward slashes.
     pub(crate) path: String,
-    /// Counted from 1.
+    /// Starts at 1.
     pub(crate) line: usize,
     /// What is wrong, and what to do.
     pub(crate) message: String,
@@ -34,7 +34,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A rule looks at all files of the repository at once.
+/// A rule checks all files of the repository at once.
 type Rule = fn(&[TextFile]) -> Vec<Problem>;
 
 const RULES: &[(&str, Rule)] = &[
@@ -47,7 +47,7 @@ const RULES: &[(&str, Rule)] = &[
     ("no path of one machine", paths::check),
 ];
 
-/// Reads the repository and names every broken rule.
+/// Reads the repository and reports every broken rule.
 pub(crate) fn tidy(root: &Path) -> Result<()> {
     let files = read_tree(root)?;
     println!("      {} files under {} rules", files.len(), RULES.len());

@@ -1,15 +1,15 @@
-//! No file names a folder that exists on one machine only.
+//! Checks that no file names a folder that exists on one machine only.
 
 use super::Problem;
 use super::tree::TextFile;
 
-/// Folders in which people and machines keep their own things.
+/// Folders with the files of one user or machine.
 const OWN_FOLDERS: &[&str] = &["home", "root", "Users", "work", "mnt", "tmp"];
 
-/// This file has to name them.
+/// This file must name them.
 const THIS_FILE: &str = "xtask/src/tidy/paths.rs";
 
-/// Looks for absolute paths into such folders.
+/// Reports absolute paths into such folders.
 pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for file in files.iter().filter(|file| file.path != THIS_FILE) {
@@ -26,10 +26,10 @@ pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
     problems
 }
 
-/// The first absolute path in the line that leads into one of the folders.
+/// The first absolute path in the line into one of the folders.
 fn own_path(line: &str) -> Option<&str> {
     line.match_indices('/').find_map(|(start, _)| {
-        // A path that goes on from something, `a/work/b` or `https://x`, is not absolute.
+        // A path that continues something, as in `a/work/b` or `https://x`, is not absolute.
         let goes_on =
             line[..start].ends_with(|sign: char| sign.is_alphanumeric() || "/._-~})>*:".contains(sign));
         let path =

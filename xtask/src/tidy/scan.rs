@@ -1,31 +1,31 @@
-//! Reads Rust as tokens, so that comments and texts are never mistaken for code.
+//! Reads Rust as tokens, so that comments and strings are never mistaken for code.
 
 use proc_macro2::{Delimiter, Punct, Spacing, TokenStream, TokenTree};
 
 /// A token, with groups flattened into their delimiters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token {
-    /// Its text; a punctuation sign stands alone, except `::`.
+    /// Its text; punctuation is one character, except `::`.
     pub(crate) text: String,
-    /// Counted from 1.
+    /// Starts at 1.
     pub(crate) line: usize,
     /// Whether it is a name or keyword.
     pub(crate) is_ident: bool,
 }
 
 impl Token {
-    /// Whether this is the name, keyword or sign `text`.
+    /// Whether this is the name, keyword or punctuation `text`.
     pub(crate) fn is(&self, text: &str) -> bool {
         self.text == text
     }
 
-    /// The contents, if this is a plain text literal.
+    /// The contents, if this is a plain string literal.
     pub(crate) fn string(&self) -> Option<&str> {
         self.text.strip_prefix('"')?.strip_suffix('"')
     }
 }
 
-/// All tokens of a Rust text. Comments are none; a doc comment is an attribute with a text.
+/// All tokens of a Rust text. Comments are skipped; a doc comment is an attribute with a string.
 pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let stream: TokenStream = text.parse().map_err(|error| format!("cannot be read as Rust: {error}"))?;
     let mut tokens = Vec::new();
@@ -61,7 +61,7 @@ fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
     }
 }
 
-/// A colon that directly touches the next sign.
+/// A colon directly before the next punctuation.
 fn opens_path(sign: &Punct) -> bool {
     sign.as_char() == ':' && sign.spacing() == Spacing::Joint
 }
@@ -90,7 +90,7 @@ pub(crate) fn starts_with(tokens: &[Token], texts: &[&str]) -> bool {
     tokens.len() >= texts.len() && tokens.iter().zip(texts).all(|(token, text)| token.is(text))
 }
 
-/// The place behind an item: behind its closing brace, or its semicolon if none comes first.
+/// The index after an item: after its closing brace, or its semicolon if that comes first.
 fn end_of_item(tokens: &[Token], start: usize) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(start) {

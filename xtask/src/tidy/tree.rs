@@ -1,4 +1,4 @@
-//! Reads the repository's text files, leaving out what is built or downloaded.
+//! Reads the repository's text files, without what is built or downloaded.
 
 use std::fs;
 use std::path::Path;
@@ -7,36 +7,36 @@ use anyhow::{Context, Result};
 
 /// A text file of the repository.
 pub(crate) struct TextFile {
-    /// Relative to the workspace, with forward slashes.
+    /// Its path in the workspace, with forward slashes.
     pub(crate) path: String,
-    /// The whole of it.
+    /// The whole text.
     pub(crate) text: String,
 }
 
 impl TextFile {
-    /// A file by its path and text.
+    /// A file with its path and text.
     pub(crate) fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
         Self { path: path.into(), text: text.into() }
     }
 
-    /// Whether it is Rust.
+    /// Whether it is a Rust file.
     pub(crate) fn is_rust(&self) -> bool {
         self.extension() == Some("rs")
     }
 
-    /// What follows the last point of its name.
+    /// The extension of its name.
     pub(crate) fn extension(&self) -> Option<&str> {
         Path::new(&self.path).extension()?.to_str()
     }
 }
 
-/// Folders that commands make, wherever they lie.
+/// Folders that commands create anywhere.
 const MADE: &[&str] = &["target", "runs", "corpus", "artifacts", "__pycache__"];
 
 /// Hidden folders that belong to the repository.
 const HIDDEN: &[&str] = &[".cargo", ".ci", ".github"];
 
-/// Every file below `root` that is UTF-8, in the order of its path.
+/// Every file below `root` that is UTF-8, sorted by path.
 pub(crate) fn read_tree(root: &Path) -> Result<Vec<TextFile>> {
     let mut files = Vec::new();
     read_folder(root, "", &mut files).with_context(|| format!("`{}` cannot be read", root.display()))?;
@@ -48,7 +48,7 @@ fn read_folder(folder: &Path, prefix: &str, files: &mut Vec<TextFile>) -> std::i
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        // In a second work tree `.git` is a file that names the first.
+        // In another work tree, `.git` is a file that points to the first.
         if name == ".git" {
             continue;
         }

@@ -1,11 +1,11 @@
-//! Whether a step gave finite numbers, and where one that is not comes from.
+//! Checks that a step gave finite numbers, and finds the origin of those that are not.
 
 use super::step::{Batches, Done};
 use aent::tensor::Tensor;
 use aent::{Result, Session};
 use std::collections::BTreeMap;
 
-/// What is not finite, in sentences.
+/// Sentences about numbers that are not finite.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     /// The loss and its gradients: training on them would ruin the model.
@@ -14,7 +14,7 @@ pub(super) struct Findings {
     pub(super) remarks: Vec<String>,
 }
 
-/// Looks through the results of a step; the session is the one before it observes them.
+/// Checks the results of a step, with the session before it observes them.
 pub(super) fn look(session: &Session, batches: &Batches, done: &Done) -> Result<Findings> {
     let loss = done.output.loss().f64_at(&[])?;
     let (metrics, signals) = (done.output.metrics()?, done.output.signals()?);
@@ -29,17 +29,17 @@ pub(super) fn look(session: &Session, batches: &Batches, done: &Done) -> Result<
     if loss.is_finite() {
         findings.errors.extend(gradients(&done.gradients)?);
     } else if findings.errors.is_empty() {
-        // The parts of a step may round differently from the whole.
+        // The parts of a step may round differently from the whole, so that the whole is finite.
         findings.errors.push(format!("`loss` is {loss}"));
     }
     Ok(findings)
 }
 
-/// The first wrong value of each gradient.
+/// Finds the first wrong value of each gradient.
 fn gradients(gradients: &BTreeMap<&'static str, Tensor>) -> Result<Vec<String>> {
     let mut sentences = Vec::new();
     for (name, gradient) in gradients {
-        // A sum is finite only where all its summands are. Of its own kind, it takes no memory of the gradient's size.
+        // A sum is finite only if all its summands are. It needs no memory of the gradient's size.
         if gradient.sum().f64_at(&[])?.is_finite() {
             continue;
         }

@@ -1,6 +1,6 @@
-//! How much memory this process has held at most.
+//! Measures the peak memory of this process.
 
-/// The peak resident memory in bytes, where the system tells it.
+/// The peak resident memory in bytes, if the system reports it.
 pub(super) fn peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

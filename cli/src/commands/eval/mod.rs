@@ -1,4 +1,4 @@
-//! `aent eval`: one step of a spec on a batch from a file.
+//! `aent eval`: runs one step of a spec on a batch from a file.
 
 mod finite;
 mod memory;
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &Eval, host: &'static dyn Host) -> Outcome {
     Ok(if findings.errors.is_empty() { Status::Done } else { Status::Wrong })
 }
 
-/// Takes up the state in a file. The library's own refusal speaks to whoever calls it.
+/// Restores the state in a file. A misfit is refused with a message for users of the command line.
 fn take_up(session: &mut Session, path: &Path) -> aent::Result<()> {
     let state = SessionState::read(path)?;
     if let Some(refusal) = session.fit(&state)?.refusal("without `--state` all controllers begin anew") {
@@ -70,7 +70,7 @@ fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent:
     let mut done = step::run(session, batches, needs_gradient)?;
     let mut timed = Vec::new();
     for _ in 0..repeat {
-        // What the step before holds is given back first, as a training loop would.
+        // Frees the memory of the previous step first, as a training loop would.
         drop(done);
         done = step::run(session, batches, true)?;
         timed.push(done.seconds);
@@ -81,7 +81,7 @@ fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent:
     if let Some(path) = &arguments.out {
         write::results(path, session.program(), &done)?;
     }
-    // A step that nobody may train on leaves the saved controllers as they are.
+    // After a step that nobody may train on, the saved controllers stay unchanged.
     if let Some(path) = arguments.save_state.as_ref().filter(|_| findings.errors.is_empty()) {
         session.save(path)?;
     }
@@ -102,7 +102,7 @@ fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent:
     Ok((Value::Object(result), findings))
 }
 
-/// Every controller's coefficient in this step, what it observed, and the coefficient of the next step.
+/// Every controller's coefficient in this step, its signal, and its coefficient in the next step.
 fn controllers(
     before: &BTreeMap<String, f64>,
     signals: &BTreeMap<String, f64>,

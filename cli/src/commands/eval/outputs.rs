@@ -1,12 +1,12 @@
-//! No output of a step may replace one of its inputs, whatever they are called.
+//! Checks that no output of a step replaces one of its inputs, under any name.
 
 use super::super::input::STDIN;
 use crate::arguments::Eval;
 use aent::Program;
 use std::path::Path;
 
-/// Refuses an output that is the same file as an input or as the other output. Saving the controllers over the state
-/// that was read is what `--state` and `--save-state` are for.
+/// Refuses an output that is the same file as an input or as the other output. `--save-state` may replace the file of
+/// `--state`.
 pub(super) fn check(arguments: &Eval, program: &Program) -> Result<(), String> {
     let mut inputs = vec![(arguments.batch.as_path(), "the batch")];
     if arguments.file != Path::new(STDIN) {

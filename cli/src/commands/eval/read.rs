@@ -1,5 +1,5 @@
-//! Batches from safetensors files. Each tensor is read in small pieces into its place, so that a batch is held
-//! once.
+//! Reads batches from safetensors files.
+//! Each tensor is read in small pieces into its final place, so that memory holds a batch only once.
 
 use aent::tensor::{DType, Device, Host, Tensor, TensorError};
 use safetensors::Dtype;
@@ -8,14 +8,14 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// How much is read at a time.
+/// The bytes read at a time.
 const PIECE: usize = 16 << 20;
-/// The length of the header stands in so many bytes.
+/// The bytes that store the length of the header.
 const LENGTH_BYTES: u64 = 8;
-/// A header longer than this describes no batch.
+/// The longest plausible header of a batch.
 const LONGEST_HEADER: u64 = 64 << 20;
 
-/// All tensors of a file by name; floating-point ones converted if `dtype` says so.
+/// All tensors of a file by name, with floating-point ones converted to `dtype` if it is given.
 pub(super) fn batch(
     host: &dyn Host,
     path: &Path,
@@ -38,7 +38,7 @@ pub(super) fn batch(
     tensors.into_iter().map(read).collect()
 }
 
-/// Where the tensors begin, and what they are.
+/// The offset of the tensors, and their descriptions.
 fn header(file: &mut File) -> Result<(u64, Metadata), String> {
     let not_one = |reason: &str| format!("it is no safetensors file: {reason}");
     let whole = file.metadata().map_err(|error| error.to_string())?.len();
@@ -81,7 +81,7 @@ fn tensor(host: &dyn Host, file: &mut File, start: u64, info: &TensorInfo) -> Re
         place.copy_(&Tensor::from_slice(host, &piece[..length], &[length as i64])).map_err(torch)?;
         done += length;
     }
-    // Any byte but 0 is true, which a plain view as truth values would not promise.
+    // Any byte but 0 means true; a plain view as truth values would not guarantee that.
     let typed = if dtype == DType::Bool { flat.ne(0i64) } else { flat.view_dtype(dtype) };
     typed.reshape(&shape).ok().map_err(torch)
 }

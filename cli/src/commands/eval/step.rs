@@ -1,14 +1,14 @@
-//! One step, whole or in micro-batches, with the clock running.
+//! Runs one step, whole or in micro-batches, and measures its time.
 
 use aent::tensor::{Device, Host, Tensor};
 use aent::{Batch, Output, Result, Session, fields};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// Fields whose gradient a user may ask for.
+/// Fields whose gradient may be written.
 const TRAINED: [&str; 6] = ["logits", "hidden", "lm_head", "lm_head_bias", "log_prob", "values"];
 
-/// The fields of a step, and into how many parts it is cut.
+/// The fields of a step, and the number of parts to cut it into.
 pub(super) struct Batches {
     fields: Batch,
     host: Option<&'static dyn Host>,
@@ -16,17 +16,17 @@ pub(super) struct Batches {
     parts: Option<usize>,
 }
 
-/// What a step left.
+/// The results of a step.
 pub(super) struct Done {
     /// Loss, metrics, signals and named values of the whole step.
     pub(super) output: Output,
-    /// The gradients of the trained fields that the batch brought, if they were asked for.
+    /// The gradients of the trained fields in the batch, if requested.
     pub(super) gradients: BTreeMap<&'static str, Tensor>,
-    /// How long it took.
+    /// Its duration.
     pub(super) seconds: Seconds,
 }
 
-/// How long the two halves of a step took.
+/// The durations of the two halves of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Seconds {
     /// From the batch to the loss.
@@ -61,12 +61,12 @@ impl Batches {
         Self { fields, host, device, parts }
     }
 
-    /// The step uncut.
+    /// The whole step.
     pub(super) fn whole(&self) -> &Batch {
         &self.fields
     }
 
-    /// The parts of the step, whose trained fields are leaves of their own.
+    /// The parts of the step, with trained fields as separate leaves.
     fn leaves(&self) -> Result<Vec<Batch>> {
         let parts = match self.parts {
             Some(parts) => self.fields.split(parts)?,
@@ -81,7 +81,7 @@ impl Batches {
     }
 }
 
-/// A part with leaves of its own; what belongs to the model is the first part's.
+/// A part with its own leaves, except that all parts share the first one's fields of the model.
 fn leaf(part: &Batch, first: Option<&Batch>) -> Batch {
     let mut batch = Batch::new();
     for (name, tensor) in part.iter() {
@@ -131,7 +131,7 @@ pub(super) fn run(session: &Session, batches: &Batches, needs_gradient: bool) ->
     Ok(Done { output, gradients, seconds })
 }
 
-/// The gradients of the parts, put together along B again; zero where the loss does not reach.
+/// The gradients of the parts, concatenated along B; zero where the loss does not reach.
 fn gradients(leaves: &[Batch]) -> BTreeMap<&'static str, Tensor> {
     let mut result = BTreeMap::new();
     for name in TRAINED {
@@ -157,7 +157,7 @@ struct Clock {
 }
 
 impl Clock {
-    /// The seconds since the last call, when the device is done.
+    /// The seconds since the last call, after waiting for the device.
     fn lap(&mut self) -> f64 {
         if let Some(host) = self.host {
             host.synchronize(self.device);

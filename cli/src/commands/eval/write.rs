@@ -1,4 +1,4 @@
-//! The results of a step as a safetensors file.
+//! Writes the results of a step to a safetensors file.
 
 use super::step::Done;
 use aent::program::Op;
@@ -24,8 +24,8 @@ pub(super) fn results(path: &Path, program: &Program, done: &Done) -> Result<()>
     aent_files::replace(path, |beside| write(&tensors, beside)).map_err(fail)
 }
 
-/// Writes a safetensors file: the length of a header, the header, and the tensors one after the other, each brought to the host
-/// when its turn comes. The crate `safetensors` renames a file of its own into place, which would replace a device.
+/// Writes a safetensors file: the length of the header, the header, and the tensors in order, each copied to the host
+/// when its turn comes. The crate `safetensors` renames a file into place, which would replace a device.
 fn write(tensors: &[(String, Tensor)], path: &Path) -> io::Result<()> {
     let mut header = Map::new();
     let mut end = 0;
@@ -47,7 +47,7 @@ fn write(tensors: &[(String, Tensor)], path: &Path) -> io::Result<()> {
     file.flush()
 }
 
-/// The format's names of the types that losses, gradients and values have.
+/// The format's name of a type that losses, gradients and values have.
 fn dtype(dtype: DType) -> &'static str {
     match dtype {
         DType::Bool => "BOOL",
@@ -59,7 +59,7 @@ fn dtype(dtype: DType) -> &'static str {
     }
 }
 
-/// Whether the program reads that field.
+/// Whether the program reads this field.
 fn reads(program: &Program, name: &str) -> bool {
     program.nodes.iter().any(|node| match &node.op {
         Op::LogProb(_) => name == "log_prob",

@@ -1,4 +1,4 @@
-//! `aent explain`: what a file compiles to and costs, and what a diagnostic means.
+//! `aent explain`: shows what a file compiles to and costs, or what a diagnostic means.
 
 mod pages;
 
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Explain) -> Outcome {
     }
 }
 
-/// Ids are words with hyphens; what has a dot or a slash, or exists, is a file.
+/// Ids are words with hyphens; a target with a dot or a slash, or that exists, is a file.
 fn looks_like_an_id(target: &str) -> bool {
     target != input::STDIN && !target.contains(['.', '/', '\\']) && !Path::new(target).exists()
 }

@@ -1,4 +1,4 @@
-//! The explanations of diagnostics, alone and as one document.
+//! The explanations of diagnostics, one at a time or as one document.
 
 use aent::diag::codes::{CODES, Code};
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ pub(super) fn page(code: &Code) -> String {
     format!("# {} ({})\n\n{}\n", code.id, kind(code), code.explanation.trim())
 }
 
-/// The explanations of all of them, as one Markdown document.
+/// All explanations, as one Markdown document.
 pub(super) fn all() -> String {
     let mut out = String::from(
         "# Diagnostics\n\n\

@@ -1,4 +1,4 @@
-//! Rows of logits that are read by an emulated device and judged, every number, by the formulas.
+//! Runs rows of logits through the emulated kernels and checks every number against the formulas.
 
 #![expect(clippy::float_cmp, reason = "some numbers must be exact")]
 
@@ -12,20 +12,20 @@ use crate::kernels::ids::Ids;
 use crate::kernels::plan::{Pass, Plan};
 use crate::tensor::Tensor;
 
-/// Rows of logits to be judged, how they lie, and what is asked of them.
+/// Rows of logits to check, their layout, and the passes over them.
 pub(super) struct Case {
     pub(super) kind: Kind,
-    /// Each of the same length.
+    /// All of the same length.
     pub(super) rows: Vec<Vec<f64>>,
     pub(super) references: Vec<Vec<f64>>,
-    /// Elements between the end of a row and the start of the next, and before the first.
+    /// Unused elements between rows, and before the first.
     pub(super) gap: usize,
     pub(super) passes: Vec<Pass>,
     pub(super) second: bool,
     pub(super) masked: Vec<usize>,
     pub(super) threads: u32,
     pub(super) in_place: bool,
-    /// Whether the kernel is that of the plan's sets alone.
+    /// Whether the kernel finds only the plan's sets.
     pub(super) specialised: bool,
 }
 
@@ -47,14 +47,14 @@ impl Case {
         }
     }
 
-    /// Reads the rows, writes their gradient, and judges every number.
+    /// Reads the rows, writes their gradient, and checks every number.
     pub(super) fn judge(mut self) {
-        // Formulas are of what the kind can hold.
+        // The formulas get numbers that the kind can represent.
         for row in self.rows.iter_mut().chain(&mut self.references) {
             *row = rounded(row, self.kind);
         }
         let forwards = self.run(false);
-        // What depends on the order of threads or blocks does so in every kind; one is enough to see it.
+        // A dependence on the order of threads or blocks would be the same in every kind; testing one is enough.
         if self.kind == Kind::BFloat16 {
             for (one, other) in forwards.iter().zip(&self.run(true)) {
                 let same = one.iter().zip(other).all(|(a, b)| a.to_bits() == b.to_bits());
@@ -128,7 +128,7 @@ impl Case {
                     &format!("{place}, {column}"),
                 );
             }
-            // Terms of both signs cancel, and a relative error of the small sum is asked for all the same.
+            // Terms of both signs cancel, but the small sum must have a small relative error all the same.
             let coarse = if self.kind == Kind::Double { 1e-9 } else { 2e-5 };
             near(own[9], found.sums[9], coarse * found.sums[9].abs() + 1e-15, &format!("{place}, 9"));
             near(facts[4], found.mixed, coarse * found.mixed.abs() + 1e-15, &format!("{place}, mixed"));
@@ -154,7 +154,7 @@ impl Case {
         }
     }
 
-    /// Sums, facts, the gradient and the cotangents it is of.
+    /// Sums, facts, the gradient and its cotangents.
     fn run(&self, backwards: bool) -> [Vec<f64>; 4] {
         let blocks = 2.min(self.rows.len() as u32);
         let for_all_sets = !self.specialised;
@@ -181,7 +181,7 @@ impl Case {
         [sums, facts, gradient.to_f64s().unwrap(), cotangents]
     }
 
-    /// `[B, T, V]`, in memory as the gap says.
+    /// `[B, T, V]`, laid out with the gap.
     fn placed(&self, rows: &[Vec<f64>]) -> Tensor {
         let (count, length) = (rows.len(), rows[0].len());
         let stride = length + self.gap;
@@ -189,7 +189,7 @@ impl Case {
         for (index, row) in rows.iter().enumerate() {
             memory[self.gap + index * stride..][..length].copy_from_slice(row);
         }
-        // Two rows of time where that comes out even, so that both strides are in use.
+        // Two rows of time if the count is even, so that both strides are used.
         let time = if count % 2 == 0 { 2 } else { 1 };
         let size = [count as i64 / time, time, length as i64];
         let strides = [time * stride as i64, stride as i64, 1];
@@ -200,7 +200,7 @@ impl Case {
         (index * 31 + 3) % self.rows[0].len()
     }
 
-    /// A number for each sum; none that is infinite has one, since nothing is left to test of a gradient then.
+    /// A cotangent for each sum.
     fn cotangents(&self, columns: i64) -> Tensor {
         let mut numbers = Numbers(99);
         let all = (0..self.rows.len() as i64 * columns).map(|_| numbers.next() - 0.5).collect::<Vec<_>>();
@@ -221,7 +221,7 @@ fn rounded(row: &[f64], kind: Kind) -> Vec<f64> {
     Vec::try_from(TchTensor::from_slice(row).to_kind(kind).to_kind(Kind::Double)).unwrap()
 }
 
-/// Numbers from 0 to 1, the same on each run.
+/// Pseudorandom numbers from 0 to 1, the same on each run.
 pub(super) struct Numbers(pub(super) u64);
 
 impl Numbers {
@@ -230,7 +230,7 @@ impl Numbers {
         (self.0 >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// About normal.
+    /// Approximately normal.
     pub(super) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.next()).sum::<f64>() - 6.0
     }

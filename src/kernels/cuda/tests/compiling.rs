@@ -1,4 +1,4 @@
-//! Every sort of kernel compiles for every generation of devices, on a machine with none of them.
+//! Compiles every sort of kernel for every generation of devices, on a machine without any of them.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use crate::tensor::DType;
 
 const TARGETS: [&str; 3] = ["sm_80", "sm_90", "sm_100"];
 
-/// Plans of each set, kind, comparison and number of passes.
+/// Plans with each set, kind, comparison and number of passes.
 fn family() -> Vec<(DType, Plan)> {
     let plan = |passes: &[&Pass], second| Plan {
         passes: passes.iter().copied().cloned().collect(),
@@ -65,7 +65,7 @@ fn every_sort_of_kernel_compiles_for_every_generation() {
                     let (image, log) = compile::compile(&Libtorch, &source.text(), target).unwrap();
                     assert!(image.starts_with(b"\x7fELF"), "{source:?} for {target} is no module");
                     let spilled = spilled(&log);
-                    // What is read often is in registers; double numbers and comparisons take more than there are.
+                    // Lean kernels keep what they use often in registers; f64 and comparisons need more than there are.
                     let most = if source.is_lean() { 64 } else { 1024 };
                     assert!(spilled <= most, "{source:?} for {target} spills {spilled} bytes:\n{log}");
                 }
@@ -97,7 +97,7 @@ fn what_does_not_compile_is_explained() {
     assert!(error.to_string().contains("identifier \"nonsense\" is undefined"), "{error}");
 }
 
-/// Whether the libtorch that is linked has a CUDA half.
+/// Whether the linked libtorch supports CUDA.
 fn has_cuda() -> bool {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let torch = maps.lines().filter_map(|line| line.find('/').map(|at| Path::new(&line[at..])));
@@ -105,7 +105,7 @@ fn has_cuda() -> bool {
     torch.is_some_and(|path| path.with_file_name("libtorch_cuda.so").exists())
 }
 
-/// How many bytes the compiler keeps in memory for want of registers, in the function that keeps the most.
+/// The most bytes that a function spills for lack of registers.
 fn spilled(log: &str) -> u64 {
     let lines = log.lines().filter_map(|line| line.split_once(" bytes spill stores"));
     lines.filter_map(|(before, _)| before.rsplit(' ').next()?.parse().ok()).max().unwrap_or(0)

@@ -1,4 +1,4 @@
-//! The kernels' own text, run on the processor, finds and writes what the formulas say in f64.
+//! Runs the kernels' own text on the CPU and compares the results with the formulas in f64.
 
 mod case;
 mod compiling;
@@ -12,7 +12,7 @@ use crate::rows::TokenSet;
 
 const KINDS: [Kind; 4] = [Kind::BFloat16, Kind::Half, Kind::Float, Kind::Double];
 
-/// Rows of many shapes: ordinary, flat, tied, banned, far from zero, and useless.
+/// Rows of many sorts: ordinary, flat, tied, banned, far from zero, and without a softmax.
 fn rows(length: usize) -> Vec<Vec<f64>> {
     let mut numbers = Numbers(length as u64);
     let mut rows = vec![numbers.row(length, 3.0), numbers.row(length, 0.1)];
@@ -33,7 +33,7 @@ fn rows(length: usize) -> Vec<Vec<f64>> {
     let mut one = vec![f64::NEG_INFINITY; length];
     one[length - 1] = -3.0;
     rows.push(one);
-    // The vocabulary in the order of its logits misleads a sample the most.
+    // A vocabulary sorted by logit misleads a sample the most.
     let mut sorted = numbers.row(length, 3.0);
     sorted.sort_by(f64::total_cmp);
     rows.push(sorted);
@@ -41,7 +41,7 @@ fn rows(length: usize) -> Vec<Vec<f64>> {
     rows
 }
 
-/// Sets of a row; all kinds of them, small and large.
+/// Sets of every kind, small and large.
 fn sets(length: usize) -> Vec<TokenSet> {
     let length = length as i64;
     let ranks = [1, 2, length / 10, length / 2, length * 7 / 10, length - 1];
@@ -101,14 +101,14 @@ fn a_large_vocabulary_is_sampled_and_ties_at_the_border_go_to_the_lower_ids() {
         for set in [TokenSet::TopK(21_000), TokenSet::TopK(50), TokenSet::TopP(0.9)] {
             let mut numbers = Numbers(5);
             let mut rows = vec![numbers.row(30_011, 2.0)];
-            // So few values that thousands of tokens are on the border.
+            // So few distinct values that thousands of tokens are on the border.
             rows.push(rows[0].iter().map(|x| (x * 2.0).round() / 2.0 - 7.0).collect());
             Case { kind, threads: 256, gap: 1, ..Case::new(rows, of(set)) }.judge();
         }
     }
 }
 
-/// The reference of each row: another row near it or far from it, with bans of its own.
+/// The reference of each row: near it or far from it, some with bans or without a softmax.
 fn references(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let mut numbers = Numbers(17);
     let mut near = |row: &[f64], by: f64| row.iter().map(|x| x + by * numbers.normal()).collect::<Vec<f64>>();
@@ -133,7 +133,7 @@ fn passes_have_their_own_temperature_set_and_comparison_with_a_reference() {
         (9, 0, [compared(None, 0.5), warm(min_p), cold.clone()]),
         (640, 3, [compared(Some(top_k), 0.5), warm(top_p), cold.clone()]),
         (1203, 8, [compared(Some(min_p), 0.5), warm(top_k), cold.clone()]),
-        // Two ranks after each other, in a row that is too short for a sample.
+        // Two `TopK` passes, in a row that is too short for a sample.
         (300, 1, [warm(TokenSet::TopK(9)), warm(top_k), cold]),
     ];
     for kind in KINDS {

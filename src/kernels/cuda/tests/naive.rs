@@ -1,13 +1,13 @@
-//! What kernels must find, from the formulas, in f64 and one token after the other.
+//! The expected results of kernels, computed from the formulas in f64, one token after the other.
 
 use crate::kernels::plan::Pass;
 use crate::rows::TokenSet;
 
-/// What there is to know of a row at one pass.
+/// The expected results of a row for one pass.
 pub(super) struct Found {
     /// The ten sums.
     pub(super) sums: [f64; 10],
-    /// The sums of the terms' sizes, by which errors are judged.
+    /// The sums of the terms' absolute values, which scale the tolerances.
     pub(super) sizes: [f64; 10],
     pub(super) members: Vec<bool>,
     /// KL(pi || m).
@@ -61,7 +61,7 @@ pub(super) fn find(x: &[f64], y: Option<&[f64]>, pass: &Pass, second: bool, leas
         if exp(v) > 0.0 {
             found.add(8, exp(v) * (v - u));
         }
-        // What logits are rounded by when the highest is taken off them.
+        // The rounding error from subtracting the highest logit.
         let rounding = if u.is_finite() && v.is_finite() { 0.1 * (u.abs() + v.abs()) } else { 0.0 };
         found.sizes[7] += exp(u) * rounding;
         found.sizes[8] += exp(v) * rounding;
@@ -82,7 +82,7 @@ impl Found {
         self.sizes[column] += term.abs();
     }
 
-    /// The gradient of this pass for cotangents of its ten sums, and the size of its terms.
+    /// The gradient of this pass for cotangents of its ten sums, and the sizes of its terms.
     pub(super) fn gradient(&self, pass: &Pass, second: bool, c: &[f64]) -> Vec<(f64, f64)> {
         let share = pass.beta.unwrap_or(0.0);
         (0..self.u.len())
@@ -112,7 +112,7 @@ impl Found {
                     }
                 }
                 let sum = |f: fn(f64) -> f64| terms.iter().copied().map(f).sum::<f64>() / pass.temperature;
-                // What an exponent is rounded by grows with it.
+                // The rounding error of an exponent grows with its size.
                 let away = u.abs().min(100.0) + self.v.get(j).map_or(0.0, |v| v.abs().min(100.0));
                 (sum(|term| term), sum(f64::abs) * (1.0 + 0.1 * away))
             })
@@ -126,7 +126,7 @@ fn exp(u: f64, least: f64) -> f64 {
 
 fn members(x: &[f64], powers: &[f64], pass: &Pass) -> Vec<bool> {
     let mut order: Vec<usize> = (0..x.len()).collect();
-    // Stable, so that of equal logits the lower id comes first.
+    // Stable, so that among equal logits the lower id comes first.
     order.sort_by(|a, b| x[*b].partial_cmp(&x[*a]).unwrap());
     let mut members = vec![false; x.len()];
     let kept = match pass.set {

@@ -1,4 +1,4 @@
-//! Group-relative policy optimisation: sample groups of answers, reward, normalise, update several times.
+//! Group-relative policy optimisation: samples groups of answers, normalises their rewards, and updates several times.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::runner::Objective;
 use crate::runner::random::Random;
 use crate::tasks::{Learner, Metrics, Probe, Start, add_of_spec};
 
-/// Keeps a group of equal rewards from being divided by zero.
+/// Avoids division by zero in a group of equal rewards.
 const LEAST_DEVIATION: f64 = 1e-6;
 
 /// A policy in training.
@@ -24,7 +24,7 @@ pub(super) struct Pupil {
     sums: Sums,
     useful: Tensor,
     model: Model,
-    /// The policy as the teacher left it, which losses may hold the pupil to.
+    /// The policy after the warm-up, which losses may use as the reference.
     reference: Model,
     adam: Adam,
 }
@@ -44,7 +44,7 @@ impl Pupil {
         }
     }
 
-    /// The reference's logits and log-probabilities of the answers, where the loss reads either.
+    /// The reference's logits and log-probabilities of the answers, if the loss reads either.
     fn referred(&self, objective: &Objective, asked: &Questions, actions: &Tensor) -> Option<[Tensor; 2]> {
         if !objective.reads("ref_logits") && !objective.reads("ref_log_prob") {
             return None;
@@ -54,7 +54,7 @@ impl Pupil {
         Some([logits, log_prob.squeeze_dim(-1)])
     }
 
-    /// The share of held-out sums that the policy's most probable answer gets right.
+    /// The share of held-out sums for which the policy's most probable answer is right.
     fn accuracy(&self) -> f64 {
         let questions = self.sums.held_out();
         let longest = self.sums.answer_length();
@@ -63,7 +63,7 @@ impl Pupil {
         self.sums.verify(&questions, &answers.actions).mean(Kind::Double).double_value(&[])
     }
 
-    /// What the policy that sampled the answers was like, before any update.
+    /// Measures the policy that sampled the answers, before any update.
     fn measure(&self, answers: &Answers, rewards: &Tensor) -> Result<Metrics, TrainError> {
         let mean = |token: &Tensor| {
             ((token * &answers.mask).sum(Kind::Double) / answers.mask.sum(Kind::Double)).double_value(&[])
@@ -112,7 +112,7 @@ impl Learner for Pupil {
                 ("actions", &answers.actions),
                 ("response_mask", &answers.mask),
                 ("old_log_prob", &answers.log_prob),
-                // What samples here is what trains, so that there is no mismatch to correct.
+                // The sampling policy is also the training policy, so there is no mismatch to correct.
                 ("rollout_log_prob", &answers.log_prob),
                 ("advantages", &advantages),
                 ("rewards", &rewards),
@@ -129,8 +129,8 @@ impl Learner for Pupil {
             }
             first.get_or_insert(measured);
         }
-        // The first update's signals are those of the whole rollout batch under the policy that sampled it, so a
-        // controller sees one entropy a step, as in the AEnt paper, and none that the updates have already changed.
+        // The first update's signals cover the whole rollout batch under the policy that sampled it. So a controller
+        // sees one entropy per step, as in the AEnt paper, and none that updates have already changed.
         if let Some(measured) = first {
             objective.observe(&measured)?;
         }
@@ -152,7 +152,7 @@ impl Learner for Pupil {
     }
 }
 
-/// Rewards as advantages: within each group, less the mean and over the standard deviation.
+/// Rewards as advantages: within each group, minus the mean and divided by the standard deviation.
 fn normalise(rewards: &Tensor, group: i64) -> Tensor {
     let groups = rewards.view([-1, group]);
     let mean = groups.mean_dim([1_i64].as_slice(), true, Kind::Float);
@@ -160,7 +160,7 @@ fn normalise(rewards: &Tensor, group: i64) -> Tensor {
     ((groups - mean) / (deviation + LEAST_DEVIATION)).view([-1])
 }
 
-/// The share of groups whose answers all have one reward, and so teach nothing.
+/// The share of groups whose answers all have the same reward, and so teach nothing.
 fn flat(groups: &Tensor) -> f64 {
     let (low, high) = (groups.amin([1_i64].as_slice(), false), groups.amax([1_i64].as_slice(), false));
     low.eq_tensor(&high).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])

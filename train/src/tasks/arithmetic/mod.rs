@@ -1,8 +1,8 @@
-//! Reinforcement learning with verifiable rewards in small: a tiny transformer learns to add.
+//! A small case of reinforcement learning with verifiable rewards: a tiny transformer learns to add.
 //!
-//! Its vocabulary is a language model's in one respect: nearly all of it is useless, so a policy that is paid for
-//! entropy over all tokens has somewhere bad to go. It is first shown the work of a careless teacher who mostly
-//! forgets to carry, which leaves it with habits that only exploration can mend.
+//! Its vocabulary resembles a language model's in one respect: nearly all of it is useless, so that a bonus for entropy
+//! over all tokens rewards bad tokens. First the policy learns from a careless teacher who mostly forgets to carry,
+//! which leaves habits that only exploration can change.
 
 mod learner;
 mod model;

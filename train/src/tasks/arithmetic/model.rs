@@ -9,7 +9,7 @@ use crate::error::TrainError;
 use crate::optimizer;
 use crate::runner::random::Random;
 
-/// Pre-norm blocks of attention and a two-layer network, learned positions, and an output layer of its own.
+/// Pre-norm blocks of attention and a two-layer network, learned positions, and a separate output layer.
 pub(super) struct Model {
     embedding: Tensor,
     position: Tensor,
@@ -38,7 +38,7 @@ struct Linear {
     bias: Tensor,
 }
 
-/// Keys and values of the tokens that went through each block, `[N, heads, length, width / heads]`.
+/// Keys and values of the tokens that passed through each block, `[N, heads, length, width / heads]`.
 #[derive(Default)]
 struct Cache(Vec<(Tensor, Tensor)>);
 
@@ -50,20 +50,20 @@ pub(super) struct Answers {
     pub(super) mask: Tensor,
     /// `[N, T]` log-probabilities of the tokens under the policy that sampled them.
     pub(super) log_prob: Tensor,
-    /// `[N, T, V]` logits that they were sampled from, when kept.
+    /// `[N, T, V]` logits that they were sampled from, if kept.
     pub(super) logits: Option<Tensor>,
 }
 
-/// How the next token is chosen.
+/// How to choose the next token.
 pub(super) enum Choice<'a> {
     /// The most probable.
     Greedy,
-    /// By its probability at temperature 1.
+    /// Sampled by its probability at temperature 1.
     Sampled(&'a mut Random),
 }
 
 impl Model {
-    /// A model at its random start.
+    /// A model with random initial weights.
     pub(super) fn new(settings: &Settings, random: &mut Random, device: Device) -> Self {
         let width = settings.width;
         let positions = 2 * settings.digits + 2 + settings.longest_answer;
@@ -95,7 +95,7 @@ impl Model {
         }
     }
 
-    /// Every parameter by its name.
+    /// Every parameter with its name.
     pub(super) fn params(&self) -> Vec<(String, Tensor)> {
         let mut params = vec![
             ("model.embedding".to_string(), &self.embedding),
@@ -124,7 +124,7 @@ impl Model {
         params.into_iter().map(|(name, tensor)| (name, tensor.shallow_clone())).collect()
     }
 
-    /// Takes parameters by their names.
+    /// Restores parameters by name.
     pub(super) fn restore(&mut self, saved: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
         for (name, mut tensor) in self.params() {
             optimizer::copy(saved, &name, &mut tensor)?;
@@ -140,8 +140,8 @@ impl Model {
         self.logits(&hidden.slice(1, asked - 1, None, 1))
     }
 
-    /// Answers each prompt `group` times, neighbours together, until all have ended or `longest` tokens are there.
-    /// What is drawn for an answer does not depend on how long the others are.
+    /// Answers each prompt `group` times, with answers to the same prompt adjacent, until all have ended or have
+    /// `longest` tokens. The draws for an answer do not depend on the length of the others.
     #[expect(clippy::assign_op_pattern, reason = "`*=` multiplies in place, and the masks share the tensor")]
     pub(super) fn answer(
         &self,
@@ -231,7 +231,7 @@ impl Model {
             key = Tensor::cat(&[keys, &key], 2);
             value = Tensor::cat(&[values, &value], 2);
         }
-        // Tokens after a cache come one at a time, so they may see everything.
+        // Tokens after a cache come one at a time, so they may attend to everything.
         let causal = seen.is_none();
         let attended = Tensor::scaled_dot_product_attention(
             &query,
@@ -270,10 +270,10 @@ impl Linear {
     }
 }
 
-/// The token at which the cumulated probability passes `uniform`, `[N, 1]`.
+/// The token at which the cumulative probability passes `uniform`, `[N, 1]`.
 fn inverse(log_prob: &Tensor, uniform: &Tensor) -> Tensor {
     let cumulated = log_prob.exp().cumsum(-1, Kind::Float);
-    // Rounding may leave the whole below 1; scaled to it, no number drawn can pass the last token.
+    // Rounding may leave the total below 1; scaled to it, no draw can pass the last token.
     let drawn = uniform * cumulated.slice(-1, -1, None, 1);
     let last = log_prob.size()[1] - 1;
     drawn.searchsorted(&cumulated, false, true, "right", None::<Tensor>).clamp(0, last)

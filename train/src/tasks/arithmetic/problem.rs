@@ -1,4 +1,4 @@
-//! Sums as tokens: what is asked, what is right, and which sums are held out.
+//! Sums as tokens: the questions, the right answers, and the held-out sums.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ const PLUS: usize = 10;
 const EQUALS: usize = 11;
 const END: usize = 12;
 
-/// How many tokens are of use.
+/// The number of useful tokens.
 pub(super) const USEFUL: usize = 13;
 
 /// The language of sums in a large vocabulary. A prompt is `47+05=`, its answer `052` and the end token.
@@ -20,14 +20,14 @@ pub(super) struct Sums {
     digits: i64,
     vocabulary: i64,
     longest: i64,
-    /// Where in the vocabulary the tokens of use are, scattered as they are in a tokenizer made for all text.
+    /// The ids of the useful tokens, scattered over the vocabulary as in a tokenizer for all text.
     ids: [i64; USEFUL],
     held_out: Vec<(i64, i64)>,
     excluded: BTreeSet<(i64, i64)>,
     device: Device,
 }
 
-/// Some sums as a batch.
+/// A batch of sums.
 pub(super) struct Questions {
     /// `[N, P]` tokens.
     pub(super) prompts: Tensor,
@@ -35,7 +35,7 @@ pub(super) struct Questions {
     pub(super) answers: Tensor,
 }
 
-/// How an answer is written in a demonstration.
+/// How demonstrations write answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Carry {
     Kept,
@@ -43,7 +43,7 @@ enum Carry {
 }
 
 impl Sums {
-    /// The language of a seed.
+    /// The language for a seed.
     pub(super) fn new(settings: &Settings, seed: u64, device: Device) -> Self {
         let order = Random::at(seed, 0, "vocabulary").permutation(settings.vocabulary);
         let mut ids = [0; USEFUL];
@@ -78,7 +78,7 @@ impl Sums {
         self.digits + 2
     }
 
-    /// Tokens that an answer may have before it is cut.
+    /// The most tokens of an answer before it is cut.
     pub(super) fn longest_answer(&self) -> i64 {
         self.longest
     }
@@ -88,13 +88,13 @@ impl Sums {
         self.ids[END]
     }
 
-    /// One for each token of use, `[V]`.
+    /// One for each useful token, `[V]`.
     pub(super) fn useful(&self) -> Tensor {
         let ids = Tensor::from_slice(&self.ids).to_device(self.device);
         Tensor::zeros([self.vocabulary], (Kind::Float, self.device)).index_fill(0, &ids, 1.0)
     }
 
-    /// Sums to train on, none of which is held out.
+    /// Sums to train on, without held-out ones.
     pub(super) fn draw(&self, count: i64, random: &mut Random) -> Questions {
         let sums = self.sums(count, random);
         self.questions(sums.iter().map(|&sum| (sum, Carry::Kept)))
@@ -116,7 +116,7 @@ impl Sums {
     }
 
     /// Which answers are right, `[N]` of 0 and 1: the digits and the end token must match exactly. `actions` is
-    /// `[N, T]`, with whatever after the end token.
+    /// `[N, T]`; tokens after the end token do not matter.
     pub(super) fn verify(&self, questions: &Questions, actions: &Tensor) -> Tensor {
         let length = self.answer_length();
         if actions.size()[1] < length {
@@ -154,21 +154,21 @@ impl Sums {
         }
     }
 
-    /// The tokens of a number with leading zeros.
+    /// The tokens of a number, with leading zeros.
     fn number(&self, number: i64, width: i64) -> Vec<i64> {
         (0..width).rev().map(|place| self.ids[(number / 10_i64.pow(place as u32) % 10) as usize]).collect()
     }
 }
 
 impl Questions {
-    /// Each question `times` times, neighbours together.
+    /// Each question `times` times, adjacent.
     pub(super) fn repeat(&self, times: i64) -> Questions {
         let repeat = |tensor: &Tensor| tensor.repeat_interleave_self_int(times, 0, None);
         Questions { prompts: repeat(&self.prompts), answers: repeat(&self.answers) }
     }
 }
 
-/// The sum of each column, with nothing carried to the next.
+/// The sum of each column, without carries.
 fn without_carries(mut left: i64, mut right: i64) -> i64 {
     let (mut sum, mut place) = (0, 1);
     while left > 0 || right > 0 {
@@ -238,7 +238,7 @@ mod tests {
         let all = sums.demonstrations(400, 1.0, &mut random);
         let right = sums.draw(400, &mut Random::at(0, 0, "test"));
         assert_eq!(all.prompts, right.prompts);
-        // No carry in the ones, and none out of the tens: 0.55 each.
+        // No carry from the ones, and none from the tens: 0.55 each.
         let share = sums.verify(&right, &all.answers).mean(Kind::Double).double_value(&[]);
         assert!((share - 0.3025).abs() < 4.0 * (0.3025_f64 * 0.6975 / 400.0).sqrt(), "{share}");
     }

@@ -1,17 +1,17 @@
-//! Every number that decides what the task does, and the presets.
+//! The settings of the task, which determine all its numbers, and the presets.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::TrainError;
 
-/// The settings, with the names under which the report shows them.
+/// The settings, under the names that the report shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Digits of each summand; both are padded with zeros to this width.
     pub digits: i64,
-    /// Tokens of the vocabulary. Thirteen are of use.
+    /// Tokens of the vocabulary; thirteen are useful.
     pub vocabulary: i64,
     /// Channels of the transformer.
     pub width: i64,
@@ -21,7 +21,7 @@ pub struct Settings {
     pub heads: i64,
     /// An answer is cut at this many tokens, the end token included.
     pub longest_answer: i64,
-    /// Most steps of the supervised warm-up.
+    /// The most steps of the supervised warm-up.
     pub warmup_steps: u64,
     /// The warm-up ends when its cross-entropy, averaged over about ten steps, is below this; nats.
     pub warmup_loss: f64,
@@ -29,11 +29,11 @@ pub struct Settings {
     pub warmup_batch: i64,
     /// Adam's rate in the warm-up.
     pub warmup_rate: f64,
-    /// How often the demonstrations forget all carries in the first part of the warm-up, in which skill is learned.
+    /// How often demonstrations forget all carries in the first part of the warm-up, which teaches the skill.
     pub forgotten_at_first: f64,
     /// The first part ends when the average cross-entropy is below this; nats.
     pub warmup_loss_at_first: f64,
-    /// How often they do in the second part, in which the bad habit is.
+    /// How often they do in the second part, which teaches the bad habit.
     pub forgotten_carries: f64,
     /// Sums asked at each global step.
     pub prompts: i64,
@@ -114,7 +114,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Names and values as the report shows them.
+    /// Names and values for the report.
     pub fn pairs(&self) -> Vec<(String, String)> {
         let Ok(Value::Object(fields)) = serde_json::to_value(self) else {
             unreachable!("a struct is an object");

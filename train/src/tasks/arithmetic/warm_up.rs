@@ -1,4 +1,4 @@
-//! Supervised warm-up to partial skill, made once a seed and shared by all specs.
+//! Supervised warm-up to partial skill, done once per seed and shared by all specs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::runner::random::Random;
 use crate::runner::write_tensors;
 use crate::tasks::Start;
 
-/// Trains a model on demonstrations, unless the seed's shared folder has it already.
+/// Trains a model on demonstrations, unless the seed's shared folder already has one.
 pub(super) fn warm_up(settings: &Settings, start: &Start<'_>) -> Result<(), TrainError> {
     let file = file(start);
     if file.exists() {
@@ -50,7 +50,7 @@ pub(super) fn warm_up(settings: &Settings, start: &Start<'_>) -> Result<(), Trai
     write_tensors(&file, &named)
 }
 
-/// The model that [`warm_up`] left.
+/// The model that [`warm_up`] saved.
 pub(super) fn warmed_up(settings: &Settings, start: &Start<'_>) -> Result<Model, TrainError> {
     let mut model = Model::new(settings, &mut Random::at(start.seed, 0, "model"), start.device);
     let saved: BTreeMap<String, Tensor> = Tensor::read_safetensors(file(start))?.into_iter().collect();

@@ -1,4 +1,4 @@
-//! What the report shows beside the curves of the main case: the sweep, the closed form, and the verdicts.
+//! The additions to the report's curves of the main case: the sweep, the closed form, and the verdicts.
 
 use super::closed_form;
 use super::curves::Curves;
@@ -10,7 +10,7 @@ use crate::report::Interval;
 use crate::report::run::{Bars, Chart, Group, Line, Lines, Table};
 use crate::tasks::Conclusion;
 
-/// How many points a curve is drawn with.
+/// The number of points of a curve.
 const POINTS: usize = 250;
 
 /// The charts, findings and notes of finished runs.
@@ -57,7 +57,7 @@ fn rewards(curves: &Curves, n: i64) -> Lines {
     }
 }
 
-/// The bar chart of the paper's figure; nothing without a spec to compare with.
+/// The bar chart of the paper's figure; `None` without a spec to compare with.
 fn gains(curves: &Curves) -> Option<Bars> {
     let last = curves.steps().checked_sub(1)?;
     if !curves.specs.iter().any(|spec| spec == NONE) {
@@ -114,7 +114,7 @@ fn take_offs(curves: &Curves) -> Table {
     by_optimal(curves, "Step at which the reward first reaches one context in 25", cell)
 }
 
-/// The gains at a quarter, a half and all of the steps: curves that still rise are judged by when one stops.
+/// The gains after a quarter, a half and all of the steps, since gains of rising curves depend on when one stops.
 fn gains_on_the_way(curves: &Curves) -> Option<Table> {
     let specs: Vec<&String> = curves.specs.iter().filter(|spec| *spec != NONE).collect();
     if specs.len() == curves.specs.len() || curves.steps() < 4 {

@@ -1,7 +1,7 @@
-//! What a bonus costs when the optimum is reached: the best policy under reward plus entropy, in closed form.
+//! The cost of a bonus at the optimum: the best policy under reward plus entropy, in closed form.
 //!
 //! With reward 1 on `n` of `m` actions, the policy that maximises `reward + λ·entropy` is `π ∝ exp(reward / λ)`; for
-//! the clamped entropy the same holds on the kept actions, if the optimal ones are among them.
+//! the clamped entropy the same holds on the kept actions, if they include the optimal ones.
 
 /// The expected reward of the best policy under the bonus, `n e^{1/λ} / (n e^{1/λ} + m - n)`.
 pub fn value(lambda: f64, n: f64, m: f64) -> f64 {

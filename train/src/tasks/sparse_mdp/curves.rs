@@ -1,4 +1,4 @@
-//! The rewards of all runs in a folder, read back for the charts and the findings.
+//! Reads the rewards of all runs in a folder, for the charts and the findings.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -39,7 +39,7 @@ impl Curves {
         Ok(Curves { specs, optimal: optimal.to_vec(), rewards })
     }
 
-    /// Curves of given rewards, one of each spec and seed, for a single number of optimal actions.
+    /// Curves with the given rewards for a single number of optimal actions, one for each spec and seed.
     #[cfg(test)]
     pub(super) fn of(n: i64, rewards: &[(&str, Vec<Vec<f64>>)]) -> Self {
         Curves {
@@ -54,7 +54,7 @@ impl Curves {
         self.rewards.get(&(n, spec.to_string())).map_or(&[], Vec::as_slice)
     }
 
-    /// How many steps were made.
+    /// The number of steps made.
     pub(super) fn steps(&self) -> usize {
         self.rewards.values().flatten().map(Vec::len).min().unwrap_or(0)
     }
@@ -64,7 +64,7 @@ impl Curves {
         Interval::over(&self.seeds(n, spec).iter().map(|seed| seed[step]).collect::<Vec<_>>())
     }
 
-    /// How much more a spec has than another at a step, over seeds, each compared with itself.
+    /// The difference of one spec to another at a step, over seeds, paired by seed.
     pub(super) fn gain(&self, n: i64, spec: &str, over: &str, step: usize) -> Option<Interval> {
         let pairs = self.seeds(n, spec).iter().zip(self.seeds(n, over));
         Interval::over(&pairs.map(|(more, less)| more[step] - less[step]).collect::<Vec<_>>())

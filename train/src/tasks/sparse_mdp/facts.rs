@@ -1,26 +1,26 @@
-//! Whether the shapes of the paper's figure appear in the curves: judged by rules, not by eye.
+//! Checks by rules, not by eye, whether the curves show the shapes of the paper's figure.
 
 use super::curves::Curves;
 use super::{CLAMPED, FULL, NONE};
 use crate::report::Interval;
 
-/// A context's share of the reward in the figure, which averages 25 of them: the height at which a curve takes off.
+/// A context's share of the reward in the figure, which averages 25 contexts; a curve takes off when it reaches this.
 const CONTEXT: f64 = 0.04;
 /// The step after which the figure's curves are flat.
 const SETTLED: usize = 1000;
 
-/// One of the figure's shapes, and what the curves say to it.
+/// One of the figure's shapes, and whether the curves show it.
 pub(super) struct Fact {
-    /// The shape, as a sentence without full stop.
+    /// The shape, as a sentence without a full stop.
     pub(super) claim: &'static str,
-    /// For each number of optimal actions that could be judged: whether it appears.
+    /// For each number of optimal actions that can be judged, whether the shape appears.
     pub(super) appears: Vec<(i64, bool)>,
     /// The figures behind the verdict.
     pub(super) evidence: String,
 }
 
 impl Fact {
-    /// `appears`, `does not appear`, or where it does.
+    /// `appears`, `does not appear`, or for which numbers it appears.
     pub(super) fn verdict(&self) -> String {
         let yes: Vec<String> =
             self.appears.iter().filter(|(_, yes)| *yes).map(|(n, _)| n.to_string()).collect();
@@ -33,7 +33,7 @@ impl Fact {
     }
 }
 
-/// The five shapes, in the order of the documentation.
+/// The five shapes, in the documentation's order.
 pub(super) fn judge(curves: &Curves, contexts: i64) -> Vec<Fact> {
     vec![
         steps_of_one_context(curves, contexts),
@@ -51,7 +51,7 @@ pub(super) fn judge(curves: &Curves, contexts: i64) -> Vec<Fact> {
     ]
 }
 
-/// The first step at which a curve has reached the height of one context in 25.
+/// The first step at which a curve reaches the height of one context in 25.
 pub(super) fn take_off(rewards: &[f64]) -> Option<usize> {
     rewards.iter().position(|reward| *reward >= CONTEXT)
 }
@@ -100,7 +100,7 @@ fn delay(curves: &Curves, spec: &str, claim: &'static str, holds: impl Fn(f64) -
         let never = pairs.clone().filter(|(spec, none)| spec.is_none() && none.is_some()).count();
         let delays: Vec<f64> = pairs.filter_map(|(spec, none)| Some(spec? as f64 - none? as f64)).collect();
         let delay = Interval::over(&delays);
-        // A curve that never takes off is later than any.
+        // A curve that never takes off counts as later than any other.
         let sure = delay.as_ref().is_none_or(|delay| surely(delay, &holds));
         appears.push((n, sure && if never > 0 { holds(f64::INFINITY) } else { delay.is_some() }));
         let mut said = match delay {
@@ -120,7 +120,7 @@ fn flat_end(curves: &Curves) -> Fact {
     let mut appears = Vec::new();
     let last = curves.steps().saturating_sub(1);
     for &n in &curves.optimal {
-        // With few steps after it there is nothing to judge.
+        // With fewer steps after it, there is nothing to judge.
         if last < 2 * SETTLED {
             continue;
         }
@@ -130,7 +130,7 @@ fn flat_end(curves: &Curves) -> Fact {
         };
         let rises: Vec<(String, Interval)> =
             known(curves).iter().filter(|spec| **spec != super::AENT).filter_map(rise).collect();
-        // A single late jump, as the figure has, is one context.
+        // A single late jump, as in the figure, is one context.
         appears.push((n, rises.iter().all(|(_, rise)| rise.mean <= 1.5 * CONTEXT)));
         let each = rises.iter().map(|(spec, rise)| format!("`{spec}` {}", signed(rise, 2)));
         evidence.push(format!("n = {n}: {}", each.collect::<Vec<_>>().join(", ")));
@@ -153,7 +153,7 @@ fn vanishing_gain(curves: &Curves) -> Fact {
         met.push(if n >= 10 { gain.mean >= CONTEXT } else { gain.mean.abs() < CONTEXT });
     }
     let judged = curves.optimal.iter().any(|n| *n >= 10) && curves.optimal.iter().any(|n| *n < 10);
-    // It is one statement about all numbers of optimal actions.
+    // This is one statement about all numbers of optimal actions.
     let appears = if judged && !met.is_empty() { vec![(0, met.iter().all(|met| *met))] } else { Vec::new() };
     Fact {
         claim: "the full bonus gains with 10 or more optimal actions, and nothing with 5 or fewer",

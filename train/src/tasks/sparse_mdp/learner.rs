@@ -1,4 +1,4 @@
-//! Tabular softmax policies trained with sampled actions, all contexts at once.
+//! Trains tabular softmax policies with sampled actions, all contexts at once.
 
 use std::collections::BTreeMap;
 
@@ -14,16 +14,16 @@ use crate::runner::Objective;
 use crate::runner::random::Random;
 use crate::tasks::{Learner, Metrics, Probe, Start, add_of_spec};
 
-/// How many numbers of a parameter, with its gradient and statistics, a core's cache holds.
+/// The size of a parameter that fits a core's cache together with its gradient and moments.
 const CACHED: i64 = 100_000;
 
-/// The policies of all contexts of a seed.
+/// The policies of all contexts for a seed.
 pub(super) struct Table {
     settings: Settings,
     seed: u64,
     probe: Probe,
     problem: Problem,
-    /// The logits of some contexts each, `[contexts, actions]`: parameters that fit a core's cache are updated faster.
+    /// The logits `[contexts, actions]`, split by contexts: parameters that fit a core's cache are updated faster.
     logits: Vec<Tensor>,
     adam: Adam,
 }
@@ -38,7 +38,7 @@ impl Table {
         Ok(Table { settings: settings.clone(), seed: start.seed, probe: start.probe, problem, logits, adam })
     }
 
-    /// What the policies are like before the update.
+    /// Measures the policies before the update.
     fn measure(&self, step: u64, logits: &Tensor, probability: &Tensor) -> Result<Metrics, TrainError> {
         let success = self.problem.success(probability);
         let mut metrics = Metrics::from([

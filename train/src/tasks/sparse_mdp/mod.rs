@@ -1,7 +1,7 @@
-//! The synthetic problem of the AEnt paper, as far as it is known: very many actions, few of which pay.
+//! The synthetic problem of the AEnt paper, as far as it is known: very many actions, few of which are rewarded.
 //!
-//! The paper's figure gives the number of actions, the numbers of optimal ones, the steps and the curves; everything
-//! else here is a reconstruction. `docs/sparse-mdp.md` says which is which and what came out.
+//! The paper's figure gives the number of actions, the numbers of optimal ones, the steps and the curves; the rest is a
+//! reconstruction. `docs/sparse-mdp.md` says which is which, and shows the results.
 
 mod charts;
 pub mod closed_form;
@@ -22,13 +22,13 @@ use crate::tasks::{Conclusion, Learner, Start, Task};
 
 pub use settings::{PRESETS, Settings};
 
-/// The spec without an entropy term, by its file's name.
+/// The spec without an entropy term, by its file name.
 const NONE: &str = "no_entropy";
 /// The spec with the full entropy.
 const FULL: &str = "full_entropy";
 /// The spec with the clamped entropy and a fixed coefficient.
 const CLAMPED: &str = "clamped_entropy";
-/// The spec with the clamped entropy and a steered coefficient.
+/// The spec with the clamped entropy and a controlled coefficient.
 const AENT: &str = "aent";
 /// The specs that the findings compare.
 const ROLES: [&str; 4] = [NONE, FULL, CLAMPED, AENT];

@@ -1,4 +1,4 @@
-//! The synthetic problem: peaked policies over very many actions, a few of which pay.
+//! The synthetic problem: peaked policies over very many actions, a few of which are rewarded.
 
 use tch::{Device, Kind, Tensor};
 
@@ -6,7 +6,7 @@ use super::settings::Settings;
 use crate::error::TrainError;
 use crate::runner::random::Random;
 
-/// The contexts of one seed with a number of optimal actions.
+/// The contexts of one seed, with a number of optimal actions.
 pub(super) struct Problem {
     /// The initial logits, `[contexts, actions]`.
     pub(super) logits: Tensor,
@@ -15,7 +15,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// The problem of a seed. Those of different `n` have the same logits, and their optimal actions are nested.
+    /// The problem for a seed. Problems with different `n` have the same logits, and their optimal actions are nested.
     pub(super) fn new(settings: &Settings, seed: u64, n: i64, device: Device) -> Result<Self, TrainError> {
         let shape = [settings.contexts, settings.actions];
         let logits = Random::at(seed, 0, "initial logits").normal(&shape, settings.deviation, device);
@@ -32,17 +32,17 @@ impl Problem {
         probability.gather(1, &self.optimal, false).sum_dim_intlist([-1i64].as_slice(), false, Kind::Double)
     }
 
-    /// Which of the sampled actions pay, as 0 and 1.
+    /// Which of the sampled actions are rewarded, as 0 and 1.
     pub(super) fn rewards(&self, actions: &Tensor) -> Tensor {
         let matches = actions.unsqueeze(-1).eq_tensor(&self.optimal.unsqueeze(1));
         matches.any_dim(-1, false).to_kind(Kind::Double)
     }
 }
 
-/// The ranks in the initial policy of each context's optimal actions, for the largest `n`.
+/// The ranks of each context's optimal actions in the initial policy, for the largest `n`.
 ///
 /// The first ranks of all contexts are stratified, one in each of `contexts` equal parts of the log scale, so that
-/// seeds differ little in how many contexts are hard.
+/// seeds differ little in the number of hard contexts.
 fn ranks(settings: &Settings, seed: u64) -> Vec<Vec<i64>> {
     let mut random = Random::at(seed, 0, "ranks of the optimal actions");
     let most = settings.optimal.iter().copied().max().unwrap_or(1) as usize;

@@ -1,8 +1,8 @@
-//! What the AEnt paper's figure of its synthetic problem shows, measured from its pixels (within 0.002 in reward).
+//! The values of the synthetic problem's figure in the AEnt paper, measured from its pixels (within 0.002 in reward).
 
-/// A row of the figure: the mean reward at the last step, where it is drawn, and the gain over no bonus.
+/// A row of the figure: the mean reward at the last step, if it is drawn, and the gains over no bonus.
 pub(super) struct Published {
-    /// How many actions are optimal.
+    /// The number of optimal actions.
     pub(super) n: i64,
     /// The final reward without an entropy term.
     pub(super) none: Option<f64>,

@@ -1,17 +1,17 @@
-//! From sampled actions to a batch: one row for each context, and one more for each sampled action that matters.
+//! Turns sampled actions into a batch: one row for each context, and one more for each sampled action that matters.
 //!
-//! A batch has one action a row, and a context has many samples; a copy of its logits for each of them would cost
-//! as many passes over the vocabulary. But samples whose advantage is zero have no gradient: in a context where all
-//! samples failed, or all succeeded, the advantages relative to the context's mean all vanish. And equal actions of a
-//! context add up to one. So a batch is
+//! A batch has one action per row, and a context has many samples; a copy of its logits for each sample would cost as
+//! many passes over the vocabulary. But samples with advantage zero have no gradient: if all samples of a context
+//! failed, or all succeeded, their advantages relative to the context's mean vanish. And samples of one action can be
+//! added up. So a batch has
 //!
-//! - a row for each context, with advantage 0 and `whole = 1`: what concerns the context's whole distribution, such
-//!   as its entropy, is read there;
-//! - a row with a copy of the context's logits for each different action that a context with both successes and
-//!   failures sampled, with the sum of the advantages of its samples, over the number of samples, and `whole = 0`.
+//! - a row for each context, with advantage 0 and `whole = 1`, for what concerns the context's whole distribution, such
+//!   as its entropy;
+//! - a row with a copy of the context's logits for each different action sampled in a context with both successes and
+//!   failures, with the sum of the advantages of its samples divided by the number of samples, and `whole = 0`.
 //!
-//! `token_sum(advantages * log_prob)` is then exactly the sum over contexts of the mean over samples, because nothing
-//! that was left out has a gradient or a value.
+//! `token_sum(advantages * log_prob)` is then exactly the sum over contexts of the mean over samples, because the
+//! omitted rows have neither gradient nor value.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use tch::{Kind, Tensor};
 /// The rows of one step's batch.
 pub(super) struct Rows {
     contexts: usize,
-    /// For each further row: whose it is, its action, its advantage.
+    /// For each additional row: its context, its action and its advantage.
     further: Vec<(usize, i64, f64)>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Fields {
 }
 
 impl Rows {
-    /// The rows for `actions` and `rewards`, both `[contexts, samples]`, with the mean over the samples of a context as
+    /// The rows for `actions` and `rewards`, both `[contexts, samples]`, with each context's mean over its samples as
     /// baseline.
     pub(super) fn new(actions: &Tensor, rewards: &Tensor) -> Self {
         let (contexts, samples) = actions.size2().unwrap_or((0, 0));
@@ -53,12 +53,12 @@ impl Rows {
         Rows { contexts: contexts as usize, further }
     }
 
-    /// The batch for the logits of each context. Its shape is `[rows, 1]`: each row a sequence of one token.
+    /// The batch for the logits of all contexts. Its shape is `[rows, 1]`: each row is a sequence of one token.
     pub(super) fn fields(&self, logits: &[Tensor]) -> Fields {
         let (kind, device) = (logits[0].kind(), logits[0].device());
         let owners = (0..self.contexts).chain(self.further.iter().map(|(context, ..)| *context));
         let rows: Vec<&Tensor> = owners.map(|context| &logits[context]).collect();
-        // A context's own row has no action of its own: any will do where the advantage is zero.
+        // A context's row has no action; any will do, since its advantage is zero.
         let own = (0..self.contexts).map(|_| (0, 0.0));
         let (actions, advantages): (Vec<i64>, Vec<f64>) =
             own.chain(self.further.iter().map(|(_, action, advantage)| (*action, *advantage))).unzip();
@@ -87,7 +87,7 @@ mod tests {
         Tensor::from_slice(values).reshape(shape)
     }
 
-    /// Three contexts, four samples: no success, two of four (one action twice), all.
+    /// Three contexts with four samples: no success, two of four (one action twice), all.
     fn sampled() -> (Tensor, Tensor) {
         let actions = Tensor::from_slice(&[0i64, 1, 2, 3, 4, 4, 2, 0, 1, 1, 1, 1]).reshape([3, 4]);
         let rewards = f64s(&[0., 0., 0., 0., 1., 1., 0., 0., 1., 1., 1., 1.], [3, 4]);

@@ -1,13 +1,13 @@
-//! Drawing actions by the inverse of the cumulative distribution: one pass over the policy, however many samples.
+//! Draws actions by inverting the cumulative distribution: one pass over the policy for any number of samples.
 
 use tch::{Kind, Tensor};
 
-/// The action at which each uniform number in `0 .. 1` falls; `probability` is `[contexts, actions]`, `uniform` and
-/// the result are `[contexts, samples]`.
+/// The action for each uniform number in `0 .. 1`; `probability` is `[contexts, actions]`, `uniform` and the result are
+/// `[contexts, samples]`.
 pub(super) fn inverse_cdf(probability: &Tensor, uniform: &Tensor) -> Tensor {
     let cumulative = probability.cumsum(-1, Kind::Float);
     let last = cumulative.size()[1] - 1;
-    // Rounding leaves the total near 1, not at it.
+    // After rounding, the total is near 1, not exactly 1.
     let total = cumulative.narrow(1, last, 1);
     // From the right, so that an action of probability zero is never drawn.
     let index = (uniform * total).searchsorted(&cumulative, false, true, "right", None::<Tensor>);

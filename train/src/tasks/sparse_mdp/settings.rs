@@ -1,4 +1,4 @@
-//! Every number that decides what the task computes, in named groups.
+//! The settings of the task, which determine all its numbers, in presets.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,44 +9,44 @@ use crate::error::TrainError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The name of the group that these settings began as.
+    /// The name of the preset that these settings started from.
     pub preset: String,
-    /// How many actions a context has: the size of the vocabulary.
+    /// The number of actions of a context: the size of the vocabulary.
     pub actions: i64,
-    /// How many independent one-step contexts there are.
+    /// The number of independent one-step contexts.
     pub contexts: i64,
     /// The numbers of optimal actions to sweep over; the first is the main case.
     pub optimal: Vec<i64>,
     /// The standard deviation of the initial logits.
     pub deviation: f64,
-    /// Between which ranks of the initial policy the first optimal action of a context lies, evenly on a log scale.
+    /// The range of ranks in the initial policy for the first optimal action of a context, even on a log scale.
     pub first_rank: [f64; 2],
-    /// Below which rank the other optimal actions lie, evenly.
+    /// The upper bound of the ranks of the other optimal actions, which are evenly distributed.
     pub other_rank: i64,
-    /// How many actions are sampled in each context at each step.
+    /// The number of actions sampled in each context at each step.
     pub samples: i64,
     /// Adam's step size.
     pub learning_rate: f64,
-    /// How many steps a run makes unless told otherwise.
+    /// The default number of steps of a run.
     pub steps: u64,
-    /// How many seeds are run unless told otherwise.
+    /// The default number of seeds.
     pub seeds: u64,
-    /// Entropies are measured at every such step.
+    /// The number of steps between measurements of entropies.
     pub measure_every: u64,
 }
 
-/// The names of the groups of settings, the default first.
+/// The names of the presets, the default first.
 pub const PRESETS: [&str; 4] = ["quick", "demo", "paper", "tiny"];
 
 impl Settings {
-    /// The settings of a preset with some of them replaced, each by its name and a value as JSON.
+    /// The settings of a preset with changes, each a name and a JSON value.
     pub fn new(preset: Option<&str>, changes: &[(String, String)]) -> Result<Self, TrainError> {
         let settings = Settings::preset(preset.unwrap_or(PRESETS[0]))?.with(changes)?;
         settings.check()?;
         Ok(settings)
     }
 
-    /// Name and value of every setting, in the order of the fields.
+    /// The name and value of every setting, in the order of the fields.
     pub fn pairs(&self) -> Vec<(String, String)> {
         self.object().into_iter().map(|(name, value)| (name, plain(&value))).collect()
     }
@@ -66,7 +66,7 @@ impl Settings {
             seeds: 5,
             measure_every: 20,
         };
-        // A tenth of the actions, ranks and samples: a sample meets a spread-out action about as often.
+        // A tenth of the actions, ranks and samples: samples hit a spread-out action about as often.
         let quick = Settings {
             actions: 10_000,
             first_rank: [20.0, 5_000.0],
@@ -78,7 +78,7 @@ impl Settings {
         match name {
             "paper" => Ok(paper),
             "quick" => Ok(quick),
-            // One number of optimal actions and half of the steps: seconds a run.
+            // One number of optimal actions and half of the steps: seconds per run.
             "demo" => Ok(Settings { optimal: vec![15], steps: 2000, seeds: 5, ..quick }),
             "tiny" => Ok(Settings {
                 actions: 300,
