@@ -48,9 +48,13 @@ impl Part {
             Wanted::Finite | Wanted::Row(_) => f64::INFINITY,
         };
         let is_wrong = |value: f64| !value.is_finite() || value > most;
-        let values = check.tensor.detach().to_wide()?;
-        let Some(counted) = self.counted(check.shape) else { return Ok(values.into_iter().any(is_wrong)) };
-        Ok(values.into_iter().zip(counted.to_u8s()?).any(|(value, counts)| counts != 0 && is_wrong(value)))
+        let counted = self.counted(check.shape).map(Tensor::to_u8s).transpose();
+        // A tensor of a class that wraps others may have no memory to read.
+        let (Ok(values), Ok(counted)) = (check.tensor.detach().to_wide(), counted) else {
+            return Ok(self.wrong(check).any().i64_at(&[])? != 0);
+        };
+        let counts = |at: usize| counted.as_ref().is_none_or(|counted| counted[at] != 0);
+        Ok(values.into_iter().enumerate().any(|(at, value)| is_wrong(value) && counts(at)))
     }
 
     /// Where the values are wrong and count.
