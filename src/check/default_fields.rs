@@ -10,8 +10,8 @@ use crate::syntax::ast::Name;
 use crate::types::Type;
 
 impl Checker<'_> {
-    /// The batch field that an object reads by default: one of the language, one that the file declares, or, for a
-    /// plugin, one of its own, as if the file declared it.
+    /// The batch field that an object reads by default: one of the language, one that the file declares, or one that
+    /// the object's plugin declares. The last counts as if the file had declared it.
     pub(super) fn default_field(&mut self, callee: &Name, input: &Input, span: Span) -> Outcome<NodeId> {
         let name = input.name;
         if let Some(field) = fields::find(name) {

@@ -94,7 +94,7 @@ struct RowStatistics : torch::autograd::Function<RowStatistics> {
             }
         }
         if (at::GradMode::is_enabled()) {
-            // The gradient itself is right; only whoever goes on to differentiate it is told.
+            // The gradient is right; differentiating it again raises an error.
             variable_list of(saved.begin(), saved.end());
             of.push_back(cotangents[0]);
             for (at::Tensor& gradient : gradients) {

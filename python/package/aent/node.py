@@ -42,7 +42,7 @@ class RowStatistics(torch.autograd.Function):
             if overwritten:
                 increment_version(tensor)
         if torch.is_grad_enabled():
-            # The gradient itself is right; only whoever goes on to differentiate it is told.
+            # The gradient is right; differentiating it again raises an error.
             of = (cotangents[0], *inputs)
             gradients = [g if g is None else Refusal.apply(g, *of) for g in gradients]  # type: ignore[no-untyped-call]
         return (None, None, None, *gradients, *[None] * len(saved))
