@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::setup::other_torch;
+use crate::setup::{make_link, torch_environment};
 use crate::steps::{Steps, cargo, check};
 
 /// The upper end of the range in `Cargo.toml`; `Cargo.lock` has the lower end, which all other commands test.
@@ -23,11 +23,9 @@ pub(crate) fn test(root: &Path) -> Result<()> {
     let mut steps = Steps::new(2);
     let workspace = root.join("target/newest-tch");
     steps.run(&format!("torch {TORCH} and a workspace that locks tch {TCH}"), || {
-        let python = other_torch(TORCH)?;
-        let environment = python.parent().and_then(Path::parent).context("a Python lies in `bin`")?;
+        let environment = torch_environment(TORCH)?;
         link(root, &workspace)?;
-        let torch = torch_of(environment)?;
-        replace(&workspace.join(".libtorch"), &torch)?;
+        make_link(&workspace.join(".libtorch"), &environment.torch)?;
         let update = cargo(&["update", "--quiet", "--package", "tch", "--precise", TCH], &workspace);
         check(update, "the index of crates must be reachable")
     })?;
@@ -38,15 +36,6 @@ pub(crate) fn test(root: &Path) -> Result<()> {
     })?;
     steps.finish(&format!("the library passes its tests with tch {TCH} on torch {TORCH}"));
     Ok(())
-}
-
-fn torch_of(environment: &Path) -> Result<std::path::PathBuf> {
-    let pythons = fs::read_dir(environment.join("lib")).context("the environment cannot be read")?;
-    let mut found = pythons
-        .flatten()
-        .map(|python| python.path().join("site-packages/torch"))
-        .filter(|path| path.is_dir());
-    found.next().with_context(|| format!("there is no torch in `{}`", environment.display()))
 }
 
 /// Links everything in the workspace into another folder, and copies the files that cargo writes.
@@ -63,17 +52,8 @@ fn link(root: &Path, workspace: &Path) -> Result<()> {
         if is(&COPIED) {
             fs::copy(entry.path(), &to).with_context(|| format!("`{}` cannot be written", to.display()))?;
         } else {
-            replace(&to, &entry.path())?;
+            make_link(&to, &entry.path())?;
         }
     }
     Ok(())
-}
-
-fn replace(link: &Path, target: &Path) -> Result<()> {
-    let _ = fs::remove_file(link);
-    #[cfg(unix)]
-    let made = std::os::unix::fs::symlink(target, link);
-    #[cfg(not(unix))]
-    let made: std::io::Result<()> = Err(std::io::ErrorKind::Unsupported.into());
-    made.with_context(|| format!("the link `{}` cannot be made", link.display()))
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::setup::{Environment, environment};
+use crate::setup::{Environment, Uv, package_environment};
 use crate::steps::{Steps, cargo, check, program};
 use crate::wheel;
 
@@ -29,7 +29,7 @@ const OFFLINE: &[(&str, &str)] = &[
 /// Builds and installs the package and runs its tests, with arguments for pytest.
 pub(crate) fn python(root: &Path, pytest: &[OsString]) -> Result<()> {
     let mut steps = Steps::new(3);
-    let environment = steps.run("Python environment", || environment(root))?;
+    let environment = steps.run("Python environment", || package_environment(root))?;
     steps
         .run("build and install the Python package (the first time about 3 minutes on two cores)", || {
             build(root, &environment).map(drop)
@@ -73,10 +73,10 @@ pub(crate) fn build(root: &Path, environment: &Environment) -> Result<PathBuf> {
         fs::remove_dir_all(&site).with_context(|| format!("`{}` cannot be removed", site.display()))?;
     }
     let wheel = wheel::build(root, environment)?;
-    let mut pip = program(environment.program("python3"), &["-m", "pip", "install", "--quiet"], root);
-    pip.args(["--disable-pip-version-check", "--no-deps", "--no-index", "--target"]);
-    pip.arg(&site).arg(&wheel).env_remove("PYTHONPATH");
-    check(pip, "what pip says stands above")?;
+    let mut install = Uv::find_or_install()?.command(&["pip", "install", "--quiet", "--no-cache"]);
+    install.args(["--no-deps", "--no-index", "--target"]);
+    install.arg(&site).arg("--python").arg(environment.program("python3")).arg(&wheel);
+    check(install, "what uv says stands above")?;
     println!("      to use it: PYTHONPATH={} {}", site.display(), environment.program("python3").display());
     Ok(wheel)
 }

@@ -68,6 +68,13 @@ pub(crate) fn check(mut command: Command, help: &str) -> Result<()> {
     Ok(())
 }
 
+/// The line that a program prints; `None` if it fails or prints nothing.
+pub(crate) fn ask(program: impl AsRef<OsStr>, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let line = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !line.is_empty()).then_some(line)
+}
+
 /// The command as typed in a shell.
 fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
@@ -106,6 +113,13 @@ mod tests {
             shown(&program("target/release/aent", &["train"], Path::new("."))),
             "target/release/aent train"
         );
+    }
+
+    #[test]
+    fn a_program_that_fails_has_no_answer() {
+        assert_eq!(ask("echo", &["3", "11"]), Some("3 11".to_owned()));
+        assert_eq!(ask("false", &[]), None);
+        assert_eq!(ask("no-such-program", &[]), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::docs::{Mode, docs};
 use crate::python;
-use crate::setup::{TORCH, environment, setup};
+use crate::setup::{TORCH, package_environment, setup};
 use crate::steps::{Steps, cargo, check};
 use crate::tidy::tidy;
 use crate::torches;
@@ -20,7 +20,7 @@ const SEED: (&str, &str) = ("PROPTEST_RNG_SEED", "20260711");
 pub(crate) fn test(root: &Path) -> Result<()> {
     let mut steps = Steps::new(11);
     steps.run("libtorch", || setup(root))?;
-    let python = steps.run("Python environment", || environment(root))?;
+    let python = steps.run("Python environment", || package_environment(root))?;
     steps.run("format", || {
         check(cargo(&["fmt", "--all", "--check"], root), "`cargo fmt --all` mends the layout")?;
         python::format(root, &python)

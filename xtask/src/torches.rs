@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::python::{self, SITE};
-use crate::setup::{TORCH, environment, other_torch};
+use crate::setup::{TORCH, package_environment, torch_environment};
 use crate::steps::{Steps, check, program};
 
 /// The oldest supported version, one in between, and the newest tried.
@@ -22,7 +22,7 @@ pub(crate) fn torches(root: &Path, versions: &[String]) -> Result<()> {
     let versions: Vec<&str> =
         if versions.is_empty() { VERSIONS.to_vec() } else { versions.iter().map(String::as_str).collect() };
     let mut steps = Steps::new(3 + versions.len());
-    let environment = steps.run("Python environment", || environment(root))?;
+    let environment = steps.run("Python environment", || package_environment(root))?;
     steps.run("build and install the wheel", || python::build(root, &environment).map(drop))?;
     let reference = steps
         .run(&format!("numbers on torch {TORCH}"), || record(root, &environment.program("python3"), TORCH))?;
@@ -42,7 +42,7 @@ pub(crate) fn torches(root: &Path, versions: &[String]) -> Result<()> {
 
 /// Compares one version with the recorded numbers and returns its row of the table.
 pub(crate) fn on_other(root: &Path, version: &str, reference: &Path) -> Result<String> {
-    let python = other_torch(version)?;
+    let python = torch_environment(version)?.program("python3");
     let found = record(root, &python, version)?;
     let mut command = script(root, &python);
     let output = command.arg("compare").args([reference, &found]).output().context("it cannot be started")?;

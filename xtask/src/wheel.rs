@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::python;
-use crate::setup::{Environment, environment};
+use crate::setup::{Environment, package_environment};
 use crate::steps::{Steps, check, program};
 
 const WHEELS: &str = "target/wheels";
@@ -22,7 +22,7 @@ const MOST_BYTES: u64 = 6_000_000;
 /// Builds the wheel and checks its requirements.
 pub(crate) fn wheel(root: &Path) -> Result<()> {
     let mut steps = Steps::new(3);
-    let environment = steps.run("Python environment", || environment(root))?;
+    let environment = steps.run("Python environment", || package_environment(root))?;
     let title = "build and install the wheel (the first time about 3 minutes on two cores)";
     let wheel = steps.run(title, || python::build(root, &environment))?;
     steps.run("what the wheel needs", || audit(root, &wheel, &environment))?;

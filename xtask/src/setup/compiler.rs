@@ -1,14 +1,13 @@
 //! Checks that there is a C++ compiler before starting long work.
 
-use std::io::Write;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
-/// Needs the standard library's headers as well as the compiler.
-const PROGRAM: &str = "#include <vector>\nint main() { return static_cast<int>(std::vector<int>(1)[0]); }\n";
+/// An empty C++17 program that needs the headers of the standard library as well as the compiler.
+const ARGS: [&str; 7] = ["-std=c++17", "-fsyntax-only", "-include", "vector", "-x", "c++", "-"];
 
-/// Checks a small C++17 program with the compiler that the build will use.
+/// Checks a small program with the compiler that the build will use.
 pub(crate) fn check() -> Result<()> {
     let compiler = std::env::var("CXX").ok().filter(|name| !name.trim().is_empty());
     check_compiler(compiler.as_deref().unwrap_or("c++"))
@@ -17,21 +16,10 @@ pub(crate) fn check() -> Result<()> {
 fn check_compiler(compiler: &str) -> Result<()> {
     // `CXX` may contain flags, or a wrapper before the compiler's name.
     let mut words = compiler.split_whitespace();
-    let child = Command::new(words.next().unwrap_or(compiler))
-        .args(words)
-        .args(["-std=c++17", "-fsyntax-only", "-x", "c++", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut child) = child else {
+    let mut command = Command::new(words.next().unwrap_or(compiler));
+    let Ok(output) = command.args(words).args(ARGS).stdin(Stdio::null()).output() else {
         bail!("there is no C++ compiler: `{compiler}` cannot be started\n{}", install_one());
     };
-    if let Some(mut input) = child.stdin.take() {
-        // A compiler that fails at once closes its input; its own message is the better one.
-        let _ = input.write_all(PROGRAM.as_bytes());
-    }
-    let output = child.wait_with_output()?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!(

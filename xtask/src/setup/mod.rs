@@ -2,23 +2,24 @@
 
 mod cache;
 mod compiler;
-mod install;
-mod packages;
-mod pip;
+mod environments;
 mod place;
-mod progress;
-mod python;
 mod torch;
+mod uv;
 
 use std::fs;
+#[cfg(unix)]
+use std::os::unix::fs::symlink;
+#[cfg(windows)]
+use std::os::windows::fs::symlink_dir as symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use cache::Cache;
-pub(crate) use packages::{Environment, environment};
+pub(crate) use environments::{Environment, package_environment, torch_environment};
 pub(crate) use torch::TORCH;
 use torch::inspect;
+pub(crate) use uv::Uv;
 
 /// The link that `.cargo/config.toml` passes to every cargo command in this clone.
 const LINK: &str = ".libtorch";
@@ -33,13 +34,6 @@ pub(crate) fn setup(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The Python of an environment with another torch, installed into the cache if necessary.
-pub(crate) fn other_torch(version: &str) -> Result<PathBuf> {
-    let cache = Cache::of_this_user()?;
-    install::install_version(&cache, &python::for_package()?, version, &["numpy"])?;
-    Ok(cache.torch_place_of(version).environment().join("bin/python3"))
-}
-
 /// The folder of libtorch, and a description of where it comes from.
 fn find(link: &Path) -> Result<(PathBuf, String)> {
     if let Some(torch) = own_variable(std::env::var_os("LIBTORCH").map(PathBuf::from), link) {
@@ -50,17 +44,14 @@ fn find(link: &Path) -> Result<(PathBuf, String)> {
     {
         return Ok((torch, format!("the link `{LINK}`, made before")));
     }
-    if let Some(torch) = python::active_torch() {
+    if let Some(torch) = torch::active() {
         match inspect(&torch) {
             Ok(()) => return Ok((torch, "the active `python3`".to_owned())),
             Err(refusal) => println!("      the active `python3` is passed over: {refusal}"),
         }
     }
-    let cache = Cache::of_this_user()?;
-    if let Some(torch) = cache.torch() {
-        return Ok((torch, "the cache that all clones share".to_owned()));
-    }
-    Ok((install::install(&cache, &python::for_torch()?)?, "the cache that all clones share".to_owned()))
+    let environment = torch_environment(TORCH)?;
+    Ok((environment.torch, "the cache that all clones share".to_owned()))
 }
 
 /// The user's own `LIBTORCH`. Cargo's configuration also sets the variable, to the link, which does not count.
@@ -73,15 +64,15 @@ fn from_variable(torch: &Path) -> Result<PathBuf> {
     if torch.is_relative() {
         bail!("`LIBTORCH` must be an absolute path, found `{}`: {way_out}", torch.display());
     }
-    match inspect(torch) {
-        Ok(()) => Ok(torch.to_path_buf()),
-        Err(refusal) => bail!("`LIBTORCH` cannot be used: {refusal}\n{way_out}"),
+    if let Err(refusal) = inspect(torch) {
+        bail!("`LIBTORCH` cannot be used: {refusal}\n{way_out}");
     }
+    Ok(torch.to_path_buf())
 }
 
-/// Points the link to `torch` atomically.
-fn make_link(link: &Path, torch: &Path) -> Result<()> {
-    if fs::read_link(link).is_ok_and(|target| target == torch) {
+/// Points the link to `target` atomically.
+pub(crate) fn make_link(link: &Path, target: &Path) -> Result<()> {
+    if fs::read_link(link).is_ok_and(|before| before == target) {
         return Ok(());
     }
     if link.is_dir() && !link.is_symlink() {
@@ -89,19 +80,9 @@ fn make_link(link: &Path, torch: &Path) -> Result<()> {
     }
     let beside = link.with_extension("new");
     let _ = fs::remove_file(&beside);
-    symlink(torch, &beside)
+    symlink(target, &beside)
         .and_then(|()| fs::rename(&beside, link))
         .with_context(|| format!("the link `{}` cannot be made", link.display()))
-}
-
-#[cfg(unix)]
-fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
-    std::os::unix::fs::symlink(target, link)
-}
-
-#[cfg(windows)]
-fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
-    std::os::windows::fs::symlink_dir(target, link)
 }
 
 #[cfg(test)]

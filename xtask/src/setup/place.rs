@@ -1,71 +1,69 @@
-//! A folder of the cache that one process at a time fills once, if there is enough space.
+//! A folder of the cache that one process at a time fills, completely or not at all.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 
-use super::progress::gigabytes;
+use super::cache;
 
-/// The paths of one installation in the cache.
+/// Space that stays free.
+const RESERVE: u64 = 500_000_000;
+
+/// Where one installation is in the cache.
 pub(crate) struct Place {
     cache: PathBuf,
     name: String,
-    /// The name of the installation in messages.
-    pub(crate) title: String,
-}
-
-/// The sizes of an installation.
-#[derive(Clone, Copy)]
-pub(crate) struct Sizes {
-    /// In bytes.
-    pub(crate) download: u64,
-    /// In bytes.
-    pub(crate) installed: u64,
-}
-
-impl Sizes {
-    /// The space that must be free: both sizes at once, and some reserve.
-    fn needed(self) -> u64 {
-        self.download + self.installed + 500_000_000
-    }
-}
-
-/// Held by the process that installs. It is released when this process and all children that it started have ended.
-pub(crate) struct Lock(File);
-
-impl Lock {
-    /// The lock's file as a child's input. The child reads nothing, but while it has the file open, the lock holds even
-    /// if this process is killed.
-    pub(crate) fn shared(&self) -> Result<Stdio> {
-        Ok(self.0.try_clone().context("the lock cannot be shared with a child")?.into())
-    }
+    title: String,
+    sizes: [u64; 2],
 }
 
 impl Place {
-    /// The installation `name` in the folder `cache`.
-    pub(crate) fn new(cache: &Path, name: impl Into<String>, title: impl Into<String>) -> Self {
-        Self { cache: cache.to_path_buf(), name: name.into(), title: title.into() }
+    /// The place with this name, and a title for messages. The sizes are the bytes to download, and the bytes that they
+    /// take on the disk; they are unpacked as they come.
+    pub(crate) fn new(name: &str, title: &str, sizes: [u64; 2]) -> Result<Self> {
+        Ok(Self { cache: cache::folder()?, name: name.to_owned(), title: title.to_owned(), sizes })
     }
 
-    /// The folder of the installation.
-    pub(crate) fn environment(&self) -> PathBuf {
-        self.cache.join(&self.name)
-    }
-
-    /// The log of pip's output.
-    pub(crate) fn log(&self) -> PathBuf {
-        self.beside("log")
-    }
-
-    /// A path next to the installation, with the same name and an extension.
-    pub(crate) fn beside(&self, extension: &str) -> PathBuf {
-        self.cache.join(format!("{}.{extension}", self.name))
+    /// What `find` finds in the folder. If it finds nothing, `fill` fills another folder, which is then renamed: what a
+    /// killed process leaves behind never has the right name.
+    ///
+    /// `fill` gets the file of the lock, to be the input of the processes that it starts. They read nothing, but while
+    /// they have the file open, the lock holds even if this process is killed.
+    pub(crate) fn find_or_fill<T>(
+        &self,
+        find: impl Fn(&Path) -> Option<T>,
+        fill: impl FnOnce(&Path, &File) -> Result<()>,
+    ) -> Result<T> {
+        let folder = self.cache.join(&self.name);
+        if let Some(found) = find(&folder) {
+            return Ok(found);
+        }
+        let lock = self.lock()?;
+        if let Some(found) = find(&folder) {
+            return Ok(found);
+        }
+        let partial = self.beside("partial");
+        for remains in [&partial, &folder].into_iter().filter(|remains| remains.exists()) {
+            println!("      `{}` was left unfinished; removing it and starting again", remains.display());
+            fs::remove_dir_all(remains)
+                .with_context(|| format!("`{}` cannot be removed", remains.display()))?;
+        }
+        self.require_space(free_space(&self.cache))?;
+        println!("      {} is not there yet; installing it, once for all clones of this user", self.title);
+        println!("      into    {}", folder.display());
+        let [download, installed] = self.sizes.map(shown);
+        println!("      size    about {download} to download, {installed} on disk");
+        fill(&partial, &lock)?;
+        if find(&partial).is_none() {
+            bail!("{} was installed, and is not whole in `{}`", self.title, partial.display());
+        }
+        fs::rename(&partial, &folder).context("the finished installation cannot be renamed")?;
+        find(&folder).context("the finished installation cannot be found")
     }
 
     /// Makes the cache's folder, and waits until no other process installs here.
-    pub(crate) fn lock(&self) -> Result<Lock> {
+    fn lock(&self) -> Result<File> {
         fs::create_dir_all(&self.cache).with_context(|| {
             format!(
                 "the cache `{}` cannot be made; the variable `AENT_CACHE` names another",
@@ -76,51 +74,44 @@ impl Place {
         let file = File::options().create(true).read(true).append(true).open(&path);
         let file = file.with_context(|| format!("`{}` cannot be written", path.display()))?;
         if file.try_lock().is_err() {
+            let path = path.display();
             println!(
-                "      another process is installing {} (it holds `{}`); waiting for it",
-                self.title,
-                path.display()
+                "      another process is installing {} (it holds `{path}`); waiting for it",
+                self.title
             );
-            file.lock().with_context(|| format!("`{}` cannot be locked", path.display()))?;
+            file.lock().with_context(|| format!("`{path}` cannot be locked"))?;
         }
-        Ok(Lock(file))
+        Ok(file)
     }
 
-    /// Checks that the installation fits, and announces it.
-    pub(crate) fn announce(&self, sizes: Sizes) -> Result<()> {
-        self.require_space(free_space(&self.cache), sizes.needed())?;
-        println!("      {} is not there yet; installing it, once for all clones of this user", self.title);
-        println!("      into    {}", self.environment().display());
-        println!(
-            "      size    about {} to download, {} on disk",
-            gigabytes(sizes.download),
-            gigabytes(sizes.installed)
-        );
-        Ok(())
-    }
-
-    fn require_space(&self, free: Option<u64>, needed: u64) -> Result<()> {
+    fn require_space(&self, free: Option<u64>) -> Result<()> {
+        let needed = self.sizes[1] + RESERVE;
         match free {
             Some(free) if free < needed => bail!(
                 "installing {} needs {} free in `{}`, and {} are\nfree some, or name a folder on a larger disk in the \
                  variable `AENT_CACHE`",
                 self.title,
-                gigabytes(needed),
+                shown(needed),
                 self.cache.display(),
-                gigabytes(free)
+                shown(free)
             ),
             _ => Ok(()),
         }
     }
+
+    /// A path next to the installation, with the same name and an extension.
+    fn beside(&self, extension: &str) -> PathBuf {
+        self.cache.join(format!("{}.{extension}", self.name))
+    }
 }
 
-/// Removes what a killed installation left behind, and incomplete environments. The lock must be held.
-pub(crate) fn clear(remains: &[PathBuf]) -> Result<()> {
-    for remains in remains.iter().filter(|remains| remains.exists()) {
-        println!("      `{}` was left unfinished; removing it and starting again", remains.display());
-        fs::remove_dir_all(remains).with_context(|| format!("`{}` cannot be removed", remains.display()))?;
+/// A size in decimal units.
+fn shown(bytes: u64) -> String {
+    if bytes < 100_000_000 {
+        format!("{} MB", bytes / 1_000_000)
+    } else {
+        format!("{:.1} GB", bytes as f64 / 1e9)
     }
-    Ok(())
 }
 
 #[cfg(unix)]
@@ -139,54 +130,63 @@ mod tests {
     use super::*;
 
     fn place(cache: &Path) -> Place {
-        Place::new(cache, "thing-1.0", "the thing")
+        let sizes = [20_000_000, 1_500_000_000];
+        let (name, title) = ("thing-1.0".to_owned(), "the thing".to_owned());
+        Place { cache: cache.to_path_buf(), name, title, sizes }
+    }
+
+    fn found(folder: &Path) -> Option<String> {
+        fs::read_to_string(folder.join("whole")).ok()
     }
 
     #[test]
     fn too_little_space_is_told_with_both_sizes() {
         let place = place(Path::new("/c"));
-        let text = place.require_space(Some(1_000_000_000), 7_800_000_000).unwrap_err().to_string();
-        for part in ["the thing", "7.8 GB", "1.0 GB", "`AENT_CACHE`"] {
+        let text = place.require_space(Some(50_000_000)).unwrap_err().to_string();
+        for part in ["the thing needs 2.0 GB free in `/c`, and 50 MB are", "`AENT_CACHE`"] {
             assert!(text.contains(part), "{text}");
         }
-        assert!(place.require_space(Some(8_000_000_000), 7_800_000_000).is_ok());
-        assert!(place.require_space(None, 7_800_000_000).is_ok());
+        assert!(place.require_space(Some(2_000_000_000)).is_ok());
+        assert!(place.require_space(None).is_ok());
     }
 
     #[test]
-    fn both_the_download_and_what_it_becomes_must_fit() {
-        assert_eq!(Sizes { download: 2, installed: 5 }.needed(), 500_000_007);
-    }
-
-    #[test]
-    fn what_a_killed_installation_left_is_cleared() {
+    fn a_place_is_filled_once_and_completely() {
         let folder = tempfile::tempdir().unwrap();
-        let place = place(folder.path());
-        let remains = [place.environment(), place.beside("partial")];
-        for folder in &remains {
-            fs::create_dir_all(folder.join("lib")).unwrap();
-        }
-        clear(&remains).unwrap();
-        assert!(!remains[0].exists() && !remains[1].exists());
-        clear(&remains).unwrap();
+        let cache = folder.path().join("cache");
+        let place = Place { sizes: [0, 0], ..place(&cache) };
+        let fill = |file: &'static str, text: &'static str| {
+            move |partial: &Path, _: &File| {
+                fs::create_dir(partial)?;
+                Ok(fs::write(partial.join(file), text)?)
+            }
+        };
+        let interrupted = |partial: &Path, _: &File| {
+            fs::create_dir(partial)?;
+            fs::write(partial.join("whole"), "half")?;
+            bail!("no network")
+        };
+        assert_eq!(place.find_or_fill(found, interrupted).unwrap_err().to_string(), "no network");
+        let text = place.find_or_fill(found, fill("another", "")).unwrap_err().to_string();
+        assert!(text.contains("is not whole"), "{text}");
+        assert_eq!(place.find_or_fill(found, fill("whole", "first")).unwrap(), "first");
+        assert_eq!(place.find_or_fill(found, fill("whole", "second")).unwrap(), "first");
+        let names = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, ["thing-1.0", "thing-1.0.lock"]);
     }
 
     #[test]
-    fn only_one_process_holds_the_lock() {
+    fn one_process_holds_the_lock_of_one_installation() {
         let folder = tempfile::tempdir().unwrap();
-        let place = place(&folder.path().join("cache"));
+        let (place, other) =
+            (place(folder.path()), Place { name: "other".to_owned(), ..place(folder.path()) });
         let held = place.lock().unwrap();
-        let other = File::open(place.beside("lock")).unwrap();
-        assert!(other.try_lock().is_err());
-        drop(held);
-        assert!(other.try_lock().is_ok());
-    }
-
-    #[test]
-    fn two_installations_do_not_wait_for_each_other() {
-        let folder = tempfile::tempdir().unwrap();
-        let _held = place(folder.path()).lock().unwrap();
-        let other = Place::new(folder.path(), "other-1.0", "the other");
+        let again = File::open(place.beside("lock")).unwrap();
+        assert!(again.try_lock().is_err());
         assert!(File::create(other.beside("lock")).unwrap().try_lock().is_ok());
+        drop(held);
+        assert!(again.try_lock().is_ok());
     }
 }

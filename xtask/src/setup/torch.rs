@@ -1,82 +1,60 @@
 //! Checks whether a folder is the libtorch that this workspace builds with.
 
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::steps::ask;
 
 /// The only version of torch that works with the workspace's `tch`.
 pub(crate) const TORCH: &str = "2.11.0";
 
-/// Why a folder is refused.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// There is no such folder.
-    Missing(PathBuf),
-    /// Nothing in the folder states torch's version.
-    Unversioned(PathBuf),
-    /// Another version of torch.
-    Version { folder: PathBuf, found: String },
-    /// The version is right, but a file is missing.
-    Incomplete { folder: PathBuf, file: String },
-}
+/// Finds torch without importing it, which would take seconds.
+const WHERE_IS_TORCH: &str =
+    "import importlib.util as u; s = u.find_spec('torch'); print(s.origin if s and s.origin else '')";
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing(folder) => write!(out, "there is no folder `{}`", folder.display()),
-            Self::Unversioned(folder) => write!(
-                out,
-                "`{}` is not libtorch: expected a file `version.py` or `build-version` in it that tells version {TORCH}",
-                folder.display()
-            ),
-            Self::Version { folder, found } => {
-                write!(out, "expected torch {TORCH}, found torch {found} in `{}`", folder.display())
-            }
-            Self::Incomplete { folder, file } => {
-                write!(out, "torch {TORCH} in `{}` is not whole: `{file}` is missing", folder.display())
-            }
-        }
-    }
-}
-
-/// Whether the folder contains headers and libraries of [`TORCH`].
-pub(crate) fn inspect(folder: &Path) -> Result<(), Refusal> {
+/// Refuses a folder that does not contain headers and libraries of [`TORCH`].
+pub(crate) fn inspect(folder: &Path) -> Result<()> {
+    let shown = folder.display();
     if !folder.is_dir() {
-        return Err(Refusal::Missing(folder.to_path_buf()));
+        bail!("there is no folder `{shown}`");
     }
-    let found = version(folder).ok_or_else(|| Refusal::Unversioned(folder.to_path_buf()))?;
-    if release(&found) != TORCH {
-        return Err(Refusal::Version { folder: folder.to_path_buf(), found });
+    let found = version(folder).with_context(|| {
+        format!(
+            "`{shown}` is not libtorch: expected a file `version.py` or `build-version` in it that tells version {TORCH}"
+        )
+    })?;
+    // What follows the sign names the device.
+    if found.split('+').next() != Some(TORCH) {
+        bail!("expected torch {TORCH}, found torch {found} in `{shown}`");
     }
     let library = format!("lib/{}torch_cpu{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     for file in ["include/torch/csrc/api/include/torch/torch.h", &library] {
         if !folder.join(file).is_file() {
-            return Err(Refusal::Incomplete { folder: folder.to_path_buf(), file: file.to_owned() });
+            bail!("torch {TORCH} in `{shown}` is not whole: `{file}` is missing");
         }
     }
     Ok(())
 }
 
-/// The version in `version.py` of a Python package, or in `build-version` of a C++ distribution.
+/// Torch's folder in the active `python3`, if it has one.
+pub(crate) fn active() -> Option<PathBuf> {
+    let origin = PathBuf::from(ask("python3", &["-c", WHERE_IS_TORCH])?);
+    origin.parent().filter(|folder| folder.is_absolute()).map(PathBuf::from)
+}
+
+/// The version in `version.py` of a Python package, as `__version__ = '2.11.0+cu130'`, or in `build-version` of a C++
+/// distribution.
 fn version(folder: &Path) -> Option<String> {
-    if let Ok(text) = fs::read_to_string(folder.join("version.py")) {
-        return version_in_python(&text);
-    }
-    let text = fs::read_to_string(folder.join("build-version")).ok()?;
-    Some(text.trim().to_owned()).filter(|version| !version.is_empty())
-}
-
-/// The value of the line `__version__ = '2.11.0+cu130'`.
-fn version_in_python(text: &str) -> Option<String> {
-    let value =
-        text.lines().find_map(|line| line.strip_prefix("__version__")?.trim_start().strip_prefix('='))?;
-    let value = value.trim().trim_matches(['\'', '"']);
-    Some(value.to_owned()).filter(|version| !version.is_empty())
-}
-
-/// The version without the part that names the device.
-fn release(version: &str) -> &str {
-    version.split('+').next().unwrap_or(version)
+    let text = match fs::read_to_string(folder.join("version.py")) {
+        Ok(text) => text
+            .lines()
+            .find_map(|line| line.strip_prefix("__version__")?.trim_start().strip_prefix('='))?
+            .to_owned(),
+        Err(_) => fs::read_to_string(folder.join("build-version")).ok()?,
+    };
+    Some(text.trim().trim_matches(['\'', '"']).to_owned()).filter(|version| !version.is_empty())
 }
 
 #[cfg(test)]
@@ -103,7 +81,7 @@ pub(crate) mod tests {
         for version in ["2.11.0", "2.11.0+cpu", "2.11.0+cu130"] {
             let folder = tempfile::tempdir().unwrap();
             fake_torch(folder.path(), version);
-            assert_eq!(inspect(folder.path()), Ok(()));
+            inspect(folder.path()).unwrap();
         }
     }
 
@@ -123,14 +101,16 @@ pub(crate) mod tests {
         fake_torch(folder.path(), "");
         fs::remove_file(folder.path().join("version.py")).unwrap();
         fs::write(folder.path().join("build-version"), "2.11.0+cpu\n").unwrap();
-        assert_eq!(inspect(folder.path()), Ok(()));
+        inspect(folder.path()).unwrap();
     }
 
     #[test]
     fn a_folder_that_is_not_torch_says_what_was_looked_for() {
         let folder = tempfile::tempdir().unwrap();
         assert!(inspect(folder.path()).unwrap_err().to_string().contains("`version.py`"));
-        assert_eq!(inspect(&folder.path().join("no")), Err(Refusal::Missing(folder.path().join("no"))));
+        assert!(
+            inspect(&folder.path().join("no")).unwrap_err().to_string().starts_with("there is no folder")
+        );
     }
 
     #[test]
@@ -138,6 +118,6 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         fake_torch(folder.path(), TORCH);
         fs::remove_dir_all(folder.path().join("lib")).unwrap();
-        assert!(matches!(inspect(folder.path()), Err(Refusal::Incomplete { .. })));
+        assert!(inspect(folder.path()).unwrap_err().to_string().contains("is not whole: `lib/"));
     }
 }
