@@ -58,7 +58,6 @@ struct RowStatistics : torch::autograd::Function<RowStatistics> {
                               const at::Tensor* values, c10::intrusive_ptr<Half> half) {
         variable_list kept(inputs.begin(), inputs.end());
         kept.insert(kept.end(), saved->begin(), saved->end());
-        kept.push_back(values->detach());
         ctx->save_for_backward(std::move(kept));
         ctx->saved_data["half"] = c10::IValue::make_capsule(std::move(half));
         ctx->saved_data["inputs"] = static_cast<int64_t>(inputs.size());

@@ -75,7 +75,7 @@ struct Tensors {
 /// Mirrors `aent_backward` in C++.
 #[repr(C)]
 struct Backwards {
-    /// The inputs, the other saved tensors, and the values.
+    /// The inputs, then the other saved tensors.
     saved: Tensors,
     cotangents: *const c_void,
     /// For each input, whether its gradient is wanted.
@@ -112,8 +112,7 @@ extern "C" fn call_backward(state: *const c_void, call: *const Backwards) -> boo
     // A panic must not reach C++.
     let made = catch_unwind(AssertUnwindSafe(|| {
         let (inputs, saved) = saved.split_at(half.inputs);
-        let (values, saved) = saved.split_last().expect("C++ saves the values last");
-        let gradients = half.backward.backward(inputs, saved, values, &cotangents, wanted)?;
+        let gradients = half.backward.backward(inputs, saved, &cotangents, wanted)?;
         let gradients =
             gradients.into_iter().map(|gradient| gradient.map(|gradient| gradient.tch()).transpose());
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(gradients.collect::<Result<Vec<_>, _>>()?)

@@ -56,13 +56,15 @@ fn statistic<N: Number>(
     }
 }
 
-/// Every statistic of `rows` rows, `[R, N]` in `dtype`; zero where a row does not count, if `counted` is given.
+/// Every statistic of all rows in `dtype`; zero where a row does not count, if `counted` is given. `size` is `[R, N]`, or
+/// for numbers on the host another shape of as many elements.
 pub(super) fn statistics(
     plan: &Plan,
     found: &Found,
     counted: Option<&[bool]>,
     dtype: DType,
     near: &Tensor,
+    size: &[i64],
 ) -> Result<Tensor, KernelError> {
     let (sums, facts) = match (&found.sums, &found.facts) {
         (Numbers::Host(sums), Numbers::Host(facts)) => (sums, facts),
@@ -74,7 +76,6 @@ pub(super) fn statistics(
             return Ok(Tensor::stack(&values, 0).ok()?);
         }
     };
-    let rows = facts.len() / plan.facts();
     let lines = || sums.chunks_exact(plan.sums()).zip(facts.chunks_exact(plan.facts())).enumerate();
     let value = |index: usize, row: usize, sums: &[f64], facts: &[f64]| {
         let counts = counted.is_none_or(|counted| counted[row]);
@@ -82,10 +83,9 @@ pub(super) fn statistics(
     };
     let all = (0..plan.statistics.len())
         .flat_map(|index| lines().map(move |(row, (sums, facts))| value(index, row, sums, facts)));
-    let size = [plan.statistics.len() as i64, rows as i64];
     let host = near.host()?;
     let values =
-        if dtype == DType::F64 { made(host, all, &size) } else { made(host, all.map(|x| x as f32), &size) };
+        if dtype == DType::F64 { made(host, all, size) } else { made(host, all.map(|x| x as f32), size) };
     Ok(values.to_device(near.device()).ok()?)
 }
 
@@ -93,7 +93,7 @@ fn made<T: Element>(host: &dyn Host, values: impl Iterator<Item = T>, size: &[i6
     Tensor::from_slice(host, &values.collect::<Vec<T>>(), size)
 }
 
-/// The cotangents of the sums, `[N, plan.sums()]`, from those of the statistics, `[R, N]`.
+/// The cotangents of the sums, `[N, plan.sums()]`, from those of the statistics, of `R` times `N` elements.
 pub(super) fn pull_back(
     plan: &Plan,
     found: &Found,
@@ -130,7 +130,7 @@ fn pull_back_columns(
     near: &Tensor,
 ) -> Result<Numbers, KernelError> {
     let (sum, fact) = (sums.columns(plan.sums(), near)?, facts.columns(plan.facts(), near)?);
-    let cotangents = cotangents.to_dtype(DType::F64);
+    let cotangents = cotangents.to_dtype(DType::F64).reshape(&[plan.statistics.len() as i64, -1]);
     let rows = cotangents.length(1);
     let one = near.full(&[], 1.0, DType::F64);
     let sloped = |column: usize| Sloped::column(column, sum(column), one.clone());
@@ -215,12 +215,13 @@ mod tests {
         };
         let device =
             Found { sums: device(plan.sums(), &numbers[0]), facts: device(plan.facts(), &numbers[1]) };
-        let values = [&host, &device].map(|found| statistics(&plan, found, None, DType::F64, &near).unwrap());
+        let size = [plan.statistics.len() as i64, ROWS as i64];
+        let values =
+            [&host, &device].map(|found| statistics(&plan, found, None, DType::F64, &near, &size).unwrap());
         assert_eq!(values[0].size(), values[1].size());
         let [of_host, of_device] = values.map(|values| values.to_f64s().unwrap());
         assert_near(&of_device, &of_host, 1e-14);
         let cotangents: Vec<f64> = (0..of_host.len()).map(|at| (at as f64 * 0.9).cos()).collect();
-        let size = [plan.statistics.len() as i64, ROWS as i64];
         let cotangents = Tensor::from_slice(&Libtorch, &cotangents, &size);
         let back = [&host, &device].map(|found| pull_back(&plan, found, &cotangents, &near).unwrap());
         assert!(matches!(back, [Numbers::Host(_), Numbers::Device(_)]));

@@ -116,12 +116,7 @@ impl Chunk {
         if let Some(reference) = &self.reference {
             self.check_rows(reference)?;
         }
-        for (tensor, dtype) in self.ids.tensors().into_iter().zip([DType::I64, DType::Bool]) {
-            if tensor.numel() != self.rows() || tensor.dtype() != dtype {
-                return differs(&format!("{} of {dtype}", self.rows()), tensor);
-            }
-        }
-        Ok(())
+        self.ids.check_rows(self.rows())
     }
 
     /// The same for the additional arguments of the backward pass.

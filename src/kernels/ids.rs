@@ -4,15 +4,14 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use super::KernelError;
+use super::source::refuse;
 use crate::tensor::{DType, Tensor};
 
-/// The actions and the mask of rows.
+/// The actions and the mask of rows: as tensors, as host numbers, or both.
 #[derive(Clone, Debug)]
 pub(super) struct Ids {
-    /// int64, of any shape; values where the mask is false are ignored.
-    actions: Tensor,
-    /// bool, of the same shape.
-    mask: Tensor,
+    /// The actions, int64 of any shape, where values are ignored if the mask is false; and the mask, bool of the same shape.
+    tensors: Option<[Tensor; 2]>,
     flat: OnceCell<[Tensor; 2]>,
     host: OnceCell<Arc<HostIds>>,
 }
@@ -26,17 +25,37 @@ pub(super) struct HostIds {
 
 impl Ids {
     pub(super) fn new(actions: Tensor, mask: Tensor) -> Self {
-        Self { actions, mask, flat: OnceCell::new(), host: OnceCell::new() }
+        Self { tensors: Some([actions, mask]), flat: OnceCell::new(), host: OnceCell::new() }
+    }
+
+    /// Ids from host numbers alone.
+    pub(super) fn of_host(known: Arc<HostIds>) -> Self {
+        Self { tensors: None, flat: OnceCell::new(), host: OnceCell::from(known) }
     }
 
     /// The original tensors.
-    pub(super) fn tensors(&self) -> [&Tensor; 2] {
-        [&self.actions, &self.mask]
+    pub(super) fn tensors(&self) -> &[Tensor; 2] {
+        self.tensors.as_ref().expect("only an engine that reads host numbers gets those alone")
+    }
+
+    /// Refuses ids of another number of rows.
+    pub(super) fn check_rows(&self, rows: usize) -> Result<(), KernelError> {
+        let name = "the kernels' tensors";
+        for (tensor, dtype) in self.tensors.iter().flatten().zip([DType::I64, DType::Bool]) {
+            if tensor.numel() != rows || tensor.dtype() != dtype {
+                let found = format!("{:?} of {}", tensor.size(), tensor.dtype());
+                return refuse(name, &format!("{rows} of {dtype}"), &found);
+            }
+        }
+        match self.host.get().map(|known| known.actions.len()) {
+            Some(found) if found != rows => refuse(name, &format!("ids of {rows} rows"), &found.to_string()),
+            _ => Ok(()),
+        }
     }
 
     /// The actions and the mask, contiguous, `[N]` each.
     pub(super) fn flat(&self) -> &[Tensor; 2] {
-        self.flat.get_or_init(|| self.tensors().map(|tensor| tensor.contiguous().reshape(&[-1])))
+        self.flat.get_or_init(|| self.tensors().each_ref().map(|tensor| tensor.contiguous().reshape(&[-1])))
     }
 
     /// The actions and the mask as host numbers; an error if an action that counts is not a token id of the vocabulary.
@@ -45,8 +64,9 @@ impl Ids {
         if let Some(known) = self.host.get() {
             return Ok(known.clone());
         }
-        let counted: Vec<bool> = self.mask.to_u8s()?.into_iter().map(|counts| counts != 0).collect();
-        let actions = self.actions.to_i64s()?;
+        let [actions, mask] = self.tensors();
+        let counted: Vec<bool> = mask.to_u8s()?.into_iter().map(|counts| counts != 0).collect();
+        let actions = actions.to_i64s()?;
         let wrong = |(row, action): (usize, &i64)| counted[row] && !(0..vocabulary).contains(action);
         let wrong = actions.iter().enumerate().find(|(row, action)| wrong((*row, *action)));
         if let Some((row, found)) = wrong {
@@ -58,13 +78,6 @@ impl Ids {
     /// The host numbers, if they were read already.
     pub(super) fn known(&self) -> Option<&Arc<HostIds>> {
         self.host.get()
-    }
-
-    /// Ids from host numbers alone; the tensors, which are never read, have as many elements.
-    pub(super) fn of_host(known: Arc<HostIds>, near: &Tensor) -> Self {
-        let size = [known.actions.len() as i64];
-        let (actions, mask) = (near.empty(&size, DType::I64), near.empty(&size, DType::Bool));
-        Self { actions, mask, flat: OnceCell::new(), host: OnceCell::from(known) }
     }
 
     /// The same check in tensor operations, for engines that follow ids without checking them.
@@ -79,7 +92,7 @@ impl Ids {
     }
 
     fn refusal(&self, row: i64, found: i64, vocabulary: i64) -> KernelError {
-        let time = self.actions.size().last().copied().unwrap_or(1).max(1);
+        let time = self.tensors()[0].size().last().copied().unwrap_or(1).max(1);
         KernelError::Action { place: [row / time, row % time], highest: vocabulary - 1, found }
     }
 }

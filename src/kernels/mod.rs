@@ -56,8 +56,6 @@ pub fn row_statistics(
     if request.is_empty() {
         return Ok(Vec::new());
     }
-    // The code below chooses all kinds, forward and backward.
-    let _chosen = rows.ids.tensors()[0].no_autocast();
     match options.kernels {
         Kernels::Auto => node::row_statistics(&rows, request, options),
         Kernels::Reference => reference::row_statistics(&rows, request),

@@ -14,7 +14,7 @@ use super::rows::{Rows, positions, summed_in};
 use super::source::{Source, check_usable, refuse};
 use super::{KernelError, KernelOptions, algebra};
 use crate::rows::{RowStatistic, Statistic};
-use crate::tensor::{Backward, DType, Device, Differentiated, Tensor};
+use crate::tensor::{Backward, DType, Device, Differentiated, Guard, Tensor};
 
 /// Every statistic of the request, in the shape `[B, T]`.
 pub(super) fn row_statistics(
@@ -35,6 +35,7 @@ pub(super) fn row_statistics(
         dtype: rows.logits,
     };
     let reading = Reading::of(rows, options)?;
+    let _chosen = reading.no_autocast(inputs.near());
     let (found, values) = {
         let _untracked = inputs.near().no_grad();
         let wrong_id = inputs.engine()?.wrong_id();
@@ -47,12 +48,12 @@ pub(super) fn row_statistics(
         let values = inputs.placed(&plan, &found, reading)?;
         (found, values)
     };
-    let values = attached(&inputs, &found, &values, &plan, reading, options)?;
-    if request.len() == 1 && plan.statistics[0].statistic != Statistic::Size {
-        return Ok(vec![values.reshape(&rows.shape).ok()?]);
+    let values = attached(&inputs, &found, values, &plan, reading, options)?;
+    if values.dim() == 2 && plan.statistics[0].statistic != Statistic::Size {
+        return Ok(vec![values]);
     }
     let of = |(index, planned): (usize, &super::plan::Planned)| {
-        let value = values.select(0, index as i64);
+        let value = if values.dim() == 2 { values.clone() } else { values.select(0, index as i64) };
         // The size of a set has no gradient.
         Ok(if planned.statistic == Statistic::Size { value.detach() } else { value }.ok()?)
     };
@@ -100,6 +101,12 @@ impl Reading {
         let row = rows.vocabulary as usize * rows.logits.bytes() * sources().count();
         Ok(Self::Picked { at_once: (options.chunk_bytes / row).max(1) as i64 })
     }
+
+    /// Keeps automatic mixed precision out of the computation, whose kinds are those of the forward pass, until the guard
+    /// is dropped. What is read in place on the CPU is computed without the host's operations.
+    fn no_autocast(self, near: &Tensor) -> Option<Guard> {
+        if matches!(self, Self::InPlace) && near.device() == Device::Cpu { None } else { near.no_autocast() }
+    }
 }
 
 impl Inputs<'_> {
@@ -132,28 +139,28 @@ impl Inputs<'_> {
         }
     }
 
-    /// All statistics, `[R, B, T]`; zero where rows do not count.
+    /// All statistics, `[R, B, T]`, or `[B, T]` if there is one; zero where rows do not count.
     fn placed(&self, plan: &Plan, found: &Found, reading: Reading) -> Result<Tensor, KernelError> {
         let (dtype, near) = (summed_in(self.dtype), self.near());
-        let size = [plan.statistics.len() as i64, self.shape[0], self.shape[1]];
-        let values = match reading {
-            Reading::InPlace => {
-                let known = self.ids.known().map(|known| known.counted.as_slice());
-                let values = algebra::statistics(plan, found, known, dtype, near)?;
-                if known.is_some() {
-                    values
-                } else {
-                    self.ids.flat()[1].where_cond(&values, &values.zeros(&[], dtype))
+        let (count, [batch, time]) = (plan.statistics.len() as i64, self.shape);
+        let all = [count, batch, time];
+        let size = if count == 1 { &all[1..] } else { &all[..] };
+        let of_rows = |values: Tensor| Ok(values.reshape(size).ok()?);
+        match reading {
+            Reading::InPlace => match self.ids.known() {
+                Some(known) => algebra::statistics(plan, found, Some(&known.counted), dtype, near, size),
+                None => {
+                    let values = algebra::statistics(plan, found, None, dtype, near, &[count, batch * time])?;
+                    of_rows(self.ids.flat()[1].where_cond(&values, &values.zeros(&[], dtype)))
                 }
-            }
+            },
             Reading::Picked { .. } => {
-                let values = algebra::statistics(plan, found, None, dtype, near)?;
                 let places = positions(&self.ids.flat()[1]);
-                let zeros = near.zeros(&[size[0], size[1] * size[2]], dtype);
-                zeros.index_copy(1, &places, &values)
+                let picked = [count, places.length(0)];
+                let values = algebra::statistics(plan, found, None, dtype, near, &picked)?;
+                of_rows(near.zeros(&[count, batch * time], dtype).index_copy(1, &places, &values))
             }
-        };
-        Ok(values.reshape(&size).ok()?)
+        }
     }
 
     /// All rows in place. A hook on saved tensors may return another layout, which is copied.
@@ -215,14 +222,14 @@ impl Inputs<'_> {
 fn attached(
     inputs: &Inputs<'_>,
     found: &Found,
-    values: &Tensor,
+    values: Tensor,
     plan: &Plan,
     reading: Reading,
     options: &KernelOptions,
 ) -> Result<Tensor, KernelError> {
     let policy = inputs.policy.tensors();
     if !policy.iter().any(|tensor| tensor.requires_grad()) {
-        return Ok(values.clone());
+        return Ok(values);
     }
     let ids = inputs.ids.known().filter(|_| matches!(reading, Reading::InPlace)).cloned();
     let reference = inputs.reference.iter().flat_map(Source::tensors);
@@ -301,19 +308,18 @@ impl Backward for Node {
         &self,
         tensors: &[Tensor],
         saved: &[Tensor],
-        _values: &Tensor,
         cotangents: &Tensor,
         wanted: &[bool],
     ) -> Result<Vec<Option<Tensor>>, Box<dyn Error + Send + Sync>> {
-        // Use the kinds of the forward pass, even if autocast has changed since.
-        let _chosen = cotangents.no_autocast();
+        // Autocast may have changed since the forward pass.
+        let _chosen = self.reading.no_autocast(cotangents);
         let _untracked = cotangents.no_grad();
         for (tensor, before) in tensors.iter().chain(saved).zip(&self.looks) {
             before.check(tensor)?;
         }
         let (reference, saved) = saved.split_at(self.compares);
         let (ids, saved) = if let Some(known) = &self.ids {
-            (Ids::of_host(known.clone(), &tensors[0]), saved)
+            (Ids::of_host(known.clone()), saved)
         } else {
             let [actions, mask, rest @ ..] = saved else { unreachable!("`attached` saved them") };
             (Ids::new(actions.clone(), mask.clone()), rest)
@@ -336,6 +342,10 @@ impl Backward for Node {
         };
         Ok(self.gradients(&inputs, &found, cotangents, wanted)?.finish(&inputs.policy)?)
     }
+
+    fn overwrites(&self) -> bool {
+        self.overwrites
+    }
 }
 
 impl Node {
@@ -347,11 +357,10 @@ impl Node {
         wanted: &[bool],
     ) -> Result<Gradients, KernelError> {
         let (engine, near) = (inputs.engine()?, inputs.near());
-        let of_rows = cotangents.reshape(&[self.plan.statistics.len() as i64, -1]);
         let gradients = |skipped| Gradients::of(&inputs.policy, self.overwrites, wanted, skipped);
         match self.reading {
             Reading::InPlace => {
-                let cotangents = algebra::pull_back(&self.plan, found, &of_rows, near)?;
+                let cotangents = algebra::pull_back(&self.plan, found, cotangents, near)?;
                 let gradients = gradients(None)?;
                 engine.write_gradient(
                     &self.plan,
@@ -364,6 +373,7 @@ impl Node {
             }
             Reading::Picked { at_once } => {
                 let mask = &inputs.ids.flat()[1];
+                let of_rows = cotangents.reshape(&[self.plan.statistics.len() as i64, -1]);
                 let picked = of_rows.index_select(1, &positions(mask));
                 let cotangents = algebra::pull_back(&self.plan, found, &picked, near)?;
                 let skipped = inputs.at(&positions(&mask.logical_not()));

@@ -9,6 +9,8 @@ use crate::tensor::Tensor;
 
 /// Every statistic of the request, in the shape `[B, T]`.
 pub(super) fn row_statistics(rows: &Rows<'_>, request: &[RowStatistic]) -> Result<Vec<Tensor>, KernelError> {
+    // `Rows` has chosen all kinds.
+    let _chosen = rows.ids.tensors()[0].no_autocast();
     rows.ids.check(rows.vocabulary)?;
     let valid = Valid::of(rows)?;
     let mut reader = Reader::new(rows, &valid);

@@ -5,20 +5,21 @@ use super::{Tensor, TensorError};
 
 /// The backward pass of a graph node, for any host.
 pub trait Backward: Send + Sync {
-    /// Computes the wanted gradients of the inputs from the cotangents of the values. A gradient may share the storage of
-    /// its input.
+    /// Computes the wanted gradients of the inputs from the cotangents of the values.
     fn backward(
         &self,
         inputs: &[Tensor],
         saved: &[Tensor],
-        values: &Tensor,
         cotangents: &Tensor,
         wanted: &[bool],
     ) -> Result<Vec<Option<Tensor>>, Box<dyn std::error::Error + Send + Sync>>;
+
+    /// Whether a gradient may share the storage of its input.
+    fn overwrites(&self) -> bool;
 }
 
-/// The tensors of a graph node. The host keeps them and the values for the backward pass, and refuses that pass if any of
-/// them was changed in place.
+/// The tensors of a graph node. The host keeps them for the backward pass, and refuses that pass if any of them was
+/// changed in place.
 #[derive(Debug)]
 pub struct Differentiated<'a> {
     /// The tensors that gradients flow to.
@@ -60,7 +61,7 @@ impl Tensor {
 
     /// Attaches these values to the graph as a result of the inputs, whose gradients `backward` computes.
     #[must_use]
-    pub fn attach(&self, node: Differentiated<'_>, backward: Box<dyn Backward>) -> Self {
+    pub fn attach(self, node: Differentiated<'_>, backward: Box<dyn Backward>) -> Self {
         self.make(|x| x.attach(node, backward))
     }
 

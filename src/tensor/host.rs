@@ -200,7 +200,8 @@ pub trait HostTensor: fmt::Debug + Send {
     /// Backpropagates from a scalar through the graph.
     fn backward(&self) -> Result<(), TensorError>;
 
-    /// Attaches this result of `node` to the host's graph, as a result of the node's inputs.
+    /// Attaches this result of `node` to the host's graph, as a result of the node's inputs. This handle may become the
+    /// attached one.
     fn attach(&self, node: Differentiated<'_>, backward: Box<dyn Backward>) -> Made;
 
     /// Waits for the device and writes all elements to `to`, in order and in that type. `to` has exactly their size.

@@ -1,7 +1,7 @@
 """The extension module: the Rust core over torch's tensors. Use it through the package ``aent``."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, final
 
 import torch
@@ -298,13 +298,13 @@ class Half:
 
     def backward(
         self,
-        inputs: list[torch.Tensor],
-        saved: list[torch.Tensor],
-        values: torch.Tensor,
+        tensors: tuple[torch.Tensor, ...],
+        count: int,
         cotangents: torch.Tensor,
-        wanted: list[bool],
-    ) -> tuple[list[torch.Tensor | None], list[bool]]:
-        """The gradients of the inputs, none where none is wanted, and whether each lies in the storage of its input."""
+        wanted: Sequence[bool],
+    ) -> tuple[list[torch.Tensor | None], list[int]]:
+        """The gradients of the first ``count`` tensors, none where none is wanted; the other tensors were saved beside them.
+        Then the indices of those that their gradients overwrite."""
 
 @final
 class Accumulation:

@@ -11,41 +11,30 @@ if TYPE_CHECKING:
     from ._aent import Half
 
 
-def attach(
-    half: Half, values: torch.Tensor, inputs: tuple[torch.Tensor, ...], saved: tuple[torch.Tensor, ...]
-) -> torch.Tensor:
-    """``values`` as a result of ``inputs``, whose gradients ``half`` computes from them, from ``saved`` and from ``values``."""
-    tensors = (*inputs, *saved)
-    result: torch.Tensor = RowStatistics.apply(half, values, len(inputs), *tensors)  # type: ignore[no-untyped-call]
-    return result
-
-
 class RowStatistics(torch.autograd.Function):
-    """The node."""
+    """The node. ``half`` computes the gradients of the first ``count`` tensors; ``values`` holds the result."""
 
     @staticmethod
-    def forward(ctx: Any, half: Half, values: torch.Tensor, count: int, *tensors: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, half: Half, values: tuple[torch.Tensor], count: int, *tensors: torch.Tensor) -> torch.Tensor:
         """Keeps all tensors for the backward pass; torch refuses it once any of them was changed in place."""
         ctx.half, ctx.count = half, count
-        ctx.save_for_backward(*tensors, values)
-        return values.view_as(values)
+        ctx.save_for_backward(*tensors)
+        return values[0]
 
     @staticmethod
     def backward(ctx: Any, *cotangents: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """The gradients of the inputs that want one."""
-        *tensors, values = ctx.saved_tensors
-        inputs, saved = tensors[: ctx.count], tensors[ctx.count :]
-        wanted = list(ctx.needs_input_grad[3 : 3 + ctx.count])
-        gradients, over = ctx.half.backward(inputs, saved, values, cotangents[0], wanted)
+        tensors, count = ctx.saved_tensors, ctx.count
+        wanted = ctx.needs_input_grad[3 : 3 + count]
+        gradients, overwritten = ctx.half.backward(tensors, count, cotangents[0], wanted)
         # Whoever saved an input that its gradient now lies in must be told.
-        for tensor, overwritten in zip(inputs, over, strict=True):
-            if overwritten:
-                increment_version(tensor)
+        for index in overwritten:
+            increment_version(tensors[index])
         if torch.is_grad_enabled():
             # The gradient is right; differentiating it again raises an error.
-            of = (cotangents[0], *inputs)
+            of = (cotangents[0], *tensors[:count])
             gradients = [g if g is None else Refusal.apply(g, *of) for g in gradients]  # type: ignore[no-untyped-call]
-        return (None, None, None, *gradients, *[None] * len(saved))
+        return (None, None, None, *gradients, *(None,) * (len(tensors) - count))
 
 
 class Refusal(torch.autograd.Function):

@@ -11,36 +11,37 @@ use pyo3::types::PyTuple;
 #[pyclass(module = "aent._aent", frozen)]
 pub(crate) struct Half(Box<dyn Backward>);
 
-/// A gradient for each input, and which of them lie where their inputs do.
-type Gradients = (Vec<Option<Py<PyAny>>>, Vec<bool>);
+/// A gradient for each input, and the indices of inputs that their gradients overwrite.
+type Gradients = (Vec<Option<Py<PyAny>>>, Vec<usize>);
 
 #[pymethods]
 impl Half {
-    /// The gradients of the inputs, none where none is wanted, and whether each lies in the storage of its input.
+    /// The gradients of the first ``count`` tensors, none where none is wanted; the other tensors were saved beside them.
+    /// Then the indices of those that their gradients overwrite.
     fn backward(
         &self,
         py: Python<'_>,
-        inputs: Vec<Bound<'_, PyAny>>,
-        saved: Vec<Bound<'_, PyAny>>,
-        values: Bound<'_, PyAny>,
+        tensors: &Bound<'_, PyTuple>,
+        count: usize,
         cotangents: Bound<'_, PyAny>,
         wanted: Vec<bool>,
     ) -> PyResult<Gradients> {
         errors::guarded(|| {
-            let all = |of: Vec<Bound<'_, PyAny>>| of.into_iter().map(of_python).collect::<Vec<Tensor>>();
-            let (inputs, saved) = (all(inputs), all(saved));
-            let (values, cotangents) = (of_python(values), of_python(cotangents));
-            let gradients = self.0.backward(&inputs, &saved, &values, &cotangents, &wanted);
+            let tensors: Vec<Tensor> = tensors.iter().map(of_python).collect();
+            let (inputs, saved) = tensors.split_at(count);
+            let gradients = self.0.backward(inputs, saved, &of_python(cotangents), &wanted);
             let gradients = gradients.map_err(|error| errors::of_backward(error.to_string()))?;
-            let lies_over = |(gradient, input): (&Option<Tensor>, &Tensor)| {
-                let gradient = gradient.as_ref().and_then(|gradient| gradient.pointer().ok().flatten());
-                gradient.is_some() && gradient == input.pointer().ok().flatten()
+            let lies_over = |index: &usize| {
+                let gradient = gradients[*index].as_ref();
+                let gradient = gradient.and_then(|gradient| gradient.pointer().ok().flatten());
+                gradient.is_some() && gradient == inputs[*index].pointer().ok().flatten()
             };
-            let over = gradients.iter().zip(&inputs).map(lies_over).collect();
+            let overwritten =
+                if self.0.overwrites() { (0..count).filter(lies_over).collect() } else { Vec::new() };
             let gradients = gradients.iter().map(|gradient| {
                 gradient.as_ref().map(|gradient| to_python(py, gradient).map(Bound::unbind)).transpose()
             });
-            Ok((gradients.collect::<PyResult<_>>()?, over))
+            Ok((gradients.collect::<PyResult<_>>()?, overwritten))
         })
     }
 }
@@ -51,14 +52,16 @@ pub(super) fn attach(
     tensors: &Differentiated<'_>,
     backward: Box<dyn Backward>,
 ) -> PyResult<Box<dyn HostTensor>> {
-    static ATTACH: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static APPLY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = values.py();
-    let attach =
-        ATTACH.get_or_try_init(py, || Ok::<_, PyErr>(py.import("aent.node")?.getattr("attach")?.unbind()))?;
-    let all = |of: &[&Tensor]| -> PyResult<Vec<Bound<'_, PyAny>>> {
-        of.iter().map(|tensor| to_python(py, tensor)).collect()
-    };
-    let (inputs, saved) = (PyTuple::new(py, all(tensors.inputs)?)?, PyTuple::new(py, all(tensors.saved)?)?);
-    let attached = attach.bind(py).call1((Half(backward), values, inputs, saved))?;
-    Ok(PyTensor::boxed(attached))
+    let apply = APPLY.get_or_try_init(py, || {
+        Ok::<_, PyErr>(py.import("aent.node")?.getattr("RowStatistics")?.getattr("apply")?.unbind())
+    })?;
+    let half = Half(backward).into_pyobject(py)?.into_any();
+    let count = tensors.inputs.len().into_pyobject(py)?.into_any();
+    let mut arguments = vec![half, (values,).into_pyobject(py)?.into_any(), count];
+    for tensor in tensors.inputs.iter().chain(tensors.saved) {
+        arguments.push(to_python(py, tensor)?);
+    }
+    Ok(PyTensor::boxed(apply.bind(py).call1(PyTuple::new(py, arguments)?)?))
 }

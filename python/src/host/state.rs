@@ -42,9 +42,9 @@ pub(super) fn unusable(tensor: &Bound<'_, PyAny>) -> PyResult<Option<Unusable>> 
     if !tensor.getattr(intern!(py, "layout"))?.is(strided) {
         return refuse("a strided tensor", "one of a sparse layout (`.to_dense()` makes it strided)");
     }
-    if tensor.getattr(intern!(py, "shape"))?.extract::<Vec<i64>>().is_err() {
+    let Ok(size) = shape(tensor) else {
         return refuse("a tensor of known sizes", "one whose sizes are symbols");
-    }
+    };
     if is(intern!(py, "is_meta"))? {
         return refuse("a tensor with values", "one on the device `meta`");
     }
@@ -56,17 +56,15 @@ pub(super) fn unusable(tensor: &Bound<'_, PyAny>) -> PyResult<Option<Unusable>> 
         };
         return refuse("f32, f64, bf16, f16, bool or int64", &way_out);
     }
-    if is_torchs_own(tensor)? && is_without_memory(tensor)? && !is_zero(tensor)? {
+    if is_torchs_own(tensor)? && !size.contains(&0) && is_without_memory(tensor)? && !is_zero(tensor)? {
         return refuse("a tensor with values", "one whose storage was freed or never filled");
     }
     Ok(None)
 }
 
-/// Whether there is no memory for elements that there are.
 fn is_without_memory(tensor: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = tensor.py();
-    let pointer: usize = tensor.call_method0(intern!(py, "data_ptr"))?.extract()?;
-    Ok(pointer == 0 && tensor.call_method0(intern!(py, "numel"))?.extract::<usize>()? > 0)
+    let pointer: usize = tensor.call_method0(intern!(tensor.py(), "data_ptr"))?.extract()?;
+    Ok(pointer == 0)
 }
 
 /// Whether it is a tensor or a parameter, not of a class that may compute by itself.
@@ -143,12 +141,12 @@ pub(super) fn has_tangent(tensor: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// The type in which `torch.autocast` computes matrix products on the tensor's device, where it is on.
 pub(super) fn autocast_dtype(tensor: &Bound<'_, PyAny>) -> PyResult<Option<DType>> {
     let py = tensor.py();
-    let kind = tensor.getattr("device")?.getattr("type")?;
+    let kind = tensor.getattr(intern!(py, "device"))?.getattr(intern!(py, "type"))?;
     let torch = torch(py)?;
-    if !torch.call_method1("is_autocast_enabled", (&kind,))?.is_truthy()? {
+    if !torch.call_method1(intern!(py, "is_autocast_enabled"), (&kind,))?.is_truthy()? {
         return Ok(None);
     }
-    let object = torch.call_method1("get_autocast_dtype", (&kind,))?;
+    let object = torch.call_method1(intern!(py, "get_autocast_dtype"), (&kind,))?;
     for dtype in [DType::F16, DType::BF16, DType::F32] {
         if super::convert::dtype_object(py, dtype)?.is(&object) {
             return Ok(Some(dtype));

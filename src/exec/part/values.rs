@@ -48,12 +48,16 @@ impl Part {
             Wanted::Finite | Wanted::Row(_) => f64::INFINITY,
         };
         let is_wrong = |value: f64| !value.is_finite() || value > most;
-        let counted = self.counted(check.shape).map(Tensor::to_u8s).transpose();
         // A tensor of a class that wraps others may have no memory to read.
-        let (Ok(values), Ok(counted)) = (check.tensor.detach().to_wide(), counted) else {
+        let (Ok(values), Some(tokens)) = (check.tensor.detach().to_wide(), self.mask.on_host()) else {
             return Ok(self.wrong(check).any().i64_at(&[])? != 0);
         };
-        let counts = |at: usize| counted.as_ref().is_none_or(|counted| counted[at] != 0);
+        let width = self.size().1 as usize;
+        let counts = |at: usize| match check.shape {
+            Shape::Token => tokens[at] != 0,
+            Shape::Seq => tokens[at * width..(at + 1) * width].contains(&1),
+            Shape::Scalar => true,
+        };
         Ok(values.into_iter().enumerate().any(|(at, value)| is_wrong(value) && counts(at)))
     }
 
