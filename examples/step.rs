@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         session.update(&output)?;
 
         if step % 10 == 0 {
-            let loss = output.loss().f64_at(&[])?;
+            let loss = output.total()?;
             let (entropy, beta) = (output.metrics()?["entropy"], session.coefficients()["beta"]);
             println!("step {step:3}: loss {loss:7.4}, entropy {entropy:.3}, next beta {beta:.4}");
         }

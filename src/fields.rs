@@ -12,6 +12,10 @@ pub struct Field {
     pub ty: Type,
     /// Whether gradient flows into it.
     pub gradient: bool,
+    /// Whether it holds int64 ids, which formulas see as numbers.
+    pub ids: bool,
+    /// Whether a batch may bring one value per sequence in place of one per token.
+    pub per_sequence: bool,
     /// The meaning of its values.
     pub unit: Unit,
     /// The range of its values.
@@ -20,8 +24,11 @@ pub struct Field {
     pub docs: &'static str,
 }
 
+/// The field that says which tokens count.
+pub const RESPONSE_MASK: &str = "response_mask";
+
 const fn field(name: &'static str, ty: Type, unit: Unit, interval: Interval, docs: &'static str) -> Field {
-    Field { name, ty, gradient: false, unit, interval, docs }
+    Field { name, ty, gradient: false, ids: false, per_sequence: false, unit, interval, docs }
 }
 
 /// All of them, in the order of the documentation. Fields that only row statistics read are not here; see
@@ -58,13 +65,16 @@ pub const FIELDS: &[Field] = &[
         Interval::NON_POSITIVE,
         "log-probability that the inference engine reported",
     ),
-    field(
-        "advantages",
-        Type::TOKEN,
-        Unit::Reward,
-        Interval::ALL,
-        "one per token, or one per sequence broadcast over T",
-    ),
+    Field {
+        per_sequence: true,
+        ..field(
+            "advantages",
+            Type::TOKEN,
+            Unit::Reward,
+            Interval::ALL,
+            "one per token, or one per sequence broadcast over T",
+        )
+    },
     Field {
         gradient: true,
         ..field("values", Type::TOKEN, Unit::Reward, Interval::ALL, "the critic's values")
@@ -78,9 +88,12 @@ pub const FIELDS: &[Field] = &[
     ),
     field("returns", Type::TOKEN, Unit::Reward, Interval::ALL, "the critic's targets"),
     field("rewards", Type::SEQ, Unit::Reward, Interval::ALL, "one per sequence"),
-    field("group", Type::SEQ, Unit::Unknown, Interval::ALL, "int64: which prompt a sample answers"),
+    Field {
+        ids: true,
+        ..field("group", Type::SEQ, Unit::Unknown, Interval::ALL, "int64: which prompt a sample answers")
+    },
     field(
-        "response_mask",
+        RESPONSE_MASK,
         Type::TOKEN.to_bool(),
         Unit::Unknown,
         Interval::UNIT,

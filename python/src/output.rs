@@ -105,7 +105,7 @@ impl Output {
     /// The whole step's loss.
     #[getter]
     fn total(&self, py: Python<'_>) -> PyResult<f64> {
-        self.read(py, |step| Ok(step.loss().f64_at(&[])?), |copy| copy.total)
+        self.read(py, aent::Output::total, |copy| copy.total)
     }
 
     /// The file's ``metric``s, of the whole step.

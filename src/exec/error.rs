@@ -1,10 +1,12 @@
 //! Run-time errors.
 
-use super::group::GroupError;
 use crate::kernels::KernelError;
 use crate::panic::panic_text;
 use crate::tensor::TensorError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The transport's error when ranks could not exchange tensors.
+pub type GroupError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An error at run time. Each names its subject, what was expected and what was found.
 #[derive(Debug, thiserror::Error)]

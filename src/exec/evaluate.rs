@@ -2,9 +2,9 @@
 
 use super::error::{Error, Result};
 use super::part::Part;
-use super::value::{self, Like, Value};
+use super::value::{self, Like, Presets, Value};
 use crate::panic::panic_text;
-use crate::plan::Plan;
+use crate::plan::{Leaf, Plan};
 use crate::plugin::{EvalError, Frame, Input, Lazy, StepCounts, TermContext};
 use crate::program::{Node, NodeId, Op, Program};
 use crate::tensor::{DType, Tensor};
@@ -21,7 +21,7 @@ pub(super) struct Evaluation<'a> {
     /// The current coefficients, by controller.
     pub coefficients: &'a [f64],
     /// Values of the whole step that this part cannot compute.
-    pub presets: &'a HashMap<usize, Tensor>,
+    pub presets: &'a Presets,
 }
 
 /// The values of all nodes that were computed.
@@ -79,16 +79,7 @@ impl Evaluation<'_> {
             Op::Constant(number) => Value::Number(*number),
             Op::Boolean(truth) => Value::Number(f64::from(*truth)),
             Op::Controller(number) => Value::Number(self.coefficients[*number]),
-            Op::Field(name) if name == "response_mask" => Value::Tensor(self.part.mask.tokens.clone()),
-            Op::Field(name) => Value::Tensor(self.field(name)),
-            Op::LogProb(_) => {
-                let log_prob = self.part.log_prob.as_ref().expect("the plan asks for `log_prob`");
-                Value::Tensor(log_prob.clone())
-            }
-            Op::Row(row) => {
-                let at = self.plan.rows.iter().position(|of| of == row).expect("the plan asks for every row");
-                Value::Tensor(self.part.rows[at].clone())
-            }
+            Op::Field(_) | Op::LogProb(_) | Op::Row(_) => Value::Tensor(self.leaf(index).clone()),
             Op::Unary(function, x) => value::unary(*function, &self.operand(values, *x, node.ty.shape)),
             Op::Binary(function, a, b) => {
                 let a = self.operand(values, *a, node.ty.shape);
@@ -103,16 +94,12 @@ impl Evaluation<'_> {
                 value::clamp(&x, &lo, &hi, like)
             }
             Op::Quantile(x, q) => {
-                let valid = self.counted(self.program.node(*x).ty.shape);
-                Value::Tensor(value::quantile(&self.full(values, *x, self.program.node(*x).ty), valid, *q))
+                let (x, valid) = self.collection(values, *x);
+                Value::Tensor(value::quantile(&x, valid, *q))
             }
             Op::TopFraction(x, p) => {
-                let valid = self.counted(self.program.node(*x).ty.shape);
-                Value::Tensor(value::top_fraction(
-                    &self.full(values, *x, self.program.node(*x).ty),
-                    valid,
-                    *p,
-                )?)
+                let (x, valid) = self.collection(values, *x);
+                Value::Tensor(value::top_fraction(&x, valid, *p)?)
             }
             Op::Term { object, inputs, rows } => {
                 let term = &self.program.terms[*object];
@@ -121,13 +108,12 @@ impl Evaluation<'_> {
                     Value::Tensor(tensor) => tensor,
                     Value::Number(_) => unreachable!("row statistics are tensors"),
                 });
-                let wanted = self.plan.extras.get(&index).map_or(&[][..], Vec::as_slice);
                 let ctx = TermContext {
                     inputs: self.inputs(values, &signature.inputs, inputs),
                     rows: rows.collect(),
                     width: signature.width,
                     frame: self.frame,
-                    wanted,
+                    wanted: &self.plan.nodes[index].extras,
                 };
                 let value = guarded(term.name(), term.owner(), || term.value.eval(&ctx))?;
                 self.check_result(term.name(), term.owner(), "a result", &value.value, signature.result)?;
@@ -157,7 +143,7 @@ impl Evaluation<'_> {
                     wanted: &[],
                 };
                 let x = self.full(values, *operand, signature.from);
-                let x = self.zeroed(signature.from.shape, &x);
+                let x = self.part.zeroed(signature.from.shape, &x);
                 let value =
                     guarded(reduction.name(), reduction.owner(), || reduction.value.reduce(&x, &ctx))?;
                 self.check_result(reduction.name(), reduction.owner(), "a result", &value, signature.to)?;
@@ -189,31 +175,28 @@ impl Evaluation<'_> {
         self.part.like()
     }
 
-    /// A batch field. Group ids are integers; `operand` converts them.
-    fn field(&self, name: &str) -> Tensor {
-        self.part.fields[name].clone()
+    /// A value that was read.
+    fn leaf(&self, index: usize) -> &Tensor {
+        let read = match self.plan.nodes[index].leaf.expect("the plan resolves every leaf that it needs") {
+            Leaf::Mask => Some(&self.part.mask.tokens),
+            Leaf::Field(field) => self.part.fields[field].as_ref(),
+            Leaf::LogProb => self.part.log_prob.as_ref(),
+            Leaf::Row(row) => self.part.rows.get(row),
+        };
+        read.expect("a part has all that is wanted of it")
     }
 
-    /// The mask for values of a shape.
-    fn counted(&self, shape: Shape) -> &Tensor {
-        if shape == Shape::Token { &self.part.mask.tokens } else { self.part.mask.sequences() }
+    /// Whether a node's tensor holds int64 ids.
+    fn holds_ids(&self, id: NodeId) -> bool {
+        matches!(self.plan.nodes[id.index()].leaf, Some(Leaf::Field(field)) if self.plan.fields[field].ids)
     }
 
-    /// A value with zeros at masked positions.
-    fn zeroed(&self, shape: Shape, x: &Tensor) -> Tensor {
-        if shape == Shape::Token { self.part.mask.zero_tokens(x) } else { self.part.mask.zero_sequences(x) }
-    }
-
-    /// An operand in a shape that broadcasts against `shape`.
+    /// An operand in a shape that broadcasts against `shape`; ids as numbers.
     fn operand(&self, values: &Values, id: NodeId, shape: Shape) -> Value {
         let value = values.get(id);
         let node = self.program.node(id);
         let Value::Tensor(tensor) = value else { return value.clone() };
-        let tensor = if matches!(&node.op, Op::Field(name) if name == "group") {
-            tensor.to_dtype(self.part.kind)
-        } else {
-            tensor.clone()
-        };
+        let tensor = if self.holds_ids(id) { tensor.to_dtype(self.part.kind) } else { tensor.clone() };
         if node.ty.shape == shape {
             return Value::Tensor(tensor);
         }
@@ -231,7 +214,7 @@ impl Evaluation<'_> {
         if !tensor.requires_grad() {
             return tensor;
         }
-        self.zeroed(shape, &tensor)
+        self.part.zeroed(shape, &tensor)
     }
 
     /// An operand as a tensor of exactly the shape of `ty`; truth values become numbers if `ty` is real.
@@ -248,12 +231,14 @@ impl Evaluation<'_> {
         if self.program.node(id).ty.shape == ty.shape && tensor.dim() == ty.shape.dimensions() {
             return tensor;
         }
-        let (sequences, width) = self.part.size();
-        match ty.shape {
-            Shape::Token => tensor.expand(&[sequences, width]),
-            Shape::Seq => tensor.expand(&[sequences]),
-            Shape::Scalar => tensor,
-        }
+        tensor.expand(&self.part.size_of(ty.shape))
+    }
+
+    /// All values of an operand, and which of them count.
+    fn collection(&self, values: &Values, id: NodeId) -> (Tensor, &Tensor) {
+        let ty = self.program.node(id).ty;
+        let counted = self.part.counted(ty.shape).expect("the checker refuses to sort a scalar");
+        (self.full(values, id, ty), counted)
     }
 
     fn inputs(&self, values: &Values, inputs: &[Input], ids: &[NodeId]) -> Vec<(&'static str, Tensor)> {
@@ -261,9 +246,8 @@ impl Evaluation<'_> {
             .iter()
             .zip(ids)
             .map(|(input, id)| {
-                let is_group = matches!(&self.program.node(*id).op, Op::Field(name) if name == "group");
                 let tensor = match values.get(*id) {
-                    Value::Tensor(tensor) if is_group => tensor.clone(),
+                    Value::Tensor(tensor) if self.holds_ids(*id) => tensor.clone(),
                     _ => self.full(values, *id, input.ty),
                 };
                 let constant = !input.gradient && tensor.requires_grad();
@@ -281,13 +265,7 @@ impl Evaluation<'_> {
                 format!("{what}: expected {}, found {}", why.expected, why.found),
             ));
         }
-        let (sequences, width) = self.part.size();
-        let wanted = match ty.shape {
-            Shape::Token => vec![sequences, width],
-            Shape::Seq => vec![sequences],
-            Shape::Scalar => vec![],
-        };
-        let found = value.size();
+        let (wanted, found) = (self.part.size_of(ty.shape), value.size());
         if found != wanted {
             let message = format!("expected {what} of shape {wanted:?}, found {found:?}");
             return Err(object_error(name, owner, message));

@@ -1,8 +1,9 @@
 //! What a step gives.
 
 use super::error::{Error, Result};
-use super::frozen::Setup;
-use super::whole::Count;
+use super::part::UncheckedIds;
+use super::setup::Setup;
+use super::tally::Count;
 use crate::tensor::{DType, Tensor};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub struct Output {
     pub(super) lets: Vec<(String, Tensor)>,
     /// How many tokens the step had.
     pub(super) tokens: Count,
+    /// The ids that were not checked: they make the numbers NaN where they are not in the vocabulary.
+    pub(super) unchecked: Vec<UncheckedIds>,
     /// Whether a session has moved its controllers by it.
     pub(super) observed: AtomicBool,
 }
@@ -38,7 +41,7 @@ impl Output {
     /// The `metric`s by name.
     pub fn metrics(&self) -> Result<BTreeMap<String, f64>> {
         let tensors: Vec<&Tensor> = self.metrics.iter().map(|(_, tensor)| tensor).collect();
-        let values = numbers(&tensors)?;
+        let values = self.numbers(&tensors)?;
         Ok(self.metrics.iter().map(|(name, _)| name.clone()).zip(values).collect())
     }
 
@@ -46,7 +49,7 @@ impl Output {
     pub fn signals(&self) -> Result<BTreeMap<String, f64>> {
         let present = self.signals.iter().filter_map(|(name, signal)| Some((name, signal.as_ref()?)));
         let (names, tensors): (Vec<&String>, Vec<&Tensor>) = present.unzip();
-        let values = numbers(&tensors)?;
+        let values = self.numbers(&tensors)?;
         Ok(names.into_iter().cloned().zip(values).collect())
     }
 
@@ -60,7 +63,9 @@ impl Output {
         let metrics = self.metrics.iter().map(|(_, metric)| metric);
         let signals = self.signals.iter().filter_map(|(_, signal)| signal.as_ref());
         let lets = self.lets.iter().map(|(_, value)| value).filter(|value| value.dim() == 0);
-        numbers(&std::iter::once(&self.loss).chain(metrics).chain(signals).chain(lets).collect::<Vec<_>>())
+        self.numbers(
+            &std::iter::once(&self.loss).chain(metrics).chain(signals).chain(lets).collect::<Vec<_>>(),
+        )
     }
 
     /// The same with other scalars, in the same order.
@@ -78,6 +83,25 @@ impl Output {
     /// How many valid tokens the step had.
     pub fn tokens(&self) -> Result<i64> {
         self.tokens.number()
+    }
+
+    /// The loss as a number; waits for the device.
+    pub fn total(&self) -> Result<f64> {
+        Ok(self.numbers(&[&self.loss])?[0])
+    }
+
+    /// Whether reading a number may find an action id that is not in the vocabulary.
+    pub(super) fn has_unchecked_ids(&self) -> bool {
+        !self.unchecked.is_empty()
+    }
+
+    /// Brings scalars to the host, all at once. Where one is NaN because of an action id, the error names that.
+    fn numbers(&self, tensors: &[&Tensor]) -> Result<Vec<f64>> {
+        let values = numbers(tensors)?;
+        if values.iter().any(|value| value.is_nan()) {
+            self.unchecked.iter().try_for_each(UncheckedIds::check)?;
+        }
+        Ok(values)
     }
 }
 
@@ -117,4 +141,40 @@ fn numbers(tensors: &[&Tensor]) -> Result<Vec<f64>> {
     }
     let wide: Vec<Tensor> = tensors.iter().map(|tensor| tensor.detach().to_dtype(DType::F64)).collect();
     Ok(Tensor::stack(&wide, 0).to_f64s()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::setup::Options;
+    use crate::host::Libtorch;
+
+    /// The output of a step whose loss is `loss`, with action ids that nobody has checked.
+    fn output(loss: f64, actions: &[i64]) -> Output {
+        let program = crate::compile("loss = -token_mean(log_prob)").unwrap();
+        let actions = Tensor::from_slice(&Libtorch, actions, &[1, actions.len() as i64]);
+        let mask = actions.ge(0i64);
+        Output {
+            of: Arc::new(Setup::new(program, Options::default())),
+            loss: Tensor::from_slice(&Libtorch, &[loss], &[]),
+            metrics: Vec::new(),
+            signals: Vec::new(),
+            lets: Vec::new(),
+            tokens: Count::Known(1),
+            unchecked: vec![UncheckedIds { actions, mask, vocabulary: 5, first_row: 2 }],
+            observed: AtomicBool::new(false),
+        }
+    }
+
+    #[test]
+    fn a_loss_that_an_id_made_nan_names_the_id_where_it_is_read() {
+        let error = output(f64::NAN, &[4, 5, -1]).total().unwrap_err().to_string();
+        assert_eq!(error, "`actions` at [2, 1]: expected a token id in 0 .. 4, found 5");
+    }
+
+    #[test]
+    fn a_loss_that_is_nan_for_another_reason_is_read_as_nan() {
+        assert!(output(f64::NAN, &[4, 0, -1]).total().unwrap().is_nan());
+        assert!((output(0.5, &[4, 5, -1]).total().unwrap() - 0.5).abs() < 1e-12);
+    }
 }

@@ -1,8 +1,12 @@
 //! Values of a running program and the algebra on them: tensors, or numbers known on the host.
 
-use super::Result;
+use super::error::Result;
 use crate::program::{BinaryFn, UnaryFn};
 use crate::tensor::{Binary, DType, Tensor};
+use std::collections::HashMap;
+
+/// Values of a whole step that a part cannot compute, by node.
+pub(super) type Presets = HashMap<usize, Tensor>;
 
 /// A number stays on the host until it is combined with a tensor, so that constants and coefficients cost nothing.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ mod engine;
 mod error;
 mod gradients;
 mod ids;
+mod look;
 mod memory;
 mod node;
 mod options;
@@ -60,6 +61,11 @@ pub fn row_statistics(
         Kernels::Auto => node::row_statistics(&rows, request, options),
         Kernels::Reference => reference::row_statistics(&rows, request),
     }
+}
+
+/// Refuses an action that counts and is not a token id of the vocabulary. Waits for a device.
+pub(crate) fn check_actions(actions: &Tensor, mask: &Tensor, vocabulary: i64) -> Result<(), KernelError> {
+    ids::Ids::new(actions.clone(), mask.clone()).check(vocabulary)
 }
 
 /// The bytes per row that the backward pass keeps for this request, besides logits.

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use super::engine::{self, Chunk, Engine, Found, Numbers, WrongId};
 use super::gradients::Gradients;
 use super::ids::{HostIds, Ids};
+use super::look::Look;
 use super::plan::Plan;
 use super::rows::{Rows, positions, summed_in};
-use super::source::{Source, check_usable, refuse};
+use super::source::{Source, refuse};
 use super::{KernelError, KernelOptions, algebra};
 use crate::rows::{RowStatistic, Statistic};
 use crate::tensor::{Backward, DType, Device, Differentiated, Guard, Tensor};
@@ -147,13 +148,13 @@ impl Inputs<'_> {
         let size = if count == 1 { &all[1..] } else { &all[..] };
         let of_rows = |values: Tensor| Ok(values.reshape(size).ok()?);
         match reading {
-            Reading::InPlace => match self.ids.known() {
-                Some(known) => algebra::statistics(plan, found, Some(&known.counted), dtype, near, size),
-                None => {
-                    let values = algebra::statistics(plan, found, None, dtype, near, &[count, batch * time])?;
-                    of_rows(self.ids.flat()[1].where_cond(&values, &values.zeros(&[], dtype)))
+            Reading::InPlace => {
+                if let Some(known) = self.ids.known() {
+                    return algebra::statistics(plan, found, Some(&known.counted), dtype, near, size);
                 }
-            },
+                let values = algebra::statistics(plan, found, None, dtype, near, &[count, batch * time])?;
+                of_rows(self.ids.flat()[1].where_cond(&values, &values.zeros(&[], dtype)))
+            }
             Reading::Picked { .. } => {
                 let places = positions(&self.ids.flat()[1]);
                 let picked = [count, places.length(0)];
@@ -275,32 +276,6 @@ struct Node {
     ids: Option<Arc<HostIds>>,
     /// The sums and facts, unless they are among the saved tensors.
     found: Option<[Arc<Vec<f64>>; 2]>,
-}
-
-/// The properties of a tensor that a hook on saved tensors must not change.
-#[derive(PartialEq)]
-struct Look {
-    size: Vec<i64>,
-    dtype: DType,
-    device: Device,
-}
-
-impl Look {
-    fn of(tensor: &Tensor) -> Self {
-        Self { size: tensor.size(), dtype: tensor.dtype(), device: tensor.device() }
-    }
-
-    /// Refuses a tensor that a hook changed.
-    fn check(&self, tensor: &Tensor) -> Result<(), KernelError> {
-        let name = "a saved tensor";
-        check_usable(name, tensor)?;
-        let found = Self::of(tensor);
-        if found == *self {
-            return Ok(());
-        }
-        let words = |look: &Self| format!("{:?} of {} on {}", look.size, look.dtype, look.device);
-        refuse(name, &format!("{}, as it was saved", words(self)), &format!("{}, from a hook", words(&found)))
-    }
 }
 
 impl Backward for Node {

@@ -1,6 +1,6 @@
 //! The canonical text of a plan: one line per node, to read beside the program's own.
 
-use super::{Facts, FirstPass, Plan, Share};
+use super::{FirstPass, NodePlan, Plan, Share};
 use std::fmt;
 
 impl fmt::Display for Plan {
@@ -12,14 +12,14 @@ impl fmt::Display for Plan {
         for row in &self.rows {
             writeln!(f, "asks for {row}")?;
         }
-        for (index, facts) in self.nodes.iter().enumerate() {
-            writeln!(f, "%{index} {facts}")?;
+        for (index, node) in self.nodes.iter().enumerate() {
+            writeln!(f, "%{index} {node}")?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Facts {
+impl fmt::Display for NodePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.share {
             Share::Fixed => "fixed",

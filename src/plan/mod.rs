@@ -2,33 +2,34 @@
 //! needs from the rest of its step.
 
 mod display;
+mod leaf;
 
-use crate::fields;
+pub use leaf::{FieldPlan, Leaf};
+
 use crate::plugin::Reach;
 use crate::program::{BinaryFn, NodeId, Op, Program, UnaryFn};
 use crate::rows::RowStatistic;
 use crate::types::Shape;
-use std::collections::BTreeMap;
 
 /// The schedule of one program.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Static facts about each node.
-    pub nodes: Vec<Facts>,
+    /// What is known of each node.
+    pub nodes: Vec<NodePlan>,
+    /// The batch fields that the program reads, without the mask and `log_prob`.
+    pub fields: Vec<FieldPlan>,
     /// The row statistics to compute, besides `log_prob`.
     pub rows: Vec<RowStatistic>,
     /// How to derive `log_prob` if the batch lacks it; `None` if the program does not need it.
     pub log_prob: Option<RowStatistic>,
-    /// The extras that are read, by the node of their term.
-    pub extras: BTreeMap<usize, Vec<String>>,
     /// What to read from all parts of a step before the first gradient.
     pub first_pass: FirstPass,
 }
 
-/// Static facts about a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is known of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each answers one question of the executor")]
-pub struct Facts {
+pub struct NodePlan {
     /// Whether the loss, a metric, a signal or a wanted `let` needs it.
     pub needed: bool,
     /// Whether the loss needs it.
@@ -41,6 +42,10 @@ pub struct Facts {
     pub looked_first: bool,
     /// How its value on a part of a step relates to the whole step's.
     pub share: Share,
+    /// Where its value is read, if it is not computed.
+    pub leaf: Option<Leaf>,
+    /// The extras of a term that the program reads.
+    pub extras: Vec<String>,
 }
 
 /// What the first pass over the parts of a step reads. A step in one part needs no first pass.
@@ -74,35 +79,35 @@ impl Plan {
         let (needed, of_loss) = (reachable(program, roots), reachable(program, [program.loss]));
         let mut plan = Self {
             nodes: Vec::new(),
+            fields: Vec::new(),
             rows: Vec::new(),
             log_prob: None,
-            extras: BTreeMap::new(),
             first_pass: FirstPass::Counts,
         };
         let mut shares = Vec::with_capacity(program.nodes.len());
         for (index, node) in program.nodes.iter().enumerate() {
             shares.push(share(program, &shares, index));
-            let from_model = match &node.op {
-                Op::LogProb(_) | Op::Row(_) => true,
-                Op::Field(name) => fields::find(name).is_some_and(|field| field.gradient),
-                op => op.operands().iter().any(|id| plan.nodes[id.index()].from_model),
+            let leaf = plan.leaf(node, needed[index]);
+            let from_model = match (&node.op, leaf) {
+                (Op::LogProb(_) | Op::Row(_), _) => true,
+                (_, Some(Leaf::Field(field))) => plan.fields[field].gradient,
+                (op, _) => op.operands().iter().any(|id| plan.nodes[id.index()].from_model),
             };
-            plan.nodes.push(Facts {
+            if let Op::Extra { term, name } = &node.op
+                && needed[index]
+            {
+                plan.nodes[term.index()].extras.push(name.clone());
+            }
+            plan.nodes.push(NodePlan {
                 needed: needed[index],
                 of_loss: of_loss[index],
                 tracked: of_loss[index] && node.gradient,
                 from_model,
                 looked_first: false,
                 share: shares[index],
+                leaf,
+                extras: Vec::new(),
             });
-            match &node.op {
-                Op::Row(row) if needed[index] => plan.rows.push(*row),
-                Op::LogProb(row) if needed[index] => plan.log_prob = Some(*row),
-                Op::Extra { term, name } if needed[index] => {
-                    plan.extras.entry(term.index()).or_default().push(name.clone());
-                }
-                _ => {}
-            }
         }
         plan.first_pass = plan.first_pass_of(program);
         let looked_first = match plan.first_pass {
@@ -111,12 +116,16 @@ impl Plan {
         };
         for (of, looked_first) in plan.nodes.iter_mut().zip(looked_first) {
             of.looked_first = looked_first;
+            if let Some(Leaf::Field(field)) = of.leaf {
+                plan.fields[field].needed |= of.needed;
+                plan.fields[field].looked_first |= looked_first;
+            }
         }
         plan
     }
 
     /// For each node, whether `of` holds.
-    pub fn mask(&self, of: impl Fn(&Facts) -> bool) -> Vec<bool> {
+    pub fn mask(&self, of: impl Fn(&NodePlan) -> bool) -> Vec<bool> {
         self.nodes.iter().map(of).collect()
     }
 
@@ -141,8 +150,8 @@ impl Plan {
         })
     }
 
-    fn spanning(&self, chosen: impl Fn(&Facts) -> bool) -> Vec<usize> {
-        let spans = |of: &Facts| of.needed && of.share == Share::Whole && chosen(of);
+    fn spanning(&self, chosen: impl Fn(&NodePlan) -> bool) -> Vec<usize> {
+        let spans = |of: &NodePlan| of.needed && of.share == Share::Whole && chosen(of);
         (0..self.nodes.len()).filter(|index| spans(&self.nodes[*index])).collect()
     }
 

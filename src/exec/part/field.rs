@@ -3,34 +3,32 @@
 use super::Part;
 use super::values::{Check, Wanted};
 use super::wrong::{describe, field_error, missing, refuse_gradient, refuse_values, taken};
-use crate::exec::Batch;
+use crate::exec::batch::Batch;
 use crate::exec::error::Result;
-use crate::fields;
+use crate::fields::RESPONSE_MASK;
+use crate::plan::FieldPlan;
 use crate::tensor::{DType, Tensor};
-use crate::types::{Kind, Shape, Type, Unit};
+use crate::types::{Kind, Shape};
 
 impl Part {
     pub(super) fn read_field(
         &self,
         batch: &Batch,
-        name: &str,
-        ty: Type,
-        gradient: bool,
+        field: &FieldPlan,
         checks: &mut Vec<Check>,
     ) -> Result<Tensor> {
         let (sequences, width) = self.size();
+        let (name, ty) = (field.name.as_str(), field.ty);
         let tensor = taken(batch, name)?.ok_or_else(|| missing(name, describe(name, ty)))?;
         let size = tensor.size();
-        // Advantages may come one per sequence.
-        let per_sequence = name == "advantages" && size == [sequences];
+        let per_sequence = field.per_sequence && size == [sequences];
         let fits = match ty.shape {
-            Shape::Token => size == [sequences, width] || per_sequence,
-            Shape::Seq => size == [sequences],
             Shape::Scalar => size.iter().product::<i64>() == 1 && size.len() <= 1,
+            shape => size == self.size_of(shape) || per_sequence,
         };
         if !fits {
             let expected = match ty.shape {
-                Shape::Token if name == "advantages" => format!("[{sequences}, {width}] or [{sequences}]"),
+                Shape::Token if field.per_sequence => format!("[{sequences}, {width}] or [{sequences}]"),
                 Shape::Token => format!("[{sequences}, {width}]"),
                 Shape::Seq => format!("[{sequences}]"),
                 Shape::Scalar => "one value".to_owned(),
@@ -38,12 +36,12 @@ impl Part {
             return Err(field_error(name, format!("{expected} (a `{ty}`)"), &format!("{size:?}")));
         }
         self.check_device(name, &tensor)?;
-        if !gradient {
+        if !field.gradient {
             refuse_gradient(name, &tensor)?;
         }
         let tensor = if per_sequence { tensor.unsqueeze(1).expand(&[sequences, width]) } else { tensor };
         let brought = tensor.dtype();
-        let tensor = if name == "group" {
+        let tensor = if field.ids {
             if !matches!(tensor.dtype(), DType::I64 | DType::I32) {
                 return Err(field_error(name, "int64 ids of prompts", tensor.dtype().name()));
             }
@@ -51,7 +49,7 @@ impl Part {
         } else if ty.kind == Kind::Bool {
             to_bool(name, &tensor, self.counted(ty.shape))?
         } else {
-            let tensor = if gradient || !tensor.requires_grad() { tensor } else { tensor.detach() };
+            let tensor = if field.gradient || !tensor.requires_grad() { tensor } else { tensor.detach() };
             match tensor.dtype() {
                 DType::F32 | DType::F64 => tensor,
                 DType::Bool => return Err(field_error(name, "numbers", "bool")),
@@ -63,22 +61,17 @@ impl Part {
         };
         let is_real = matches!(tensor.dtype(), DType::F32 | DType::F64);
         if is_real {
-            let is_log_prob = fields::find(name).is_some_and(|field| field.unit == Unit::LogProb);
-            let wanted = if is_log_prob { Wanted::LogProb(brought) } else { Wanted::Finite };
+            let wanted = if field.log_prob { Wanted::LogProb(brought) } else { Wanted::Finite };
             checks.push(Check { name: name.to_owned(), tensor: tensor.clone(), shape: ty.shape, wanted });
         }
-        let tensor = match ty.shape {
-            Shape::Token => self.mask.zero_tokens(&tensor),
-            Shape::Seq => self.mask.zero_sequences(&tensor),
-            Shape::Scalar => tensor.reshape(&[]),
-        };
-        Ok(tensor.ok()?)
+        let tensor = if ty.shape == Shape::Scalar { tensor.reshape(&[]) } else { tensor };
+        Ok(self.zeroed(ty.shape, &tensor).ok()?)
     }
 }
 
 /// The mask of a batch, as truth values.
 pub(super) fn mask(batch: &Batch) -> Result<Tensor> {
-    let name = "response_mask";
+    let name = RESPONSE_MASK;
     let mask = taken(batch, name)?
         .ok_or_else(|| missing(name, "bool or 0/1 `[B, T]`: which tokens count".to_owned()))?;
     if mask.size().len() != 2 {

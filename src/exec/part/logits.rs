@@ -2,14 +2,14 @@
 
 use super::values::{Check, Wanted};
 use super::wrong::{field_error, missing, refuse_gradient, taken};
-use super::{Part, Reading};
-use crate::exec::Batch;
+use super::{Part, Reading, UncheckedIds};
+use crate::exec::batch::Batch;
 use crate::exec::error::{Error, Result};
 use crate::fields::{POLICY, REFERENCE};
 use crate::kernels::{RowInputs, row_statistics};
-use crate::plan::Plan;
+use crate::plan::{FieldPlan, Plan};
 use crate::rows::RowStatistic;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Device, Tensor};
 use crate::types::{Shape, Type};
 
 impl Part {
@@ -22,12 +22,12 @@ impl Part {
     ) -> Result<()> {
         let own_log_prob = batch.get("log_prob").is_some();
         if plan.log_prob.is_some() && own_log_prob {
-            self.log_prob = Some(self.read_field(batch, "log_prob", Type::TOKEN, true, checks)?);
+            self.log_prob = Some(self.read_field(batch, &FieldPlan::of("log_prob", Type::TOKEN), checks)?);
         }
         let derived = plan.log_prob.filter(|_| !own_log_prob);
         let request: Vec<RowStatistic> = derived.iter().chain(&plan.rows).copied().collect();
         let Some(first) = plan.rows.first().or(derived.as_ref()) else { return Ok(()) };
-        let (policy, _) = self.source(batch, &POLICY, || {
+        let (policy, vocabulary) = self.source(batch, &POLICY, || {
             let or = "or `hidden` with `lm_head`";
             if plan.rows.is_empty() {
                 format!("float logits `[B, T, V]` for `log_prob` (or `log_prob` itself), {or}")
@@ -53,6 +53,10 @@ impl Part {
             actions: &actions,
             mask: &self.mask.tokens,
         };
+        if acts && !reading.validate && self.device() != Device::Cpu {
+            let (actions, mask) = (actions.clone(), self.mask.tokens.clone());
+            self.unchecked.push(UncheckedIds { actions, mask, vocabulary, first_row: 0 });
+        }
         let mut results = row_statistics(&inputs, &request, &reading.kernels)?;
         for (row, result) in request.iter().zip(&results) {
             let (name, tensor) = ("logits".to_owned(), result.clone());

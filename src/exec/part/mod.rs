@@ -1,24 +1,27 @@
 //! From a batch to checked tensors: names, shapes, kinds, devices and values, each checked once. Masked
 //! positions hold zeros from here on.
 
+mod cut;
 mod field;
+mod ids;
 mod log_prob;
 mod logits;
 mod source;
 mod values;
 mod wrong;
 
-use super::Batch;
-use super::differences::Fact;
+use super::batch::Batch;
 use super::error::Result;
+use super::facts::Fact;
 use super::value::Like;
-use crate::fields::{self, POLICY};
+use crate::fields::POLICY;
 use crate::kernels::KernelOptions;
-use crate::plan::{Facts, Plan};
+use crate::plan::{FieldPlan, FirstPass, Plan};
 use crate::plugin::Mask;
-use crate::program::{Op, Program};
 use crate::tensor::{DType, Device, Tensor};
-use std::collections::BTreeMap;
+use crate::types::Shape;
+pub(super) use cut::pad;
+pub(super) use ids::UncheckedIds;
 use wrong::{field_error, taken};
 pub(super) use wrong::{first_of, place};
 
@@ -27,33 +30,25 @@ pub(super) use wrong::{first_of, place};
 pub(super) struct Part {
     /// What counts.
     pub mask: Mask,
-    /// Batch fields besides `log_prob`, zero where masked.
-    pub fields: BTreeMap<String, Tensor>,
+    /// The plan's fields, zero where masked; `None` if not read.
+    pub fields: Vec<Option<Tensor>>,
     /// `[B, T]`, zero where masked.
     pub log_prob: Option<Tensor>,
     /// `[B, T]` each, zero where masked, by the plan's order.
     pub rows: Vec<Tensor>,
     /// `[B, T]`: the sampled tokens, by which a part is recognised where the batch brings them.
     pub actions: Option<Tensor>,
+    /// The ids that were not checked before they were used.
+    pub unchecked: Vec<UncheckedIds>,
     /// The kind of numbers computed here.
     pub kind: DType,
-}
-
-/// What is read of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Depth {
-    /// The mask.
-    Mask,
-    /// The fields from which is made what spans the step.
-    Fields,
-    /// Everything.
-    Model,
 }
 
 /// How a batch is read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
-    pub depth: Depth,
+    /// What a first pass reads; the last one of them is everything.
+    pub depth: FirstPass,
     pub kernels: KernelOptions,
     pub validate: bool,
 }
@@ -74,32 +69,57 @@ impl Part {
         (size[0], size[1])
     }
 
+    /// The size of values of a shape.
+    pub(super) fn size_of(&self, shape: Shape) -> Vec<i64> {
+        let (sequences, width) = self.size();
+        match shape {
+            Shape::Token => vec![sequences, width],
+            Shape::Seq => vec![sequences],
+            Shape::Scalar => vec![],
+        }
+    }
+
+    /// Which elements of a shape count, if not all.
+    pub(super) fn counted(&self, shape: Shape) -> Option<&Tensor> {
+        match shape {
+            Shape::Token => Some(&self.mask.tokens),
+            Shape::Seq => Some(self.mask.sequences()),
+            Shape::Scalar => None,
+        }
+    }
+
+    /// A value with zeros where its elements do not count, even in place of NaN.
+    pub(super) fn zeroed(&self, shape: Shape, x: &Tensor) -> Tensor {
+        match shape {
+            Shape::Token => self.mask.zero_tokens(x),
+            Shape::Seq => self.mask.zero_sequences(x),
+            Shape::Scalar => x.clone(),
+        }
+    }
+
     /// Reads a batch for a program.
-    pub(super) fn read(program: &Program, plan: &Plan, batch: &Batch, reading: Reading) -> Result<Self> {
+    pub(super) fn read(plan: &Plan, batch: &Batch, reading: Reading) -> Result<Self> {
         let mut part = Part {
             mask: Mask::new(field::mask(batch)?),
-            fields: BTreeMap::new(),
+            fields: vec![None; plan.fields.len()],
             log_prob: None,
             rows: Vec::new(),
             actions: None,
+            unchecked: Vec::new(),
             kind: DType::F32,
         };
         part.actions = part.tokens_of(batch);
-        if reading.depth == Depth::Mask {
+        if reading.depth == FirstPass::Counts {
             return Ok(part);
         }
         // A field that nothing reads which spans the step need not be there yet.
         let mut checks = Vec::new();
-        let wanted = |of: &Facts| if reading.depth == Depth::Model { of.needed } else { of.looked_first };
-        for (node, facts) in program.nodes.iter().zip(&plan.nodes) {
-            let Op::Field(name) = &node.op else { continue };
-            if wanted(facts) && !part.fields.contains_key(name) {
-                let gradient = fields::find(name).is_some_and(|field| field.gradient);
-                let field = part.read_field(batch, name, node.ty, gradient, &mut checks)?;
-                part.fields.insert(name.clone(), field);
-            }
+        let all = reading.depth == FirstPass::Model;
+        let wanted = |of: &FieldPlan| if all { of.needed } else { of.looked_first };
+        for (index, field) in plan.fields.iter().enumerate().filter(|(_, field)| wanted(field)) {
+            part.fields[index] = Some(part.read_field(batch, field, &mut checks)?);
         }
-        if reading.depth == Depth::Model {
+        if all {
             part.read_rows(plan, batch, reading, &mut checks)?;
         }
         if reading.validate {
@@ -121,12 +141,12 @@ impl Part {
 
     /// Whether the model's output is f64, or the fields where a program reads no output. Before the model has run, its
     /// inputs tell; a batch without them is computed in f64, which loses nothing.
-    fn computes_in_f64(&self, plan: &Plan, batch: &Batch, depth: Depth) -> bool {
+    fn computes_in_f64(&self, plan: &Plan, batch: &Batch, depth: FirstPass) -> bool {
         let wide = |tensor: &Tensor| tensor.dtype() == DType::F64;
         if plan.rows.is_empty() && plan.log_prob.is_none() {
-            return self.fields.values().any(wide);
+            return self.fields.iter().flatten().any(wide);
         }
-        if depth == Depth::Model {
+        if depth == FirstPass::Model {
             return self.log_prob.iter().chain(&self.rows).any(wide);
         }
         let model = ["log_prob", POLICY.logits, POLICY.hidden];
@@ -135,9 +155,10 @@ impl Part {
     }
 
     /// What was read and in which kinds, with scalars as they are.
-    pub(super) fn facts(&self) -> Result<Vec<Fact>> {
+    pub(super) fn facts(&self, plan: &Plan) -> Result<Vec<Fact>> {
         let mut facts = vec![("the kind of numbers".to_owned(), self.kind.to_string())];
-        for (name, field) in &self.fields {
+        for (FieldPlan { name, .. }, field) in plan.fields.iter().zip(&self.fields) {
+            let Some(field) = field else { continue };
             let kind = field.dtype();
             let text = match field.dim() {
                 0 => format!("{kind} {:?}", field.f64_at(&[])?),

@@ -2,7 +2,7 @@
 
 use super::Part;
 use super::wrong::{field_error, missing};
-use crate::exec::Batch;
+use crate::exec::batch::Batch;
 use crate::exec::error::Result;
 use crate::fields::LogitFields;
 use crate::kernels::{Hidden, Source};

@@ -74,15 +74,6 @@ impl Part {
         }
     }
 
-    /// Which elements of a shape count, if not all.
-    pub(super) fn counted(&self, shape: Shape) -> Option<&Tensor> {
-        match shape {
-            Shape::Token => Some(&self.mask.tokens),
-            Shape::Seq => Some(self.mask.sequences()),
-            Shape::Scalar => None,
-        }
-    }
-
     fn refuse(&self, check: &Check) -> Result<()> {
         let Check { name, tensor, shape, wanted } = check;
         let counted = self.counted(*shape);

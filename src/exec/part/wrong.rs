@@ -1,6 +1,6 @@
 //! What is wrong with a field, in words.
 
-use crate::exec::Batch;
+use crate::exec::batch::Batch;
 use crate::exec::error::{Error, Result};
 use crate::fields;
 use crate::tensor::{DType, Tensor};

@@ -16,7 +16,7 @@ pub(super) struct Findings {
 
 /// Checks the results of a step, with the session before it observes them.
 pub(super) fn look(session: &Session, batches: &Batches, done: &Done) -> Result<Findings> {
-    let loss = done.output.loss().f64_at(&[])?;
+    let loss = done.output.total()?;
     let (metrics, signals) = (done.output.metrics()?, done.output.signals()?);
     let reported = metrics.values().chain(signals.values()).all(|value| value.is_finite());
     let mut findings = Findings::default();

@@ -86,7 +86,7 @@ fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent:
         session.save(path)?;
     }
     let mut result = Map::new();
-    let loss = done.output.loss().f64_at(&[])?;
+    let loss = done.output.total()?;
     result.insert("loss".to_owned(), json!(loss));
     result.insert("metrics".to_owned(), json!(done.output.metrics()?));
     result.insert(

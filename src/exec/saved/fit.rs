@@ -1,7 +1,7 @@
 //! Compares the controllers of a saved state with those of a program.
 
-use super::error::{Error, Result};
-use super::state::{SavedController, SessionState};
+use super::{SavedController, SessionState};
+use crate::exec::error::{Error, Result};
 use crate::plugin::{AnyEntry, Controller, ControllerState, Lookup, registry, restore};
 use crate::program::{ControllerDecl, Program, argument};
 use serde_json::Value;
@@ -95,7 +95,10 @@ impl Fit {
 }
 
 /// Refuses a state that no run can produce.
-pub(super) fn check_state(rule: &dyn Controller, state: &ControllerState) -> std::result::Result<(), String> {
+pub(in crate::exec) fn check_state(
+    rule: &dyn Controller,
+    state: &ControllerState,
+) -> std::result::Result<(), String> {
     let interval = rule.interval();
     let ControllerState { value, memory, .. } = state;
     if !value.is_finite() {

@@ -1,19 +1,25 @@
 //! A step in micro-batches, with the gradients, metrics and signals of one large batch.
 
+mod given;
+mod measured;
+mod phase;
+mod recognise;
+
 use super::batch::Batch;
-use super::differences::Fact;
 use super::error::{Error, Result, caught};
 use super::evaluate::frame;
-use super::frozen::Frozen;
-use super::given::{Given, Seen};
-use super::group::ProcessGroup;
-use super::meeting::{At, Place, Report, meet, refuse, rows_before};
+use super::facts::Fact;
+use super::frozen::{Frozen, Shared};
 use super::output::{Output, PartOutput};
-use super::part::{Depth, Part};
-use super::recognise::recognise;
-use super::share::{Presets, Shared};
-use super::whole::Tally;
+use super::part::Part;
+use super::ranks::{At, Place, ProcessGroup, Report, gathered, meet, refuse, rows_before};
+use super::tally::Tally;
+use super::value::Presets;
 use crate::plan::{FirstPass, Plan};
+use given::{Given, Seen};
+use measured::Measured;
+use phase::{Phase, Sharing};
+use recognise::recognise;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -44,18 +50,10 @@ pub struct Accumulation {
     group: Option<Arc<dyn ProcessGroup>>,
     /// Counts of this rank until the first exchange, then of all ranks.
     tally: Tally,
-    measured: Vec<Part>,
-    /// The first row of each measured part within this rank, then the number of rows.
-    offsets: Vec<i64>,
-    /// Number of rows on lower ranks.
-    before: i64,
-    shared: Option<Shared>,
-    /// Parts that gave their share, detached, by measured index. The metrics are computed from them.
-    recorded: BTreeMap<usize, Part>,
     /// The caller's counts of the whole step, and this rank's counts so far.
     given: Option<Given>,
-    /// The next exchange between ranks; `None` after the last one or a failure.
-    next: Option<Place>,
+    measured: Measured,
+    phase: Phase,
 }
 
 impl Accumulation {
@@ -64,13 +62,9 @@ impl Accumulation {
             frozen,
             group: None,
             tally: Tally::default(),
-            measured: Vec::new(),
-            offsets: vec![0],
-            before: 0,
-            shared: None,
-            recorded: BTreeMap::new(),
             given: None,
-            next: Some(Place::Start),
+            measured: Measured::default(),
+            phase: Phase::Measuring,
         }
     }
 
@@ -94,7 +88,8 @@ impl Accumulation {
     /// # }
     /// ```
     pub fn over(mut self, group: Arc<dyn ProcessGroup>) -> Result<Self> {
-        if self.group.is_some() || self.shared.is_some() || !self.measured.is_empty() {
+        if self.group.is_some() || !matches!(self.phase, Phase::Measuring) || !self.measured.parts.is_empty()
+        {
             return Err(Error::Step("a step is made one of many processes before its first part".to_owned()));
         }
         self.group = Some(group);
@@ -163,21 +158,16 @@ impl Accumulation {
     /// ```
     pub fn fail(&mut self, words: &str) {
         let _ = self.told::<()>(Err(Error::Step(words.to_owned())));
-        self.next = None;
+        self.phase = Phase::Failed;
     }
 
     fn try_measure(&mut self, batch: &Batch) -> Result<()> {
-        self.goes_on()?;
-        if self.shared.is_some() || self.given.is_some() {
+        self.phase.goes_on()?;
+        if !matches!(self.phase, Phase::Measuring) || self.given.is_some() {
             return Err(Error::Step("every part is measured before the first one is stepped".to_owned()));
         }
-        let depth = match self.frozen.plan().first_pass {
-            FirstPass::Counts => Depth::Mask,
-            FirstPass::Fields => Depth::Fields,
-            FirstPass::Model => Depth::Model,
-        };
         let _untracked = batch.no_grad();
-        let part = self.frozen.read(batch, depth)?;
+        let part = self.frozen.read(batch, self.frozen.plan().first_pass)?;
         self.count(&part);
         Ok(())
     }
@@ -185,22 +175,21 @@ impl Accumulation {
     fn count(&mut self, part: &Part) {
         let part = part.detached();
         self.tally.add(&part);
-        self.offsets.push(self.offsets[self.offsets.len() - 1] + part.size().0);
-        self.measured.push(part);
+        self.measured.add(part);
     }
 
     fn try_step(&mut self, batch: &Batch) -> Result<PartOutput> {
-        self.goes_on()?;
-        let count = self.recorded.len();
-        if self.given.is_none() && count >= self.measured.len() {
+        self.phase.goes_on()?;
+        let count = self.phase.recorded();
+        if self.given.is_none() && count >= self.measured.parts.len() {
             return Err(Error::Step(format!(
                 "part {} was not measured: expected {} parts",
                 count + 1,
-                self.measured.len()
+                self.measured.parts.len()
             )));
         }
         self.look_first()?;
-        let part = self.frozen.read(batch, Depth::Model)?;
+        let part = self.frozen.read(batch, FirstPass::Model)?;
         let index = match &mut self.given {
             Some(given) => {
                 given.see(&part, self.frozen.setup.options.validate)?;
@@ -214,78 +203,79 @@ impl Accumulation {
     /// The index of a part among the measured ones.
     fn recognised(&self, part: &Part) -> Result<usize> {
         // If only counts were measured, comparing values is optional validation.
-        let exactly =
-            self.frozen.plan().first_pass != FirstPass::Counts || self.frozen.setup.options.validate;
-        recognise(part, &self.measured, &self.recorded, exactly)
+        let plan = self.frozen.plan();
+        let exactly = plan.first_pass != FirstPass::Counts || self.frozen.setup.options.validate;
+        recognise(plan, part, &self.measured.parts, &self.phase.sharing()?.recorded, exactly)
     }
 
     fn try_only(&mut self, batch: &Batch) -> Result<PartOutput> {
-        let part = self.frozen.read(batch, Depth::Model)?;
+        let part = self.frozen.read(batch, FirstPass::Model)?;
         self.count(&part);
         self.look_first()?;
         self.share(&part, 0)
     }
 
     fn share(&mut self, part: &Part, index: usize) -> Result<PartOutput> {
-        let offset = self.before + self.offsets.get(index).copied().unwrap_or(0);
-        let shared = self.shared.as_ref().expect("what is shared is computed before the shares");
-        let loss = self.frozen.share(shared, part, offset, &self.tally)?;
-        self.recorded.insert(index, part.detached());
+        let sharing = self.phase.sharing_mut()?;
+        let offset = sharing.before + self.measured.offset(index);
+        let loss = self.frozen.share(&sharing.shared, part, offset, &self.tally)?;
+        sharing.recorded.insert(index, part.detached());
         Ok(PartOutput { loss })
     }
 
     /// Computes what the parts need from the whole step, once.
     fn look_first(&mut self) -> Result<()> {
-        if self.shared.is_some() {
+        if !matches!(self.phase, Phase::Measuring) {
             return Ok(());
         }
         let looks = self.frozen.plan().first_pass != FirstPass::Counts;
-        let mut whole = if looks { Some(Part::join(&self.measured)) } else { None };
+        let mut whole = if looks { Some(Part::join(&self.measured.parts)) } else { None };
+        let mut before = 0;
         if let Some(group) = self.group.clone() {
             let told = (self.report()?, self.facts()?, whole);
-            self.next = None;
-            let (ranks, own) = meet(&*group, self.at(Place::Start), Ok(told))?;
-            self.before = rows_before(&ranks, &*group);
+            let (ranks, own) = self.meet(&*group, told)?;
+            before = rows_before(&ranks, &*group);
             if self.given.is_none() {
                 let sum = |of: fn(&Report) -> i64| ranks.iter().map(of).sum();
                 let width = ranks.iter().map(|rank| rank.width).max().unwrap_or(0);
                 self.tally = Tally::known(sum(|rank| rank.tokens), sum(|rank| rank.sequences), width);
             }
-            let wanted = self.frozen.plan().mask(|of| of.looked_first);
-            whole =
-                own.map(|own| own.gathered(&*group, &ranks, self.frozen.program(), &wanted)).transpose()?;
-            self.next = Some(if self.looks_last() { Place::Look } else { Place::End });
+            let plan = self.frozen.plan();
+            let wanted = plan.mask(|of| of.looked_first);
+            whole = own.map(|own| gathered(&own, &*group, &ranks, plan, &wanted)).transpose()?;
         }
         let mut shared = match whole {
             Some(whole) => self.frozen.shared(whole, &self.tally)?,
             None => Shared::default(),
         };
         if let (Some(output), Some(_)) = (&mut shared.output, &self.group) {
-            let own = Part::join(&self.measured);
+            let own = Part::join(&self.measured.parts);
             for (_, value) in &mut output.lets {
-                *value = own.slice_of(value, self.before);
+                *value = own.slice_of(value, before);
             }
         }
-        self.shared = Some(shared);
+        self.phase = Phase::Sharing(Box::new(Sharing { shared, before, recorded: BTreeMap::new() }));
         Ok(())
     }
 
     fn try_finish(&mut self) -> Result<Output> {
-        self.goes_on()?;
-        if self.recorded.is_empty() || (self.given.is_none() && self.recorded.len() != self.measured.len()) {
+        self.phase.goes_on()?;
+        let (count, parts) = (self.phase.recorded(), self.measured.parts.len());
+        if count == 0 || (self.given.is_none() && count != parts) {
             return Err(Error::Step(format!(
-                "the step is not whole: {} of {} parts gave their share",
-                self.recorded.len(),
-                self.measured.len()
+                "the step is not whole: {count} of {parts} parts gave their share"
             )));
         }
-        let _untracked = self.recorded.values().next().and_then(|part| part.mask.tokens.no_grad());
-        let output = match self.shared.as_mut().and_then(|shared| shared.output.take()) {
+        let group = self.group.clone();
+        let facts = if group.is_some() { self.facts()? } else { Vec::new() };
+        let sharing = self.phase.sharing_mut()?;
+        let _untracked = sharing.recorded.values().next().and_then(|part| part.mask.tokens.no_grad());
+        let output = match sharing.shared.output.take() {
             Some(output) => output,
-            None => self.summary()?,
+            None => self.summary(&facts)?,
         };
         let seen = self.given.as_ref().map(Given::seen).transpose()?.unwrap_or_default();
-        let Some(group) = self.group.clone() else {
+        let Some(group) = group else {
             if let Some(given) = &self.given {
                 given.compare(seen)?;
             }
@@ -293,10 +283,7 @@ impl Accumulation {
         };
         let Seen { tokens, sequences, rows } = seen;
         let report = Report { rows, tokens, sequences, scalars: output.scalars()?, ..Report::default() };
-        let told = (report, self.facts()?, output);
-        self.next = None;
-        let ids = self.frozen.scalars();
-        let (ranks, output) = meet(&*group, self.at(Place::End), Ok(told))?;
+        let (ranks, output) = self.meet(&*group, (report, facts, output))?;
         if let Some(given) = &self.given {
             let sum = |of: fn(&Report) -> i64| ranks.iter().map(of).sum();
             let [rows, tokens, sequences] =
@@ -304,21 +291,18 @@ impl Accumulation {
             given.compare(Seen { tokens, sequences, rows })?;
         }
         let plan = self.frozen.plan();
-        let scalars = ids.iter().enumerate().map(|(at, id)| {
+        let scalars = self.frozen.scalars().into_iter().enumerate().map(|(at, id)| {
             let told = ranks.iter().map(|rank| rank.scalars[at]);
-            if plan.adds_up(*id) { told.sum() } else { ranks[0].scalars[at] }
+            if plan.adds_up(id) { told.sum() } else { ranks[0].scalars[at] }
         });
         Ok(output.with_scalars(&scalars.collect::<Vec<f64>>()))
     }
 
     /// The output of this rank's parts: the whole step's, or this rank's summand of it.
-    fn summary(&mut self) -> Result<Output> {
-        let own = Part::join(self.recorded.values());
+    fn summary(&mut self, facts: &[Fact]) -> Result<Output> {
+        let own = Part::join(self.phase.sharing()?.recorded.values());
         let presets = match self.group.clone() {
-            Some(group) => {
-                let whole = self.look_last(&own, &*group)?;
-                own.slices_of(&whole, self.before)
-            }
+            Some(group) => self.look_last(&own, &*group, facts)?,
             None => Presets::new(),
         };
         let frame = frame(&own, self.tally.counts(&own));
@@ -327,39 +311,29 @@ impl Accumulation {
         self.frozen.output(&own, &values, self.tally.tokens())
     }
 
-    /// Every value that spans the step.
-    fn look_last(&mut self, own: &Part, group: &dyn ProcessGroup) -> Result<Presets> {
-        let known = self.shared.take().unwrap_or_default().presets;
-        if !self.looks_last() {
-            return Ok(known);
+    /// This rank's rows of every value that spans the step.
+    fn look_last(&mut self, own: &Part, group: &dyn ProcessGroup, facts: &[Fact]) -> Result<Presets> {
+        let Sharing { shared, before, .. } = self.phase.sharing_mut()?;
+        let (known, mut before) = (std::mem::take(&mut shared.presets), *before);
+        let nodes = self.frozen.plan().known_last();
+        if nodes.is_empty() {
+            return Ok(own.slices_of(&known, before));
         }
         let (rows, width) = own.size();
-        let told = (Report { rows, width, ..Report::default() }, self.facts()?, ());
-        self.next = None;
-        let (ranks, ()) = meet(group, self.at(Place::Look), Ok(told))?;
-        self.before = rows_before(&ranks, group);
-        let nodes = self.frozen.plan().known_last();
+        let told = (Report { rows, width, ..Report::default() }, facts.to_vec(), ());
+        let (ranks, ()) = self.meet(group, told)?;
+        self.phase = Phase::Closing;
+        before = rows_before(&ranks, group);
         let wanted = Plan::computed_for(self.frozen.program(), &nodes, |index| known.contains_key(&index));
-        let whole = own.gathered(group, &ranks, self.frozen.program(), &wanted)?;
-        self.next = Some(Place::End);
+        let whole = gathered(own, group, &ranks, self.frozen.plan(), &wanted)?;
         let mut presets = self.frozen.spanning(&whole, &self.tally, &nodes, &wanted, &known)?;
         presets.extend(known);
-        Ok(presets)
-    }
-
-    fn looks_last(&self) -> bool {
-        !self.frozen.plan().known_last().is_empty()
+        Ok(own.slices_of(&presets, before))
     }
 
     fn report(&self) -> Result<Report> {
         let [tokens, sequences, width] = self.tally.numbers()?;
-        Ok(Report {
-            rows: self.offsets[self.offsets.len() - 1],
-            width,
-            tokens,
-            sequences,
-            scalars: Vec::new(),
-        })
+        Ok(Report { rows: self.measured.rows(), width, tokens, sequences, scalars: Vec::new() })
     }
 
     fn facts(&self) -> Result<Vec<Fact>> {
@@ -368,8 +342,9 @@ impl Accumulation {
             let counts = format!("{:?}", self.tally.numbers()?);
             facts.push(("what the caller counted (tokens, sequences, width)".to_owned(), counts));
         }
-        if let Some(part) = self.recorded.values().next().or(self.measured.first()) {
-            facts.extend(part.facts()?);
+        let recorded = self.phase.sharing().ok().and_then(|sharing| sharing.recorded.values().next());
+        if let Some(part) = recorded.or(self.measured.parts.first()) {
+            facts.extend(part.facts(self.frozen.plan())?);
         }
         Ok(facts)
     }
@@ -378,21 +353,22 @@ impl Accumulation {
         At { place, steps: self.frozen.steps }
     }
 
-    fn goes_on(&self) -> Result<()> {
-        if self.next.is_some() {
-            return Ok(());
-        }
-        Err(Error::Step("this step failed on a rank and does not go on: begin another".to_owned()))
+    /// Exchanges reports. Until the caller says how the step goes on, it has failed: the exchange tells all ranks what
+    /// goes wrong in it.
+    fn meet<T>(&mut self, group: &dyn ProcessGroup, own: (Report, Vec<Fact>, T)) -> Result<(Vec<Report>, T)> {
+        let at = self.at(self.phase.place(self.frozen.plan()).ok_or_else(phase::over)?);
+        self.phase = Phase::Failed;
+        meet(group, at, Ok(own))
     }
 
     /// Reports an error to the other ranks, so that none of them waits for this one.
     fn told<T>(&mut self, done: Result<T>) -> Result<T> {
-        let Some(group) = &self.group else { return done };
-        match (done, self.next) {
+        let Some(group) = self.group.clone() else { return done };
+        match (done, self.phase.place(self.frozen.plan())) {
             (Err(error), Some(place)) => {
-                self.next = None;
+                self.phase = Phase::Failed;
                 let error = group.failing(error);
-                Err(refuse(&**group, self.at(place), error))
+                Err(refuse(&*group, self.at(place), error))
             }
             (done, _) => done,
         }

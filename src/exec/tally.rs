@@ -1,8 +1,7 @@
-//! Joins the parts of a step and counts their tokens and sequences.
+//! Counts the tokens and sequences of a step.
 
 use super::error::Result;
 use super::part::Part;
-use super::share::Presets;
 use crate::plugin::{Lazy, Mask, StepCounts};
 use crate::tensor::{DType, Tensor};
 use std::cell::OnceCell;
@@ -94,69 +93,4 @@ impl Tally {
             None => Count::of(self.masks.iter().map(Mask::sequences)),
         }
     }
-}
-
-impl Part {
-    /// The same tensors without gradient.
-    pub(super) fn detached(&self) -> Part {
-        Part {
-            mask: self.mask.clone(),
-            fields: self.fields.iter().map(|(name, field)| (name.clone(), field.detach())).collect(),
-            log_prob: self.log_prob.as_ref().map(Tensor::detach),
-            rows: self.rows.iter().map(Tensor::detach).collect(),
-            actions: self.actions.clone(),
-            kind: self.kind,
-        }
-    }
-
-    /// All parts of a step as one, padded to the longest.
-    pub(super) fn join<'a>(parts: impl IntoIterator<Item = &'a Part>) -> Part {
-        let parts: Vec<&Part> = parts.into_iter().collect();
-        let width = parts.iter().map(|part| part.size().1).max().unwrap_or(0);
-        let all = |of: &dyn Fn(&Part) -> &Tensor| {
-            let padded: Vec<Tensor> = parts.iter().map(|part| pad(of(part), width)).collect();
-            if padded[0].dim() == 0 { padded[0].clone() } else { Tensor::cat(&padded, 0) }
-        };
-        let first = parts[0];
-        let fields = first.fields.keys().map(|name| (name.clone(), all(&|part| &part.fields[name])));
-        let log_prob = |part: &'a Part| part.log_prob.as_ref().expect("every part has what the first has");
-        Part {
-            mask: Mask::new(all(&|part| &part.mask.tokens)),
-            fields: fields.collect(),
-            log_prob: first.log_prob.as_ref().map(|_| {
-                let padded: Vec<Tensor> = parts.iter().map(|part| pad(log_prob(part), width)).collect();
-                Tensor::cat(&padded, 0)
-            }),
-            rows: (0..first.rows.len()).map(|index| all(&|part| &part.rows[index])).collect(),
-            actions: None,
-            kind: first.kind,
-        }
-    }
-
-    /// The rows of a whole step's value that belong to the part at `offset`.
-    pub(super) fn slice_of(&self, whole: &Tensor, offset: i64) -> Tensor {
-        let (sequences, width) = self.size();
-        match whole.dim() {
-            0 => whole.clone(),
-            1 => whole.narrow(0, offset, sequences),
-            _ => whole.narrow(0, offset, sequences).narrow(1, 0, width),
-        }
-    }
-
-    /// The same for many values, floats converted to this part's kind.
-    pub(super) fn slices_of(&self, whole: &Presets, offset: i64) -> Presets {
-        let slice = |value: &Tensor| {
-            let slice = self.slice_of(value, offset);
-            if slice.dtype().is_float() { slice.to_dtype(self.kind) } else { slice }
-        };
-        whole.iter().map(|(index, value)| (*index, slice(value))).collect()
-    }
-}
-
-/// Pads a value with zeros to `width` columns. A value without columns stays unchanged.
-pub(super) fn pad(tensor: &Tensor, width: i64) -> Tensor {
-    if tensor.dim() < 2 || tensor.length(1) == width {
-        return tensor.clone();
-    }
-    tensor.pad(0, width - tensor.length(1))
 }

@@ -1,8 +1,8 @@
 //! States of format 1, which list every value of their program: `Program::identity` of that release.
 
-use super::differences::Fact;
-use super::error::{Error, Result};
-use super::state::{FORMAT, SavedController, SessionState};
+use super::{FORMAT, SavedController, SessionState};
+use crate::exec::error::{Error, Result};
+use crate::exec::facts::Fact;
 use crate::program::Program;
 use serde_json::Value;
 use std::collections::HashMap;

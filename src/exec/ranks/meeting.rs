@@ -1,14 +1,14 @@
 //! Messages between the ranks of a step, so that they continue together or fail together.
 
-use super::differences::{Fact, differences};
-use super::error::{Error, Result};
 use super::group::{ProcessGroup, gather};
+use crate::exec::error::{Error, Result};
+use crate::exec::facts::{Fact, differences};
 use crate::tensor::Tensor;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// A rank's counts, and at the end its scalars.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Report {
+pub(in crate::exec) struct Report {
     pub rows: i64,
     pub width: i64,
     /// Valid tokens.
@@ -21,7 +21,7 @@ pub(super) struct Report {
 
 /// A point of the step at which ranks exchange messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::exec) enum Place {
     /// Before the first share.
     Start,
     /// Before the end, for values that span the step.
@@ -32,7 +32,7 @@ pub(super) enum Place {
 
 /// A rank's position.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct At {
+pub(in crate::exec) struct At {
     pub place: Place,
     /// The number of steps it has observed.
     pub steps: u64,
@@ -50,7 +50,7 @@ const ROOM: usize = 32;
 
 /// Exchanges reports. Every rank must call it, even with an error. An error on any rank, a different place, or a fact
 /// that differs between ranks is an error on all.
-pub(super) fn meet<T>(
+pub(in crate::exec) fn meet<T>(
     group: &dyn ProcessGroup,
     at: At,
     own: Result<(Report, Vec<Fact>, T)>,
@@ -66,7 +66,7 @@ pub(super) fn meet<T>(
 }
 
 /// Sends an error to the other ranks, and returns it.
-pub(super) fn refuse(group: &dyn ProcessGroup, at: At, error: Error) -> Error {
+pub(in crate::exec) fn refuse(group: &dyn ProcessGroup, at: At, error: Error) -> Error {
     match meet::<()>(group, at, Err(error)) {
         Err(error) => error,
         Ok(_) => unreachable!("a meeting with an error has one"),
@@ -177,6 +177,6 @@ fn tell(group: &dyn ProcessGroup, text: &str) -> Result<Vec<String>> {
 }
 
 /// Number of rows on lower ranks.
-pub(super) fn rows_before(ranks: &[Report], group: &dyn ProcessGroup) -> i64 {
+pub(in crate::exec) fn rows_before(ranks: &[Report], group: &dyn ProcessGroup) -> i64 {
     ranks[..group.rank()].iter().map(|rank| rank.rows).sum()
 }

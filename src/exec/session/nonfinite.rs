@@ -1,16 +1,17 @@
 //! Explains a non-finite result: finds the first non-finite value whose operands are all finite.
 
-use super::batch::Batch;
-use super::error::Result;
-use super::evaluate::{Values, frame};
-use super::part::{Depth, Part, first_of, place};
-use super::session::Session;
-use super::whole::Tally;
+use super::Session;
+use crate::exec::batch::Batch;
+use crate::exec::error::{Error, Result};
+use crate::exec::evaluate::{Values, frame};
+use crate::exec::part::{Part, UncheckedIds, first_of, place};
+use crate::exec::tally::Tally;
+use crate::exec::value::Presets;
+use crate::plan::FirstPass;
 use crate::plugin::Reach;
 use crate::program::{BinaryFn, NodeId, Op, Program, UnaryFn};
 use crate::tensor::{DType, Tensor};
-use crate::types::{Kind, Shape};
-use std::collections::HashMap;
+use crate::types::Kind;
 use std::fmt;
 
 /// A non-finite result of a step, and its cause.
@@ -54,7 +55,7 @@ impl Session {
     /// Explains why the loss, a metric or a signal of a step on this batch is not finite: one finding per such result,
     /// the loss first. Empty if all results are finite.
     ///
-    /// Recomputes the step without gradient, on one batch of one process. With [`super::Options::overwrite_logits`], call
+    /// Recomputes the step without gradient, on one batch of one process. With [`crate::Options::overwrite_logits`], call
     /// it before the backward pass.
     ///
     /// ```no_run
@@ -68,12 +69,13 @@ impl Session {
     pub fn find_nonfinite(&self, batch: &Batch) -> Result<Vec<NonFinite>> {
         let _untracked = batch.no_grad();
         let frozen = self.frozen();
-        let part = frozen.read(batch, Depth::Model)?;
+        let part = frozen.read(batch, FirstPass::Model)?;
+        part.unchecked.iter().try_for_each(UncheckedIds::check)?;
         let mut tally = Tally::default();
         tally.add(&part);
         let frame = frame(&part, tally.counts(&part));
         let values =
-            frozen.evaluate(&part, &frame, &HashMap::new(), &frozen.plan().mask(|of| of.needed), false)?;
+            frozen.evaluate(&part, &frame, &Presets::new(), &frozen.plan().mask(|of| of.needed), false)?;
         let search = Search { program: self.program(), part: &part, values: &values };
         let program = self.program();
         let metrics = program.metrics.iter().map(|(name, id)| (format!("metric {name}"), *id));
@@ -167,10 +169,8 @@ impl Search<'_> {
             return Ok(None);
         }
         let mut wrong = self.full(id).isfinite().logical_not();
-        match node.ty.shape {
-            Shape::Token => wrong = wrong.logical_and(&self.part.mask.tokens),
-            Shape::Seq => wrong = wrong.logical_and(self.part.mask.sequences()),
-            Shape::Scalar => {}
+        if let Some(counted) = self.part.counted(node.ty.shape) {
+            wrong = wrong.logical_and(counted);
         }
         let (near, rows) = match within {
             Within::Position(at) => (at, at.len()),
@@ -194,13 +194,7 @@ impl Search<'_> {
     fn full(&self, id: NodeId) -> Tensor {
         let node = self.program.node(id);
         let tensor = self.values.tensor(id, self.part.like());
-        let tensor = tensor.detach().to_dtype(DType::F64);
-        let (sequences, width) = self.part.size();
-        match node.ty.shape {
-            Shape::Token => tensor.expand(&[sequences, width]),
-            Shape::Seq => tensor.expand(&[sequences]),
-            Shape::Scalar => tensor,
-        }
+        tensor.detach().to_dtype(DType::F64).expand(&self.part.size_of(node.ty.shape))
     }
 
     /// An operand's value at a position of its user.
@@ -212,7 +206,7 @@ impl Search<'_> {
 
     fn cause(&self, id: NodeId, at: &[i64]) -> Result<String> {
         let program = self.program;
-        let of = |id: NodeId| Ok::<_, super::Error>(number(self.value(id, at)?));
+        let of = |id: NodeId| Ok::<_, Error>(number(self.value(id, at)?));
         let kind = if self.part.kind == DType::F64 { "f64" } else { "f32" };
         Ok(match &program.node(id).op {
             Op::Unary(UnaryFn::Log, x) => format!("logarithm of {}", of(*x)?),

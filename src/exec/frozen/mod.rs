@@ -1,53 +1,26 @@
 //! A session at one moment: what a step computes with, whatever happens to the session meanwhile.
 
-use super::Options;
+mod share;
+
 use super::batch::Batch;
-use super::differences::Fact;
 use super::error::Result;
 use super::evaluate::{Evaluation, Values};
+use super::facts::Fact;
 use super::output::Output;
-use super::part::{Depth, Part, Reading};
-use super::share::Presets;
-use super::value::Like;
-use super::whole::Count;
+use super::part::{Part, Reading};
+use super::setup::{Options, Setup};
+use super::tally::Count;
+use super::value::{Like, Presets};
 use crate::kernels::KernelOptions;
-use crate::plan::Plan;
+use crate::plan::{FirstPass, Plan};
 use crate::plugin::{ControllerState, Frame};
 use crate::program::{NodeId, Program};
 use crate::tensor::DType;
 use crate::types::Shape;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
 
-/// What never changes in a session.
-#[derive(Debug)]
-pub(super) struct Setup {
-    pub program: Program,
-    pub plan: Plan,
-    pub options: Options,
-    identity: OnceLock<Vec<Fact>>,
-}
-
-impl Setup {
-    pub(super) fn new(program: Program, options: Options) -> Self {
-        let plan = Plan::new(&program, options.lets);
-        Self { program, plan, options, identity: OnceLock::new() }
-    }
-
-    /// What makes a step of this session the one it is: the whole program, and what is reported.
-    fn identity(&self) -> &[Fact] {
-        self.identity.get_or_init(|| {
-            let mut facts = self.program.identity();
-            let metrics = self.program.metrics.iter();
-            facts.extend(metrics.map(|(name, id)| (format!("`metric {name}`"), id.to_string())));
-            if self.options.lets {
-                let lets = self.program.lets.iter();
-                facts.extend(lets.map(|(name, id)| (format!("`let {name}`"), id.to_string())));
-            }
-            facts
-        })
-    }
-}
+pub(super) use share::Shared;
 
 /// What a step computes with: the program, and the controllers before it. It borrows nothing, so that a step in parts
 /// can outlive every reference to its session.
@@ -92,11 +65,11 @@ impl Frozen {
         std::iter::once(program.loss).chain(metrics).chain(signals).chain(lets).collect()
     }
 
-    pub(super) fn read(&self, batch: &Batch, depth: Depth) -> Result<Part> {
+    pub(super) fn read(&self, batch: &Batch, depth: FirstPass) -> Result<Part> {
         let Options { kernels, overwrite_logits, chunk_bytes, validate, .. } = self.setup.options;
         let kernels = KernelOptions { kernels, overwrite_logits, chunk_bytes, validate };
         let reading = Reading { depth, kernels, validate };
-        Part::read(self.program(), self.plan(), batch, reading)
+        Part::read(self.plan(), batch, reading)
     }
 
     pub(super) fn evaluate(
@@ -134,12 +107,7 @@ impl Frozen {
             let truth = program.node(*id).ty.kind == crate::types::Kind::Bool;
             let like = Like { dtype: if truth { DType::Bool } else { like.dtype }, ..like };
             let tensor = values.tensor(*id, like).detach();
-            let value = match program.node(*id).ty.shape {
-                Shape::Token => part.mask.zero_tokens(&tensor),
-                Shape::Seq => part.mask.zero_sequences(&tensor),
-                Shape::Scalar => tensor,
-            };
-            (name.clone(), value)
+            (name.clone(), part.zeroed(program.node(*id).ty.shape, &tensor))
         });
         Ok(Output {
             of: Arc::clone(&self.setup),
@@ -148,6 +116,7 @@ impl Frozen {
             signals: signals.collect(),
             lets: lets.collect(),
             tokens,
+            unchecked: part.unchecked.clone(),
             observed: AtomicBool::new(false),
         })
     }

@@ -1,57 +1,34 @@
 //! A program with its coefficients and step count, which computes losses from batches.
 
+mod nonfinite;
+mod restore;
+
 use super::accumulate::Accumulation;
 use super::batch::Batch;
 use super::error::{Error, Result, caught};
 use super::evaluate::frame;
-use super::fit::check_state;
-use super::frozen::{Frozen, Setup};
-use super::group::ProcessGroup;
+use super::frozen::Frozen;
 use super::output::{Output, PartOutput};
-use super::part::Depth;
-use super::whole::Tally;
-use crate::kernels::{CHUNK_BYTES, Kernels};
-use crate::plan::Plan;
+use super::ranks::ProcessGroup;
+use super::saved::check_state;
+use super::setup::{Options, Setup};
+use super::tally::Tally;
+use super::value::Presets;
+use crate::plan::{FirstPass, Plan};
 use crate::plugin::ControllerState;
 use crate::program::Program;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Options of a session.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Which implementation computes row statistics.
-    pub kernels: Kernels,
-    /// Whether the gradient of the logits may overwrite them; see [`crate::kernels::KernelOptions::overwrite_logits`].
-    pub overwrite_logits: bool,
-    /// How many bytes of logits to compute at once from hidden states; see [`crate::kernels::KernelOptions::chunk_bytes`].
-    pub chunk_bytes: usize,
-    /// Whether to check values too, besides names, shapes, kinds and devices: action ids in range, unmasked numbers
-    /// finite. On a GPU this waits for the device.
-    pub validate: bool,
-    /// Whether to compute and return every `let`.
-    pub lets: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            kernels: Kernels::Auto,
-            overwrite_logits: false,
-            chunk_bytes: CHUNK_BYTES,
-            validate: true,
-            lets: false,
-        }
-    }
-}
+pub use nonfinite::NonFinite;
 
 /// A program with the state of its controllers. Clones share the program, but not the state.
 #[derive(Clone, Debug)]
 pub struct Session {
     setup: Arc<Setup>,
-    pub(super) states: Vec<ControllerState>,
-    pub(super) steps: u64,
+    states: Vec<ControllerState>,
+    steps: u64,
 }
 
 impl Session {
@@ -94,12 +71,12 @@ impl Session {
 
     fn try_step(&self, batch: &Batch) -> Result<Output> {
         let frozen = self.frozen();
-        let part = frozen.read(batch, Depth::Model)?;
+        let part = frozen.read(batch, FirstPass::Model)?;
         let mut tally = Tally::default();
         tally.add(&part);
         let frame = frame(&part, tally.counts(&part));
         let values =
-            frozen.evaluate(&part, &frame, &HashMap::new(), &frozen.plan().mask(|of| of.needed), true)?;
+            frozen.evaluate(&part, &frame, &Presets::new(), &frozen.plan().mask(|of| of.needed), true)?;
         frozen.output(&part, &values, tally.tokens())
     }
 
@@ -138,6 +115,9 @@ impl Session {
                     .to_owned(),
             ));
         }
+        if output.has_unchecked_ids() {
+            output.total()?;
+        }
         if output.tokens()? > 0 {
             let signals = output.signals()?;
             let moved = self.setup.program.controllers.iter().zip(&self.states).map(|(controller, state)| {
@@ -163,7 +143,7 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn frozen(&self) -> Frozen {
+    fn frozen(&self) -> Frozen {
         Frozen { setup: Arc::clone(&self.setup), states: self.states.clone(), steps: self.steps }
     }
 }

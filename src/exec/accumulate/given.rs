@@ -1,8 +1,8 @@
 //! Checks the caller's counts of a step against its parts.
 
-use super::error::{Error, Result};
-use super::part::Part;
-use super::whole::Tally;
+use crate::exec::error::{Error, Result};
+use crate::exec::part::Part;
+use crate::exec::tally::Tally;
 
 /// The caller's counts, and those of the parts so far.
 #[derive(Debug)]

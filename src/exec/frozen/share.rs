@@ -1,22 +1,19 @@
 //! What the parts of a step need from the whole step, and each part's share of the loss.
 
-use super::error::Result;
-use super::evaluate::frame;
-use super::frozen::Frozen;
-use super::output::Output;
-use super::part::Part;
-use super::whole::Tally;
+use super::Frozen;
+use crate::exec::error::Result;
+use crate::exec::evaluate::frame;
+use crate::exec::output::Output;
+use crate::exec::part::Part;
+use crate::exec::tally::Tally;
+use crate::exec::value::Presets;
 use crate::plan::FirstPass;
 use crate::program::NodeId;
 use crate::tensor::Tensor;
-use std::collections::HashMap;
-
-/// Values that span the step, by node.
-pub(super) type Presets = HashMap<usize, Tensor>;
 
 /// What the parts need from the whole step.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(in crate::exec) struct Shared {
     pub presets: Presets,
     /// The loss's gradient with respect to the model's outputs, if the loss is not a sum over the parts.
     cotangents: Option<Cotangents>,
@@ -28,13 +25,14 @@ pub(super) struct Shared {
 struct Cotangents {
     log_prob: Option<Tensor>,
     rows: Vec<Tensor>,
-    fields: Vec<(String, Tensor)>,
+    /// By the plan's fields; `None` where no gradient flows.
+    fields: Vec<Option<Tensor>>,
     loss: Tensor,
 }
 
 impl Frozen {
     /// Computes what the parts need; `whole` holds what the plan's first pass reads.
-    pub(super) fn shared(&self, whole: Part, tally: &Tally) -> Result<Shared> {
+    pub(in crate::exec) fn shared(&self, whole: Part, tally: &Tally) -> Result<Shared> {
         match self.plan().first_pass {
             FirstPass::Counts => Ok(Shared::default()),
             FirstPass::Fields => {
@@ -47,7 +45,7 @@ impl Frozen {
     }
 
     /// The values of `nodes` on the whole step; `wanted` marks all nodes to compute for them.
-    pub(super) fn spanning(
+    pub(in crate::exec) fn spanning(
         &self,
         whole: &Part,
         tally: &Tally,
@@ -58,20 +56,17 @@ impl Frozen {
         let _untracked = whole.mask.tokens.no_grad();
         let frame = frame(whole, tally.counts(whole));
         let values = self.evaluate(whole, &frame, known, wanted, false)?;
-        nodes
-            .iter()
-            .map(|index| (*index, values.tensor(NodeId(*index as u32), whole.like())))
-            .map(Ok)
-            .collect()
+        let value = |index: &usize| (*index, values.tensor(NodeId(*index as u32), whole.like()));
+        Ok(nodes.iter().map(value).collect())
     }
 
     /// The loss's gradient with respect to all outputs of the model, on the whole step.
     fn differentiate(&self, mut whole: Part, tally: &Tally) -> Result<Shared> {
         whole.log_prob = whole.log_prob.as_ref().map(Tensor::leaf);
         whole.rows = whole.rows.iter().map(Tensor::leaf).collect();
-        for (name, field) in &mut whole.fields {
-            if crate::fields::find(name).is_some_and(|of| of.gradient) {
-                *field = field.leaf();
+        for (plan, field) in self.plan().fields.iter().zip(&mut whole.fields) {
+            if plan.gradient {
+                *field = field.as_ref().map(Tensor::leaf);
             }
         }
         let frame = frame(&whole, tally.counts(&whole));
@@ -84,8 +79,8 @@ impl Frozen {
         let loss = output.loss.detach();
         // A leaf that the loss does not depend on has no gradient: use zeros.
         let gradient = |tensor: &Tensor| tensor.grad().unwrap_or_else(|| tensor.zeros_like());
-        let fields = whole.fields.iter().filter(|(_, field)| field.requires_grad());
-        let fields = fields.map(|(name, field)| (name.clone(), gradient(field)));
+        let fields = whole.fields.iter().map(|field| field.as_ref().filter(|field| field.requires_grad()));
+        let fields = fields.map(|field| field.map(gradient));
         let cotangents = Cotangents {
             log_prob: whole.log_prob.as_ref().map(gradient),
             rows: whole.rows.iter().map(gradient).collect(),
@@ -97,7 +92,13 @@ impl Frozen {
     }
 
     /// A part's share of the loss, under autograd. The part begins at row `offset` of the step.
-    pub(super) fn share(&self, shared: &Shared, part: &Part, offset: i64, tally: &Tally) -> Result<Tensor> {
+    pub(in crate::exec) fn share(
+        &self,
+        shared: &Shared,
+        part: &Part,
+        offset: i64,
+        tally: &Tally,
+    ) -> Result<Tensor> {
         if let Some(cotangents) = &shared.cotangents {
             return contracted(part, cotangents, offset, tally);
         }
@@ -123,8 +124,10 @@ fn contracted(part: &Part, cotangents: &Cotangents, offset: i64, tally: &Tally) 
     for (value, cotangent) in part.rows.iter().zip(&cotangents.rows) {
         add(value, cotangent);
     }
-    for (name, cotangent) in &cotangents.fields {
-        add(&part.fields[name], cotangent);
+    for (value, cotangent) in part.fields.iter().zip(&cotangents.fields) {
+        if let (Some(value), Some(cotangent)) = (value, cotangent) {
+            add(value, cotangent);
+        }
     }
     let share = part.mask.tokens.sum_in(part.kind) / tally.counts(part).tokens();
     let value = cotangents.loss.to_dtype(part.kind) * share;

@@ -1,11 +1,8 @@
 //! The interface to the communication between the ranks of a step.
 
-use super::error::{Error, Result};
+use crate::exec::error::{Error, GroupError, Result};
 use crate::tensor::{Host, Tensor};
 use std::fmt;
-
-/// The transport's error when ranks could not exchange tensors.
-pub type GroupError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The processes (ranks) that compute one step together, each on its own sequences.
 ///
@@ -37,7 +34,7 @@ pub type GroupError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// A rank that refuses its batch tells the others before it returns its error, and they return [`Error::Rank`]. All ranks
 /// return it if one has a different program, state or field kinds, or is at a different point of its step. Report a
-/// failure outside of a step with [`super::Accumulation::fail`]. If a process dies, abandons a step or runs out of memory
+/// failure outside of a step with [`crate::Accumulation::fail`]. If a process dies, abandons a step or runs out of memory
 /// in an exchange, the others wait as long as the implementation lets them. If `backward` itself communicates, as for
 /// wrapped models, ranks inside `backward` do not learn that another rank could not read its part.
 pub trait ProcessGroup: fmt::Debug + Send + Sync {
@@ -64,7 +61,7 @@ pub trait ProcessGroup: fmt::Debug + Send + Sync {
 }
 
 /// Gathers, and checks the transport's answer.
-pub(super) fn gather(group: &dyn ProcessGroup, tensor: &Tensor) -> Result<Vec<Tensor>> {
+pub(in crate::exec) fn gather(group: &dyn ProcessGroup, tensor: &Tensor) -> Result<Vec<Tensor>> {
     let (rank, size) = (group.rank(), group.size());
     let refuse = |message: String| Err(Error::Group(message.into()));
     if rank >= size {

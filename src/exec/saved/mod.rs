@@ -1,10 +1,11 @@
-//! Saves and restores a session's state: its controllers and its step count.
+//! A session's saved state: its controllers and its step count.
+
+mod fit;
+mod v1;
 
 use super::error::{Error, Result};
-use super::fit::Fit;
-use super::session::Session;
-use super::state_v1;
 use crate::plugin::ControllerState;
+use crate::program::Program;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -12,8 +13,11 @@ use serde_json::Value;
 use std::fmt;
 use std::path::Path;
 
+pub use fit::Fit;
+pub(super) use fit::check_state;
+
 /// The version of the format that is written. All versions up to it can be read.
-pub(super) const FORMAT: u32 = 2;
+const FORMAT: u32 = 2;
 
 /// The saved state of a session. It depends on the controllers only, not on the rest of the program: each is identified
 /// by name, kind, arguments and the formula of its signal.
@@ -27,7 +31,7 @@ pub struct SessionState {
     pub controllers: Vec<SavedController>,
     /// The identity of the whole program, in format 1; later formats describe each controller instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) program: Vec<(String, String)>,
+    program: Vec<(String, String)>,
 }
 
 /// A controller with its state.
@@ -48,11 +52,15 @@ pub struct SavedController {
 impl Default for SessionState {
     /// The state of a program without controllers, before its first step.
     fn default() -> Self {
-        Self { format: FORMAT, steps: 0, controllers: Vec::new(), program: Vec::new() }
+        Self::of(0, Vec::new())
     }
 }
 
 impl SessionState {
+    pub(super) fn of(steps: u64, controllers: Vec<SavedController>) -> Self {
+        Self { format: FORMAT, steps, controllers, program: Vec::new() }
+    }
+
     /// Reads a file written by [`Session::save`] of this release or an earlier one.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -65,70 +73,14 @@ impl SessionState {
         check_format(format)?;
         serde_json::from_str(&text).map_err(fail)
     }
-}
 
-impl Session {
-    /// The session's current state.
-    pub fn state(&self) -> SessionState {
-        let program = self.program();
-        let saved = program.controllers.iter().zip(&self.states).map(|(controller, state)| SavedController {
-            name: controller.name.clone(),
-            kind: controller.object.name().to_owned(),
-            args: controller.object.args(),
-            signal: controller.signal.map(|id| program.expression(id)),
-            state: state.clone(),
-        });
-        SessionState { steps: self.steps, controllers: saved.collect(), ..SessionState::default() }
-    }
-
-    /// Restores a saved state. Refuses a state of different controllers, saying what differs, and a state that no run can
-    /// produce. On an error nothing changes. A session without controllers accepts any state.
-    pub fn restore(&mut self, state: SessionState) -> Result<()> {
-        let fit = self.fit(&state)?;
-        if let Some(refusal) = fit.refusal("`restore_matching` takes up what fits and starts the others anew")
-        {
-            return Err(Error::State(refusal));
+    /// Compares it with a program's controllers.
+    pub(super) fn fit(&self, program: &Program) -> Result<Fit> {
+        check_format(self.format)?;
+        if self.format == 1 {
+            return Fit::of(program, &v1::upgraded(self, program)?);
         }
-        self.restore_matching(state).map(|_| ())
-    }
-
-    /// Restores the matching controllers of a saved state, leaves the others unchanged, and returns the comparison.
-    /// Refuses a matching state that no run can produce. On an error nothing changes.
-    pub fn restore_matching(&mut self, state: SessionState) -> Result<Fit> {
-        let fit = self.fit(&state)?;
-        let names: Vec<String> = self.program().controllers.iter().map(|of| of.name.clone()).collect();
-        for saved in state.controllers {
-            if fit.taken.contains(&saved.name)
-                && let Some(at) = names.iter().position(|name| *name == saved.name)
-            {
-                self.states[at] = saved.state;
-            }
-        }
-        self.steps = state.steps;
-        Ok(fit)
-    }
-
-    /// Compares a saved state with this session, without restoring it.
-    pub fn fit(&self, state: &SessionState) -> Result<Fit> {
-        check_format(state.format)?;
-        if state.format == 1 {
-            return Fit::of(self.program(), &state_v1::upgraded(state, self.program())?);
-        }
-        Fit::of(self.program(), state)
-    }
-
-    /// Writes the state as JSON, atomically: a kill at any moment leaves the old file or the new one.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let fail =
-            |error: std::io::Error| Error::State(format!("cannot write `{}`: {error}", path.display()));
-        let text = serde_json::to_string_pretty(&self.state()).map_err(|error| fail(error.into()))?;
-        aent_files::write(path, text.as_bytes()).map_err(fail)
-    }
-
-    /// Restores the state in a file; see [`Session::restore`].
-    pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        self.restore(SessionState::read(path)?)
+        Fit::of(program, self)
     }
 }
 

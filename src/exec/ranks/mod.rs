@@ -1,0 +1,9 @@
+//! The ranks of a step: how they exchange tensors and reports.
+
+mod gathered;
+mod group;
+mod meeting;
+
+pub(super) use gathered::gathered;
+pub use group::ProcessGroup;
+pub(super) use meeting::{At, Place, Report, meet, refuse, rows_before};
