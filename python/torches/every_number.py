@@ -78,7 +78,7 @@ TOKENS = [
     "old_entropy",
     "token_rewards",
 ]
-SEQUENCES = ["rewards", "correct", "greedy", "well_formed"]
+SEQUENCES = ["rewards", "correct", "greedy", "well_formed", "log_z"]
 
 
 def flat(tensor: torch.Tensor | None) -> list[float]:

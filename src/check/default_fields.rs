@@ -26,8 +26,10 @@ impl Checker<'_> {
             binding.used = true;
         }
         let Some(known) = self.builder.field_of(name) else {
-            self.inputs.push(InputDecl { name: name.to_owned(), ty: input.ty });
-            return Ok(self.builder.declared_field(name, input.ty, span));
+            let declared = InputDecl { name: name.to_owned(), ty: input.ty, gradient: false };
+            let field = self.builder.declared_field(&declared, span);
+            self.inputs.push(declared);
+            return Ok(field);
         };
         let (found, place) = (self.builder.node(known).ty, self.builder.node(known).span);
         // A declared `seq` may be broadcast. No batch can satisfy two objects that read a field with two types.
@@ -39,16 +41,17 @@ impl Checker<'_> {
         Err(self.field_clash(callee, input, found, Some((place, label)), span))
     }
 
-    /// Whether an `input` has the type with which an object above it reads the same field.
-    pub(super) fn agrees_with_readers(&mut self, name: &Name, ty: Type) -> Outcome<()> {
+    /// Whether an `input` has the type with which an object above it reads the same field, which carries no gradient there.
+    pub(super) fn agrees_with_readers(&mut self, name: &Name, ty: Type, gradient: bool) -> Outcome<()> {
         // A name that is defined twice is reported elsewhere.
         let is_new = !self.scope.names.contains_key(name.node.as_str());
         let Some(known) = self.builder.field_of(&name.node).filter(|_| is_new) else { return Ok(()) };
         let (found, place) = (self.builder.node(known).ty, self.builder.node(known).span);
-        if found == ty {
+        if found == ty && !gradient {
             return Ok(());
         }
-        let message = format!("expected `{}` to be a `{found}`, found `{ty}`", name.node);
+        let grad = if gradient { " grad" } else { "" };
+        let message = format!("expected `{}` to be a `{found}`, found `{ty}{grad}`", name.node);
         Err(self.report(
             Diagnostic::error(mismatch(found, ty), name.span, message)
                 .label(place, "it is read here")

@@ -7,7 +7,7 @@ use crate::plugin::Scale;
 use crate::program::{BinaryFn, NodeId, Op, Program, UnaryFn};
 use crate::span::Span;
 use crate::types::{Shape, Unit};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Runs all lints on a loss.
 pub(super) fn run(program: &Program, loss: Span, found: &mut Diagnostics) {
@@ -180,15 +180,20 @@ impl Walk<'_> {
     }
 }
 
-/// Reports a loss whose gradient reaches only the critic.
+/// Reports a loss whose gradient reaches only the critic, or fields of the file's own.
 fn gradient_misses_policy(program: &Program, loss: Span, found: &mut Diagnostics) {
-    let policy = ancestors(program, program.loss).into_iter().any(|id| {
-        let node = program.node(id);
-        node.gradient && matches!(node.op, Op::LogProb(_) | Op::Row(_))
-    });
+    let reached = || {
+        ancestors(program, program.loss).into_iter().map(|id| program.node(id)).filter(|node| node.gradient)
+    };
+    let policy = reached().any(|node| matches!(node.op, Op::LogProb(_) | Op::Row(_)));
     if program.node(program.loss).gradient && !policy {
+        let fields = reached().filter_map(|node| node.op.field()).map(|name| format!("`{name}`"));
+        let fields: BTreeSet<String> = fields.collect();
+        let fields: Vec<String> = fields.into_iter().collect();
+        let message =
+            format!("the gradient of this loss reaches {}, but not the policy", fields.join(" and "));
         found.push(
-            Diagnostic::warning("gradient-misses-policy", loss, "the gradient of this loss reaches `values`, but not the policy")
+            Diagnostic::warning("gradient-misses-policy", loss, message)
                 .help("a critic may be trained by a file of its own: silence this with `# aent: allow(gradient-misses-policy)`"),
         );
     }

@@ -117,8 +117,8 @@ impl<'a> Checker<'a> {
     fn statement(&mut self, source: SourceId, statement: &'a Statement) {
         let root = source == SourceId(0);
         match &statement.kind {
-            StatementKind::Input { name, shape, kind } => {
-                self.input(name, Type { shape: *shape, kind: *kind });
+            StatementKind::Input { name, shape, kind, gradient } => {
+                self.input(name, Type { shape: *shape, kind: *kind }, *gradient);
             }
             StatementKind::Fn { name, params, body } => {
                 for (index, param) in params.iter().enumerate() {
@@ -161,7 +161,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn input(&mut self, name: &'a Name, ty: Type) {
+    fn input(&mut self, name: &'a Name, ty: Type, grad: Option<Span>) {
+        let declared = InputDecl { name: name.node.clone(), ty, gradient: grad.is_some() };
         if fields::find(&name.node).is_some() || fields::is_of_vocabulary(&name.node) {
             self.report(
                 Diagnostic::error(
@@ -177,18 +178,28 @@ impl<'a> Checker<'a> {
         if let Some(first) = self.scope.names.get_mut(name.node.as_str())
             && first.keyword == "input"
             && !first.files.contains(&name.span.source)
-            && self.inputs.contains(&InputDecl { name: name.node.clone(), ty })
+            && self.inputs.contains(&declared)
         {
             first.files.push(name.span.source);
             return;
         }
-        if self.agrees_with_readers(name, ty).is_err() {
+        if let (Some(grad), Kind::Bool) = (grad, ty.kind) {
+            let message =
+                format!("expected numbers for `grad`, found `{ty}`: truth values carry no gradient");
+            self.report(
+                Diagnostic::error("kind-mismatch", grad, message)
+                    .help(format!("leave out `grad`, or write `input {}: {} grad`", name.node, ty.shape)),
+            );
             self.define(name, "input", Meaning::Poisoned);
             return;
         }
-        let node = self.builder.declared_field(&name.node, ty, name.span);
+        if self.agrees_with_readers(name, ty, declared.gradient).is_err() {
+            self.define(name, "input", Meaning::Poisoned);
+            return;
+        }
+        let node = self.builder.declared_field(&declared, name.span);
         if !self.inputs.iter().any(|input| input.name == name.node) {
-            self.inputs.push(InputDecl { name: name.node.clone(), ty });
+            self.inputs.push(declared);
         }
         self.define(name, "input", Meaning::Value(Value::Node(node)));
     }

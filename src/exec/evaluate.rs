@@ -80,6 +80,7 @@ impl Evaluation<'_> {
             Op::Boolean(truth) => Value::Number(f64::from(*truth)),
             Op::Controller(number) => Value::Number(self.coefficients[*number]),
             Op::Field(_) | Op::LogProb(_) | Op::Row(_) => Value::Tensor(self.leaf(index).clone()),
+            Op::Pooled(x) => Value::Tensor(values.tensor(*x, like) * self.part.weight(&self.frame.counts)),
             Op::Unary(function, x) => value::unary(*function, &self.operand(values, *x, node.ty.shape)),
             Op::Binary(function, a, b) => {
                 let a = self.operand(values, *a, node.ty.shape);

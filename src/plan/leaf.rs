@@ -3,7 +3,7 @@
 use super::Plan;
 use crate::fields::{self, RESPONSE_MASK};
 use crate::program::{Node, Op};
-use crate::types::{Type, Unit};
+use crate::types::{Shape, Type, Unit};
 
 /// A batch field that the program reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,11 @@ pub enum Leaf {
 }
 
 impl FieldPlan {
+    /// Whether it is a scalar of which each part of a step has its own value: one that carries gradient comes from the model.
+    pub(crate) fn is_of_each_part(&self) -> bool {
+        self.gradient && self.ty.shape == Shape::Scalar
+    }
+
     /// A field by its name, as a batch brings it.
     pub(crate) fn of(name: &str, ty: Type) -> Self {
         let known = fields::find(name);
@@ -66,7 +71,7 @@ impl Plan {
             Op::Field(name) => {
                 let known = self.fields.iter().position(|field| field.name == *name);
                 Some(Leaf::Field(known.unwrap_or_else(|| {
-                    self.fields.push(FieldPlan::of(name, node.ty));
+                    self.fields.push(FieldPlan { gradient: node.gradient, ..FieldPlan::of(name, node.ty) });
                     self.fields.len() - 1
                 })))
             }

@@ -227,7 +227,9 @@ fn share(program: &Program, shares: &[Share], index: usize) -> Share {
     let partial = operands.iter().any(|id| of(id) == Share::Partial);
     match &node.op {
         Op::Constant(_) | Op::Boolean(_) | Op::Controller(_) => Share::Fixed,
-        Op::Field(_) | Op::LogProb(_) | Op::Row(_) if node.ty.shape == Shape::Scalar => Share::Fixed,
+        Op::Pooled(_) => Share::Partial,
+        // A scalar that carries gradient is the model's, and each part brings its own.
+        Op::Field(_) if node.ty.shape == Shape::Scalar && !node.gradient => Share::Fixed,
         Op::Field(_) | Op::LogProb(_) | Op::Row(_) => Share::Local,
         // Whole-step values are known when a part is computed, so values computed from them are local again.
         Op::Reduce { object, .. } if !partial => {

@@ -2,13 +2,13 @@
 
 use super::infer::{binary_interval, binary_unit, join_units, unary_interval, unary_unit};
 use super::key::Key;
-use super::{BinaryFn, Node, NodeId, Object, Op, UnaryFn};
+use super::{BinaryFn, InputDecl, Node, NodeId, Object, Op, UnaryFn};
 use crate::fields;
 use crate::interval::Interval;
 use crate::plugin::{Input, Plugin, Reduction, Scale, Term};
 use crate::rows::{RowStatistic, Statistic, TokenSet};
 use crate::span::Span;
-use crate::types::{Kind, Type, Unit};
+use crate::types::{Kind, Shape, Type, Unit};
 use std::collections::HashMap;
 
 /// A program under construction. Constants are finite, so that a program can be saved as JSON: an expression that
@@ -58,14 +58,20 @@ impl Builder {
     }
 
     /// A field that the program declares.
-    pub fn declared_field(&mut self, name: &str, ty: Type, span: Span) -> NodeId {
+    pub fn declared_field(&mut self, input: &InputDecl, span: Span) -> NodeId {
+        let InputDecl { name, ty, gradient } = input;
         let interval = if ty.kind == Kind::Bool { Interval::UNIT } else { Interval::ALL };
-        self.add(Op::Field(name.to_owned()), ty, false, interval, Unit::Unknown, span)
+        let field = self.add(Op::Field(name.clone()), *ty, *gradient, interval, Unit::Unknown, span);
+        if *gradient && ty.shape == Shape::Scalar {
+            return self.add(Op::Pooled(field), *ty, true, interval, Unit::Unknown, span);
+        }
+        field
     }
 
-    /// The node of a batch field, if it was read before.
+    /// The value of a batch field, if it was read before.
     pub fn field_of(&self, name: &str) -> Option<NodeId> {
-        self.known.get(&Key::of(&Op::Field(name.to_owned()))).copied()
+        let field = *self.known.get(&Key::of(&Op::Field(name.to_owned())))?;
+        Some(self.known.get(&Key::of(&Op::Pooled(field))).copied().unwrap_or(field))
     }
 
     /// A statistic of the rows of logits.

@@ -50,6 +50,7 @@ impl Program {
             Op::Controller(index) => {
                 self.controllers.get(*index).map_or("?", |of| of.name.as_str()).to_owned()
             }
+            Op::Pooled(x) => format!("pooled({x})"),
             Op::Unary(UnaryFn::Neg, x) => format!("-{x}"),
             Op::Unary(function, x) => format!("{}({x})", function.as_str()),
             Op::Binary(function @ (BinaryFn::Min | BinaryFn::Max), a, b) => {

@@ -89,6 +89,7 @@ impl Program {
     fn given(&self, names: &[Input], inputs: &[NodeId]) -> Vec<(&'static str, NodeId)> {
         let is_default = |input: &Input, id: NodeId| match (input.default, &self.node(id).op) {
             (InputDefault::Field, Op::Field(name)) => name == input.name,
+            (InputDefault::Field, Op::Pooled(field)) => self.node(*field).op.field() == Some(input.name),
             (InputDefault::Field, Op::LogProb(_)) => input.name == "log_prob",
             (InputDefault::Constant(default), Op::Constant(value)) => default.to_bits() == value.to_bits(),
             _ => false,
@@ -106,6 +107,7 @@ impl Program {
         };
         match &self.node(id).op {
             Op::Constant(value) => Text { text: value.to_string(), atomic: value.is_sign_positive() },
+            Op::Pooled(x) => Text { text: text(x).to_owned(), atomic: texts[x].atomic },
             Op::LogProb(row) => Text::atom(format!("log_prob{}", at(row.temperature))),
             Op::Unary(UnaryFn::Neg, x) => Text { text: format!("-{}", operand(x)), atomic: false },
             Op::Unary(UnaryFn::Not, x) => Text { text: format!("not {}", operand(x)), atomic: false },

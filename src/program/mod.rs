@@ -90,6 +90,9 @@ pub struct InputDecl {
     pub name: String,
     /// Its type.
     pub ty: Type,
+    /// Whether gradient flows to it.
+    #[serde(default)]
+    pub gradient: bool,
 }
 
 impl Program {

@@ -49,6 +49,9 @@ pub enum Op {
     LogProb(RowStatistic),
     /// A statistic of the rows of logits.
     Row(RowStatistic),
+    /// The step's value of a scalar that each part of the step brings: the mean over the parts, weighted by their valid
+    /// tokens.
+    Pooled(NodeId),
     /// The coefficient of a controller, by its number.
     Controller(usize),
     /// A function of one value.
@@ -164,7 +167,11 @@ impl Op {
             | Op::LogProb(_)
             | Op::Row(_)
             | Op::Controller(_) => Vec::new(),
-            Op::Unary(_, x) | Op::Quantile(x, _) | Op::TopFraction(x, _) | Op::Extra { term: x, .. } => {
+            Op::Pooled(x)
+            | Op::Unary(_, x)
+            | Op::Quantile(x, _)
+            | Op::TopFraction(x, _)
+            | Op::Extra { term: x, .. } => {
                 vec![*x]
             }
             Op::Binary(_, a, b) => vec![*a, *b],

@@ -40,7 +40,11 @@ fn renumber(op: &mut Op, to: &[NodeId]) {
     match op {
         Op::Constant(_) | Op::Boolean(_) | Op::Field(_) | Op::LogProb(_) | Op::Row(_) | Op::Controller(_) => {
         }
-        Op::Unary(_, x) | Op::Quantile(x, _) | Op::TopFraction(x, _) | Op::Extra { term: x, .. } => set(x),
+        Op::Pooled(x)
+        | Op::Unary(_, x)
+        | Op::Quantile(x, _)
+        | Op::TopFraction(x, _)
+        | Op::Extra { term: x, .. } => set(x),
         Op::Binary(_, a, b) => [a, b].into_iter().for_each(set),
         Op::Where(a, b, c) | Op::Clamp(a, b, c) => [a, b, c].into_iter().for_each(set),
         Op::Term { inputs, rows, .. } => inputs.iter_mut().chain(rows).for_each(set),

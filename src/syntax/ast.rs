@@ -52,7 +52,7 @@ pub enum StatementKind {
         /// Its allowed range, both ends included.
         range: Option<(Spanned<Number>, Spanned<Number>)>,
     },
-    /// `input NAME: token | seq | scalar [bool]`
+    /// `input NAME: token | seq | scalar [bool] [grad]`
     Input {
         /// The batch field.
         name: Name,
@@ -60,6 +60,8 @@ pub enum StatementKind {
         shape: Shape,
         /// Its kind.
         kind: Kind,
+        /// Where it says `grad`, if gradient flows to it.
+        gradient: Option<Span>,
     },
     /// `set NAME = NUMBER-OR-PARAM`
     Set {

@@ -81,6 +81,7 @@ fn expected(rule: Rule) -> Expected {
         Rule::shape => Expected::Shape,
         Rule::EOI => Expected::NextStatement,
         Rule::bool_kind => Expected::Word("bool"),
+        Rule::gradient => Expected::Word("grad"),
         Rule::in_keyword => Expected::Word("in"),
         Rule::equals => Expected::Symbol("="),
         Rule::colon => Expected::Symbol(":"),
@@ -128,8 +129,14 @@ impl Builder<'_> {
                     "seq" => Shape::Seq,
                     _ => Shape::Scalar,
                 };
-                let kind = if parts.next().is_some() { Kind::Bool } else { Kind::Real };
-                StatementKind::Input { name, shape, kind }
+                let (mut kind, mut gradient) = (Kind::Real, None);
+                for part in parts {
+                    match part.as_rule() {
+                        Rule::bool_kind => kind = Kind::Bool,
+                        _ => gradient = Some(self.span(&part)),
+                    }
+                }
+                StatementKind::Input { name, shape, kind, gradient }
             }
             Rule::set => StatementKind::Set { name, value: self.expression(next(&mut parts))?.expr },
             Rule::function => self.function(name, parts)?,
@@ -278,6 +285,7 @@ fn parts(pair: Pair<'_, Rule>) -> impl Iterator<Item = Pair<'_, Rule>> {
                 | Rule::signed_number
                 | Rule::shape
                 | Rule::bool_kind
+                | Rule::gradient
                 | Rule::parameter
                 | Rule::arguments
                 | Rule::argument

@@ -99,9 +99,10 @@ impl Printer<'_> {
                 let range = range.unwrap_or_default();
                 vec![Doc::text(format!("param {} = {}{range}", name.node, value.node.text))]
             }
-            StatementKind::Input { name, shape, kind } => {
+            StatementKind::Input { name, shape, kind, gradient } => {
                 let kind = if *kind == Kind::Bool { " bool" } else { "" };
-                vec![Doc::text(format!("input {}: {shape}{kind}", name.node))]
+                let gradient = if gradient.is_some() { " grad" } else { "" };
+                vec![Doc::text(format!("input {}: {shape}{kind}{gradient}", name.node))]
             }
             StatementKind::Set { name, value } => self.definition(&format!("set {}", name.node), value),
             StatementKind::Let { name, value } => self.definition(&format!("let {}", name.node), value),

@@ -126,9 +126,9 @@ fn looks_like_definition(tokens: &[Token], text: &str) -> bool {
     }
 }
 
-/// `bool` may be on the line after `input x: token`.
+/// `bool` and `grad` may be on the line after `input x: token`.
 fn continues_statement(token: Token, text: &str) -> bool {
-    token.text(text) == "bool"
+    matches!(token.text(text), "bool" | "grad")
 }
 
 /// The error for a statement that is too large or too deep to be parsed.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what is unwrapped here is under test")]
 #![expect(clippy::float_cmp, reason = "zeros, halves and equal computations are exact")]
 
+mod declared;
 mod hidden;
 mod log_probs;
 mod misbehave;

@@ -59,6 +59,7 @@ pub(crate) fn leaves(case: &Case) -> Leaves {
         .with("weight", weight)
         .with("flag", Tensor::from_slice(&flag).view([b, t]))
         .with("greedy", Tensor::from_slice(&score))
+        .with("log_z", Tensor::from_slice(&score))
         .with("correct", Tensor::from_slice(&score))
         .with("well_formed", Tensor::from_slice(&case.rewards))
         .with("old_entropy", Tensor::from_slice(&of("returns", f64::abs)).view([b, t]))

@@ -41,7 +41,9 @@ fn kind(kind: &StatementKind) -> String {
             let range = range.as_ref().map(|(lo, hi)| (&lo.node, &hi.node));
             format!("param {} {:?} {range:?}", name.node, value.node)
         }
-        StatementKind::Input { name, shape, kind } => format!("input {} {shape:?} {kind:?}", name.node),
+        StatementKind::Input { name, shape, kind, gradient } => {
+            format!("input {} {shape:?} {kind:?} {}", name.node, gradient.is_some())
+        }
         StatementKind::Set { name, value } => format!("set {} {}", name.node, expr(value)),
         StatementKind::Fn { name, params, body } => {
             let params: Vec<_> =

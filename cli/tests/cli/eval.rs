@@ -142,6 +142,27 @@ fn gradients_of_values_and_log_probs_are_written_where_used() {
 }
 
 #[test]
+fn fields_declared_with_grad_have_their_gradient_written_however_the_step_is_cut() {
+    let text = "input log_z: seq grad\ninput router: scalar grad\n\n\
+                loss = batch_mean((log_z + seq_mean(log_prob)) ^ 2) + 0.5 * router\n";
+    let folder = Folder::with("spec.aent", text);
+    let options = (Kind::Double, tch::Device::Cpu);
+    let log_prob = -Tensor::ones([3, 4], options);
+    let log_z = Tensor::from_slice(&[0.5, 1.0, 3.0]);
+    batch(&folder, &[("log_prob", log_prob), ("log_z", log_z), ("router", Tensor::from(2.0))]);
+    for parts in [&[][..], &["--microbatches", "3"]] {
+        let arguments = [&["--out", "out.safetensors"], parts].concat();
+        assert_eq!(eval(&folder, &arguments).code, 0, "{parts:?}");
+        let router = folder.tensor("out.safetensors", "grad.router");
+        assert!((router.double_value(&[]) - 0.5).abs() < 1e-12, "{parts:?}: {router}");
+        let found = folder.tensor("out.safetensors", "grad.log_z");
+        // d/dz mean((z + mean log_prob)²), where every log-probability is -1.
+        let expected = Tensor::from_slice(&[0.5, 1.0, 3.0].map(|z| 2.0 * (z - 1.0) / 3.0));
+        assert!((&found - expected).abs().max().double_value(&[]) < 1e-6, "{parts:?}: {found}");
+    }
+}
+
+#[test]
 fn micro_batches_give_the_result_of_the_whole() {
     let folder = folder();
     let whole = eval(&folder, &["--dtype", "f64", "--out", "whole.safetensors"]).json();

@@ -229,7 +229,7 @@ impl Accumulation {
             return Ok(());
         }
         let looks = self.frozen.plan().first_pass != FirstPass::Counts;
-        let mut whole = if looks { Some(Part::join(&self.measured.parts)) } else { None };
+        let mut whole = if looks { Some(Part::join(self.frozen.plan(), &self.measured.parts)) } else { None };
         let mut before = 0;
         if let Some(group) = self.group.clone() {
             let told = (self.report()?, self.facts()?, whole);
@@ -249,7 +249,7 @@ impl Accumulation {
             None => Shared::default(),
         };
         if let (Some(output), Some(_)) = (&mut shared.output, &self.group) {
-            let own = Part::join(&self.measured.parts);
+            let own = Part::join(self.frozen.plan(), &self.measured.parts);
             for (_, value) in &mut output.lets {
                 *value = own.slice_of(value, before);
             }
@@ -300,7 +300,7 @@ impl Accumulation {
 
     /// The output of this rank's parts: the whole step's, or this rank's summand of it.
     fn summary(&mut self, facts: &[Fact]) -> Result<Output> {
-        let own = Part::join(self.phase.sharing()?.recorded.values());
+        let own = Part::join(self.frozen.plan(), self.phase.sharing()?.recorded.values());
         let presets = match self.group.clone() {
             Some(group) => self.look_last(&own, &*group, facts)?,
             None => Presets::new(),

@@ -112,10 +112,15 @@ impl Frozen {
 /// A scalar whose gradient is that of the whole step's loss with respect to this part. Its values add up over the parts
 /// to the whole step's loss.
 fn contracted(part: &Part, cotangents: &Cotangents, offset: i64, tally: &Tally) -> Result<Tensor> {
+    let share = part.weight(&tally.counts(part));
     let mut sum = part.like().scalar(0.0);
     let mut add = |value: &Tensor, cotangent: &Tensor| {
         // Gradients at masked positions are dropped, NaN included.
-        let cotangent = part.mask.zero_tokens(&part.slice_of(cotangent, offset));
+        let cotangent = match part.slice_of(cotangent, offset) {
+            scalar if scalar.dim() == 0 => scalar * &share,
+            of_sequences if of_sequences.dim() == 1 => part.mask.zero_sequences(&of_sequences),
+            of_tokens => part.mask.zero_tokens(&of_tokens),
+        };
         sum = &sum + (value * cotangent).sum();
     };
     if let (Some(value), Some(cotangent)) = (&part.log_prob, &cotangents.log_prob) {
@@ -129,7 +134,6 @@ fn contracted(part: &Part, cotangents: &Cotangents, offset: i64, tally: &Tally) 
             add(value, cotangent);
         }
     }
-    let share = part.mask.tokens.sum_in(part.kind) / tally.counts(part).tokens();
-    let value = cotangents.loss.to_dtype(part.kind) * share;
+    let value = cotangents.loss.to_dtype(part.kind) * &share;
     Ok((&sum - sum.detach() + value).ok()?)
 }

@@ -2,6 +2,7 @@
 
 use super::{Part, UncheckedIds};
 use crate::exec::value::Presets;
+use crate::plan::Plan;
 use crate::plugin::Mask;
 use crate::tensor::Tensor;
 
@@ -20,13 +21,21 @@ impl Part {
     }
 
     /// All parts of a step as one, padded to the longest. Every part has what the first has.
-    pub(in crate::exec) fn join<'a>(parts: impl IntoIterator<Item = &'a Part>) -> Part {
+    pub(in crate::exec) fn join<'a>(plan: &Plan, parts: impl IntoIterator<Item = &'a Part>) -> Part {
         let parts: Vec<&Part> = parts.into_iter().collect();
         let width = parts.iter().map(|part| part.size().1).max().unwrap_or(0);
         let all = |of: &dyn Fn(&Part) -> Option<&Tensor>| {
             let padded: Vec<Tensor> =
                 parts.iter().map(|part| Some(pad(of(part)?, width))).collect::<Option<_>>()?;
             Some(if padded[0].dim() == 0 { padded[0].clone() } else { Tensor::cat(&padded, 0) })
+        };
+        let field = |index: usize| {
+            // Each part has its own value of a scalar that carries gradient.
+            if plan.fields[index].is_of_each_part() {
+                pooled(&parts, index)
+            } else {
+                all(&|part| part.fields[index].as_ref())
+            }
         };
         let first = parts[0];
         let mut rows = 0;
@@ -39,7 +48,7 @@ impl Part {
         let tokens: Vec<Tensor> = parts.iter().map(|part| pad(&part.mask.tokens, width)).collect();
         Part {
             mask: Mask::new(Tensor::cat(&tokens, 0)),
-            fields: (0..first.fields.len()).map(|index| all(&|part| part.fields[index].as_ref())).collect(),
+            fields: (0..first.fields.len()).map(field).collect(),
             log_prob: all(&|part| part.log_prob.as_ref()),
             rows: (0..first.rows.len()).filter_map(|index| all(&|part| part.rows.get(index))).collect(),
             actions: None,
@@ -66,6 +75,17 @@ impl Part {
         };
         whole.iter().map(|(index, value)| (*index, slice(value))).collect()
     }
+}
+
+/// The mean of a scalar field over the parts, weighted by their valid tokens.
+fn pooled(parts: &[&Part], index: usize) -> Option<Tensor> {
+    let [mut sum, mut tokens] = [parts[0].like().scalar(0.0), parts[0].like().scalar(0.0)];
+    for part in parts {
+        let weight = part.mask.tokens.sum_in(part.kind);
+        sum = sum + part.fields[index].as_ref()? * &weight;
+        tokens = tokens + weight;
+    }
+    Some(sum / tokens.clamp_min(1.0))
 }
 
 /// Pads a value with zeros to `width` columns. A value without columns stays unchanged.

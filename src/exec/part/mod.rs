@@ -17,7 +17,7 @@ use super::value::Like;
 use crate::fields::POLICY;
 use crate::kernels::KernelOptions;
 use crate::plan::{FieldPlan, FirstPass, Plan};
-use crate::plugin::Mask;
+use crate::plugin::{Mask, StepCounts};
 use crate::tensor::{DType, Device, Tensor};
 use crate::types::Shape;
 pub(super) use cut::pad;
@@ -67,6 +67,11 @@ impl Part {
     pub(super) fn size(&self) -> (i64, i64) {
         let size = self.mask.tokens.size();
         (size[0], size[1])
+    }
+
+    /// The part's share of the step's valid tokens, a scalar.
+    pub(super) fn weight(&self, counts: &StepCounts) -> Tensor {
+        self.mask.tokens.sum_in(self.kind) / counts.tokens()
     }
 
     /// The size of values of a shape.
@@ -157,15 +162,16 @@ impl Part {
     /// What was read and in which kinds, with scalars as they are.
     pub(super) fn facts(&self, plan: &Plan) -> Result<Vec<Fact>> {
         let mut facts = vec![("the kind of numbers".to_owned(), self.kind.to_string())];
-        for (FieldPlan { name, .. }, field) in plan.fields.iter().zip(&self.fields) {
+        for (of, field) in plan.fields.iter().zip(&self.fields) {
             let Some(field) = field else { continue };
             let kind = field.dtype();
             let text = match field.dim() {
+                0 if of.is_of_each_part() => format!("{kind} of each part"),
                 0 => format!("{kind} {:?}", field.f64_at(&[])?),
                 1 => format!("{kind} [B]"),
                 _ => format!("{kind} [B, T]"),
             };
-            facts.push((format!("the field `{name}`"), text));
+            facts.push((format!("the field `{}`", of.name), text));
         }
         let log_prob =
             self.log_prob.iter().map(|of| ("the field `log_prob`".to_owned(), of.dtype().to_string()));

@@ -31,14 +31,30 @@ pub(in crate::exec) fn gathered(
         if let Some(field) = field
             && read.contains(&Leaf::Field(index))
         {
-            // Scalars were compared between ranks.
-            fields[index] = Some(if field.dim() == 0 { field.clone() } else { all(field)? });
+            fields[index] = Some(match field.dim() {
+                0 if plan.fields[index].is_of_each_part() => pooled(own, group, field)?,
+                // Scalars were compared between ranks.
+                0 => field.clone(),
+                _ => all(field)?,
+            });
         }
     }
     let log_prob = own.log_prob.as_ref().filter(|_| read.contains(&Leaf::LogProb)).map(all).transpose()?;
     let reads_rows = read.iter().any(|leaf| matches!(leaf, Leaf::Row(_)));
     let rows = own.rows.iter().filter(|_| reads_rows).map(all).collect::<Result<_>>()?;
     Ok(Part { mask, fields, log_prob, rows, actions: None, unchecked: own.unchecked.clone(), kind: own.kind })
+}
+
+/// The mean of a scalar over the ranks, weighted by their valid tokens.
+fn pooled(own: &Part, group: &dyn ProcessGroup, field: &Tensor) -> Result<Tensor> {
+    let tokens = own.mask.tokens.sum_in(DType::F64);
+    let told = Tensor::stack(&[field.detach().to_dtype(DType::F64) * &tokens, tokens], 0);
+    let heard = gather(group, &told)?;
+    let [sum, tokens] = [0, 1].map(|index| {
+        let first = heard[0].select(0, index);
+        heard[1..].iter().fold(first, |sum, told| sum + told.select(0, index))
+    });
+    Ok((sum / tokens.clamp_min(1.0)).to_dtype(field.dtype()).to_device(own.device()))
 }
 
 /// Concatenates a tensor's rows of all ranks, in rank order.

@@ -36,7 +36,7 @@ pub(super) fn look(session: &Session, batches: &Batches, done: &Done) -> Result<
 }
 
 /// Finds the first wrong value of each gradient.
-fn gradients(gradients: &BTreeMap<&'static str, Tensor>) -> Result<Vec<String>> {
+fn gradients(gradients: &BTreeMap<String, Tensor>) -> Result<Vec<String>> {
     let mut sentences = Vec::new();
     for (name, gradient) in gradients {
         // A sum is finite only if all its summands are. It needs no memory of the gradient's size.

@@ -1,11 +1,12 @@
 //! Runs one step, whole or in micro-batches, and measures its time.
 
+use aent::program::Program;
 use aent::tensor::{Device, Host, Tensor};
 use aent::{Batch, Output, Result, Session, fields};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// Fields whose gradient may be written.
+/// The language's fields that gradient flows to; a file may declare more.
 const TRAINED: [&str; 6] = ["logits", "hidden", "lm_head", "lm_head_bias", "log_prob", "values"];
 
 /// The fields of a step, and the number of parts to cut it into.
@@ -14,6 +15,8 @@ pub(super) struct Batches {
     host: Option<&'static dyn Host>,
     device: Device,
     parts: Option<usize>,
+    /// The fields that gradient flows to.
+    trained: Vec<String>,
 }
 
 /// The results of a step.
@@ -21,7 +24,7 @@ pub(super) struct Done {
     /// Loss, metrics, signals and named values of the whole step.
     pub(super) output: Output,
     /// The gradients of the trained fields in the batch, if requested.
-    pub(super) gradients: BTreeMap<&'static str, Tensor>,
+    pub(super) gradients: BTreeMap<String, Tensor>,
     /// Its duration.
     pub(super) seconds: Seconds,
 }
@@ -53,12 +56,14 @@ impl Seconds {
 }
 
 impl Batches {
-    pub(super) fn new(fields: Vec<(String, Tensor)>, parts: Option<usize>) -> Self {
+    pub(super) fn new(program: &Program, fields: Vec<(String, Tensor)>, parts: Option<usize>) -> Self {
         let first = fields.first().map(|(_, tensor)| tensor);
         let device = first.map_or(Device::Cpu, Tensor::device);
         let host = first.and_then(|tensor| tensor.host().ok());
         let fields = fields.into_iter().fold(Batch::new(), |batch, (name, tensor)| batch.with(name, tensor));
-        Self { fields, host, device, parts }
+        let declared = program.inputs.iter().filter(|input| input.gradient).map(|input| input.name.clone());
+        let trained = TRAINED.map(str::to_owned).into_iter().chain(declared).collect();
+        Self { fields, host, device, parts, trained }
     }
 
     /// The whole step.
@@ -74,27 +79,32 @@ impl Batches {
         };
         let mut leaves: Vec<Batch> = Vec::new();
         for part in &parts {
-            let next = leaf(part, leaves.first());
+            let next = self.leaf(part, leaves.first());
             leaves.push(next);
         }
         Ok(leaves)
     }
+
+    /// A part with its own leaves, except that all parts share the first one's fields of the model.
+    fn leaf(&self, part: &Batch, first: Option<&Batch>) -> Batch {
+        let mut batch = Batch::new();
+        for (name, tensor) in part.iter() {
+            let shared = first.filter(|_| is_shared(name, tensor)).and_then(|first| first.get(name));
+            let trained = self.trained.iter().any(|of| of == name) && tensor.dtype().is_float();
+            let tensor = match shared {
+                Some(shared) => shared.clone(),
+                None if trained => tensor.leaf(),
+                None => tensor.detach(),
+            };
+            batch = batch.with(name, tensor);
+        }
+        batch
+    }
 }
 
-/// A part with its own leaves, except that all parts share the first one's fields of the model.
-fn leaf(part: &Batch, first: Option<&Batch>) -> Batch {
-    let mut batch = Batch::new();
-    for (name, tensor) in part.iter() {
-        let shared = first.filter(|_| fields::is_shared(name)).and_then(|first| first.get(name));
-        let trained = TRAINED.contains(&name) && tensor.dtype().is_float();
-        let tensor = match shared {
-            Some(shared) => shared.clone(),
-            None if trained => tensor.leaf(),
-            None => tensor.detach(),
-        };
-        batch = batch.with(name, tensor);
-    }
-    batch
+/// Whether all parts of a step have the same tensor.
+fn is_shared(name: &str, tensor: &Tensor) -> bool {
+    fields::is_shared(name) || tensor.dim() == 0
 }
 
 /// Runs the step.
@@ -127,24 +137,25 @@ pub(super) fn run(session: &Session, batches: &Batches, needs_gradient: bool) ->
         seconds.forward += clock.lap();
         output
     };
-    let gradients = if needs_gradient { gradients(&leaves) } else { BTreeMap::new() };
+    let gradients = if needs_gradient { gradients(&batches.trained, &leaves) } else { BTreeMap::new() };
     Ok(Done { output, gradients, seconds })
 }
 
 /// The gradients of the parts, concatenated along B; zero where the loss does not reach.
-fn gradients(leaves: &[Batch]) -> BTreeMap<&'static str, Tensor> {
+fn gradients(trained: &[String], leaves: &[Batch]) -> BTreeMap<String, Tensor> {
     let mut result = BTreeMap::new();
-    for name in TRAINED {
+    for name in trained {
         let mut parts = Vec::new();
-        let kept = if fields::is_shared(name) { 1 } else { leaves.len() };
+        let shared = leaves[0].get(name).is_some_and(|tensor| is_shared(name, tensor));
+        let kept = if shared { 1 } else { leaves.len() };
         let leaves = leaves.iter().take(kept).filter_map(|batch| batch.get(name));
         for leaf in leaves.filter(|of| of.requires_grad()) {
             parts.push(leaf.grad().unwrap_or_else(|| leaf.detach().zeros_like()));
         }
         match parts.len() {
             0 => {}
-            1 => drop(result.insert(name, parts.remove(0))),
-            _ => drop(result.insert(name, Tensor::cat(&parts, 0))),
+            1 => drop(result.insert(name.clone(), parts.remove(0))),
+            _ => drop(result.insert(name.clone(), Tensor::cat(&parts, 0))),
         }
     }
     result
