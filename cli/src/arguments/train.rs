@@ -3,7 +3,7 @@
 use super::eval::positive;
 use super::setting;
 use crate::commands::device::Wanted;
-use aent_train::tasks::NAMES;
+use aent_experiments::tasks::NAMES;
 use clap::Args;
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 
 use crate::arguments::Compare;
 use crate::{Outcome, Status, render, stream};
-use aent_train::report;
+use aent_experiments::report;
 
 /// Writes the page and prints its path.
 pub(crate) fn run(arguments: &Compare) -> Outcome {

@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn other_languages_have_a_home() {
-        assert_eq!(lines("train/src/node.cpp", "int x;"), [1]);
+        assert_eq!(lines("experiments/src/node.cpp", "int x;"), [1]);
         assert_eq!(lines("src/kernels/node.cpp", "int x;"), [1]);
         assert_eq!(lines("src/host/node.cpp", "int x;"), []);
         assert_eq!(lines("src/kernels/row.cuh", "int x;"), []);

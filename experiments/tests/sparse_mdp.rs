@@ -7,10 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use aent::{Batch, Compiler, Session};
-use aent_train::report::Run;
-use aent_train::report::run::Chart;
-use aent_train::tasks::sparse_mdp::closed_form;
-use aent_train::{TrainOptions, train};
+use aent_experiments::report::Run;
+use aent_experiments::report::run::Chart;
+use aent_experiments::tasks::sparse_mdp::closed_form;
+use aent_experiments::{TrainOptions, train};
 use tch::{Device, Kind, Tensor};
 
 const SPECS: [&str; 4] = ["no_entropy", "full_entropy", "clamped_entropy", "aent"];

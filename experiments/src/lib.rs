@@ -1,4 +1,4 @@
-//! The training tasks built into `aent train`, their runner and their report.
+//! The experiments of `aent train`: losses trained side by side on built-in tasks, and the report that compares them.
 
 pub mod error;
 pub mod optimizer;
