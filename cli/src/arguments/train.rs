@@ -54,7 +54,7 @@ pub(crate) struct Compare {
     /// The runs' folders, as `aent train` left them: the same number of files in each, in the same order
     #[arg(required = true, value_name = "FOLDER")]
     pub(crate) folders: Vec<PathBuf>,
-    /// The folder to write `report.html` and `plots/` into
+    /// The folder to write `report.html` into
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: PathBuf,
     /// A sentence on how the runs were set up, for the page

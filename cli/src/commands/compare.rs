@@ -15,6 +15,6 @@ pub(crate) fn run(arguments: &Compare) -> Outcome {
     }
     let report = report::compare(&arguments.folders, &arguments.out, &arguments.note)
         .map_err(|error| error.to_string())?;
-    stream::print(&format!("comparison: {}\n", report.html.display()))?;
+    stream::print(&format!("comparison: {}\n", report.display()))?;
     Ok(Status::Done)
 }

@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &Train) -> Outcome {
     let outcome = train(&options).map_err(|error| error.to_string())?;
     let report = report::write(&outcome.folder).map_err(|error| error.to_string())?;
     stream::print(&summary(&outcome.folder)?)?;
-    stream::print(&format!("report: {}\n", report.html.display()))?;
+    stream::print(&format!("report: {}\n", report.display()))?;
     Ok(Status::Done)
 }
 

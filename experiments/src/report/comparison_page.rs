@@ -3,10 +3,11 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use super::chart::Figure;
 use super::comparison::{Compared, distinct, overview};
-use super::page::{document, grid, named_table, picture, section, sentences, settings, specs};
-use super::plot::Figure;
-use super::svg::escape;
+use super::page::{
+    CONTROLS, document, escape, grid, named_table, picture, section, sentences, settings, specs,
+};
 
 /// A run with its path and its charts.
 pub(super) struct Shown<'a> {
@@ -34,7 +35,7 @@ pub(super) fn page(runs: &[Compared], bars: &[Figure], shown: &[Shown<'_>], note
                    Differences are paired by seed.";
     body.push_str(&section(
         "All losses",
-        &format!("{}{}", named_table(&overview(runs), caption), grid(bars.iter().map(picture))),
+        &format!("{}{CONTROLS}{}", named_table(&overview(runs), caption), grid(bars.iter().map(picture))),
     ));
     body.extend(shown.iter().map(task));
     document(&title, &body)

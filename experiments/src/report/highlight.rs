@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::svg::escape;
+use super::page::escape;
 
 const KEYWORDS: [&str; 12] =
     ["param", "input", "set", "fn", "let", "controller", "loss", "metric", "import", "in", "and", "or"];

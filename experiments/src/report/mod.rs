@@ -1,23 +1,19 @@
-//! Writes the report of one run, or of several for comparison: a self-contained page, and its plots as PNG.
+//! Writes the report of one run, or of several for comparison: one self-contained page.
 
-mod axis;
 mod bars;
+mod chart;
 mod comparison;
 mod comparison_page;
 mod highlight;
 mod lines;
 mod load;
 mod page;
-mod panels;
-mod plot;
-mod png;
 pub mod run;
 mod series;
 mod statistics;
 mod summary;
-mod svg;
+mod traces;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -25,20 +21,11 @@ pub use run::Run;
 pub use statistics::Interval;
 pub use summary::{SeriesSummary, SpecSummary, Summary, SummaryTable};
 
+use chart::Figure;
 use comparison::Compared;
 use comparison_page::Shown;
 use load::Folder;
-use plot::Figure;
 use run::Chart;
-
-/// The files of a report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// The page.
-    pub html: PathBuf,
-    /// The same plots as PNG files, in the page's order.
-    pub plots: Vec<PathBuf>,
-}
 
 /// Why a run folder has no report.
 #[derive(Debug, thiserror::Error)]
@@ -103,53 +90,33 @@ pub enum ReportError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A chart cannot be drawn as a picture.
-    #[error("the plot `{title}`: {found}")]
-    Picture {
-        /// The chart's heading.
-        title: String,
-        /// The reason.
-        found: String,
-    },
 }
 
-/// Reads a run folder and writes `report.html` and `plots/*.png` into it. Each file is replaced atomically, so that a
+/// Reads a run folder, writes `report.html` into it and returns that file's path. The file is replaced atomically, so that a
 /// report can be written again while someone reads the last one.
-pub fn write(folder: &Path) -> Result<Report, ReportError> {
+pub fn write(folder: &Path) -> Result<PathBuf, ReportError> {
     let read = Folder::read(folder)?;
-    let series: Vec<Figure> = read
-        .run
-        .series
-        .iter()
-        .enumerate()
-        .filter_map(|(index, series)| series::figure(series, &read, format!("series-{index}")))
-        .collect();
+    let series: Vec<Figure> =
+        read.run.series.iter().filter_map(|series| series::figure(series, &read)).collect();
     let extra: Vec<Option<Figure>> = read
         .run
         .charts
         .iter()
-        .enumerate()
-        .map(|(index, chart)| match chart {
+        .map(|chart| match chart {
             Chart::Bars(bars) => Some(bars::figure(bars, |name| read.run.colour(chart, name))),
-            Chart::Lines(lines) => {
-                Some(lines::figure(lines, format!("chart-{index}"), |name| read.run.colour(chart, name)))
-            }
+            Chart::Lines(lines) => Some(lines::figure(lines, |name| read.run.colour(chart, name))),
             Chart::Table(_) => None,
         })
         .collect();
-
-    let plots = draw(folder, series.iter().chain(extra.iter().flatten()))?;
-    let html = folder.join("report.html");
-    replace(&html, page::page(&read, &Summary::of(&read), &series, &extra).as_bytes())?;
-    Ok(Report { html, plots })
+    replace(folder, &page::page(&read, &Summary::of(&read), &series, &extra))
 }
 
 /// The series that a comparison shows besides the score.
 const COMPARED: [&str; 3] = ["entropy", "clamped_entropy", "coefficient"];
 
 /// Reads runs of the same methods on different tasks, with each run's specs in the same order, and writes one page that compares
-/// them into the folder `out`: `report.html` and `plots/*.png`. `notes` are sentences on how the runs were set up.
-pub fn compare(folders: &[PathBuf], out: &Path, notes: &[String]) -> Result<Report, ReportError> {
+/// them, `report.html` in the folder `out`, whose path it returns. `notes` are sentences on how the runs were set up.
+pub fn compare(folders: &[PathBuf], out: &Path, notes: &[String]) -> Result<PathBuf, ReportError> {
     let runs: Vec<Compared> =
         folders.iter().map(|folder| Folder::read(folder).map(Compared::of)).collect::<Result<_, _>>()?;
     let expected = runs.first().map_or(0, |run| run.specs.len());
@@ -162,25 +129,21 @@ pub fn compare(folders: &[PathBuf], out: &Path, notes: &[String]) -> Result<Repo
     let shown: Vec<Shown<'_>> = folders
         .iter()
         .zip(&runs)
-        .enumerate()
-        .map(|(index, (path, run))| {
+        .map(|(path, run)| {
             // A run that is not below the page is shown by its path, without a link.
-            Shown { run, path: path.strip_prefix(out).unwrap_or(path), curves: curves(index, run) }
+            Shown { run, path: path.strip_prefix(out).unwrap_or(path), curves: curves(run) }
         })
         .collect();
-    let plots = draw(out, bars.iter().chain(shown.iter().flat_map(|run| &run.curves)))?;
-    let html = out.join("report.html");
-    replace(&html, comparison_page::page(&runs, &bars, &shown, notes).as_bytes())?;
-    Ok(Report { html, plots })
+    replace(out, &comparison_page::page(&runs, &bars, &shown, notes))
 }
 
 /// The curves of the score, and of series that explain it.
-fn curves(index: usize, run: &Compared) -> Vec<Figure> {
+fn curves(run: &Compared) -> Vec<Figure> {
     let Compared { folder, .. } = run;
     let shown = folder.run.series.iter().enumerate();
     let shown = shown.filter(|(place, series)| *place == 0 || COMPARED.contains(&series.key.as_str()));
-    let figures = shown.filter_map(|(place, series)| {
-        let figure = series::figure(series, folder, format!("run-{index}-series-{place}"))?;
+    let figures = shown.filter_map(|(_, series)| {
+        let figure = series::figure(series, folder)?;
         Some(Figure { title: format!("{}: {}", folder.run.task, figure.title), ..figure })
     });
     figures.collect()
@@ -191,41 +154,13 @@ pub fn summary(folder: &Path) -> Result<Summary, ReportError> {
     Folder::read(folder).map(|folder| Summary::of(&folder))
 }
 
-/// Draws figures as `plots/*.png` in a folder, numbered in their order.
-fn draw<'a>(folder: &Path, figures: impl Iterator<Item = &'a Figure>) -> Result<Vec<PathBuf>, ReportError> {
-    let pictures = folder.join("plots");
-    fs::create_dir_all(&pictures).map_err(|source| ReportError::Io { path: pictures.clone(), source })?;
-    let mut plots = Vec::new();
-    for (index, figure) in figures.enumerate() {
-        let bytes = png::render(&figure.drawing.standalone(&figure.title))
-            .map_err(|found| ReportError::Picture { title: figure.title.clone(), found })?;
-        let path = pictures.join(format!("{:02}-{}.png", index + 1, file_name(&figure.title)));
-        replace(&path, &bytes)?;
-        plots.push(path);
-    }
-    Ok(plots)
-}
-
-/// Replaces a file atomically.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
-    aent_files::write(path, bytes).map_err(|source| ReportError::Io { path: path.into(), source })
-}
-
-/// A heading as part of a file name: lowercase letters and digits, everything else as single dashes.
-fn file_name(title: &str) -> String {
-    let mut name = String::new();
-    for letter in title.chars().flat_map(char::to_lowercase) {
-        if letter.is_ascii_alphanumeric() {
-            name.push(letter);
-        } else if !name.is_empty() && !name.ends_with('-') {
-            name.push('-');
-        }
-        if name.len() >= 48 {
-            break;
-        }
-    }
-    let name = name.trim_end_matches('-');
-    if name.is_empty() { "plot".into() } else { name.into() }
+/// Writes the page into a folder, in place of an earlier one.
+fn replace(folder: &Path, page: &str) -> Result<PathBuf, ReportError> {
+    let path = folder.join("report.html");
+    std::fs::create_dir_all(folder)
+        .and_then(|()| aent_files::write(&path, page.as_bytes()))
+        .map_err(|source| ReportError::Io { path: path.clone(), source })?;
+    Ok(path)
 }
 
 fn with_command(command: &str) -> String {

@@ -1,16 +1,23 @@
-//! The page: one self-contained HTML file, without scripts or network access.
+//! The page: one self-contained HTML file with the script that draws its charts, without network access.
 
 use std::fmt::Write;
 
+use super::chart::{COLOURS, Figure};
 use super::highlight::highlight;
 use super::load::Folder;
-use super::plot::{Figure, WIDTH};
 use super::run::{Chart, Columns, Run, Table};
 use super::summary::{Summary, SummaryTable};
-use super::svg::{COLOURS, STYLE, escape};
 
-/// The styles of everything around the drawings, and the dark colours of both.
-const PAGE_STYLE: &str = include_str!("page.css");
+/// The styles of the page and the colours of its charts, light and dark.
+const STYLE: &str = include_str!("page.css");
+/// The charts' library, <https://plotly.com/javascript>: its smallest bundle, which has lines and bars. The crate `plotly`
+/// writes for this major version.
+const PLOTLY: &str = include_str!("plotly/plotly-basic.min.js");
+/// Draws the charts.
+const SCRIPT: &str = include_str!("page.js");
+/// Lets the browser itself see to it that the page loads nothing.
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:";
 
 /// The whole page. `extra` has a figure for each chart of the run that is not a table.
 pub(super) fn page(
@@ -24,7 +31,9 @@ pub(super) fn page(
     page.push_str(&sentences("findings", "Findings", &run.findings));
     page.push_str(&sentences("warning", "Not finished", &summary.unfinished));
     page.push_str(&figures(run, summary));
-    page.push_str(&section("Over the steps", &grid(series.iter().map(picture))));
+    let curves = grid(series.iter().map(picture));
+    let curves = if curves.is_empty() { curves } else { format!("{CONTROLS}{curves}") };
+    page.push_str(&section("Over the steps", &curves));
     let charts = run.charts.iter().zip(extra).filter_map(|(chart, figure)| match (chart, figure) {
         (Chart::Table(table), _) => Some(extra_table(table)),
         (_, Some(figure)) => Some(picture(figure)),
@@ -37,13 +46,18 @@ pub(super) fn page(
     document(&run.title, &page)
 }
 
+/// What a reader can do with the charts.
+pub(super) const CONTROLS: &str = "<p class=\"controls\">Point at a chart to see its values. Click a name to hide it, double-click it \
+    to see it alone. Drag to zoom, double-click to zoom back. The camera saves a chart as PNG, the disk as SVG.</p>\n";
+
 /// A page with this title and body.
 pub(super) fn document(title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n\
-         <style>\n{STYLE}{PAGE_STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n",
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <main>\n{body}</main>\n<script>{PLOTLY}</script>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
         escape(title)
     )
 }
@@ -138,15 +152,14 @@ pub(super) fn named_table(table: &Table, caption: &str) -> String {
 
 /// A figure with its caption.
 pub(super) fn picture(figure: &Figure) -> String {
-    let (class, open, close) = if figure.drawing.width > WIDTH {
-        (" class=\"wide\"", "<div class=\"scroll\">", "</div>")
-    } else {
-        ("", "", "")
-    };
+    let wide = if figure.wide { " wide" } else { "" };
+    // No text inside can end the element.
+    let plot = figure.plot.to_string().replace('<', "\\u003c");
     format!(
-        "<figure{class}>\n<h3>{}</h3>\n{open}{}{close}\n<figcaption>{}</figcaption>\n</figure>\n",
+        "<figure class=\"chart{wide}\">\n<h3>{}</h3>\n<div class=\"scroll\"><div class=\"plot\" style=\"height:{}px\"></div></div>\n\
+         <script type=\"application/json\">{plot}</script>\n<figcaption>{}</figcaption>\n</figure>\n",
         escape(&figure.title),
-        figure.drawing.inline(&figure.title),
+        figure.height,
         escape(&figure.caption)
     )
 }
@@ -208,8 +221,7 @@ fn reproduce(run: &Run) -> String {
         let _ = writeln!(text, "<pre tabindex=\"0\"><code>{}</code></pre>", escape(&run.command));
     }
     text.push_str(
-        "<p>The measurements are in <code>SPEC/seed-N/metrics.jsonl</code> beside this page, one line per step; \
-         the plots are in <code>plots/</code> as PNG.</p>\n",
+        "<p>The measurements are in <code>SPEC/seed-N/metrics.jsonl</code> beside this page, one line per step.</p>\n",
     );
     section("How to reproduce", &text)
 }
@@ -237,4 +249,13 @@ pub(super) fn grid(figures: impl Iterator<Item = String>) -> String {
 /// A part of the page with a heading; empty if the part is.
 pub(super) fn section(heading: &str, body: &str) -> String {
     if body.is_empty() { String::new() } else { format!("<section>\n<h2>{heading}</h2>\n{body}</section>\n") }
+}
+
+/// Escapes text for HTML.
+pub(super) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::chart::Figure;
 use super::lines::{Curve, Plot, Points, Target};
 use super::load::Folder;
-use super::plot::Figure;
 use super::run::{Scale, Series};
 use super::statistics::{Interval, smooth};
 
@@ -16,7 +16,7 @@ const SMOOTHED_SHARE: u64 = 50;
 const ROUGH: f64 = 0.02;
 
 /// The figure of a series; `None` when no spec measured it.
-pub(super) fn figure(series: &Series, folder: &Folder, id: String) -> Option<Figure> {
+pub(super) fn figure(series: &Series, folder: &Folder) -> Option<Figure> {
     let measured: Vec<Vec<Points>> = folder
         .trained
         .iter()
@@ -51,8 +51,13 @@ pub(super) fn figure(series: &Series, folder: &Folder, id: String) -> Option<Fig
     }
     let targets = targets(series, folder);
     let (y_range, cut) = range(&curves, &targets, series.scale);
+    let mut caption = caption(&measured, window, cut);
+    if series.scale == Scale::Log {
+        caption.push_str(" Values of 0 and below have no place on a logarithmic axis.");
+    }
     let plot = Plot {
-        id,
+        title: series.label.clone(),
+        caption,
         x_label: "step".into(),
         y_label: series.unit.clone(),
         x_range: Some([0.0, folder.run.steps.max(1) as f64]),
@@ -61,11 +66,7 @@ pub(super) fn figure(series: &Series, folder: &Folder, id: String) -> Option<Fig
         curves,
         targets,
     };
-    let mut caption = caption(&measured, window, cut);
-    if series.scale == Scale::Log {
-        caption.push_str(" Values of 0 and below have no place on a logarithmic axis.");
-    }
-    Some(Figure { title: series.label.clone(), caption, drawing: plot.draw() })
+    Some(plot.figure())
 }
 
 /// The mean and its 95% interval at the steps where every seed has a value; one seed has no interval.
@@ -183,7 +184,7 @@ fn caption(measured: &[Vec<Points>], window: Option<u64>, cut: bool) -> String {
         caption.push_str(" A mean ends where the first of its seeds ends.");
     }
     if cut {
-        caption.push_str(" Single spikes leave the chart.");
+        caption.push_str(" Single spikes leave the chart; zoom out to see them.");
     }
     caption
 }
