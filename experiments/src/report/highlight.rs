@@ -1,16 +1,14 @@
 //! Colours a spec's text on the page, without a script and without checking the text.
 
-use std::fmt::Write;
-
-use super::page::escape;
+use maud::{Markup, html};
 
 const KEYWORDS: [&str; 12] =
     ["param", "input", "set", "fn", "let", "controller", "loss", "metric", "import", "in", "and", "or"];
 const WORDS: [&str; 7] = ["not", "true", "false", "token", "seq", "scalar", "bool"];
 
 /// The text as HTML, with each coloured part in a `<span>`.
-pub(super) fn highlight(text: &str) -> String {
-    let mut page = String::with_capacity(text.len() * 2);
+pub(super) fn highlight(text: &str) -> Markup {
+    let mut parts: Vec<(&str, &str)> = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let (length, class) = match first {
@@ -24,14 +22,14 @@ pub(super) fn highlight(text: &str) -> String {
             other => (other.len_utf8(), ""),
         };
         let (part, after) = rest.split_at(length);
-        if class.is_empty() {
-            page.push_str(&escape(part));
-        } else {
-            let _ = write!(page, r#"<span class="{class}">{}</span>"#, escape(part));
-        }
+        parts.push((part, class));
         rest = after;
     }
-    page
+    html! {
+        @for (part, class) in parts {
+            @if class.is_empty() { (part) } @else { span class=(class) { (part) } }
+        }
+    }
 }
 
 fn kind(word: &str, after: &str) -> &'static str {
@@ -84,7 +82,7 @@ mod tests {
     #[test]
     fn keywords_numbers_calls_and_comments_are_coloured() {
         assert_eq!(
-            highlight("param drop = 30% # why <not>\nlet h = exp(1e-3)"),
+            highlight("param drop = 30% # why <not>\nlet h = exp(1e-3)").0,
             "<span class=\"keyword\">param</span> drop = <span class=\"number\">30%</span> \
              <span class=\"comment\"># why &lt;not&gt;</span>\n<span class=\"keyword\">let</span> h = \
              <span class=\"call\">exp</span>(<span class=\"number\">1e-3</span>)"
@@ -93,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_range_is_two_numbers() {
-        assert_eq!(highlight("0..1"), "<span class=\"number\">0</span>..<span class=\"number\">1</span>");
+        assert_eq!(highlight("0..1").0, "<span class=\"number\">0</span>..<span class=\"number\">1</span>");
     }
 
     #[test]
@@ -101,9 +99,9 @@ mod tests {
         for text in
             ["", "\"open", "\"open\nlet", "é≤\u{1F600}1.", "1e", "1_0.5E+", "a1 9%%", "#", "12.x", "<&>"]
         {
-            let page = highlight(text);
+            let page = highlight(text).0;
             let plain = page.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
-            assert_eq!(plain.collect::<String>(), escape(text));
+            assert_eq!(plain.collect::<String>(), html! { (text) }.0);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The page: one self-contained HTML file with the script that draws its charts, without network access.
 
-use std::fmt::Write;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::chart::{COLOURS, Figure};
 use super::highlight::highlight;
@@ -27,235 +27,248 @@ pub(super) fn page(
     extra: &[Option<Figure>],
 ) -> String {
     let run = &folder.run;
-    let mut page = header(run);
-    page.push_str(&sentences("findings", "Findings", &run.findings));
-    page.push_str(&sentences("warning", "Not finished", &summary.unfinished));
-    page.push_str(&figures(run, summary));
-    let curves = grid(series.iter().map(picture));
-    let curves = if curves.is_empty() { curves } else { format!("{CONTROLS}{curves}") };
-    page.push_str(&section("Over the steps", &curves));
-    let charts = run.charts.iter().zip(extra).filter_map(|(chart, figure)| match (chart, figure) {
+    let views = run.charts.iter().zip(extra).filter_map(|(chart, figure)| match (chart, figure) {
         (Chart::Table(table), _) => Some(extra_table(table)),
         (_, Some(figure)) => Some(picture(figure)),
         _ => None,
     });
-    page.push_str(&section("More views", &grid(charts)));
-    page.push_str(&section("The specs", &specs(run)));
-    page.push_str(&settings(run));
-    page.push_str(&reproduce(run));
-    document(&run.title, &page)
+    let views: Vec<Markup> = views.collect();
+    let body = html! {
+        (header(run))
+        (sentences("findings", "Findings", &run.findings))
+        (sentences("warning", "Not finished", &summary.unfinished))
+        (figures(run, summary))
+        @if !series.is_empty() {
+            section { h2 { "Over the steps" } (controls()) (grid(series.iter().map(picture))) }
+        }
+        @if !views.is_empty() {
+            section { h2 { "More views" } (grid(views)) }
+        }
+        @if !run.specs.is_empty() {
+            section { h2 { "The specs" } (specs(run)) }
+        }
+        (settings(run))
+        (reproduce(run))
+    };
+    document(&run.title, &body)
 }
-
-/// What a reader can do with the charts.
-pub(super) const CONTROLS: &str = "<p class=\"controls\">Point at a chart to see its values. Click a name to hide it, double-click it \
-    to see it alone. Drag to zoom, double-click to zoom back. The camera saves a chart as PNG, the disk as SVG.</p>\n";
 
 /// A page with this title and body.
-pub(super) fn document(title: &str, body: &str) -> String {
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <main>\n{body}</main>\n<script>{PLOTLY}</script>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
-        escape(title)
-    )
+pub(super) fn document(title: &str, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main { (body) }
+                noscript { p { "The charts need JavaScript, which this browser does not run here." } }
+                script { (PreEscaped(PLOTLY)) }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
 }
 
-fn header(run: &Run) -> String {
-    let seeds: Vec<String> = run.seeds.iter().map(u64::to_string).collect();
-    let mut text = format!(
-        "<header>\n<p class=\"kicker\">aent train · task {} · preset {} · {}</p>\n<h1>{}</h1>\n<p class=\"lead\">",
-        escape(&run.task),
-        escape(&run.preset),
-        escape(&run.created),
-        escape(&run.title)
-    );
-    let who =
-        if run.specs.len() == 1 { "One spec was".into() } else { format!("{} specs were", run.specs.len()) };
-    let with = if run.seeds.len() == 1 { "seed" } else { "the seeds" };
-    let _ = writeln!(
-        text,
-        "{who} trained on the task <b>{}</b> with {with} {}, {} steps each.{}</p>\n<ul class=\"who\">",
-        escape(&run.task),
-        seeds.join(", "),
-        run.steps,
-        if run.specs.len() > 1 { " Only the loss differs:" } else { "" }
-    );
-    for (index, spec) in run.specs.iter().enumerate() {
-        let _ = writeln!(text, "<li>{} <span>{}</span></li>", name(index, &spec.name), escape(&spec.summary));
+fn header(run: &Run) -> Markup {
+    html! {
+        header {
+            p.kicker { "aent train · task " (run.task) " · preset " (run.preset) " · " (run.created) }
+            h1 { (run.title) }
+            p.lead {
+                @match run.specs.len() {
+                    1 => "One spec was",
+                    count => { (count) " specs were" },
+                }
+                " trained on the task " b { (run.task) } " with "
+                @if run.seeds.len() == 1 { "seed " } @else { "the seeds " }
+                (list(&run.seeds)) ", " (run.steps) " steps each."
+                @if run.specs.len() > 1 { " Only the loss differs:" }
+            }
+            ul.who {
+                @for (index, spec) in run.specs.iter().enumerate() {
+                    li { (name(index, &spec.name)) " " span { (spec.summary) } }
+                }
+            }
+        }
     }
-    text.push_str("</ul>\n</header>\n");
-    text
 }
 
 /// Sentences as a list in a box; empty without sentences.
-pub(super) fn sentences(class: &str, heading: &str, sentences: &[String]) -> String {
-    if sentences.is_empty() {
-        return String::new();
+pub(super) fn sentences(class: &str, heading: &str, sentences: &[String]) -> Markup {
+    html! {
+        @if !sentences.is_empty() {
+            section class=(class) {
+                h2 { (heading) }
+                ul { @for sentence in sentences { li { (sentence) } } }
+            }
+        }
     }
-    let mut text = format!("<section class=\"{class}\">\n<h2>{heading}</h2>\n<ul>\n");
-    for sentence in sentences {
-        let _ = writeln!(text, "<li>{}</li>", escape(sentence));
-    }
-    text.push_str("</ul>\n</section>\n");
-    text
 }
 
 /// The table of the run's figures, with an explanation of its numbers.
-fn figures(run: &Run, summary: &Summary) -> String {
+fn figures(run: &Run, summary: &Summary) -> Markup {
+    if run.series.iter().all(|series| series.columns() == Columns::None && series.band.is_none()) {
+        return Markup::default();
+    }
     let SummaryTable { head, rows } = summary.table(&run.series);
     let seeds = summary.specs.iter().map(|spec| spec.seeds).max().unwrap_or(0);
     let even = summary.specs.iter().all(|spec| spec.seeds == seeds);
-    let up_to = if even { "" } else { "up to " };
-    let mut note =
-        String::from("Start is the first measured value, end the mean over the last 5% of the steps. ");
-    let _ = if seeds > 1 {
-        write!(
-            note,
-            "Each number is the mean over {up_to}{seeds} seeds ± half the width of its 95% interval (Student’s t)."
-        )
-    } else {
-        write!(note, "One seed was trained, so there are no intervals.")
+    let note = html! {
+        "Start is the first measured value, end the mean over the last 5% of the steps. "
+        @if seeds > 1 {
+            "Each number is the mean over " @if !even { "up to " } (seeds)
+            " seeds ± half the width of its 95% interval (Student’s t)."
+        } @else {
+            "One seed was trained, so there are no intervals."
+        }
+        @if run.series.iter().any(|series| series.band.is_some()) {
+            " The share in a band counts every step, those of a warm-up too."
+        }
+        @if !summary.unfinished.is_empty() {
+            " A seed that stopped early counts with the figures of where it stopped."
+        }
     };
-    if run.series.iter().any(|series| series.band.is_some()) {
-        note.push_str(" The share in a band counts every step, those of a warm-up too.");
+    html! {
+        section {
+            h2 { "In numbers" }
+            (named_table(&Table { head, rows, ..Table::default() }, &note))
+        }
     }
-    if !summary.unfinished.is_empty() {
-        note.push_str(" A seed that stopped early counts with the figures of where it stopped.");
-    }
-    if run.series.iter().all(|series| series.columns() == Columns::None && series.band.is_none()) {
-        return String::new();
-    }
-    section("In numbers", &named_table(&Table { head, rows, ..Table::default() }, &note))
 }
 
 /// A table with a row for each spec, starting with its name.
-pub(super) fn named_table(table: &Table, caption: &str) -> String {
-    let mut rows = String::new();
-    for (index, row) in table.rows.iter().enumerate() {
-        rows.push_str("<tr>");
-        for (column, cell) in row.iter().enumerate() {
-            let cell = if column == 0 { name(index, cell) } else { escape(cell) };
-            let (tag, head) = (if column == 0 { "th" } else { "td" }, escape(&table.head[column]));
-            let _ = write!(rows, "<{tag} data-label=\"{head}\">{cell}</{tag}>");
+pub(super) fn named_table(table: &Table, caption: &Markup) -> Markup {
+    html! {
+        div.scroll {
+            table.cards {
+                thead { tr { @for head in &table.head { th { (head) } } } }
+                tbody {
+                    @for (index, row) in table.rows.iter().enumerate() {
+                        tr {
+                            @for (column, (cell, head)) in row.iter().zip(&table.head).enumerate() {
+                                @if column == 0 {
+                                    th data-label=(head) { (name(index, cell)) }
+                                } @else {
+                                    td data-label=(head) { (cell) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
         }
-        rows.push_str("</tr>\n");
+        p.caption { (caption) }
     }
-    format!(
-        "<div class=\"scroll\"><table class=\"cards\">\n<thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
-         <p class=\"caption\">{}</p>\n",
-        tagged("th", &table.head),
-        escape(caption)
-    )
+}
+
+/// What a reader can do with the charts.
+pub(super) fn controls() -> Markup {
+    html! {
+        p.controls {
+            "Point at a chart to see its values. Click a name to hide it, double-click it to see it alone. Drag to zoom, double-click \
+             to zoom back. The camera saves a chart as PNG, the disk as SVG."
+        }
+    }
 }
 
 /// A figure with its caption.
-pub(super) fn picture(figure: &Figure) -> String {
-    let wide = if figure.wide { " wide" } else { "" };
-    // No text inside can end the element.
+pub(super) fn picture(figure: &Figure) -> Markup {
+    // No text inside can end the script element.
     let plot = figure.plot.to_string().replace('<', "\\u003c");
-    format!(
-        "<figure class=\"chart{wide}\">\n<h3>{}</h3>\n<div class=\"scroll\"><div class=\"plot\" style=\"height:{}px\"></div></div>\n\
-         <script type=\"application/json\">{plot}</script>\n<figcaption>{}</figcaption>\n</figure>\n",
-        escape(&figure.title),
-        figure.height,
-        escape(&figure.caption)
-    )
+    html! {
+        figure.chart.wide[figure.wide] {
+            h3 { (figure.title) }
+            div.scroll { div.plot style={ "height:" (figure.height) "px" } {} }
+            script type="application/json" { (PreEscaped(plot)) }
+            figcaption { (figure.caption) }
+        }
+    }
 }
 
-fn extra_table(table: &Table) -> String {
-    let mut rows = String::new();
-    for row in &table.rows {
-        let _ = writeln!(rows, "<tr>{}</tr>", tagged("td", row));
+fn extra_table(table: &Table) -> Markup {
+    html! {
+        figure.wide {
+            h3 { (table.title) }
+            div.scroll {
+                table {
+                    thead { tr { @for head in &table.head { th { (head) } } } }
+                    tbody { @for row in &table.rows { tr { @for cell in row { td { (cell) } } } } }
+                }
+            }
+            figcaption { (table.caption) }
+        }
     }
-    format!(
-        "<figure class=\"wide\">\n<h3>{}</h3>\n<div class=\"scroll\"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody>\n\
-         </table></div>\n<figcaption>{}</figcaption>\n</figure>\n",
-        escape(&table.title),
-        tagged("th", &table.head),
-        escape(&table.caption)
-    )
 }
 
 /// The specs' texts, side by side.
-pub(super) fn specs(run: &Run) -> String {
-    let texts = run.specs.iter().enumerate().map(|(index, spec)| {
-        format!(
-            "<article>\n<h3>{}</h3>\n<p class=\"path\">{}</p>\n<pre tabindex=\"0\"><code>{}</code></pre>\n</article>\n",
-            name(index, &spec.name),
-            escape(&spec.path),
-            highlight(&spec.text)
-        )
-    });
-    let texts: String = texts.collect();
-    if texts.is_empty() { texts } else { format!("<div class=\"specs\">\n{texts}</div>\n") }
+pub(super) fn specs(run: &Run) -> Markup {
+    html! {
+        div.specs {
+            @for (index, spec) in run.specs.iter().enumerate() {
+                article {
+                    h3 { (name(index, &spec.name)) }
+                    p.path { (spec.path) }
+                    pre tabindex="0" { code { (highlight(&spec.text)) } }
+                }
+            }
+        }
+    }
 }
 
 /// Every setting, and the notes on how the run was made.
-pub(super) fn settings(run: &Run) -> String {
-    let mut rows = String::new();
-    let seeds: Vec<String> = run.seeds.iter().map(u64::to_string).collect();
-    let fixed = [
-        ("task", run.task.clone()),
-        ("preset", run.preset.clone()),
-        ("steps", run.steps.to_string()),
-        ("seeds", seeds.join(", ")),
-    ];
-    let given = run.settings.iter().map(|(name, value)| (name.as_str(), value.clone()));
-    for (name, value) in fixed.into_iter().chain(given) {
-        let _ = writeln!(rows, "<tr><th>{}</th><td>{}</td></tr>", escape(name), escape(&value));
+pub(super) fn settings(run: &Run) -> Markup {
+    let (steps, seeds) = (run.steps.to_string(), list(&run.seeds));
+    let fixed = [("task", &run.task), ("preset", &run.preset), ("steps", &steps), ("seeds", &seeds)];
+    let given = run.settings.iter().map(|(name, value)| (name.as_str(), value));
+    html! {
+        section {
+            h2 { "Settings" }
+            div.settings {
+                table.pairs {
+                    tbody { @for (name, value) in fixed.into_iter().chain(given) { tr { th { (name) } td { (value) } } } }
+                }
+                div.notes { @for note in &run.notes { p { (note) } } }
+            }
+        }
     }
-    let notes = tagged("p", &run.notes);
-    section(
-        "Settings",
-        &format!(
-            "<div class=\"settings\"><table class=\"pairs\">\n<tbody>\n{rows}</tbody>\n</table>\n<div class=\"notes\">{notes}</div></div>\n"
-        ),
-    )
 }
 
-fn reproduce(run: &Run) -> String {
-    let mut text = String::new();
-    if !run.command.is_empty() {
-        let _ = writeln!(text, "<pre tabindex=\"0\"><code>{}</code></pre>", escape(&run.command));
+fn reproduce(run: &Run) -> Markup {
+    html! {
+        section {
+            h2 { "How to reproduce" }
+            (command(&run.command))
+            p {
+                "The measurements are in " code { "SPEC/seed-N/metrics.jsonl" } " beside this page, one line per step."
+            }
+        }
     }
-    text.push_str(
-        "<p>The measurements are in <code>SPEC/seed-N/metrics.jsonl</code> beside this page, one line per step.</p>\n",
-    );
-    section("How to reproduce", &text)
+}
+
+/// A command line; empty without one.
+pub(super) fn command(line: &str) -> Markup {
+    html! { @if !line.is_empty() { pre tabindex="0" { code { (line) } } } }
 }
 
 /// A spec's name with a sample of its colour.
-fn name(index: usize, name: &str) -> String {
-    format!("<span class=\"name\"><i class=\"c{}\"></i>{}</span>", index % COLOURS, escape(name))
+fn name(index: usize, name: &str) -> Markup {
+    html! { span.name { i class={ "c" (index % COLOURS) } {} (name) } }
 }
 
-/// Each text as an element.
-fn tagged(tag: &str, texts: &[String]) -> String {
-    let mut elements = String::new();
-    for text in texts {
-        let _ = write!(elements, "<{tag}>{}</{tag}>", escape(text));
-    }
-    elements
+/// Figures side by side; empty without any.
+pub(super) fn grid(figures: impl IntoIterator<Item = Markup>) -> Markup {
+    html! { div.grid { @for figure in figures { (figure) } } }
 }
 
-/// Figures side by side.
-pub(super) fn grid(figures: impl Iterator<Item = String>) -> String {
-    let figures: String = figures.collect();
-    if figures.is_empty() { figures } else { format!("<div class=\"grid-of-plots\">\n{figures}</div>\n") }
-}
-
-/// A part of the page with a heading; empty if the part is.
-pub(super) fn section(heading: &str, body: &str) -> String {
-    if body.is_empty() { String::new() } else { format!("<section>\n<h2>{heading}</h2>\n{body}</section>\n") }
-}
-
-/// Escapes text for HTML.
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
+/// Seeds as text.
+pub(super) fn list(seeds: &[u64]) -> String {
+    seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
