@@ -34,6 +34,8 @@ const config = {
 function draw() {
   for (const figure of document.querySelectorAll("figure.chart")) {
     const { data, layout } = JSON.parse(figure.querySelector("script").textContent, coloured);
+    // A finger that drags over a chart scrolls the page.
+    if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false;
     Plotly.react(figure.querySelector(".plot"), data, layout, config);
   }
 }
