@@ -1,7 +1,7 @@
 //! Parses text to a tree, and prints a tree as text.
 //!
 //! [`parse`] reads a whole file and reports all its syntax errors; [`print()`] writes a tree in its one canonical
-//! layout; [`tokens`] tells what to colour in a text. None of them knows what a name means.
+//! layout; [`tokens()`] tells what to colour in a text. None of them knows what a name means.
 
 pub mod ast;
 mod build;
