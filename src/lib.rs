@@ -77,8 +77,8 @@ pub mod types;
 pub use check::{BUILTINS, Builtin, elsewhere};
 pub use compile::{Compiler, Failure, compile, compile_file};
 pub use exec::{
-    Accumulation, Batch, Error, Fit, GroupError, NonFinite, Options, Output, PartOutput, ProcessGroup,
-    Result, SavedController, Session, SessionState,
+    Accumulation, Batch, Bound, Diagnosis, Error, Fit, GroupError, NonFinite, Options, Output, PartOutput,
+    ProcessGroup, Result, SavedController, Session, SessionState, Summand,
 };
 pub use kernels::Kernels;
 pub use program::Program;

@@ -230,6 +230,31 @@ impl Program {
         })
     }
 
+    /// The loss of a batch taken apart.
+    ///
+    /// ``loss`` is its value. ``summands`` are what adds up to it, each with ``formula``, ``name``, ``place``, ``value`` and ``gradients``,
+    /// the Euclidean norm of its gradient for each field that gradient flows to. ``bounds`` are the clips and clamps that the loss
+    /// reads, each with ``formula``, ``place``, ``bound`` and ``share``, that of the valid tokens at the bound. ``nonfinite`` says
+    /// where numbers stop being finite. A step is computed for each summand, on one batch of one process; gradients of the
+    /// caller's tensors stay as they are, and values are not validated.
+    ///
+    /// Raises:
+    ///     BatchError: as for ``forward``.
+    ///     StepError: as for ``forward``.
+    #[pyo3(signature = (batch = None, /, **fields))]
+    fn diagnose(
+        &self,
+        py: Python<'_>,
+        batch: Option<&Bound<'_, PyAny>>,
+        fields: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        guarded(|| {
+            let Given { batch, others } = self.names.read(batch, fields)?;
+            let found = self.run(&others, move |session| session.diagnose(&batch))?;
+            Ok(pythonize::pythonize(py, &found)?.unbind())
+        })
+    }
+
     /// What the program remembers: plain numbers, strings and lists, which travel in any torch checkpoint.
     fn state_dict(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         guarded(|| Ok(pythonize::pythonize(py, &self.now().state())?.unbind()))

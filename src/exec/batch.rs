@@ -38,6 +38,11 @@ impl Batch {
         self.fields.values().next().and_then(Tensor::no_grad)
     }
 
+    /// Makes this thread record gradients until the guard is dropped.
+    pub(super) fn with_grad(&self) -> Option<Guard> {
+        self.fields.values().next().and_then(Tensor::with_grad)
+    }
+
     /// Splits every field along B into `parts` nearly equal parts. Scalars and model weights such as `lm_head` go into
     /// each part.
     pub fn split(&self, parts: usize) -> Result<Vec<Batch>, TensorError> {

@@ -24,8 +24,11 @@ pub(super) struct Evaluation<'a> {
     pub presets: &'a Presets,
 }
 
-/// The values of all nodes that were computed.
-pub(super) struct Values(Vec<Option<Value>>);
+/// The values of all nodes that were computed, and the extras of terms.
+pub(super) struct Values {
+    of_nodes: Vec<Option<Value>>,
+    extras: HashMap<(usize, String), Tensor>,
+}
 
 impl Values {
     /// The value of a node as a tensor of the computation's kind.
@@ -33,8 +36,13 @@ impl Values {
         self.get(id).to_tensor(like)
     }
 
+    /// An extra of a term, if it was computed.
+    pub(super) fn extra(&self, term: usize, name: &str) -> Option<&Tensor> {
+        self.extras.get(&(term, name.to_owned()))
+    }
+
     fn get(&self, id: NodeId) -> &Value {
-        self.0[id.index()].as_ref().expect("operands are computed before what uses them")
+        self.of_nodes[id.index()].as_ref().expect("operands are computed before what uses them")
     }
 }
 
@@ -47,8 +55,8 @@ pub(super) fn frame(part: &Part, counts: StepCounts) -> Frame {
 impl Evaluation<'_> {
     /// Computes every node marked in `wanted`; with `gradient`, the tracked ones under autograd.
     pub(super) fn run(&self, wanted: &[bool], gradient: bool) -> Result<Values> {
-        let mut values = Values(Vec::with_capacity(self.program.nodes.len()));
-        let mut extras = HashMap::new();
+        let of_nodes = Vec::with_capacity(self.program.nodes.len());
+        let mut values = Values { of_nodes, extras: HashMap::new() };
         for (index, &wanted) in wanted.iter().enumerate() {
             let value = if !wanted {
                 None
@@ -57,22 +65,17 @@ impl Evaluation<'_> {
             } else if self.program.nodes[index].op.is_at_hand()
                 || (gradient && self.plan.nodes[index].tracked)
             {
-                Some(self.node(index, &values, &mut extras)?)
+                Some(self.node(index, &mut values)?)
             } else {
                 let _untracked = self.part.mask.tokens.no_grad();
-                Some(self.node(index, &values, &mut extras)?)
+                Some(self.node(index, &mut values)?)
             };
-            values.0.push(value.map(Value::ok).transpose()?);
+            values.of_nodes.push(value.map(Value::ok).transpose()?);
         }
         Ok(values)
     }
 
-    fn node(
-        &self,
-        index: usize,
-        values: &Values,
-        extras: &mut HashMap<(usize, String), Tensor>,
-    ) -> Result<Value> {
+    fn node(&self, index: usize, values: &mut Values) -> Result<Value> {
         let node = &self.program.nodes[index];
         let like = self.like();
         Ok(match &node.op {
@@ -119,12 +122,12 @@ impl Evaluation<'_> {
                 let value = guarded(term.name(), term.owner(), || term.value.eval(&ctx))?;
                 self.check_result(term.name(), term.owner(), "a result", &value.value, signature.result)?;
                 for (name, extra) in value.extras {
-                    extras.insert((index, name.to_owned()), extra);
+                    values.extras.insert((index, name.to_owned()), extra);
                 }
                 Value::Tensor(value.value)
             }
             Op::Extra { term, name } => {
-                let extra = extras.get(&(term.index(), name.clone()));
+                let extra = values.extra(term.index(), name);
                 let Op::Term { object, .. } = self.program.node(*term).op else { unreachable!() };
                 let term = &self.program.terms[object];
                 let extra = extra.ok_or_else(|| {

@@ -21,5 +21,5 @@ pub use error::{Error, GroupError, Result};
 pub use output::{Output, PartOutput};
 pub use ranks::ProcessGroup;
 pub use saved::{Fit, SavedController, SessionState};
-pub use session::{NonFinite, Session};
+pub use session::{Bound, Diagnosis, NonFinite, Session, Summand};
 pub use setup::Options;

@@ -4,6 +4,7 @@
 #![expect(clippy::float_cmp, reason = "zeros, halves and equal computations are exact")]
 
 mod declared;
+mod diagnose;
 mod hidden;
 mod log_probs;
 mod misbehave;

@@ -40,6 +40,9 @@ pub(crate) struct Eval {
     /// Cut the batch into N nearly equal parts along B; the result is that of the whole
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) microbatches: Option<usize>,
+    /// Take the loss apart: value and gradient norm of each summand, the share of tokens at each bound, and the cause of NaN
+    #[arg(long)]
+    pub(crate) diagnose: bool,
     /// After one step to warm up, run N more and print the median seconds and the peak memory
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) repeat: Option<usize>,

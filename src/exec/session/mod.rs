@@ -1,7 +1,10 @@
 //! A program with its coefficients and step count, which computes losses from batches.
 
+mod diagnose;
 mod nonfinite;
 mod restore;
+mod summands;
+mod written;
 
 use super::accumulate::Accumulation;
 use super::batch::Batch;
@@ -21,6 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+pub use diagnose::{Bound, Diagnosis, Summand};
 pub use nonfinite::NonFinite;
 
 /// A program with the state of its controllers. Clones share the program, but not the state.

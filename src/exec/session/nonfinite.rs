@@ -1,6 +1,7 @@
 //! Explains a non-finite result: finds the first non-finite value whose operands are all finite.
 
 use super::Session;
+use super::written::{named, written};
 use crate::exec::batch::Batch;
 use crate::exec::error::{Error, Result};
 use crate::exec::evaluate::{Values, frame};
@@ -12,10 +13,11 @@ use crate::plugin::Reach;
 use crate::program::{BinaryFn, NodeId, Op, Program, UnaryFn};
 use crate::tensor::{DType, Tensor};
 use crate::types::Kind;
+use serde::Serialize;
 use std::fmt;
 
 /// A non-finite result of a step, and its cause.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct NonFinite {
     /// The result: `loss`, `metric NAME`, or `signal of NAME`.
@@ -113,13 +115,13 @@ impl Search<'_> {
         while let Some((operand, place)) = self.culprit(id, &at)? {
             (id, at) = (operand, place);
         }
-        let (formula, place) = self.written(id);
+        let (formula, place) = written(self.program, id);
         Ok(Some(NonFinite {
             result,
             value,
             cause: self.cause(id, &at)?,
             formula,
-            name: self.name(id),
+            name: named(self.program, id),
             place,
             at,
         }))
@@ -236,24 +238,6 @@ impl Search<'_> {
             }
             _ => format!("the value is {}", of(id)?),
         })
-    }
-
-    /// The formula as written, on one line, and its file, line and column.
-    fn written(&self, id: NodeId) -> (String, Option<String>) {
-        let node = self.program.node(id);
-        let source = self.program.sources().iter().find(|(source, _)| *source == node.span.source);
-        let Some((_, source)) = source else { return (self.program.describe(&node.op), None) };
-        let text = self.program.sources().text(node.span);
-        let code = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-        let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
-        let (line, column) = source.line_column(node.span.start as usize);
-        (words.join(" "), Some(format!("{}:{line}:{column}", source.name())))
-    }
-
-    fn name(&self, id: NodeId) -> Option<String> {
-        let named = |(name, of): &(String, NodeId)| (*of == id).then(|| name.clone());
-        let lets = self.program.lets.iter().find_map(named).map(|name| format!("let {name}"));
-        lets.or_else(|| self.program.metrics.iter().find_map(named).map(|name| format!("metric {name}")))
     }
 }
 

@@ -76,6 +76,8 @@ fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent:
         timed.push(done.seconds);
     }
     let findings = finite::look(session, batches, &done)?;
+    // With the coefficients of this step.
+    let diagnosis = arguments.diagnose.then(|| session.diagnose(batches.whole())).transpose()?;
     let before = session.coefficients();
     session.update(&done.output)?;
     if let Some(path) = &arguments.out {
@@ -93,6 +95,9 @@ fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent:
         "controllers".to_owned(),
         controllers(&before, &done.output.signals()?, &session.coefficients()),
     );
+    if let Some(diagnosis) = diagnosis {
+        result.insert("diagnosis".to_owned(), json!(diagnosis));
+    }
     if repeat > 0 {
         let median = Seconds::median(&timed);
         result
