@@ -19,7 +19,6 @@ pub(crate) enum Status {
     Done,
     /// The spec or the batch is wrong, and an error was shown.
     Wrong,
-    #[cfg(feature = "eval")]
     /// The arguments contradict one another, and an error was shown.
     Usage,
 }
@@ -34,11 +33,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, host: Option<&'static 
         Ok(arguments) => arguments,
         Err(answer) => return show(&answer),
     };
+    render::choose(arguments.color);
     let outcome = match arguments.command {
         Command::Check(arguments) => commands::check::run(&arguments),
-        Command::Fmt(arguments) => Ok(commands::fmt::run(&arguments)),
+        Command::Fmt(arguments) => commands::fmt::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Terms(arguments) => commands::terms::run(&arguments),
+        Command::Completions(arguments) => commands::completions::run(&arguments),
+        Command::Man(arguments) => commands::man::run(&arguments),
         #[cfg(feature = "eval")]
         Command::Eval(arguments) => match host {
             Some(host) => commands::eval::run(&arguments, host),
@@ -54,7 +56,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, host: Option<&'static 
     match outcome {
         Ok(Status::Done) => 0,
         Ok(Status::Wrong) => 1,
-        #[cfg(feature = "eval")]
         Ok(Status::Usage) => 2,
         Err(sentence) => failed(&sentence),
     }
@@ -70,6 +71,12 @@ fn show(answer: &clap::Error) -> u8 {
         Ok(()) => 0,
         Err(sentence) => failed(&sentence),
     }
+}
+
+/// Shows a contradiction in the arguments that their parser cannot see.
+fn usage(sentence: &str) -> Status {
+    stream::complain(&render::sentence(sentence));
+    Status::Usage
 }
 
 fn failed(sentence: &str) -> u8 {

@@ -1,8 +1,11 @@
-//! Renders diagnostics for this terminal, in colour if standard error shows colours.
+//! Renders diagnostics for this terminal, in colour if it shows colours or `--color` asks for them.
 
 use aent::diag::{Diagnostics, Severity};
 use aent::source::Sources;
 use aent_show::Colour;
+use anstream::AutoStream;
+use anstream::stream::RawStream;
+use clap::ColorChoice;
 use std::io;
 
 /// All diagnostics as text, with their source lines.
@@ -47,10 +50,21 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Takes the choice of `--color`; `auto` respects terminals, `NO_COLOR`, `CLICOLOR_FORCE` and `TERM=dumb`.
+pub(crate) fn choose(color: ColorChoice) {
+    let choice = match color {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
+}
+
+/// Whether a stream is written in colour.
+pub(crate) fn is_coloured(stream: &impl RawStream) -> bool {
+    AutoStream::choice(stream) != anstream::ColorChoice::Never
+}
+
 fn colour() -> Colour {
-    // The stream respects terminals, `NO_COLOR`, `CLICOLOR_FORCE` and `TERM=dumb`.
-    match anstream::AutoStream::choice(&io::stderr()) {
-        anstream::ColorChoice::Never => Colour::Plain,
-        _ => Colour::Terminal,
-    }
+    if is_coloured(&io::stderr()) { Colour::Terminal } else { Colour::Plain }
 }

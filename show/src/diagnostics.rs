@@ -1,10 +1,8 @@
-//! Shows diagnostics as text for people and as JSON for programs.
+//! Shows diagnostics as text for people.
 
 use aent::diag::{Diagnostic, Diagnostics, Severity};
 use aent::source::Sources;
-use aent::span::Span;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
-use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 /// Longer lines are not shown: they were not written by hand.
@@ -38,33 +36,6 @@ pub fn sentence(text: &str, colour: Colour) -> String {
 /// The same for a harmless remark.
 pub fn remark(text: &str, colour: Colour) -> String {
     format!("{}\n", renderer(colour).render(&[Group::with_title(Level::WARNING.primary_title(text))]))
-}
-
-/// All diagnostics as JSON values, with the keys that other programs read.
-pub fn json(found: &Diagnostics, sources: &Sources) -> Vec<Value> {
-    let place = |span: Span| {
-        let (line, column) = sources.get(span.source).line_column(span.start as usize);
-        json!({ "start": span.start, "end": span.end, "line": line, "column": column })
-    };
-    let file = |span: Span| sources.get(span.source).name();
-    let label =
-        |span: Span, message: &str| json!({ "message": message, "span": place(span), "file": file(span) });
-    found
-        .iter()
-        .map(|item| {
-            let primary = item.note.iter().map(|note| label(item.span, note));
-            let secondary = item.labels.iter().map(|of| label(of.span, &of.message));
-            json!({
-                "severity": item.severity.as_str(),
-                "id": item.id,
-                "message": item.message,
-                "file": file(item.span),
-                "span": place(item.span),
-                "labels": primary.chain(secondary).collect::<Vec<_>>(),
-                "help": item.help,
-            })
-        })
-        .collect()
 }
 
 fn renderer(colour: Colour) -> Renderer {

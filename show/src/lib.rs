@@ -5,8 +5,12 @@
 
 mod diagnostics;
 mod explain;
+mod findings;
+mod sarif;
 mod terms;
 
-pub use diagnostics::{Colour, json, remark, sentence, text};
-pub use explain::{Size, explain};
-pub use terms::{reference, table, term, terms};
+pub use diagnostics::{Colour, remark, sentence, text};
+pub use explain::{Size, explain, explain_json};
+pub use findings::{github, json, lines};
+pub use sarif::{sarif, sarif_log};
+pub use terms::{Search, reference, table, term, terms};

@@ -191,7 +191,7 @@ impl<'a> Checker<'a> {
         } else if let Some(hint) = elsewhere(name) {
             diagnostic = diagnostic.help(hint);
         } else if let Some(near) = near {
-            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+            diagnostic = diagnostic.did_you_mean(near);
         } else {
             diagnostic =
                 diagnostic.help(format!("if the batch brings it, declare it: `input {name}: token`"));
@@ -228,7 +228,7 @@ impl<'a> Checker<'a> {
             let mut diagnostic =
                 Diagnostic::error("unknown-extra", field.span, format!("`{name}` gives no `{}`", field.node));
             diagnostic = if let Some(near) = nearest(&field.node, known.iter().copied()) {
-                diagnostic.help(format!("did you mean `{near}`?"))
+                diagnostic.did_you_mean(near)
             } else if known.is_empty() {
                 diagnostic.help(format!("`{name}` gives nothing next to its value"))
             } else {

@@ -259,7 +259,7 @@ impl<'a> Checker<'a> {
                 } else if let Some(near) =
                     nearest(name, functions.chain(builtins)).or_else(|| registry().nearest(name))
                 {
-                    diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+                    diagnostic = diagnostic.did_you_mean(near);
                 } else {
                     diagnostic = diagnostic.help("`aent terms` lists every registered name");
                 }

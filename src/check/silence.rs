@@ -74,7 +74,10 @@ fn read<'a>(
                 let lints = crate::diag::codes::CODES.iter().filter(|code| code.is_lint).map(|code| code.id);
                 let mut diagnostic = Diagnostic::warning("unknown-directive", span, message);
                 if let Some(near) = crate::near::nearest(id, lints) {
-                    diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+                    // `id` is a part of the comment's text.
+                    let at = span.start as usize + (id.as_ptr().addr() - comment.as_ptr().addr());
+                    let place = Span::new(source, at, at + id.len());
+                    diagnostic = diagnostic.help(format!("did you mean `{near}`?")).fix(place, near);
                 }
                 wrong.push(diagnostic);
             }

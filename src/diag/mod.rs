@@ -32,6 +32,15 @@ pub struct Label {
     pub message: String,
 }
 
+/// A change of the text that mends a problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// The place whose text is replaced; empty where something is inserted.
+    pub span: Span,
+    /// The new text.
+    pub replacement: String,
+}
+
 /// One problem: an id, a place, what was expected and what was found, and a remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -49,6 +58,8 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// What to write instead.
     pub help: Option<String>,
+    /// The same as a change of the text, where the remedy is certain enough for an editor to offer it.
+    pub fix: Option<Fix>,
 }
 
 impl Diagnostic {
@@ -63,7 +74,16 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, id: &'static str, span: Span, message: impl Into<String>) -> Self {
-        Self { severity, id, message: message.into(), span, note: None, labels: Vec::new(), help: None }
+        Self {
+            severity,
+            id,
+            message: message.into(),
+            span,
+            note: None,
+            labels: Vec::new(),
+            help: None,
+            fix: None,
+        }
     }
 
     /// Adds a remark on the primary place.
@@ -86,6 +106,31 @@ impl Diagnostic {
         self.help = Some(help.into());
         self
     }
+
+    /// Adds the change that mends the problem.
+    #[must_use]
+    pub fn fix(mut self, span: Span, replacement: impl Into<String>) -> Self {
+        self.fix = Some(Fix { span, replacement: replacement.into() });
+        self
+    }
+
+    /// Says to write another text at the primary place, in words and as a change.
+    #[must_use]
+    pub fn write(self, text: &str) -> Self {
+        let span = self.span;
+        self.help(format!("write `{text}`")).fix(span, text)
+    }
+
+    /// Suggests a similar name for the one at the primary place, in words and as a change.
+    #[must_use]
+    pub fn did_you_mean(self, name: &str) -> Self {
+        let span = self.span;
+        self.help(did_you_mean(name)).fix(span, name)
+    }
+}
+
+fn did_you_mean(name: &str) -> String {
+    format!("did you mean `{name}`?")
 }
 
 /// A message without a place, from code that does not know positions; `.at(span)` adds the place.
@@ -97,12 +142,14 @@ pub struct Message {
     pub text: String,
     /// What to write instead.
     pub help: Option<String>,
+    /// What replaces the text at the place, if that mends the problem.
+    pub replacement: Option<String>,
 }
 
 impl Message {
     /// A message with an id.
     pub fn new(id: &'static str, text: impl Into<String>) -> Self {
-        Self { id, text: text.into(), help: None }
+        Self { id, text: text.into(), help: None, replacement: None }
     }
 
     /// Adds what to write instead.
@@ -112,9 +159,17 @@ impl Message {
         self
     }
 
+    /// Suggests a similar name for the one at the place.
+    #[must_use]
+    pub fn did_you_mean(mut self, name: &str) -> Self {
+        self.replacement = Some(name.to_owned());
+        self.help(did_you_mean(name))
+    }
+
     /// Turns the message into an error at a place.
     pub fn at(self, span: Span) -> Diagnostic {
-        Diagnostic { help: self.help, ..Diagnostic::error(self.id, span, self.text) }
+        let fix = self.replacement.map(|replacement| Fix { span, replacement });
+        Diagnostic { help: self.help, fix, ..Diagnostic::error(self.id, span, self.text) }
     }
 }
 
@@ -157,6 +212,15 @@ impl Diagnostics {
     /// Sorts by position, so that the output does not depend on the order of the passes.
     pub fn sort(&mut self) {
         self.items.sort_by(|a, b| (a.span, a.id, &a.message).cmp(&(b.span, b.id, &b.message)));
+    }
+
+    /// Makes errors of the warnings for which the predicate holds.
+    pub fn deny(&mut self, is_denied: impl Fn(&Diagnostic) -> bool) {
+        for item in &mut self.items {
+            if item.severity == Severity::Warning && is_denied(item) {
+                item.severity = Severity::Error;
+            }
+        }
     }
 
     /// Keeps the diagnostics for which the predicate holds.

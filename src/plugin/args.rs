@@ -222,7 +222,7 @@ pub(crate) fn unknown_argument<'a>(
     let message = Message::new("unknown-argument", format!("`{callee}` has no argument `{name}`"));
     let mut names: Vec<&str> = known.into_iter().collect();
     if let Some(near) = nearest(name, names.iter().copied()) {
-        return message.help(format!("did you mean `{near}`?"));
+        return message.did_you_mean(near);
     }
     if names.is_empty() {
         return message.help(format!("`{callee}` takes no arguments"));

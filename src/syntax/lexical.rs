@@ -14,7 +14,7 @@ pub(super) fn explain(text: &str, span: Span) -> Diagnostic {
         '\'' => {
             let inside = text.trim_matches('\'');
             error("unexpected-character", "expected a string in double quotes, found a single quote".into())
-                .help(format!("write `\"{inside}\"`"))
+                .write(&format!("\"{inside}\""))
         }
         _ if first.is_ascii_digit()
             || (first == '.' && text.len() > 1 && text.as_bytes()[1].is_ascii_digit()) =>
@@ -64,16 +64,17 @@ fn malformed_number(text: &str, span: Span) -> Diagnostic {
     let error = |message: String| Diagnostic::error("invalid-number", span, message);
     match number::value(text) {
         Err(Malformed::NoDigitBeforePoint) => {
-            error(format!("expected a digit before the point, found {quoted}"))
-                .help(format!("write `0{text}`"))
+            error(format!("expected a digit before the point, found {quoted}")).write(&format!("0{text}"))
         }
         Err(Malformed::NoDigitAfterPoint) => {
             let whole = text.trim_end_matches('%').trim_end_matches('.');
+            let percent = if text.ends_with('%') { "%" } else { "" };
             error(format!("expected a digit after the point, found {quoted}"))
-                .help(format!("write `{whole}.0` or `{whole}`"))
+                .help(format!("write `{whole}.0{percent}` or `{whole}{percent}`"))
+                .fix(span, format!("{whole}.0{percent}"))
         }
         Err(Malformed::Underscore) => error(format!("expected `_` only between two digits, found {quoted}"))
-            .help(format!("write `{}`", text.replace('_', ""))),
+            .write(&text.replace('_', "")),
         Err(Malformed::NoExponent) => {
             error(format!("expected digits after the `e`, found {quoted}")).help("write it like `1e-3`")
         }
@@ -89,45 +90,7 @@ fn malformed_number(text: &str, span: Span) -> Diagnostic {
 
 fn foreign(text: &str, span: Span) -> Diagnostic {
     let first = text.chars().next().unwrap_or_default();
-    let known = match text {
-        "&&" | "&" => Some("write `and`"),
-        "||" | "|" => Some("write `or`"),
-        "!" => Some("write `not`"),
-        "**" => Some("a power is written `x^2`"),
-        "===" => Some("equality is written `==`"),
-        "!==" | "<>" => Some("inequality is written `!=`"),
-        "=<" => Some("write `<=`"),
-        "=>" => Some("write `>=`, or `=` after an argument's name"),
-        ":=" => Some("a definition is written with `=`"),
-        "..." | "..=" | "..<" => Some("a range is written `a .. b`, both ends included"),
-        "->" => Some("a function is written `fn name(x) = ...`"),
-        "|>" => Some("write the call around its argument: `f(x)`"),
-        "+=" | "-=" | "*=" | "/=" | "**=" => Some("a name is defined once; give the new value a new name"),
-        _ if text.starts_with("//") || text.starts_with("/*") => Some("a comment begins with `#`"),
-        _ => match first {
-            ';' => Some("leave it out: every statement begins with its keyword"),
-            '[' | ']' => Some("there are no lists and no indexing; a range is written `a .. b`"),
-            '{' | '}' => Some("there are no blocks; write arguments in parentheses"),
-            '%' => Some("`%` makes a percentage of the number right before it, as in `30%`"),
-            '?' => Some("a choice is written `where(condition, value, otherwise)`"),
-            '\\' => Some("a line goes on by itself; leave the backslash out"),
-            '@' => Some("matrix products are not expressions; name a row statistic of the logits"),
-            '\u{2212}' | '\u{2013}' | '\u{2014}' => Some("write the minus as `-`"),
-            '\u{d7}' | '\u{b7}' | '\u{22c5}' => Some("write the product as `*`"),
-            '\u{f7}' => Some("write the quotient as `/`"),
-            '\u{2264}' => Some("write `<=`"),
-            '\u{2265}' => Some("write `>=`"),
-            '\u{2260}' => Some("write `!=`"),
-            '\u{2026}' => Some("write a range as `a .. b`"),
-            '\u{201c}' | '\u{201d}' | '\u{2018}' | '\u{2019}' => {
-                Some("write strings in straight double quotes")
-            }
-            '\u{a0}' | '\u{2003}' | '\u{2009}' | '\u{202f}' | '\u{200b}' | '\u{feff}' => {
-                Some("it looks like a blank; write a plain one")
-            }
-            _ => None,
-        },
-    };
+    let known = remedy(text, first);
     let is_comment = text.starts_with("//") || text.starts_with("/*");
     let diagnostic = match () {
         () if is_comment => {
@@ -167,8 +130,61 @@ fn foreign(text: &str, span: Span) -> Diagnostic {
         }
     };
     match known {
-        Some(help) => diagnostic.help(help),
+        Some((help, Some(replacement))) if text.is_ascii() || text.chars().count() == 1 => {
+            let length = if is_comment { 2 } else { text.len() };
+            let place = Span::new(span.source, span.start as usize, span.start as usize + length);
+            diagnostic.help(help).fix(place, replacement)
+        }
+        Some((help, _)) => diagnostic.help(help),
         None => diagnostic,
+    }
+}
+
+/// What to write instead of an operator or character of other languages, and the text that replaces it if that alone
+/// mends the file.
+fn remedy(text: &str, first: char) -> Option<(&'static str, Option<&'static str>)> {
+    let only = |help| Some((help, None));
+    let by = |help, replacement| Some((help, Some(replacement)));
+    match text {
+        "&&" | "&" => by("write `and`", "and"),
+        "||" | "|" => by("write `or`", "or"),
+        "!" => by("write `not`", "not "),
+        "**" => by("a power is written `x^2`", "^"),
+        "===" => by("equality is written `==`", "=="),
+        "!==" | "<>" => by("inequality is written `!=`", "!="),
+        "=<" => by("write `<=`", "<="),
+        "=>" => only("write `>=`, or `=` after an argument's name"),
+        ":=" => by("a definition is written with `=`", "="),
+        "..." | "..=" | "..<" => by("a range is written `a .. b`, both ends included", ".."),
+        "->" => only("a function is written `fn name(x) = ...`"),
+        "|>" => only("write the call around its argument: `f(x)`"),
+        "+=" | "-=" | "*=" | "/=" | "**=" => only("a name is defined once; give the new value a new name"),
+        ";" => by("leave it out: every statement begins with its keyword", ""),
+        _ if text.starts_with("//") => by("a comment begins with `#`", "#"),
+        _ if text.starts_with("/*") => only("a comment begins with `#`"),
+        _ => match first {
+            ';' => only("leave it out: every statement begins with its keyword"),
+            '[' | ']' => only("there are no lists and no indexing; a range is written `a .. b`"),
+            '{' | '}' => only("there are no blocks; write arguments in parentheses"),
+            '%' => only("`%` makes a percentage of the number right before it, as in `30%`"),
+            '?' => only("a choice is written `where(condition, value, otherwise)`"),
+            '\\' => only("a line goes on by itself; leave the backslash out"),
+            '@' => only("matrix products are not expressions; name a row statistic of the logits"),
+            '\u{2212}' | '\u{2013}' | '\u{2014}' => by("write the minus as `-`", "-"),
+            '\u{d7}' | '\u{b7}' | '\u{22c5}' => by("write the product as `*`", "*"),
+            '\u{f7}' => by("write the quotient as `/`", "/"),
+            '\u{2264}' => by("write `<=`", "<="),
+            '\u{2265}' => by("write `>=`", ">="),
+            '\u{2260}' => by("write `!=`", "!="),
+            '\u{2026}' => by("write a range as `a .. b`", ".."),
+            '\u{201c}' | '\u{201d}' | '\u{2018}' | '\u{2019}' => {
+                by("write strings in straight double quotes", "\"")
+            }
+            '\u{a0}' | '\u{2003}' | '\u{2009}' | '\u{202f}' | '\u{200b}' | '\u{feff}' => {
+                by("it looks like a blank; write a plain one", " ")
+            }
+            _ => None,
+        },
     }
 }
 

@@ -246,9 +246,12 @@ fn unknown_statement(here: &Neighbourhood, first: Token) -> Diagnostic {
         }
         ("return", _) => diagnostic.help("the value to minimise is written `loss = ...`"),
         ("from" | "include" | "use", _) => diagnostic.help("write `import \"file.aent\"`"),
-        (_, Some((_, keyword))) => diagnostic.help(format!("did you mean `{keyword}`?")),
+        (_, Some((_, keyword))) => diagnostic.did_you_mean(keyword),
         _ if second == "=" && third != "=" && first.kind == TokenKind::Word => {
-            diagnostic.help(format!("write `let {word} = ...`"))
+            let start = first.start as usize;
+            diagnostic
+                .help(format!("write `let {word} = ...`"))
+                .fix(Span::new(here.source, start, start), "let ")
         }
         _ => diagnostic.help(format!("a statement begins with {}", listed(&KEYWORDS))),
     }

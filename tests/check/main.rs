@@ -8,6 +8,7 @@ mod codes;
 mod docs;
 mod domains;
 mod fields;
+mod fixes;
 mod project;
 mod suite;
 

@@ -12,17 +12,30 @@ use std::fs;
 
 const LOSS: &str = "loss = -token_mean(advantages * log_prob)";
 
-#[test]
-fn every_suite_finds_what_it_says_and_nothing_else() {
+/// The texts of all blocks that need no other file.
+pub(crate) fn texts() -> impl Iterator<Item = String> {
+    let blocks = suites().into_iter().flat_map(|(_, markdown)| read(&markdown));
+    blocks.filter(|block| block.neighbours.0.is_empty()).map(|block| block.text)
+}
+
+/// The suites with their names.
+fn suites() -> Vec<(String, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/check");
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|of| of == "md"));
     paths.sort();
     assert!(!paths.is_empty());
+    let read = |path: std::path::PathBuf| {
+        (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read_to_string(&path).unwrap())
+    };
+    paths.into_iter().map(read).collect()
+}
+
+#[test]
+fn every_suite_finds_what_it_says_and_nothing_else() {
     let (mut blocks, mut wrong) = (0, String::new());
-    for path in paths {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        for block in read(&fs::read_to_string(&path).unwrap()) {
+    for (name, markdown) in suites() {
+        for block in read(&markdown) {
             blocks += 1;
             if let Err(difference) = run(&block) {
                 let _ = write!(wrong, "\n{name}:{}, \"{}\":\n{difference}", block.line, block.section);

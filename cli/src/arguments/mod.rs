@@ -1,11 +1,13 @@
 //! The command line.
 
+mod check;
 #[cfg(feature = "eval")]
 mod eval;
 #[cfg(feature = "train")]
 mod train;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use check::{Check, CheckFormat};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 #[cfg(feature = "eval")]
 pub(crate) use eval::Eval;
 use std::path::PathBuf;
@@ -31,6 +33,9 @@ pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: ColorChoice,
 }
 
 /// The commands.
@@ -40,7 +45,7 @@ pub(crate) enum Command {
     Check(Check),
     /// Write files in the one canonical layout, comments kept
     Fmt(Fmt),
-    /// Show what a file compiles to and costs, or what a diagnostic means
+    /// Show what a file reads, compiles to and costs, or what a diagnostic means
     Explain(Explain),
     /// List the terms, reductions and controllers that a file can use, or describe one
     Terms(Terms),
@@ -53,20 +58,10 @@ pub(crate) enum Command {
     /// Compare finished runs of the same methods on different tasks, on one page
     #[cfg(feature = "train")]
     Compare(Compare),
-}
-
-/// `aent check`
-#[derive(Debug, Args)]
-pub(crate) struct Check {
-    /// The files; `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-    /// For people (on standard error) or for programs (on standard output)
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    pub(crate) format: Format,
-    /// Let the files import from this folder too, besides their own project
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) allow_import: Vec<PathBuf>,
+    /// Print a script that makes a shell complete these commands and their arguments
+    Completions(Completions),
+    /// Print a manual page
+    Man(Man),
 }
 
 /// For whom something is written.
@@ -81,12 +76,21 @@ pub(crate) enum Format {
 /// `aent fmt`
 #[derive(Debug, Args)]
 pub(crate) struct Fmt {
-    /// The files; `-` formats standard input to standard output
+    /// The files, or folders with them; `-` formats standard input to standard output
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// Change nothing; list the files that would change, and exit with 1 if there are any
     #[arg(long)]
     pub(crate) check: bool,
+    /// Change nothing; show what would change, and exit with 1 if anything would
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// The name of standard input, for messages
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stdin_filename: Option<PathBuf>,
+    /// Leave out the summary
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 }
 
 /// `aent explain`
@@ -99,8 +103,11 @@ pub(crate) struct Explain {
     #[arg(long)]
     pub(crate) all: bool,
     /// Write Markdown
-    #[arg(long)]
+    #[arg(long, conflicts_with = "format")]
     pub(crate) markdown: bool,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
     /// How many sequences B a step or a micro-batch has, for its memory
     #[arg(long, value_name = "B", default_value_t = 8, value_parser = size())]
     pub(crate) sequences: u64,
@@ -122,14 +129,35 @@ pub(crate) struct Explain {
 #[derive(Debug, Args)]
 pub(crate) struct Terms {
     /// The one to describe
-    #[arg(conflicts_with_all = ["markdown", "format"])]
+    #[arg(conflicts_with_all = ["markdown", "format", "search"])]
     pub(crate) name: Option<String>,
+    /// List only what has all these words in its name, its description or its names elsewhere
+    #[arg(long, value_name = "TEXT", conflicts_with = "markdown")]
+    pub(crate) search: Option<String>,
     /// Write the reference of all of them as Markdown
     #[arg(long, conflicts_with = "format")]
     pub(crate) markdown: bool,
     /// For people or for programs
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
+}
+
+/// `aent completions`
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// `aent man`
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The command that the page is about; without it, `aent` itself
+    pub(crate) command: Option<String>,
+    /// Write the pages of all commands into this folder
+    #[arg(long, value_name = "FOLDER", conflicts_with = "command")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// A size, limited so that products with a few bytes do not overflow.

@@ -17,14 +17,24 @@ pub(crate) fn stdin() -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// The name under which messages show standard input.
+pub(crate) fn stdin_name(given: Option<&PathBuf>) -> String {
+    given.map_or_else(|| STDIN_NAME.to_owned(), |name| name.display().to_string())
+}
+
 /// A compiler with the parameters and allowed folders from the arguments.
 pub(crate) fn compiler(set: &[(String, f64)], allowed: &[PathBuf]) -> Compiler {
     let compiler = set.iter().fold(Compiler::new(), |compiler, (name, value)| compiler.set(name, *value));
     allowed.iter().fold(compiler, Compiler::allow_imports)
 }
 
-/// Compiles a file, or standard input for `-`; its imports are relative to the working folder.
-pub(crate) fn compile(compiler: &Compiler, path: &Path) -> Result<Result<Program, Failure>, String> {
+/// Compiles a file, or standard input for `-` under that name. Its imports are relative to the name, so without one to
+/// the working folder.
+pub(crate) fn compile(
+    compiler: &Compiler,
+    path: &Path,
+    stdin_name: &str,
+) -> Result<Result<Program, Failure>, String> {
     if path != Path::new(STDIN) {
         return Ok(compiler.compile_file(path));
     }
@@ -34,12 +44,12 @@ pub(crate) fn compile(compiler: &Compiler, path: &Path) -> Result<Result<Program
             error.utf8_error().valid_up_to()
         )
     })?;
-    Ok(compiler.compile(STDIN_NAME, &text))
+    Ok(compiler.compile(stdin_name, &text))
 }
 
 /// A compiled program for a command that runs it; diagnostics go to standard error.
 pub(crate) fn program(compiler: &Compiler, path: &Path) -> Result<Result<Program, Status>, String> {
-    Ok(match compile(compiler, path)? {
+    Ok(match compile(compiler, path, STDIN_NAME)? {
         Ok(program) => {
             stream::complain(&render::human(program.warnings(), program.sources()));
             Ok(program)

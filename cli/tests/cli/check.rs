@@ -1,6 +1,7 @@
 //! `aent check`
 
 use super::fixture::{Folder, SPEC};
+use std::fs;
 
 #[test]
 fn a_right_file_exits_with_zero() {
@@ -38,9 +39,9 @@ fn json_has_the_keys_that_other_programs_read() {
     assert!(diagnostics.len() >= 3);
     for item in diagnostics {
         let keys: Vec<_> = item.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(keys, ["severity", "id", "message", "file", "span", "labels", "help"]);
+        assert_eq!(keys, ["severity", "id", "message", "file", "span", "labels", "help", "fix"]);
         let keys: Vec<_> = item["span"].as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(keys, ["start", "end", "line", "column"]);
+        assert_eq!(keys, ["start", "end", "line", "column", "end_line", "end_column"]);
         assert_eq!(item["file"], "a.aent");
     }
     let again = diagnostics.iter().find(|item| item["id"] == "duplicate-name").unwrap();
@@ -82,4 +83,59 @@ fn standard_input_is_a_file() {
 fn colours_are_for_terminals() {
     let ran = Folder::with("a.aent", "loss = nothing\n").run(&["check", "a.aent"]);
     assert!(!ran.stderr.contains('\u{1b}'));
+    let always = Folder::with("a.aent", "loss = nothing\n").run(&["check", "a.aent", "--color", "always"]);
+    assert!(always.stderr.contains('\u{1b}'), "{}", always.stderr);
+    let never = Folder::with("a.aent", "loss = nothing\n");
+    let output = never.command(&["--color=never", "check", "a.aent"]).env("CLICOLOR_FORCE", "1").output();
+    assert!(!output.unwrap().stderr.contains(&0x1b));
+}
+
+#[test]
+fn warnings_fail_where_they_are_denied() {
+    let folder = Folder::with("a.aent", format!("{SPEC}let spare = 1\n"));
+    for lint in ["warnings", "unused-let"] {
+        let ran = folder.run(&["check", "a.aent", "--deny", lint]);
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains("error[unused-let]"), "{}", ran.stderr);
+        assert!(ran.stderr.ends_with("1 file checked: 1 error\n"), "{}", ran.stderr);
+    }
+    assert_eq!(folder.run(&["check", "a.aent", "-D", "entropy-sign"]).code, 0);
+    let json = folder.run(&["check", "a.aent", "-D", "warnings", "--format", "json"]).json();
+    assert_eq!(json["diagnostics"][0]["severity"], "error");
+    let ran = folder.run(&["check", "a.aent", "-D", "unused-lets"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("did you mean `unused-let`?"), "{}", ran.stderr);
+    assert_eq!(folder.run(&["check", "a.aent", "-D", "unknown-name"]).code, 2, "an error needs no denial");
+}
+
+#[test]
+fn params_are_checked_with_the_values_that_they_will_have() {
+    let folder = Folder::with("a.aent", SPEC);
+    assert_eq!(folder.run(&["check", "a.aent", "--set", "eps=0.3"]).code, 0);
+    folder.run(&["check", "a.aent", "--set", "eps=1.5"]).refused("param-out-of-range");
+    folder.run(&["check", "a.aent", "--set", "epss=0.5"]).refused("did you mean `eps`?");
+}
+
+#[test]
+fn standard_input_may_have_a_name() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("part")).unwrap();
+    folder.write("part/lib.aent", "let scale = 2\n");
+    let text = b"import \"lib.aent\"\nloss = scale * token_mean(clip_ppo()) + nothing\n";
+    let ran = folder.run_with(&["check", "-", "--stdin-filename", "part/a.aent"], text);
+    assert!(ran.stderr.contains("part/a.aent:2:"), "{}", ran.stderr);
+    assert!(ran.stderr.ends_with("1 file checked: 1 error\n"), "the import is found: {}", ran.stderr);
+    let ran = folder.run(&["check", "part/lib.aent", "--stdin-filename", "part/a.aent"]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+}
+
+#[test]
+fn the_summary_may_be_left_out() {
+    let folder = Folder::with("a.aent", SPEC);
+    let ran = folder.run(&["check", "-q", "a.aent"]);
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""));
+    folder.write("a.aent", "loss = nothing\n");
+    let ran = folder.run(&["check", "--quiet", "a.aent"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("unknown-name") && !ran.stderr.contains("checked"), "{}", ran.stderr);
 }

@@ -1,7 +1,7 @@
 //! `aent explain`
 
 use super::fixture::{Folder, SPEC};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
 /// Large enough for the tensors to stand out from what a process holds anyway.
@@ -21,6 +21,55 @@ fn a_file_is_explained_with_what_it_costs() {
     ] {
         assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
     }
+}
+
+#[test]
+fn what_a_batch_brings_and_what_may_be_set_come_first() {
+    let text = "param eps = 20% in 0 .. 1\nparam k = 2\ninput w: seq\n\
+                loss = k * token_mean(w * clip_ppo(high = eps)) + token_mean((values - returns)^2)\n";
+    let folder = Folder::with("a.aent", text);
+    let ran = folder.run(&["explain", "a.aent", "--set", "k=3"]);
+    let (head, _) = ran.stdout.split_once("# Typed program").unwrap();
+    let lines: Vec<Vec<&str>> = head.lines().map(|line| line.split_whitespace().collect()).collect();
+    let names: Vec<&str> = lines.iter().filter_map(|words| words.first().copied()).collect();
+    let fields =
+        ["logits", "actions", "response_mask", "old_log_prob", "advantages", "values", "returns", "w"];
+    assert_eq!(names, [&["#"], &fields[..], &["#", "eps", "k"]].concat(), "{head}");
+    for part in [
+        "[B, T, V] grad  the policy's; or `hidden` [B, T, D] with `lm_head` [V, D], or `log_prob`",
+        "token grad      the critic's values",
+        "declared in a.aent, line 3",
+        "eps = 0.2  in 0 .. 1\n",
+        "k = 3      any number  2 in the file\n",
+    ] {
+        assert!(head.contains(part), "{part}: {head}");
+    }
+}
+
+#[test]
+fn programs_get_the_same_as_json() {
+    let ran =
+        Folder::with("a.aent", SPEC).run(&["explain", "a.aent", "--format", "json", "--vocabulary", "1000"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let json = ran.json();
+    let field = |name: &str| {
+        let fields = json["fields"].as_array().unwrap().iter();
+        fields.clone().find(|of| of["name"] == name).unwrap_or_else(|| panic!("{name}")).clone()
+    };
+    assert_eq!((&field("logits")["type"], &field("logits")["gradient"]), (&"[B, T, V]".into(), &true.into()));
+    assert_eq!(field("old_log_prob")["gradient"], false);
+    let eps = json!({ "name": "eps", "value": 0.2, "default": 0.2, "range": [0.0, 1.0] });
+    assert_eq!(json["params"], json!([eps]));
+    assert_eq!(json["controllers"], json!(["beta"]));
+    assert_eq!(json["metrics"], json!(["clip_fraction"]));
+    assert_eq!(json["first_pass"], "counts");
+    assert_eq!(json["memory"]["bytes"][1]["token"]["gradient"], 4000);
+    assert!(json["program"].as_str().unwrap().ends_with("loss = %10\n"));
+}
+
+#[test]
+fn a_name_of_the_language_is_sent_to_its_page() {
+    Folder::new().run(&["explain", "token_mean"]).refused("`aent terms token_mean` describes it");
 }
 
 #[test]

@@ -57,6 +57,32 @@ fn standard_input_goes_to_standard_output() {
 }
 
 #[test]
+fn a_diff_shows_what_would_change_and_changes_nothing() {
+    let folder = Folder::with("a.aent", LOOSE);
+    folder.write("b.aent", NEAT);
+    let ran = folder.run(&["fmt", "--diff", "a.aent", "b.aent"]);
+    let expected = "--- a.aent\n+++ a.aent\n@@ -1,3 +1,3 @@\n # why\n-let   a=1   # one\n-loss=token_mean( log_prob )*a\n\
+                    +let a = 1  # one\n+loss = token_mean(log_prob) * a\n";
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, expected));
+    assert_eq!(ran.stderr, "1 file would be reformatted, 1 unchanged\n");
+    assert_eq!(folder.read("a.aent"), LOOSE);
+    let ran = folder.run(&["fmt", "--diff", "b.aent", "--quiet"]);
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""));
+    let ran = folder.run_with(&["fmt", "--diff", "-", "--stdin-filename", "x.aent"], LOOSE.as_bytes());
+    assert!(ran.stdout.starts_with("--- x.aent\n+++ x.aent\n"), "{}", ran.stdout);
+    let ran = folder.run(&["fmt", "--diff", "a.aent", "--color", "always"]);
+    assert!(ran.stdout.contains("\u{1b}[32m+let a = 1  # one\u{1b}[0m\n"), "{}", ran.stdout);
+}
+
+#[test]
+fn lines_end_as_they_did() {
+    let folder = Folder::with("a.aent", LOOSE.replace('\n', "\r\n"));
+    assert_eq!(folder.run(&["fmt", "a.aent"]).code, 0);
+    assert_eq!(folder.read("a.aent"), NEAT.replace('\n', "\r\n"));
+    assert_eq!(folder.run(&["fmt", "--check", "--diff", "a.aent"]).stdout, "");
+}
+
+#[test]
 #[cfg(unix)]
 fn links_and_permissions_survive() {
     use std::os::unix::fs::{PermissionsExt, symlink};

@@ -49,3 +49,30 @@ fn a_reader_that_goes_away_is_no_error() {
         assert_eq!((output.status.code(), stderr.as_ref()), (Some(0), ""), "{args:?}");
     }
 }
+
+#[test]
+fn every_shell_can_complete_commands_and_arguments() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = Folder::new().run(&["completions", shell]);
+        assert_eq!(ran.code, 0, "{shell}");
+        for word in ["explain", "stdin-filename"] {
+            assert!(ran.stdout.contains(word), "{shell}: {word}");
+        }
+    }
+    assert_eq!(Folder::new().run(&["completions", "cmd"]).code, 2);
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = Folder::new();
+    let ran = folder.run(&["man"]);
+    assert!(ran.stdout.contains(".TH aent 1"), "{}", ran.stdout);
+    let ran = folder.run(&["man", "check"]);
+    assert!(ran.stdout.contains(".TH aent-check 1"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("stdin\\-filename"), "{}", ran.stdout);
+    assert_eq!(folder.run(&["man", "chek"]).code, 2);
+    assert_eq!(folder.run(&["man", "--out", "pages"]).code, 0);
+    for page in ["aent", "aent-check", "aent-fmt", "aent-explain", "aent-terms"] {
+        assert!(folder.read(&format!("pages/{page}.1")).contains(&format!(".TH {page} 1")), "{page}");
+    }
+}

@@ -10,6 +10,8 @@ mod files;
 mod finite;
 mod fixture;
 mod fmt;
+mod folders;
+mod formats;
 mod general;
 mod snapshots;
 mod terms;

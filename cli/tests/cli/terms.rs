@@ -72,6 +72,20 @@ fn programs_get_the_same_table_as_json() {
 }
 
 #[test]
+fn a_search_lists_what_has_all_its_words() {
+    let ran = Folder::new().run(&["terms", "--search", "GEO mean"]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.stdout.contains(" gmpo("), "verl calls it `geo_mean`: {}", ran.stdout);
+    assert!(!ran.stdout.contains("entropy("), "{}", ran.stdout);
+    let ran = Folder::new().run(&["terms", "--search", "geo_mean", "--format", "json"]);
+    let names: Vec<_> = ran.json()["terms"].as_array().unwrap().iter().map(|of| of["name"].clone()).collect();
+    assert_eq!(names, ["gmpo"]);
+    Folder::new()
+        .run(&["terms", "--search", "no such thing"])
+        .refused("nothing has the words `no such thing`");
+}
+
+#[test]
 fn an_unknown_name_gets_a_near_one() {
     Folder::new().run(&["terms", "tokn_mean"]).refused("did you mean `token_mean`?");
     Folder::new().run(&["terms", "acme::bonus"]).refused("use acme as _;");

@@ -14,7 +14,7 @@ class SpecError(Error, ValueError):
 
     Attributes:
         diagnostics: the same as data, with the keys of ``aent check --format json``: ``severity``, ``id``,
-            ``message``, ``file``, ``span``, ``labels``, ``help``.
+            ``message``, ``file``, ``span``, ``labels``, ``help``, ``fix``.
     """
 
     diagnostics: list[dict[str, Any]]

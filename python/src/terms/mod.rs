@@ -6,6 +6,7 @@ mod term;
 
 use aent::plugin::{AnyEntry, TermEntry, register};
 use aent::span::SourceId;
+use aent_show::Search;
 use definition::{Definition, Description};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -45,7 +46,10 @@ pub(crate) fn register_term(description: &Bound<'_, PyAny>, function: Py<PyAny>)
 #[pyfunction]
 #[pyo3(signature = (name = None))]
 pub(crate) fn terms(name: Option<&str>) -> PyResult<String> {
-    name.map_or_else(|| Ok(aent_show::terms()), |name| aent_show::term(name).map_err(PyValueError::new_err))
+    match name {
+        None => Ok(aent_show::terms(&Search::default())),
+        Some(name) => aent_show::term(name).map_err(PyValueError::new_err),
+    }
 }
 
 /// Everything that a file can call or read, as data: lists ``terms``, ``reductions``, ``controllers``, ``library``,
@@ -53,7 +57,7 @@ pub(crate) fn terms(name: Option<&str>) -> PyResult<String> {
 /// ``aent terms --format json`` prints them.
 #[pyfunction]
 pub(crate) fn catalog(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    Ok(pythonize::pythonize(py, &aent_show::table())?)
+    Ok(pythonize::pythonize(py, &aent_show::table(&Search::default()))?)
 }
 
 /// What in the language has a name that no registry knows of.

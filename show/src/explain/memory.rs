@@ -2,6 +2,7 @@
 
 use super::cost::Cost;
 use aent::kernels::{CHUNK_BYTES, bytes_kept};
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 /// The size of a step, or of one of its micro-batches.
@@ -74,6 +75,38 @@ pub(super) fn explained(cost: &Cost, size: Size) -> String {
         meanings(cost, size.vocabulary),
         of_a_step(cost, &tokens, size)
     )
+}
+
+/// The same for programs, for each kind of logits: bytes per token, and of the step.
+pub(super) fn json(cost: &Cost, size: Size) -> Value {
+    let Size { sequences, length, vocabulary } = size;
+    let count = sequences as f64 * length as f64;
+    let kind = |(name, logit, value): (&str, u64, u64)| {
+        let token = Token::of(cost, vocabulary, logit, value);
+        json!({
+            "kind": name,
+            "token": {
+                "logits": token.logits,
+                "reference_logits": token.reference,
+                "gradient": token.gradient,
+                "row_statistics": token.statistics,
+                "sums": token.sums,
+                "formulas": token.formulas,
+            },
+            "step": {
+                "brought": count * token.brought() as f64,
+                "added": count * token.added() as f64,
+                "added_over_the_logits": count * token.small() as f64,
+                "added_from_hidden_states": token.added_in_chunks(count),
+            },
+        })
+    };
+    json!({
+        "sequences": sequences,
+        "length": length,
+        "vocabulary": vocabulary,
+        "bytes": KINDS.map(kind),
+    })
 }
 
 fn of_a_token(tokens: &[Token; 3]) -> String {

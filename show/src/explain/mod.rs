@@ -1,5 +1,6 @@
 //! Explains what a file compiles to and costs.
 
+mod batch;
 mod cost;
 mod memory;
 
@@ -8,15 +9,16 @@ pub use memory::Size;
 use aent::Program;
 use aent::plan::{FirstPass, Plan};
 use cost::Cost;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// A program and the cost of its step, as Markdown: the typed program, its row statistics, how often the logits are
-/// read, how a step is cut, and memory.
+/// A program and the cost of its step, as Markdown: what the batch brings, the params, the typed program, its row
+/// statistics, how often the logits are read, how a step is cut, and memory.
 pub fn explain(program: &Program, size: Size) -> String {
     let cost = Cost::of(program);
-    let mut out = String::new();
+    let mut out = batch::explained(program);
     // Writing into a string cannot fail.
-    let _ = write!(out, "# Typed program\n\n{program}\n# Row statistics of the logits\n\n");
+    let _ = write!(out, "\n# Typed program\n\n{program}\n# Row statistics of the logits\n\n");
     for statistic in &cost.statistics {
         let _ = writeln!(out, "{statistic}");
     }
@@ -27,6 +29,32 @@ pub fn explain(program: &Program, size: Size) -> String {
     let _ = write!(out, "\n# Micro-batches\n\n{}\n", first_pass(Plan::new(program, false).first_pass));
     let _ = write!(out, "\n{}", memory::explained(&cost, size));
     out
+}
+
+/// The same for programs.
+pub fn explain_json(program: &Program, size: Size) -> Value {
+    let cost = Cost::of(program);
+    let names = |of: &[(String, aent::program::NodeId)]| -> Vec<String> {
+        of.iter().map(|(name, _)| name.clone()).collect()
+    };
+    json!({
+        "fields": batch::json_fields(program),
+        "params": batch::json_params(program),
+        "temperature": program.temperature,
+        "controllers": program.controllers.iter().map(|of| of.name.as_str()).collect::<Vec<_>>(),
+        "metrics": names(&program.metrics),
+        "lets": names(&program.lets),
+        "program": program.to_string(),
+        "row_statistics": cost.statistics.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "reads_logits": !cost.statistics.is_empty(),
+        "writes_gradient": cost.gradient,
+        "first_pass": match Plan::new(program, false).first_pass {
+            FirstPass::Counts => "counts",
+            FirstPass::Fields => "fields",
+            FirstPass::Model => "model",
+        },
+        "memory": memory::json(&cost, size),
+    })
 }
 
 /// What must be known of all parts of a step before the first one can give its gradient.

@@ -1,6 +1,6 @@
 //! Everything that a file can call or read, as JSON for programs.
 
-use super::signature;
+use super::{Search, signature};
 use aent::load::functions;
 use aent::plugin::{
     Alias, AnyEntry, Extra, Input, InputDefault, Limit, Literal, Parameter, ParameterType, Presence, registry,
@@ -8,12 +8,16 @@ use aent::plugin::{
 use aent::{BUILTINS, fields};
 use serde_json::{Map, Value, json};
 
-/// Entries by kind, functions and batch fields, sorted by name.
-pub fn table() -> Value {
+/// Entries by kind, functions and batch fields that the search finds, sorted by name.
+pub fn table(search: &Search) -> Value {
     let entries = |kind: &str| -> Vec<Value> {
-        registry().iter().filter(|entry| entry.kind() == kind).map(entry).collect()
+        registry()
+            .iter()
+            .filter(|entry| entry.kind() == kind && search.finds_entry(*entry))
+            .map(entry)
+            .collect()
     };
-    let library = functions().into_iter().map(|of| {
+    let library = functions().into_iter().filter(|of| search.finds_function(of)).map(|of| {
         json!({
             "name": of.name,
             "signature": of.call(),
@@ -23,10 +27,10 @@ pub fn table() -> Value {
             "parameters": of.parameters.iter().map(|of| json!({ "name": of.name, "default": of.default })).collect::<Vec<_>>(),
         })
     });
-    let builtins = BUILTINS.iter().map(
+    let builtins = BUILTINS.iter().filter(|of| search.finds(&[of.name, of.docs])).map(
         |of| json!({ "name": of.name, "signature": signature::function(of), "docs": of.docs, "parameters": of.params }),
     );
-    let fields = fields::FIELDS.iter().map(
+    let fields = fields::FIELDS.iter().filter(|of| search.finds(&[of.name, of.docs])).map(
         |of| json!({ "name": of.name, "type": of.ty.to_string(), "unit": of.unit, "gradient": of.gradient, "docs": of.docs }),
     );
     json!({

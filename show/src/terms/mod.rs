@@ -3,10 +3,12 @@
 mod describe;
 mod json;
 mod markdown;
+mod search;
 mod signature;
 
 pub use json::table;
 pub use markdown::reference;
+pub use search::Search;
 
 use aent::load::functions;
 use aent::near::nearest;
@@ -23,25 +25,33 @@ fn entries(kind: &str) -> impl Iterator<Item = AnyEntry> {
 const KINDS: [(&str, &str); 3] =
     [("term", "Terms"), ("reduction", "Reductions"), ("controller", "Controllers")];
 
-/// Every name with its call and one sentence, as wide as the terminal if there is one.
-pub fn terms() -> String {
+/// Every name that the search finds with its call and one sentence, as wide as the terminal if there is one.
+pub fn terms(search: &Search) -> String {
     let mut out = String::new();
     for (kind, heading) in KINDS {
-        let rows = entries(kind).map(|entry| {
+        let rows = entries(kind).filter(|entry| search.finds_entry(*entry)).map(|entry| {
             let of = entry.declaration();
             vec![signature::short(entry), describe::first_sentence(of.docs), of.owner.to_owned()]
         });
         out.push_str(&section(heading, rows));
     }
-    let builtins =
-        BUILTINS.iter().map(|of| vec![signature::function(of), of.docs.to_owned(), "language".to_owned()]);
+    let builtins = BUILTINS
+        .iter()
+        .filter(|of| search.finds(&[of.name, of.docs]))
+        .map(|of| vec![signature::function(of), of.docs.to_owned(), "language".to_owned()]);
     out.push_str(&section("Functions of the language", builtins));
-    let rows = functions().into_iter().map(|of| vec![of.call(), describe::summary(&of.docs), of.file]);
+    let rows = functions()
+        .into_iter()
+        .filter(|of| search.finds_function(of))
+        .map(|of| vec![of.call(), describe::summary(&of.docs), of.file]);
     out.push_str(&section("Library, with `import \"std/...\"`", rows));
-    let rows = fields::FIELDS.iter().map(|field| {
+    let rows = fields::FIELDS.iter().filter(|of| search.finds(&[of.name, of.docs])).map(|field| {
         vec![format!("{}: {}", field.name, field.ty), field.docs.to_owned(), "batch".to_owned()]
     });
     out.push_str(&section("Batch fields", rows));
+    if out.is_empty() {
+        return out;
+    }
     out.push_str(
         "Arguments behind `*` need their name; `advantages = advantages` is the batch field unless a call gives another value. \
          An argument in brackets may be left out. `aent terms NAME` shows formula, arguments and sources.\n",
@@ -49,7 +59,12 @@ pub fn terms() -> String {
     out
 }
 
+/// A heading and a table; nothing without rows.
 fn section(heading: &str, rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut rows = rows.peekable();
+    if rows.peek().is_none() {
+        return String::new();
+    }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     if table.width().is_none() {

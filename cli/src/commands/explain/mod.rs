@@ -3,11 +3,11 @@
 mod pages;
 
 use super::input;
-use crate::arguments::Explain;
+use crate::arguments::{Explain, Format};
 use crate::{Outcome, Status, stream};
 use aent::diag::codes;
 use aent::near::nearest;
-use aent_show::{Size, explain};
+use aent_show::{Size, explain, explain_json};
 use std::path::Path;
 
 /// Explains every diagnostic, one diagnostic, or a file.
@@ -21,6 +21,9 @@ pub(crate) fn run(arguments: &Explain) -> Outcome {
         return Ok(Status::Done);
     }
     if looks_like_an_id(target) {
+        if aent_show::term(target).is_ok() {
+            return Err(format!("`{target}` is no diagnostic: `aent terms {target}` describes it"));
+        }
         let ids = codes::CODES.iter().map(|code| code.id);
         let hint = nearest(target, ids).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         return Err(format!("there is neither a diagnostic nor a file `{target}`{hint}"));
@@ -29,7 +32,11 @@ pub(crate) fn run(arguments: &Explain) -> Outcome {
     match input::program(&compiler, Path::new(target))? {
         Ok(program) => {
             let &Explain { sequences, length, vocabulary, .. } = arguments;
-            stream::print(&explain(&program, Size { sequences, length, vocabulary }))?;
+            let size = Size { sequences, length, vocabulary };
+            stream::print(&match arguments.format {
+                Format::Human => explain(&program, size),
+                Format::Json => format!("{:#}\n", explain_json(&program, size)),
+            })?;
             Ok(Status::Done)
         }
         Err(status) => Ok(status),
