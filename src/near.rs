@@ -7,12 +7,21 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     }
     candidates
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|candidate| *candidate != name)
+        .map(|candidate| (distance(name, candidate), candidate))
         .filter(|&(distance, candidate)| {
             distance <= 1 + name.len().min(candidate.len()) / 4 && distance < candidate.len()
         })
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+/// How many letters must change; the same letters in another case are the same name.
+fn distance(name: &str, candidate: &str) -> usize {
+    if name.eq_ignore_ascii_case(candidate) {
+        return 0;
+    }
+    strsim::damerau_levenshtein(name, candidate)
 }
 
 #[cfg(test)]
@@ -25,6 +34,8 @@ mod tests {
         assert_eq!(nearest("tokn_mean", names), Some("token_mean"));
         assert_eq!(nearest("entropy", names), None);
         assert_eq!(nearest("x", ["y"]), None);
+        assert_eq!(nearest("a", ["b", "A"]), Some("A"));
+        assert_eq!(nearest("token_sum", ["token_sum"]), None, "what was written is no suggestion");
         let ids = ["unknown-name", "unused-let"];
         assert_eq!(nearest("unknow-name", ids), Some("unknown-name"));
         assert_eq!(nearest("temperature", ids), None);

@@ -1,8 +1,8 @@
 //! Assigns arguments to parameters.
 
+use super::elsewhere::unknown_argument;
 use super::{Checker, Outcome};
 use crate::diag::{Diagnostic, Message};
-use crate::plugin::unknown_argument;
 use crate::syntax::ast::{Arg, ArgValue, Expr, Name};
 
 /// A parameter that an argument can fill.

@@ -13,11 +13,16 @@ impl<'a> Checker<'a> {
     /// Checks a call.
     pub(super) fn call(&mut self, call: &'a Call, span: Span) -> Outcome<Value> {
         let name = call.callee.node.as_str();
-        if let Some(binding) = self.scope.find(name, call.callee.span.source)
-            && let Meaning::Function(index) = binding.meaning
-        {
-            binding.used = true;
-            return self.function_call(index, call, span);
+        if let Some(binding) = self.scope.find(name, call.callee.span.source) {
+            match binding.meaning {
+                Meaning::Function(index) => {
+                    binding.used = true;
+                    return self.function_call(index, call, span);
+                }
+                // It may have been meant as a function; the mistake in its definition is reported.
+                Meaning::Poisoned => return Err(Reported),
+                Meaning::Value(_) => {}
+            }
         }
         if let Some(outcome) = self.builtin_call(call, span) {
             return outcome;

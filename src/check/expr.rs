@@ -1,6 +1,7 @@
 //! Expressions: names, operators, fields.
 
-use super::elsewhere::elsewhere;
+use super::elsewhere::{foreign_value, unknown_value};
+use super::objects::used_too_early;
 use super::scope::Meaning;
 use super::statements::kind_words;
 use super::{Checker, Outcome, Value};
@@ -168,34 +169,24 @@ impl<'a> Checker<'a> {
 
     fn unknown_name(&mut self, name: &str, span: Span) -> super::Reported {
         if let Some(later) = self.scope.find_later(name, span.source) {
-            return self.report(
-                Diagnostic::error(
-                    "used-before-definition",
-                    span,
-                    format!("`{name}` is used before it is defined"),
-                )
-                .label(later, "it is defined here")
-                .help("move the definition up"),
-            );
+            return self.report(used_too_early(name, span, later));
         }
-        let mut diagnostic = Diagnostic::error("unknown-name", span, format!("there is no `{name}`"));
-        let owner = self.unseen(name);
+        if let Lookup::Found(entry @ (AnyEntry::Reduction(_) | AnyEntry::Controller(_))) =
+            registry().find(name)
+        {
+            return self.report(called_without_arguments(name, span, entry));
+        }
+        let diagnostic = Diagnostic::error("unknown-name", span, format!("there is no `{name}`"));
+        if let Some(owner) = self.unseen(name) {
+            let text = format!("`{name}` is defined in `{owner}`, which this file does not import");
+            return self.report(diagnostic.help(format!("{text}: make it an argument of the function")));
+        }
         let locals = self.frames.last().into_iter().flat_map(|frame| frame.locals.keys().copied());
         let fields = fields::FIELDS.iter().map(|field| field.name);
-        let entries = registry().iter().map(|entry| entry.declaration().name);
-        let known = locals.chain(self.scope.visible(span.source)).chain(fields).chain(entries);
-        let near = nearest(name, known);
-        if let Some(owner) = owner {
-            let text = format!("`{name}` is defined in `{owner}`, which this file does not import");
-            diagnostic = diagnostic.help(format!("{text}: make it an argument of the function"));
-        } else if let Some(hint) = elsewhere(name) {
-            diagnostic = diagnostic.help(hint);
-        } else if let Some(near) = near {
-            diagnostic = diagnostic.did_you_mean(near);
-        } else {
-            diagnostic =
-                diagnostic.help(format!("if the batch brings it, declare it: `input {name}: token`"));
-        }
+        let entries = registry().iter().filter(|entry| matches!(entry, AnyEntry::Term(_)));
+        let entries = entries.map(|entry| entry.declaration().name);
+        let known = locals.chain(self.scope.visible_values(span.source)).chain(fields).chain(entries);
+        let diagnostic = unknown_value(diagnostic, name, known);
         self.report(diagnostic)
     }
 
@@ -263,4 +254,16 @@ impl<'a> Checker<'a> {
             );
         }
     }
+}
+
+/// The error for a reduction or a kind of controller whose name stands where a value should.
+fn called_without_arguments(name: &str, span: Span, entry: AnyEntry) -> Diagnostic {
+    let (what, help) = match entry {
+        AnyEntry::Controller(_) => {
+            ("a kind of controller", format!("define one, and use its name: `controller beta = {name}(...)`"))
+        }
+        _ => ("a reduction", format!("call it: `{name}(x)`")),
+    };
+    Diagnostic::error("not-a-value", span, format!("`{name}` is {what}, not a value"))
+        .help(foreign_value(name).unwrap_or(help))
 }

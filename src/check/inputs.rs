@@ -1,8 +1,10 @@
 //! The tensors that an object reads besides its constant arguments.
 
+use super::elsewhere::unknown_argument;
+use super::incomplete::missing_arguments;
 use super::{Checker, Outcome, Reported, Value};
 use crate::diag::Diagnostic;
-use crate::plugin::{Declaration, Input, InputDefault, quoted, unknown_argument};
+use crate::plugin::{Declaration, Input, InputDefault, ParameterType, quoted};
 use crate::program::{NodeId, Op};
 use crate::span::Span;
 use crate::syntax::ast::{Arg, Expr, Name};
@@ -49,8 +51,21 @@ impl<'a> Checker<'a> {
                 (None, None) => failed = Some(self.nameless(declaration, inputs, arg.span, expr)),
             }
         }
+        let missing: Vec<&str> = inputs
+            .iter()
+            .zip(&given)
+            .filter(|(input, expr)| input.default == InputDefault::Required && expr.is_none())
+            .map(|(input, _)| input.name)
+            .collect();
+        // A misspelt argument explains the one that is missing.
+        if !missing.is_empty() && failed.is_none() {
+            failed = Some(self.report(missing_arguments(callee, &missing)));
+        }
         let mut nodes = Vec::new();
         for (input, expr) in inputs.iter().zip(given) {
+            if missing.contains(&input.name) {
+                continue;
+            }
             match self.input_node(callee, input, expr, span) {
                 Ok(node) => nodes.push(node),
                 Err(reported) => failed = Some(reported),
@@ -84,14 +99,8 @@ impl<'a> Checker<'a> {
         }
         match input.default {
             InputDefault::Constant(value) => Ok(self.builder.constant(value, span)),
-            InputDefault::Required => Err(self.report(
-                Diagnostic::error(
-                    "missing-argument",
-                    callee.span,
-                    format!("`{}` needs the argument `{}`", callee.node, input.name),
-                )
-                .help(format!("write `{}({} = ...)`", callee.node, input.name)),
-            )),
+            // Reported with all others that are missing.
+            InputDefault::Required => Err(Reported),
             InputDefault::Field => self.default_field(callee, input, span),
         }
     }
@@ -115,6 +124,17 @@ impl<'a> Checker<'a> {
             return self.report(Diagnostic::error("too-many-arguments", span, message));
         }
         let Ok(value) = self.expr(expr) else { return Reported };
+        let message = format!("`{}` takes this argument by name", declaration.name);
+        let diagnostic = Diagnostic::error("argument-needs-name", span, message);
+        if let Value::Text(text) = &value {
+            let takes = |of: &&crate::plugin::Parameter| match of.ty {
+                ParameterType::Choice(choices) => choices.contains(&text.as_str()),
+                _ => false,
+            };
+            if let Some(parameter) = declaration.parameters.iter().find(takes) {
+                return self.report(diagnostic.write(&format!("{} = {text:?}", parameter.name)));
+            }
+        }
         let (unit, constant) = match value {
             Value::Node(id) => (self.builder.node(id).unit, self.builder.as_constant(id).is_some()),
             Value::Text(_) => (Unit::Unknown, true),
@@ -125,12 +145,11 @@ impl<'a> Checker<'a> {
             let fits = |of: &&Input| unit != Unit::Unknown && of.expected_unit() == unit;
             inputs.iter().find(fits).map(|of| of.name)
         };
-        let message = format!("`{}` takes this argument by name", declaration.name);
         let help = match fitting {
             Some(name) => format!("write `{name} = ...`; its arguments are {}", quoted(&by_name)),
             None => format!("its arguments are {}", quoted(&by_name)),
         };
-        self.report(Diagnostic::error("argument-needs-name", span, message).help(help))
+        self.report(diagnostic.help(help))
     }
 
     /// Refuses a value on another scale than its input, and warns of another meaning on the same scale.

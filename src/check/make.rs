@@ -1,12 +1,14 @@
 //! Makes objects from the constant arguments of calls.
 
 use super::args::positional_after_named;
+use super::elsewhere::choice;
+use super::incomplete::Other;
 use super::statements::empty_range;
 use super::{Checker, Outcome, Value};
-use crate::diag::Diagnostic;
-use crate::plugin::{ArgError, ArgNode, ArgSource, Entry, Plugin, build};
+use crate::diag::{Diagnostic, Message};
+use crate::plugin::{ArgError, ArgNode, ArgSource, Entry, Parameter, ParameterType, Plugin, build};
 use crate::program::{Object, Op};
-use crate::syntax::ast::{Arg, ArgValue, Expr, Name};
+use crate::syntax::ast::{Arg, ArgValue, Expr, ExprKind, Name};
 
 /// An object made from the constant arguments of a call, with the remaining arguments.
 pub(super) struct Made<'a, T: ?Sized + Plugin> {
@@ -17,12 +19,13 @@ pub(super) struct Made<'a, T: ?Sized + Plugin> {
 }
 
 impl<'a> Checker<'a> {
-    /// Makes an object from the arguments that are constants.
+    /// Makes an object from the arguments that are constants; the callee reads the `others` besides.
     pub(super) fn make<T: ?Sized + Plugin>(
         &mut self,
         entry: &'static Entry<T>,
         callee: &Name,
         args: &'a [Arg],
+        others: &[Other],
     ) -> Outcome<Made<'a, T>> {
         let mut constants: Vec<ArgNode> = Vec::new();
         let mut rest = Vec::new();
@@ -37,16 +40,16 @@ impl<'a> Checker<'a> {
                 continue;
             };
             named = true;
-            if entry.declaration.parameter(&name.node).is_none() {
+            let Some(parameter) = entry.declaration.parameter(&name.node) else {
                 rest.push(arg);
                 continue;
-            }
+            };
             if constants.iter().any(|other| other.name == name.node) {
                 let message = format!("`{}` is given twice", name.node);
                 failed = Some(self.report(Diagnostic::error("duplicate-argument", arg.span, message)));
                 continue;
             }
-            match self.constant_argument(&name.node, arg) {
+            match self.constant_argument(parameter, arg) {
                 Ok(value) => constants.push(ArgNode { name: name.node.clone(), span: arg.span, value }),
                 Err(reported) => failed = Some(reported),
             }
@@ -56,16 +59,26 @@ impl<'a> Checker<'a> {
         }
         match build(entry, &constants) {
             Ok(value) => Ok(Made { object: Object::new(entry, value), constants, rest }),
-            Err(error) => {
-                let span = error.arg.map_or(callee.span, |index| constants[index].span);
-                Err(self.report(error.message.at(span)))
-            }
+            Err(error) => Err(match error.arg.map(|index| &constants[index]) {
+                Some(arg) => {
+                    let parameter = entry.declaration.parameter(&arg.name);
+                    self.report(refused(error.message, parameter, arg))
+                }
+                None => match self.incomplete(&entry.declaration, callee, &constants, &rest, others) {
+                    Some(reported) => reported,
+                    None => self.report(error.message.at(callee.span)),
+                },
+            }),
         }
     }
 
-    fn constant_argument(&mut self, name: &str, arg: &'a Arg) -> Outcome<ArgSource> {
+    fn constant_argument(&mut self, parameter: &Parameter, arg: &'a Arg) -> Outcome<ArgSource> {
+        let name = parameter.name;
         match &arg.value {
             ArgValue::Expr(expr) => {
+                if let Some(diagnostic) = self.choice_without_quotes(parameter, expr) {
+                    return Err(self.report(diagnostic));
+                }
                 let value = self.expr(expr)?;
                 self.constant(name, value, expr)
             }
@@ -98,6 +111,11 @@ impl<'a> Checker<'a> {
             Op::Boolean(value) => Ok(ArgSource::Bool(value)),
             _ => {
                 let ty = self.builder.node(id).ty;
+                let help = if name == "target" {
+                    "take it off the signal instead: `signal = x - goal, target = 0`"
+                } else {
+                    "what is computed can be multiplied into the formula instead"
+                };
                 Err(self.report(
                     Diagnostic::error(
                         "argument-not-constant",
@@ -106,10 +124,23 @@ impl<'a> Checker<'a> {
                             "expected a number or a `param` for `{name}`, found a `{ty}` that is computed"
                         ),
                     )
-                    .help("what is computed can be multiplied into the formula instead"),
+                    .help(help),
                 ))
             }
         }
+    }
+
+    /// The error for a choice such as `"k3"` that is written like a name.
+    fn choice_without_quotes(&mut self, parameter: &Parameter, expr: &Expr) -> Option<Diagnostic> {
+        let (ParameterType::Choice(choices), ExprKind::Name(name)) = (parameter.ty, &expr.kind) else {
+            return None;
+        };
+        if self.scope.find(name, expr.span.source).is_some() {
+            return None;
+        }
+        let meant = choices.iter().copied().find(|of| of == name).or_else(|| choice(name, choices))?;
+        let message = format!("expected a string for `{}`, found the name `{name}`", parameter.name);
+        Some(Diagnostic::error("argument-type", expr.span, message).write(&format!("{meant:?}")))
     }
 
     pub(super) fn check_object(
@@ -124,4 +155,33 @@ impl<'a> Checker<'a> {
         diagnostic.help = error.help;
         Err(self.report(diagnostic))
     }
+}
+
+/// The error for an argument that its parameter refuses, with what was probably meant.
+fn refused(message: Message, parameter: Option<&Parameter>, arg: &ArgNode) -> Diagnostic {
+    let diagnostic = message.at(arg.span);
+    let (Some(parameter), ArgSource::String(text)) = (parameter, &arg.value) else { return diagnostic };
+    let meant = match parameter.ty {
+        ParameterType::Choice(choices) => choice(text, choices).map(|of| format!("{of:?}")),
+        ParameterType::Range => range_in(text).or_else(|| number_in(text)),
+        ParameterType::Number | ParameterType::Whole => number_in(text),
+        ParameterType::Bool => matches!(text.as_str(), "true" | "false").then(|| text.clone()),
+        _ => None,
+    };
+    match meant {
+        Some(meant) => diagnostic.write(&format!("{} = {meant}", parameter.name)),
+        None => diagnostic,
+    }
+}
+
+/// A range that stands in quotes.
+fn range_in(text: &str) -> Option<String> {
+    let (lo, hi) = text.split_once("..")?;
+    Some(format!("{} .. {}", number_in(lo)?, number_in(hi)?))
+}
+
+/// A number that stands in quotes.
+fn number_in(text: &str) -> Option<String> {
+    let number: f64 = text.trim().parse().ok()?;
+    number.is_finite().then(|| number.to_string())
 }

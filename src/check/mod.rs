@@ -7,6 +7,7 @@ mod elsewhere;
 mod expr;
 mod functions;
 mod gradient;
+mod incomplete;
 mod inputs;
 mod lints;
 mod make;

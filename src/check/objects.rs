@@ -1,24 +1,24 @@
 //! Calls of registered objects: terms, reductions and controllers.
 
-use super::elsewhere::elsewhere;
+use super::elsewhere::{unknown_argument, unknown_call};
+use super::incomplete::{Other, listed, missing_arguments};
 use super::make::Made;
 use super::{Checker, Outcome, Value};
 use crate::diag::Diagnostic;
-use crate::near::nearest;
+use crate::interval::Interval;
 use crate::plugin::{
     AnyEntry, ControllerEntry, Lookup, Reduction, ReductionEntry, Term, TermEntry, quoted, registry,
-    unknown_argument,
 };
 use crate::program::{ControllerDecl, NodeId};
 use crate::rows::RowStatistic;
 use crate::span::Span;
 use crate::syntax::ast::{Arg, Call, Name};
-use crate::types::{Kind, Shape};
+use crate::types::{Kind, Shape, Unit};
 
 impl<'a> Checker<'a> {
     /// A call of a term or a reduction.
     pub(super) fn object_call(&mut self, callee: &Name, args: &'a [Arg], span: Span) -> Outcome<Value> {
-        match self.lookup(callee)? {
+        match self.lookup(callee, Wanted::Value)? {
             AnyEntry::Term(entry) => self.term(entry, callee, args, span).map(Value::Node),
             AnyEntry::Reduction(entry) => self.reduction(entry, callee, args, span).map(Value::Node),
             AnyEntry::Controller(_) => Err(self.report(
@@ -35,7 +35,7 @@ impl<'a> Checker<'a> {
     /// A `controller` statement.
     pub(super) fn controller(&mut self, name: &'a Name, call: &'a Call, span: Span) -> Outcome<NodeId> {
         let callee = &call.callee;
-        let entry = match self.lookup(callee)? {
+        let entry = match self.lookup(callee, Wanted::Controller)? {
             AnyEntry::Controller(entry) => entry,
             other => {
                 return Err(self.report(
@@ -59,7 +59,10 @@ impl<'a> Checker<'a> {
         span: Span,
     ) -> Outcome<NodeId> {
         let callee = &call.callee;
-        let made = self.make(entry, callee, &call.args)?;
+        let takes_signal = entry.signature().signal;
+        let signal = Other { name: "signal", required: true, positional: false };
+        let others = if takes_signal { vec![signal] } else { Vec::new() };
+        let made = self.make(entry, callee, &call.args, &others)?;
         self.check_object(made.object.value.check(), callee, &made.constants)?;
         let signature = made.object.signature;
         let mut signal = None;
@@ -85,30 +88,14 @@ impl<'a> Checker<'a> {
             }
         }
         if signature.signal && signal.is_none() {
-            return Err(self.report(
-                Diagnostic::error(
-                    "missing-argument",
-                    callee.span,
-                    format!("`{}` needs the argument `signal`", callee.node),
-                )
-                .help("write `signal = token_mean(...)`: what it observes after each step"),
-            ));
+            let diagnostic = missing_arguments(callee, &["signal"])
+                .help("write `signal = token_mean(...)`: what it observes after each step");
+            return Err(self.report(diagnostic));
         }
         if let (Some((id, place)), Some(target)) = (signal, made.object.value.target()) {
-            let reach = self.builder.node(id).interval;
-            if !reach.meets(target) {
-                let blame =
-                    made.constants.iter().find(|arg| arg.name == "target").map_or(span, |arg| arg.span);
-                self.warn(
-                    Diagnostic::warning(
-                        "target-out-of-reach",
-                        blame,
-                        format!("the signal cannot reach {target}: its values lie in {}", in_words(reach)),
-                    )
-                    .label(place, "the signal is this")
-                    .help("an entropy over `k` tokens cannot exceed `ln k`, and no entropy is negative"),
-                );
-            }
+            let goals = ["target", "at_least", "at_most"];
+            let goal = made.constants.iter().find(|arg| goals.contains(&arg.name.as_str()));
+            self.warn_of_reach(id, place, target, goal.map_or(span, |arg| arg.span));
         }
         let index = self.controllers.len();
         let interval = made.object.value.interval();
@@ -120,6 +107,33 @@ impl<'a> Checker<'a> {
         Ok(self.builder.controller(index, interval, name.span))
     }
 
+    /// Warns of a target that a signal never has.
+    fn warn_of_reach(&mut self, signal: NodeId, place: Span, target: Interval, blame: Span) {
+        let (reach, unit) = (self.builder.node(signal).interval, self.builder.node(signal).unit);
+        if reach.meets(target) {
+            return;
+        }
+        let goal = if target.lo.to_bits() == target.hi.to_bits() {
+            target.lo.to_string()
+        } else {
+            target.to_string()
+        };
+        let message = format!("the signal cannot reach {goal}: its values lie in {}", in_words(reach));
+        let help = match unit {
+            Unit::Entropy if reach.lo >= 0.0 => {
+                "an entropy over `k` tokens cannot exceed `ln k`, and no entropy is negative"
+            }
+            _ if reach.hi <= 0.0 && target.lo > 0.0 => "the signal is never above 0: is its sign turned?",
+            _ if reach.lo >= 0.0 && target.hi < 0.0 => "the signal is never below 0: is its sign turned?",
+            _ => "aim at a value that the signal can have",
+        };
+        self.warn(
+            Diagnostic::warning("target-out-of-reach", blame, message)
+                .label(place, "the signal is this")
+                .help(help),
+        );
+    }
+
     fn term(
         &mut self,
         entry: &'static TermEntry,
@@ -127,7 +141,8 @@ impl<'a> Checker<'a> {
         args: &'a [Arg],
         span: Span,
     ) -> Outcome<NodeId> {
-        let made: Made<'a, dyn Term> = self.make(entry, callee, args)?;
+        let others: Vec<Other> = entry.signature().inputs.iter().map(Other::of).collect();
+        let made: Made<'a, dyn Term> = self.make(entry, callee, args, &others)?;
         let signature = &made.object.signature;
         // Check the inputs first: a misspelt argument explains more than the error that its absence causes.
         let inputs = self.inputs(&entry.declaration, callee, &signature.inputs, &made.rest, span)?;
@@ -153,7 +168,10 @@ impl<'a> Checker<'a> {
     ) -> Outcome<NodeId> {
         // The value to reduce is the first argument, or the one named `x`.
         let position = args.iter().position(|arg| arg.name.as_ref().is_none_or(|name| name.node == "x"));
-        let made: Made<'a, dyn Reduction> = self.make(entry, callee, args)?;
+        let operand = Other { name: "x", required: true, positional: true };
+        let others: Vec<Other> =
+            std::iter::once(operand).chain(entry.signature().inputs.iter().map(Other::of)).collect();
+        let made: Made<'a, dyn Reduction> = self.make(entry, callee, args, &others)?;
         self.check_object(made.object.value.check(), callee, &made.constants)?;
         let signature = &made.object.signature;
         let Some(operand) = position.map(|position| &args[position]) else {
@@ -205,7 +223,7 @@ impl<'a> Checker<'a> {
         Ok(self.builder.reduce(made.object, id, inputs, span))
     }
 
-    fn lookup(&mut self, callee: &Name) -> Outcome<AnyEntry> {
+    fn lookup(&mut self, callee: &Name, wanted: Wanted) -> Outcome<AnyEntry> {
         let name = callee.node.as_str();
         match registry().find(name) {
             Lookup::Found(entry) => Ok(entry),
@@ -225,15 +243,7 @@ impl<'a> Checker<'a> {
             Lookup::Unknown => {
                 let file = callee.span.source;
                 if let Some(later) = self.scope.find_later(name, file) {
-                    return Err(self.report(
-                        Diagnostic::error(
-                            "used-before-definition",
-                            callee.span,
-                            format!("`{name}` is used before it is defined"),
-                        )
-                        .label(later, "it is defined here")
-                        .help("move the definition up"),
-                    ));
+                    return Err(self.report(used_too_early(name, callee.span, later)));
                 }
                 if self.scope.find(name, file).is_some() || crate::fields::find(name).is_some() {
                     return Err(self.report(
@@ -245,7 +255,10 @@ impl<'a> Checker<'a> {
                         .help("leave the parentheses out"),
                     ));
                 }
-                let mut diagnostic = Diagnostic::error(
+                if wanted == Wanted::Controller {
+                    return Err(self.report(unknown_controller(callee)));
+                }
+                let diagnostic = Diagnostic::error(
                     "unknown-name",
                     callee.span,
                     format!("there is no function or term `{name}`"),
@@ -254,22 +267,56 @@ impl<'a> Checker<'a> {
                 let functions = functions.filter(|of| self.scope.sees(file, of.body.span.source));
                 let functions = functions.map(|function| function.name);
                 let builtins = super::functions::BUILTINS.iter().map(|builtin| builtin.name);
-                if let Some(hint) = elsewhere(name) {
-                    diagnostic = diagnostic.help(hint);
-                } else if let Some(near) =
-                    nearest(name, functions.chain(builtins)).or_else(|| registry().nearest(name))
-                {
-                    diagnostic = diagnostic.did_you_mean(near);
-                } else {
-                    diagnostic = diagnostic.help("`aent terms` lists every registered name");
-                }
-                Err(self.report(diagnostic))
+                let entries = registry().iter().filter(|of| !matches!(of, AnyEntry::Controller(_)));
+                let entries = entries.map(|of| of.declaration().name);
+                let near = functions.chain(builtins).chain(entries);
+                let otherwise = "`aent terms` lists every registered name";
+                Err(self.report(unknown_call(diagnostic, name, near, otherwise)))
             }
         }
     }
 }
 
-fn in_words(interval: crate::interval::Interval) -> String {
+/// What a call is meant to give.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Value,
+    Controller,
+}
+
+fn unknown_controller(callee: &Name) -> Diagnostic {
+    let names: Vec<&str> = registry()
+        .iter()
+        .filter(|entry| matches!(entry, AnyEntry::Controller(_)))
+        .map(|entry| entry.declaration().name)
+        .collect();
+    let message = format!("there is no controller `{}`", callee.node);
+    let diagnostic = Diagnostic::error("unknown-name", callee.span, message);
+    unknown_call(diagnostic, &callee.node, names.iter().copied(), &format!("they are {}", listed(&names)))
+}
+
+/// The error for a name that is defined further down, or by the statement that it stands in.
+pub(super) fn used_too_early(name: &str, span: Span, later: Span) -> Diagnostic {
+    // What stands above has been checked, so only the statement itself defines a name before its use.
+    if later.source == span.source && later.start < span.start {
+        return Diagnostic::error(
+            "used-before-definition",
+            span,
+            format!("`{name}` is used in its own definition"),
+        )
+        .label(later, "it is defined here")
+        .help(
+            "a formula knows only what stands above it; `average` is a controller that remembers its signal",
+        );
+    }
+    Diagnostic::error("used-before-definition", span, format!("`{name}` is used before it is defined"))
+        .label(later, "it is defined here")
+        .help("move the definition up")
+}
+
+fn in_words(interval: Interval) -> String {
+    // Adding 0 makes 0 of -0.
+    let interval = Interval::new(interval.lo + 0.0, interval.hi + 0.0);
     match (interval.lo.is_finite(), interval.hi.is_finite()) {
         (true, true) => format!("{:.4} .. {:.4}", interval.lo, interval.hi),
         (true, false) => format!("{:.4} and above", interval.lo),

@@ -1,7 +1,7 @@
 //! Values known before a program runs: parameters, what the host sets them to, and settings.
 
 use super::scope::Meaning;
-use super::statements::empty_range;
+use super::statements::{defined_name, empty_range};
 use super::{Checker, Value};
 use crate::diag::Diagnostic;
 use crate::interval::Interval;
@@ -9,7 +9,7 @@ use crate::near::nearest;
 use crate::plugin::quoted;
 use crate::program::Param;
 use crate::span::{SourceId, Span, Spanned};
-use crate::syntax::ast::{Expr, Name, Number};
+use crate::syntax::ast::{Expr, ExprKind, Name, Number, StatementKind};
 
 impl<'a> Checker<'a> {
     pub(super) fn param(
@@ -91,6 +91,32 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Warns of imports with a `set` that this file does not repeat.
+    pub(super) fn ignored_settings(&mut self) {
+        if self.temperature_set.is_some() {
+            return;
+        }
+        let bundle = self.bundle;
+        for (import, target) in bundle.imports.iter().filter(|(import, _)| import.source == SourceId(0)) {
+            for statement in &bundle.file(*target).statements {
+                let StatementKind::Set { name, .. } = &statement.kind else { continue };
+                let file = bundle.sources.get(*target).name();
+                let message = format!("the `set {}` of `{file}` does not hold in this file", name.node);
+                self.warn(
+                    Diagnostic::warning("ignored-setting", *import, message)
+                        .label(statement.span, "it is set here")
+                        .help("set it in this file too"),
+                );
+            }
+        }
+    }
+
+    /// The keyword of the statement in the compiled file that defines a name whose value is not known yet.
+    fn keyword_of(&self, name: &str) -> Option<&'static str> {
+        let statements = self.bundle.file(SourceId(0)).statements.iter();
+        statements.filter_map(defined_name).find(|(of, _)| of.node == name).map(|(_, keyword)| keyword)
+    }
+
     pub(super) fn setting(&mut self, name: &'a Name, value: &'a Expr) {
         if name.node != "temperature" {
             self.report(
@@ -108,6 +134,16 @@ impl<'a> Checker<'a> {
                 Diagnostic::error("duplicate-name", name.span, "`temperature` is set twice")
                     .label(first, "it is set here first")
                     .help("it holds for the whole file: keep one of them"),
+            );
+            return;
+        }
+        if let ExprKind::Name(of) = &value.kind
+            && let Some(keyword) = self.keyword_of(of)
+        {
+            let message = format!("expected a number or a `param`, found the {keyword} `{of}`");
+            self.report(
+                Diagnostic::error("invalid-temperature", value.span, message)
+                    .help("the temperature is fixed before a program runs"),
             );
             return;
         }

@@ -68,10 +68,10 @@ impl<'a> Scope<'a> {
         self.later.get(name).copied().filter(|span| self.sees(file, span.source))
     }
 
-    /// The names that a file sees.
-    pub(super) fn visible(&self, file: SourceId) -> impl Iterator<Item = &'a str> {
+    /// The names of values that a file sees.
+    pub(super) fn visible_values(&self, file: SourceId) -> impl Iterator<Item = &'a str> {
         let seen = self.names.iter().filter(move |(_, of)| of.files.iter().any(|of| self.sees(file, *of)));
-        seen.map(|(name, _)| *name)
+        seen.filter(|(_, of)| !matches!(of.meaning, Meaning::Function(_))).map(|(name, _)| *name)
     }
 
     /// Whether one file sees the names of another.

@@ -43,7 +43,16 @@ fn read<'a>(
     allowed: &mut Vec<Allow<'a>>,
     wrong: &mut Vec<Diagnostic>,
 ) {
-    let Some(directive) = comment.trim_start_matches('#').trim().strip_prefix("aent:") else { return };
+    let remark = comment.trim_start_matches('#').trim();
+    let Some(directive) = remark.strip_prefix("aent:") else {
+        if remark.starts_with("aent allow(") || remark.starts_with("aent allow-file(") {
+            let message = "expected a colon after `aent`: this comment silences nothing";
+            let written = remark.replacen("aent", "aent:", 1);
+            wrong
+                .push(Diagnostic::warning("unknown-directive", span, message).write(&format!("# {written}")));
+        }
+        return;
+    };
     let directive = directive.trim();
     let (whole_file, ids) = match directive.strip_prefix("allow-file(") {
         Some(rest) => (true, rest),

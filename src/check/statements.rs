@@ -32,6 +32,7 @@ impl<'a> Checker<'a> {
                 self.setting(name, value);
             }
         }
+        self.ignored_settings();
         for &(_, statement) in &order {
             if let Some((name, _)) = defined_name(statement) {
                 self.scope.later.entry(name.node.as_str()).or_insert(name.span);
@@ -310,6 +311,12 @@ impl<'a> Checker<'a> {
             .collect();
         for (name, keyword, span) in unused {
             let (id, help) = match keyword {
+                "let" if name == "temperature" => {
+                    ("unused-let", "the temperature is set with `set temperature = ...`")
+                }
+                "param" if name == "temperature" => {
+                    ("unused-param", "the temperature is set with `set temperature = temperature`")
+                }
                 "let" => ("unused-let", "report it as a `metric`, use it, or remove it"),
                 "controller" => ("unused-controller", "multiply a term of the loss by it, or remove it"),
                 "param" => ("unused-param", "use it or remove it"),
@@ -323,7 +330,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-fn defined_name(statement: &Statement) -> Option<(&Name, &'static str)> {
+pub(super) fn defined_name(statement: &Statement) -> Option<(&Name, &'static str)> {
     match &statement.kind {
         StatementKind::Input { name, .. } => Some((name, "input")),
         StatementKind::Fn { name, .. } => Some((name, "fn")),

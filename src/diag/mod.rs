@@ -161,9 +161,15 @@ impl Message {
 
     /// Suggests a similar name for the one at the place.
     #[must_use]
-    pub fn did_you_mean(mut self, name: &str) -> Self {
-        self.replacement = Some(name.to_owned());
-        self.help(did_you_mean(name))
+    pub fn did_you_mean(self, name: &str) -> Self {
+        self.replacement(did_you_mean(name), name)
+    }
+
+    /// Adds what to write instead, and the text that replaces the one at the place.
+    #[must_use]
+    pub fn replacement(mut self, help: impl Into<String>, replacement: &str) -> Self {
+        self.replacement = Some(replacement.to_owned());
+        self.help(help)
     }
 
     /// Turns the message into an error at a place.

@@ -224,11 +224,12 @@ pub(crate) fn unknown_argument<'a>(
     if let Some(near) = nearest(name, names.iter().copied()) {
         return message.did_you_mean(near);
     }
-    if names.is_empty() {
-        return message.help(format!("`{callee}` takes no arguments"));
-    }
     names.sort_unstable();
-    message.help(format!("its arguments are {}", quoted(&names)))
+    match names.as_slice() {
+        [] => message.help(format!("`{callee}` takes no arguments")),
+        [only] => message.help(format!("its one argument is `{only}`")),
+        _ => message.help(format!("its arguments are {}", quoted(&names))),
+    }
 }
 
 pub(crate) fn quoted(names: &[&str]) -> String {

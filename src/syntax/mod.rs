@@ -5,6 +5,7 @@
 
 pub mod ast;
 mod build;
+mod habits;
 mod layout;
 mod lexical;
 mod number;

@@ -2,6 +2,7 @@
 
 use super::ast::{Broken, File, Statement};
 use super::build::{self, Problem};
+use super::habits;
 use super::lexical;
 use super::scan::{KEYWORDS, Token, TokenKind, scan};
 use super::wording::{Neighbourhood, quote};
@@ -22,10 +23,13 @@ pub(super) fn parse(source: SourceId, text: &str) -> (File, Diagnostics) {
     let (tokens, comments) = scan(source, text);
     file.comments = comments;
     let starts = cut(&tokens, text);
-    let mut read = 0;
+    let (mut read, mut blocks) = (0, 0);
     for (index, &start) in starts.iter().enumerate() {
         let end = starts.get(index + 1).copied().unwrap_or(tokens.len());
-        let tokens_here = &tokens[start..end];
+        let tokens_here = without_braces(&tokens[start..end], text, &mut blocks);
+        if tokens_here.is_empty() {
+            continue;
+        }
         let next = tokens.get(end).copied();
         let here = Neighbourhood { text, source, tokens: tokens_here, next };
         if errors.count >= MAX_ERRORS {
@@ -54,6 +58,21 @@ pub(super) fn parse(source: SourceId, text: &str) -> (File, Diagnostics) {
         }
     }
     (file, errors.found)
+}
+
+/// A statement without the braces that close the `blocks` around it. What opened them is reported.
+fn without_braces<'t>(mut tokens: &'t [Token], text: &str, blocks: &mut usize) -> &'t [Token] {
+    if tokens.first().is_some_and(|first| habits::opens_block(first.text(text))) {
+        *blocks += tokens.iter().filter(|token| token.text(text) == "{").count();
+        return tokens;
+    }
+    while let Some((last, most)) = tokens.split_last()
+        && *blocks > 0
+        && last.text(text) == "}"
+    {
+        (tokens, *blocks) = (most, *blocks - 1);
+    }
+    tokens
 }
 
 /// The errors so far.
@@ -169,16 +188,24 @@ fn limits(here: &Neighbourhood) -> Option<Diagnostic> {
 fn statement(here: &Neighbourhood, errors: &mut Errors) -> Option<Statement> {
     let before = errors.count;
     let mut opened = false;
-    for token in here.tokens.iter().filter(|token| token.kind == TokenKind::Bad) {
+    let first = here.tokens[0];
+    if habits::opens_block(first.text(here.text)) {
+        errors.push(unknown_statement(here, first));
+        return None;
+    }
+    for (index, token) in here.tokens.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::Bad) {
         let bad = token.text(here.text);
         // The bracket that closes a wrong bracket is part of the same mistake.
         if !(opened && bad.starts_with([']', '}'])) {
-            errors.push(lexical::explain(bad, token.span(here.source)));
+            let diagnostic = lexical::explain(bad, token.span(here.source));
+            errors.push(match habits::bracket(here, index) {
+                Some(help) => diagnostic.help(help),
+                None => diagnostic,
+            });
         }
         opened |= bad.starts_with(['[', '{']);
     }
     parentheses(here, errors);
-    let first = here.tokens[0];
     if errors.count > before {
         return None;
     }
@@ -234,19 +261,9 @@ fn unknown_statement(here: &Neighbourhood, first: Token) -> Diagnostic {
         .map(|keyword| (strsim::damerau_levenshtein(keyword, &word.to_ascii_lowercase()), keyword))
         .min()
         .filter(|(distance, keyword)| *distance <= 2 && *distance * 2 < keyword.len());
-    match (word, near) {
-        ("def" | "function" | "func" | "lambda", _) => {
-            diagnostic.help("a function is written `fn name(x) = ...`")
-        }
-        ("parameter" | "constant" | "hyperparameter", _) => {
-            diagnostic.help("a constant that may be set is written `param name = 0.2`")
-        }
-        ("var" | "const" | "val" | "auto", _) => {
-            diagnostic.help("write `let`, or `param` for a constant that may be set")
-        }
-        ("return", _) => diagnostic.help("the value to minimise is written `loss = ...`"),
-        ("from" | "include" | "use", _) => diagnostic.help("write `import \"file.aent\"`"),
-        (_, Some((_, keyword))) => diagnostic.did_you_mean(keyword),
+    match (habits::statement(word), near) {
+        (Some(help), _) => diagnostic.help(help),
+        (None, Some((_, keyword))) => diagnostic.did_you_mean(keyword),
         _ if second == "=" && third != "=" && first.kind == TokenKind::Word => {
             let start = first.start as usize;
             diagnostic

@@ -1,5 +1,6 @@
 //! Messages for statements that do not match the grammar: in the user's terms, with a remedy.
 
+use super::habits::habit;
 use super::scan::{Token, TokenKind};
 use crate::diag::Diagnostic;
 use crate::span::{SourceId, Span};
@@ -77,9 +78,13 @@ impl Neighbourhood<'_> {
         let diagnostic = Diagnostic::error(id, span, message);
         let before = before.map_or("", |token| token.text(self.text));
         let keyword = self.tokens.first().map_or("", |token| token.text(self.text));
-        match way_out(id, before, word, expected).or_else(|| pattern(keyword, expected).map(str::to_owned)) {
-            Some(help) => diagnostic.help(help),
-            None => diagnostic,
+        let habit = found.and_then(|found| habit(self, index, found, expected, &diagnostic));
+        let help =
+            || way_out(id, before, word, expected).or_else(|| pattern(keyword, expected).map(str::to_owned));
+        match (habit, help()) {
+            (Some(diagnostic), _) => diagnostic,
+            (None, Some(help)) => diagnostic.help(help),
+            (None, None) => diagnostic,
         }
     }
 }

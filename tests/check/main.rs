@@ -9,6 +9,7 @@ mod docs;
 mod domains;
 mod fields;
 mod fixes;
+mod help;
 mod project;
 mod suite;
 

@@ -10,7 +10,7 @@ pub use json::table;
 pub use markdown::reference;
 pub use search::Search;
 
-use aent::load::functions;
+use aent::load::{LIBRARY, functions};
 use aent::near::nearest;
 use aent::plugin::{AnyEntry, Lookup, registry};
 use aent::{BUILTINS, elsewhere, fields};
@@ -79,6 +79,9 @@ fn section(heading: &str, rows: impl Iterator<Item = Vec<String>>) -> String {
 /// # Errors
 /// A sentence that suggests other names for an unknown one.
 pub fn term(name: &str) -> Result<String, String> {
+    if LIBRARY.iter().any(|(file, _)| name.strip_prefix("std/") == Some(file)) {
+        return Ok(terms(&Search::new(name)));
+    }
     if let Some(function) = BUILTINS.iter().find(|of| of.name == name) {
         return Ok(describe::function(function));
     }

@@ -69,6 +69,7 @@ pub const CODES: &[Code] = &[
         is_lint: true,
         explanation: include_str!("gradient-misses-policy.md"),
     },
+    Code { id: "ignored-setting", is_lint: true, explanation: include_str!("ignored-setting.md") },
     Code { id: "import-cycle", is_lint: false, explanation: include_str!("import-cycle.md") },
     Code {
         id: "import-outside-project",
