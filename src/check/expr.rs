@@ -12,7 +12,7 @@ use crate::plugin::{AnyEntry, Lookup, registry};
 use crate::program::{BinaryFn, NodeId, Op, UnaryFn};
 use crate::span::Span;
 use crate::syntax::ast::{BinaryOp, Call, Expr, ExprKind, Name, UnaryOp};
-use crate::types::{Kind, Unit};
+use crate::types::Kind;
 
 impl<'a> Checker<'a> {
     /// Checks an expression.
@@ -103,26 +103,16 @@ impl<'a> Checker<'a> {
             BinaryOp::Div => BinaryFn::Div,
             BinaryOp::Pow => BinaryFn::Pow,
         };
-        if function.is_comparison() {
-            self.warn_of_scales(left, right, op_span, "compared");
+        if function.is_comparison() && !self.warn_of_scales(left, right, op_span, "compared") {
+            self.warn_of_comparison(function, left, right, op_span);
         }
-        if function == BinaryFn::Div && self.builder.as_constant(right) == Some(0.0) {
-            self.report(Diagnostic::error("division-by-zero", op_span, "expected a divisor other than zero"));
+        if matches!(function, BinaryFn::Add | BinaryFn::Sub) {
+            self.warn_of_sum(left, right, op_span);
+        }
+        if function == BinaryFn::Div {
+            self.divisor(left, right, op_span);
         }
         self.builder.binary(function, left, right, whole)
-    }
-
-    /// Warns of a log-probability combined with a probability: the shapes agree and the meanings do not.
-    pub(super) fn warn_of_scales(&mut self, a: NodeId, b: NodeId, span: Span, verb: &str) {
-        let (left, right) = (self.builder.node(a).unit, self.builder.node(b).unit);
-        let crossed = (left.is_logarithmic() && right.is_probability_scale())
-            || (left.is_probability_scale() && right.is_logarithmic());
-        if crossed {
-            self.warn(
-                Diagnostic::warning("unit-mismatch", span, format!("a {left} is {verb} with a {right}"))
-                    .help("bring both to one scale with `exp` or `log`"),
-            );
-        }
     }
 
     fn name(&mut self, name: &'a str, span: Span) -> Outcome<Value> {
@@ -236,23 +226,6 @@ impl<'a> Checker<'a> {
             .label(base.span, "this is not the value of a term")
             .help("only a term, such as `clip_ppo(...)`, gives extras next to its value"),
         ))
-    }
-
-    /// Warns of bounds around one on a value on the logarithmic scale.
-    pub(super) fn warn_of_clamp(&mut self, x: NodeId, lo: NodeId, span: Span) {
-        let (unit, interval) = (self.builder.node(x).unit, self.builder.node(x).interval);
-        let bounds_a_ratio = self.builder.as_constant(lo).is_some_and(|lo| lo > 0.0);
-        // The size of a log-ratio, `abs(...)`, is never negative, so a positive lower bound is fine.
-        if unit == Unit::LogRatio && interval.lo < 0.0 && bounds_a_ratio {
-            self.warn(
-                Diagnostic::warning(
-                    "unit-mismatch",
-                    span,
-                    format!("a {unit} is clamped between positive bounds"),
-                )
-                .help("clamp `exp(...)` of it, or give bounds around zero"),
-            );
-        }
     }
 }
 

@@ -102,7 +102,7 @@ impl<'a> Checker<'a> {
                         .help(format!("write `clamp(..., {high}, {low})`")),
                     ));
                 }
-                self.warn_of_clamp(x, lo, span);
+                self.warn_of_clamp(x, (lo, hi), span);
                 Ok(self.builder.clamp(x, lo, hi, span))
             }
             "where" => {

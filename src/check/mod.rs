@@ -11,6 +11,7 @@ mod incomplete;
 mod inputs;
 mod lints;
 mod make;
+mod meaning;
 mod objects;
 mod params;
 mod scope;

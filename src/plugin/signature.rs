@@ -168,6 +168,8 @@ pub struct Signature {
     pub unit: Unit,
     /// Whether it reads the padded length of the step; see [`TermContext::width`](super::TermContext::width).
     pub width: bool,
+    /// Whether it is a loss: training means to lower it.
+    pub minimised: bool,
 }
 
 impl Signature {
@@ -183,7 +185,15 @@ impl Signature {
             interval: Interval::ALL,
             unit: Unit::Unknown,
             width: false,
+            minimised: false,
         }
+    }
+
+    /// Says that it is a loss, so that the checker warns where a file raises it.
+    #[must_use]
+    pub const fn minimised(mut self) -> Self {
+        self.minimised = true;
+        self
     }
 
     /// Adds an input.

@@ -55,10 +55,11 @@ impl Term for Cispo {
 
     fn check(&self) -> Result<(), ArgError> {
         let Bounds { lo, hi } = self.bounds;
-        if lo < hi {
+        if lo < hi && lo <= 1.0 && 1.0 <= hi {
             return Ok(());
         }
-        let message = format!("expected `bounds` of two ratios from low to high, found {lo} .. {hi}");
+        let message =
+            format!("expected `bounds` of two ratios with 1, where the policies agree, found {lo} .. {hi}");
         Err(ArgError::new("bounds", message).help(EXAMPLES))
     }
 

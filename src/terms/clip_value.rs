@@ -27,6 +27,7 @@ struct ClipValue {
 impl Term for ClipValue {
     fn signature() -> Signature {
         Signature::new(Type::TOKEN)
+            .minimised()
             .input(Input::field("values", Type::TOKEN))
             .input(Input::field("old_values", Type::TOKEN).detached())
             .input(Input::field("returns", Type::TOKEN).detached())

@@ -8,6 +8,7 @@ pub(super) fn surrogate(result: Type) -> Signature {
         .input(Input::field("log_prob", Type::TOKEN))
         .input(Input::field("old_log_prob", Type::TOKEN).detached())
         .input(Input::field("advantages", Type::TOKEN).detached())
+        .minimised()
 }
 
 /// `log_prob - old_log_prob`, with gradient for the first alone.

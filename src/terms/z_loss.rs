@@ -25,6 +25,7 @@ struct ZLoss {}
 impl Term for ZLoss {
     fn signature() -> Signature {
         Signature::new(Type::TOKEN)
+            .minimised()
             .row(Row::new(TokenSet::All, Statistic::LogSumExp))
             .interval(Interval::NON_NEGATIVE)
     }

@@ -208,11 +208,9 @@ fn controllers_and_settings_say_what_they_cannot_read() {
         "target-out-of-reach",
         "no entropy is negative",
     );
-    helped(
-        &beta("dual_ascent(signal = -token_mean(entropy), at_least = 0.3)"),
-        "target-out-of-reach",
-        "sign",
-    );
+    let turned = "controller b = dual_ascent(signal = -token_mean(entropy), at_least = 0.3)\n\
+                  loss = token_mean(clip_ppo()) + b * token_mean(kl())";
+    helped(turned, "target-out-of-reach", "sign");
     helped(
         &beta("band(signal = token_mean(exp(log_prob)), target = 1.5)"),
         "target-out-of-reach",

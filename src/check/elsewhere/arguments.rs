@@ -99,9 +99,7 @@ mod tests {
 
     #[test]
     fn arguments_and_choices_exist() {
-        let parameters = || {
-            registry().iter().flat_map(|of| of.declaration().parameters.iter().copied().collect::<Vec<_>>())
-        };
+        let parameters = || registry().iter().flat_map(|of| of.declaration().parameters.to_vec());
         let inputs = |name: &str| {
             registry().iter().any(|of| match of {
                 AnyEntry::Term(of) => of.signature().inputs.iter().any(|of| of.name == name),

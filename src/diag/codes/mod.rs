@@ -51,6 +51,8 @@ pub const CODES: &[Code] = &[
     Code { id: "argument-unit", is_lint: false, explanation: include_str!("argument-unit.md") },
     Code { id: "argument-value", is_lint: false, explanation: include_str!("argument-value.md") },
     Code { id: "chained-comparison", is_lint: false, explanation: include_str!("chained-comparison.md") },
+    Code { id: "clamped-constant", is_lint: true, explanation: include_str!("clamped-constant.md") },
+    Code { id: "constant-comparison", is_lint: true, explanation: include_str!("constant-comparison.md") },
     Code {
         id: "controller-in-expression",
         is_lint: false,
@@ -81,6 +83,7 @@ pub const CODES: &[Code] = &[
     Code { id: "invalid-string", is_lint: false, explanation: include_str!("invalid-string.md") },
     Code { id: "invalid-temperature", is_lint: false, explanation: include_str!("invalid-temperature.md") },
     Code { id: "kind-mismatch", is_lint: false, explanation: include_str!("kind-mismatch.md") },
+    Code { id: "loss-sign", is_lint: true, explanation: include_str!("loss-sign.md") },
     Code { id: "missing-argument", is_lint: false, explanation: include_str!("missing-argument.md") },
     Code { id: "missing-expression", is_lint: false, explanation: include_str!("missing-expression.md") },
     Code { id: "missing-loss", is_lint: false, explanation: include_str!("missing-loss.md") },
@@ -98,6 +101,7 @@ pub const CODES: &[Code] = &[
         explanation: include_str!("positional-after-named.md"),
     },
     Code { id: "positional-tensor", is_lint: true, explanation: include_str!("positional-tensor.md") },
+    Code { id: "positive-feedback", is_lint: true, explanation: include_str!("positive-feedback.md") },
     Code { id: "program-too-large", is_lint: false, explanation: include_str!("program-too-large.md") },
     Code { id: "recursive-fn", is_lint: false, explanation: include_str!("recursive-fn.md") },
     Code { id: "reduced-scalar", is_lint: true, explanation: include_str!("reduced-scalar.md") },
@@ -135,4 +139,5 @@ pub const CODES: &[Code] = &[
         is_lint: false,
         explanation: include_str!("used-before-definition.md"),
     },
+    Code { id: "zero-divisor", is_lint: true, explanation: include_str!("zero-divisor.md") },
 ];
