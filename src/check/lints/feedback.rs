@@ -8,9 +8,16 @@ use crate::types::Unit;
 /// How many observations a rule gets to answer to its signal.
 const PATIENCE: usize = 4096;
 
-/// The controller whose growing coefficient moves its own signal further away, when a loss has a summand `value` with
-/// `factor` as one of its factors and `sign` as the sign of all of them.
-pub(super) fn positive(program: &Program, factor: NodeId, value: NodeId, sign: Sign) -> Option<usize> {
+/// A controller whose growing coefficient moves its own signal further from the target.
+pub(super) struct Positive {
+    /// The controller's index.
+    pub(super) controller: usize,
+    /// When its coefficient would have to grow: while the signal is below its target (`Plus`) or above it (`Minus`).
+    pub(super) should_grow: Sign,
+}
+
+/// Judges a summand `value` of the loss that has `factor` as one of its factors, and `sign` as the sign of all of them.
+pub(super) fn positive(program: &Program, factor: NodeId, value: NodeId, sign: Sign) -> Option<Positive> {
     let index = controller(program, factor)?;
     let controller = &program.controllers[index];
     let (signal, signal_sign) = core(program, controller.signal?);
@@ -26,7 +33,7 @@ pub(super) fn positive(program: &Program, factor: NodeId, value: NodeId, sign: S
     // A loss is minimised: with a positive sign, a larger coefficient lowers the value.
     let moves_signal = sign.times(value_sign).flipped().times(signal_sign);
     let grows_below = grows_below(controller.object.value.as_ref())?;
-    (grows_below != moves_signal).then_some(index)
+    (grows_below != moves_signal).then_some(Positive { controller: index, should_grow: moves_signal })
 }
 
 /// The controller that a factor is, perhaps scaled.

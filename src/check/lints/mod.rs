@@ -174,14 +174,22 @@ impl Walk<'_> {
 
     /// Reports a coefficient that drives its own signal away from the target.
     fn feedback(&mut self, factor: NodeId, value: NodeId, sign: Sign, place: Span) {
-        let Some(index) = feedback::positive(self.program, factor, value, sign) else { return };
-        let name = &self.program.controllers[index].name;
-        let message = format!("as `{name}` grows, its signal moves further from the target");
-        self.found.push(
-            Diagnostic::warning("positive-feedback", place, message).help(
-                "turn the sign of this summand, or let the coefficient grow on the other side, as `dual_ascent` does with `at_most`",
-            ),
-        );
+        let Some(found) = feedback::positive(self.program, factor, value, sign) else { return };
+        let controller = &self.program.controllers[found.controller];
+        let message = format!("as `{}` grows, its signal moves further from the target", controller.name);
+        let (when, limit) = match found.should_grow {
+            Sign::Plus => ("below", "at_least"),
+            Sign::Minus => ("above", "at_most"),
+        };
+        let mut diagnostic = Diagnostic::warning("positive-feedback", place, message).help(format!(
+            "turn the sign of this summand, or let the coefficient grow while the signal is {when} its target, as `dual_ascent({limit} = ...)` does"
+        ));
+        if let Some(signal) = controller.signal.map(|id| self.program.node(id).span)
+            && !self.in_loss(signal)
+        {
+            diagnostic = diagnostic.label(signal, "its signal is this");
+        }
+        self.found.push(diagnostic);
     }
 
     fn is_entropy(&self, id: NodeId) -> bool {
