@@ -51,7 +51,10 @@ pub(super) fn product(program: &Program, root: NodeId) -> Option<Product> {
                 open.push(x);
             }
             Op::Binary(BinaryFn::Mul, a, b) => open.extend([a, b]),
-            Op::Binary(BinaryFn::Div, a, b) if !program.node(b).gradient => {
+            // A quotient of log-probabilities is reported as such.
+            Op::Binary(BinaryFn::Div, a, b)
+                if !program.node(b).gradient && program.node(b).unit != Unit::LogProb =>
+            {
                 weights.push(b);
                 open.push(a);
             }
@@ -114,7 +117,6 @@ pub(super) fn with_log_prob(program: &Program, id: NodeId) -> Option<Sign> {
             }
             Some(of(value)?.times(sign_of(program, weight)?))
         }
-        // A quotient of log-probabilities is reported as such.
         Op::Binary(BinaryFn::Div, a, b) if constant(b) && program.node(b).unit != Unit::LogProb => {
             Some(of(a)?.times(sign_of(program, b)?))
         }

@@ -100,7 +100,11 @@ impl Walk<'_> {
                 open.push(Addend { coefficient, divided: true, ..part(*a) });
             }
             // The two branches of a clipped surrogate say the same of its sign.
-            Op::Binary(BinaryFn::Min | BinaryFn::Max, a, _) => open.push(part(*a)),
+            Op::Binary(BinaryFn::Min | BinaryFn::Max, a, b)
+                if [a, b].iter().all(|id| self.program.node(**id).gradient) =>
+            {
+                open.push(part(*a));
+            }
             Op::Reduce { object, operand, .. } => {
                 if !addend.divided {
                     self.extensive(*object, place.unwrap_or(node.span));
