@@ -73,7 +73,7 @@ fn missing_things_are_asked_for_where_they_are_missing() {
     check("import other", "syntax-error", "other", "");
     check("param a = b", "syntax-error", "b", "");
     check("let a = f(b c)", "syntax-error", "c", "");
-    check("let a = b.c(d)", "syntax-error", "(", "only names");
+    check("let a = b.c(d)", "syntax-error", "(", "no methods");
     check("let a = 0 .. 1", "syntax-error", "..", "argument");
 }
 
