@@ -167,11 +167,11 @@ class Program:
     def diagnose(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> dict[str, Any]:
         """The loss of a batch taken apart.
 
-        ``loss`` is its value. ``summands`` are what adds up to it, each with ``formula``, ``name``, ``place``, ``value`` and ``gradients``,
-        the Euclidean norm of its gradient for each field that gradient flows to. ``bounds`` are the clips and clamps that the loss
-        reads, each with ``formula``, ``place``, ``bound`` and ``share``, that of the valid tokens at the bound. ``nonfinite`` says
-        where numbers stop being finite. A step is computed for each summand, on one batch of one process; gradients of the
-        caller's tensors stay as they are, and values are not validated.
+        ``loss`` is its value. ``summands`` are what adds up to it, each with ``formula``, ``name``, ``place``, ``value`` and
+        ``gradients``, the Euclidean norm of its gradient for each field that gradient flows to. ``bounds`` are the clips and
+        clamps that the loss reads, each with ``formula``, ``place``, ``bound`` and ``share``, that of the valid tokens at the
+        bound. ``nonfinite`` says where numbers stop being finite. A step is computed for each summand, on one batch of one
+        process; gradients of the caller's tensors stay as they are, and values are not validated.
 
         Raises:
             BatchError: as for ``forward``.
