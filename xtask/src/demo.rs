@@ -19,7 +19,7 @@ const METHODS: [[&str; 2]; 8] = [
     ["examples/recipes/skywork_or1.aent", "examples/sparse_mdp/skywork_or1.aent"],
     ["examples/recipes/sac.aent", "examples/sparse_mdp/sac.aent"],
     ["examples/recipes/entropic.aent", "examples/sparse_mdp/entropic.aent"],
-    ["examples/recipes/aent.aent", "examples/sparse_mdp/aent.aent"],
+    ["examples/arithmetic/aent.aent", "examples/sparse_mdp/aent.aent"],
 ];
 
 /// The tasks, each with its folder and what it sets besides its preset `demo`.
