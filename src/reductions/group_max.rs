@@ -9,8 +9,6 @@ use crate::plugin::prelude::*;
 ///
 ///     group_max(x)_i = max_{j ∈ G(i)} x_j
 ///
-/// The least is `-group_max(-x)`.
-///
 /// A sequence without a valid token counts nowhere and has 0.
 ///
 /// Gradient: 1 at the greatest, in equal shares where several are. In gradient accumulation it needs the whole step

@@ -13,6 +13,7 @@ mod forward_kl;
 mod gae;
 mod gmpo;
 mod gppo;
+mod group_rank;
 mod gspo;
 mod jensen_shannon;
 mod kl;

@@ -16,10 +16,12 @@ const EVERYTHING: &str = "
     let others  = renyi_entropy(alpha = 2) + tsallis_entropy(q = 2) + varentropy() + mass_entropy(top_k = 2)
     let grouped = group_std(seq_sum(log_prob)) + group_mean(seq_mean(log_prob))
                 + group_sum(seq_sum(log_prob)) + group_max(seq_sum(log_prob))
-                + pass_at_k(group_sum(rewards > 0), group_sum(1), k = 2)
+                + group_min(seq_min(log_prob)) + seq_max(log_prob) + seq_std(log_prob)
+                + group_rank(rewards) + pass_at_k(group_sum(rewards > 0), group_sum(1), k = 2)
     loss = token_mean(policy) + seq_mean_token_mean(kl()) + seq_mean_token_sum(clip_value())
          - 0.1 * token_mean(entropy()) - 0.1 * token_mean(clamped + top + nucleus + likely)
          + token_mean(clip_ppo(advantages = gae(lam = 0.9))) - 0.1 * token_mean(others)
+         + token_max(log_prob) - token_min(entropy())
          + batch_mean(grouped) + token_sum(kl(estimator = \"k2\")) + seq_mean_token_sum_norm(log_prob())
     metric clipped = token_mean(policy.clipped)
     metric largest = quantile(entropy(), 0.5)";

@@ -5,6 +5,7 @@ mod averages;
 mod controllers;
 mod divergences;
 mod edges;
+mod ends;
 mod entropies;
 mod extremes;
 mod gradients;

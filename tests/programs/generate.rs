@@ -1,7 +1,7 @@
 //! Well-typed programs from a row of numbers: the first choice everywhere is the simplest one, so that a shorter
 //! row is a simpler program.
 
-use crate::vocabulary::{BOOLS, INPUTS, REALS, SHAPES, Shape, TERMS};
+use crate::vocabulary::{BOOLS, INPUTS, OF_SEQUENCES, OF_TOKENS, REALS, SHAPES, Shape, TERMS};
 use proptest::prelude::*;
 
 /// Which formulas are written.
@@ -323,22 +323,29 @@ impl Writer<'_> {
     /// A reduction to at most that shape.
     fn reduced(&mut self, shape: Shape, depth: usize) -> String {
         if shape == Shape::Scalar {
-            return match self.pick(3) {
+            return match self.pick(4) {
                 0 => {
                     let x = self.real(Shape::Token, depth);
                     self.total(&x)
                 }
                 1 => format!("batch_mean({})", self.real(Shape::Seq, depth)),
+                2 => format!(
+                    "token_{}({} + returns)",
+                    ["max", "min"][self.pick(2)],
+                    self.real(Shape::Token, depth)
+                ),
                 _ => format!("batch_sum({})", self.real(Shape::Seq, depth)),
             };
         }
         match self.pick(7) {
-            0 => format!("seq_mean({})", self.real(Shape::Token, depth)),
-            1 => format!("seq_sum({})", self.real(Shape::Token, depth)),
-            2 => format!("group_mean({})", self.real(Shape::Seq, depth)),
-            3 => format!("group_std({} + rewards)", self.real(Shape::Seq, depth)),
-            4 => format!("group_sum({})", self.real(Shape::Seq, depth)),
-            5 => format!("group_max({} + rewards)", self.real(Shape::Seq, depth)),
+            0..=2 => {
+                let (name, anchor) = OF_TOKENS[self.pick(OF_TOKENS.len())];
+                format!("{name}({}{anchor})", self.real(Shape::Token, depth))
+            }
+            3..=5 => {
+                let (name, anchor) = OF_SEQUENCES[self.pick(OF_SEQUENCES.len())];
+                format!("{name}({}{anchor})", self.real(Shape::Seq, depth))
+            }
             _ => format!("seq_mean({})", self.truth(Shape::Token, depth)),
         }
     }

@@ -1,4 +1,4 @@
-//! What generated programs are made of: shapes, fields, terms.
+//! What generated programs are made of: shapes, fields, terms, reductions.
 
 /// How many values there are; a value of a smaller shape may stand where a larger one is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,4 +64,23 @@ pub(crate) const TERMS: [(&str, &[(&str, bool)]); 26] = [
     ("z_loss()", &[]),
     ("clip_value(clip = 0.3)", &[("clipped", true)]),
     ("template::tail_mass(k = 2)", &[]),
+];
+
+/// What makes a `seq` of a `token`, and what is added so that no values tie by construction.
+pub(crate) const OF_TOKENS: [(&str, &str); 5] = [
+    ("seq_mean", ""),
+    ("seq_sum", ""),
+    ("seq_max", " + returns"),
+    ("seq_min", " + returns"),
+    ("seq_std", " + returns"),
+];
+
+/// The same of a `seq`.
+pub(crate) const OF_SEQUENCES: [(&str, &str); 6] = [
+    ("group_mean", ""),
+    ("group_sum", ""),
+    ("group_std", " + rewards"),
+    ("group_max", " + rewards"),
+    ("group_min", " + rewards"),
+    ("group_rank", " + rewards"),
 ];
