@@ -9,7 +9,7 @@ use crate::plugin::prelude::*;
 ///
 ///     group_sum(x)_i = Σ_{j ∈ G(i)} x_j
 ///
-/// So `group_sum(1)` is how many samples a group has, and `group_sum(seq_sum(response_mask))` how many tokens.
+/// So `group_sum(1)` is how many samples a group has, and `group_sum(length)` how many tokens.
 ///
 /// A sequence without a valid token counts nowhere and has 0.
 ///

@@ -2,11 +2,50 @@
 
 use crate::plugin::prelude::*;
 
+/// The valid tokens of each sequence as a chain, in which those that do not count are passed over.
+pub(super) struct Chain<'a> {
+    ctx: &'a TermContext<'a>,
+    /// `[B, T]`: 1 at tokens that count.
+    pub(super) valid: Tensor,
+    /// `[B, T]`: 1 at tokens that do not.
+    skipped: Tensor,
+}
+
+impl<'a> Chain<'a> {
+    /// The chains of the context's mask, as numbers of a kind.
+    pub(super) fn of(ctx: &'a TermContext<'a>, dtype: DType) -> Self {
+        let valid = ctx.mask().to_dtype(dtype);
+        let skipped = 1.0 - &valid;
+        Self { ctx, valid, skipped }
+    }
+
+    /// `x_t = addend_t + factor_t · x` of the next token that counts, with 0 behind the last. Zeros where the mask is 0,
+    /// from which nothing flows back.
+    pub(super) fn follow(&self, addend: &Tensor, factor: &Tensor) -> Tensor {
+        // What follows a token is carried over those that do not count.
+        let factor = self.ctx.masked(factor) + &self.skipped;
+        self.ctx.masked(&backward(&self.ctx.masked(addend), &factor))
+    }
+
+    /// The value of the next token that counts, 0 behind the last.
+    pub(super) fn next(&self, x: &Tensor) -> Tensor {
+        behind(&backward(&self.ctx.masked(x), &self.skipped), 1)
+    }
+
+    /// The inputs `token_rewards`, and `rewards` besides at the last token that counts.
+    pub(super) fn rewards(&self) -> Tensor {
+        let dtype = self.valid.dtype();
+        let left = self.valid.sum_dim(1, true, dtype) - self.valid.cumsum(1, dtype);
+        let last = &self.valid * left.lt(0.5).to_dtype(dtype);
+        self.ctx.input("token_rewards") + last * self.ctx.input("rewards").unsqueeze(1)
+    }
+}
+
 /// `x_t = addend_t + factor_t · x_{t+1}`, with 0 behind the last column.
 ///
 /// Two steps of the rule are one step of the same sort, `x_t = (a_t + f_t a_{t+1}) + f_t f_{t+1} x_{t+2}`. So a row of
 /// T columns takes log2 T passes over the tensor instead of T over a column.
-pub(super) fn backward(addend: &Tensor, factor: &Tensor) -> Tensor {
+fn backward(addend: &Tensor, factor: &Tensor) -> Tensor {
     let width = addend.length(1);
     let (mut sum, mut factor) = (addend.clone(), factor.clone());
     let mut reach = 1;
@@ -19,7 +58,7 @@ pub(super) fn backward(addend: &Tensor, factor: &Tensor) -> Tensor {
 }
 
 /// The values `steps` columns behind, with 0 behind the last column.
-pub(super) fn behind(x: &Tensor, steps: i64) -> Tensor {
+fn behind(x: &Tensor, steps: i64) -> Tensor {
     let left = (x.length(1) - steps).max(0);
     x.narrow(1, x.length(1) - left, left).pad(0, x.length(1) - left)
 }

@@ -1,6 +1,6 @@
 //! Generalised advantage estimation, and with values of 0 the discounted return.
 
-use super::backward::{backward, behind};
+use super::backward::Chain;
 use crate::plugin::prelude::*;
 
 /// The generalised advantage estimate of a token: its later rewards, against the critic's expectation.
@@ -9,7 +9,7 @@ use crate::plugin::prelude::*;
 ///
 ///     r_t = token_rewards_t, and rewards besides at the last token
 ///     δ_t = r_t + gamma · V_{t+1} - V_t
-///     A_t = δ_t + gamma · clamp(lam, 0, 1) · A_{t+1}
+///     A_t = δ_t + gamma · clamp(lam_t, 0, 1) · A_{t+1}
 ///
 /// A token that does not count is passed over: the one before it is followed by the one behind it.
 ///
@@ -44,9 +44,9 @@ impl Term for Gae {
             .input(Input::constant("token_rewards", Type::TOKEN, 0.0).detached().docs(
                 "Rewards of single tokens, such as `-beta * kl(log_prob = old_log_prob, estimator = \"k1\")`.",
             ))
-            .input(Input::constant("lam", Type::SEQ, 1.0).detached().docs(
-                "How much later tokens count: one number, or one per sequence. VAPO's depends on the length: \
-                 `1 - 1 / (0.05 * seq_sum(response_mask))`.",
+            .input(Input::constant("lam", Type::TOKEN, 1.0).detached().docs(
+                "How much of what follows a token counts: one number, one per sequence or one per token. VAPO's depends \
+                 on the length: `1 - 1 / (0.05 * length)`.",
             ))
             .extra(Extra::new("returns", Type::TOKEN, "The critic's target, `A + V`.").unit(Unit::Reward))
             .unit(Unit::Reward)
@@ -56,16 +56,9 @@ impl Term for Gae {
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {
         let values = ctx.input("old_values");
-        let valid = ctx.mask().to_dtype(values.dtype());
-        let skipped = 1.0 - &valid;
-        let left = valid.sum_dim(1, true, valid.dtype()) - valid.cumsum(1, valid.dtype());
-        let last = &valid * left.lt(0.5).to_dtype(values.dtype());
-        let rewards = ctx.input("token_rewards") + last * ctx.input("rewards").unsqueeze(1);
-        // The next value that counts is carried over tokens that do not.
-        let next = behind(&backward(&ctx.masked(values), &skipped), 1);
-        let surprise = ctx.masked(&(rewards + next * self.gamma - values));
-        let lam = ctx.input("lam").clamp(0.0, 1.0).unsqueeze(1);
-        let advantage = backward(&surprise, &(lam * self.gamma * &valid + skipped));
+        let chain = Chain::of(ctx, values.dtype());
+        let surprise = chain.rewards() + chain.next(values) * self.gamma - values;
+        let advantage = chain.follow(&surprise, &(ctx.input("lam").clamp(0.0, 1.0) * self.gamma));
         let returns = &advantage + values;
         Ok(TermValue::from(advantage).with("returns", returns))
     }

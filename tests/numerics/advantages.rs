@@ -282,7 +282,7 @@ fn gae_follows_its_recursion_over_the_tokens_that_count() {
         let dense = |at: usize| -0.1 * (sheet.get("old_log_prob", at) - sheet.get("ref_log_prob", at));
         estimates(sheet, 1.0, |_| 1.0, dense).0
     });
-    judge("gae(lam = 1 - 1 / (0.4 * seq_sum(response_mask)))", |sheet| {
+    judge("gae(lam = 1 - 1 / (0.4 * length))", |sheet| {
         estimates(sheet, 1.0, |row| (1.0 - 1.0 / (0.4 * row.len() as f64)).clamp(0.0, 1.0), |_| 0.0).0
     });
 }

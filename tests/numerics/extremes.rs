@@ -5,7 +5,7 @@ use crate::session;
 use aent::testing::{Case, Extent, Outcome, sample, smooth};
 use tch::Kind;
 
-const LOSSES: [&str; 33] = [
+const LOSSES: [&str; 34] = [
     "clip_ppo()",
     "clip_ppo(dual = 3)",
     "clip_ppo(delta = 3)",
@@ -38,6 +38,7 @@ const LOSSES: [&str; 33] = [
     "sequence_tis() * log_prob",
     "batch_normalised(token_tis()) * icepop() * log_prob",
     "seq_std(log_prob - old_log_prob)",
+    "reverse_cumsum(clip_ppo(), discount = 0.9) + cumsum(kl())",
     "where(accepted(level = \"seq_max\", bounds = 0.5 .. 2), geometric_mask() * log_prob, 0)",
 ];
 

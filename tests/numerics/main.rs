@@ -1,6 +1,7 @@
 //! Every built-in term, reduction and controller against f64 written from its formula in plain Rust.
 
 mod advantages;
+mod along;
 mod averages;
 mod controllers;
 mod divergences;

@@ -307,13 +307,15 @@ impl Writer<'_> {
     }
 
     fn term(&mut self, depth: usize) -> String {
-        match self.pick(5) {
+        match self.pick(7) {
             0 | 1 => TERMS[self.pick(TERMS.len())].0.to_owned(),
             2 => format!("clip_ppo(advantages = {} + returns)", self.real(Shape::Token, depth)),
             3 => format!(
                 "kl(log_prob = tanh({}) + log_prob, estimator = \"abs\")",
                 self.real(Shape::Token, depth)
             ),
+            4 => format!("cumsum({})", self.real(Shape::Token, depth)),
+            5 => format!("reverse_cumsum({}, discount = 0.8)", self.real(Shape::Token, depth)),
             _ => {
                 format!("clip_value(values = values * tanh({}), clip = 0.4)", self.real(Shape::Token, depth))
             }

@@ -10,8 +10,9 @@ pub(crate) enum Shape {
 
 pub(crate) const SHAPES: [Shape; 3] = [Shape::Scalar, Shape::Seq, Shape::Token];
 
-/// Fields of every batch that the tests make; the last three of each kind are declared by the program.
-pub(crate) const REALS: [(&str, Shape); 12] = [
+/// Fields of every batch that the tests make, and two terms that are named like one; the last three of each kind are
+/// declared by the program.
+pub(crate) const REALS: [(&str, Shape); 14] = [
     ("log_prob", Shape::Token),
     ("old_log_prob", Shape::Token),
     ("ref_log_prob", Shape::Token),
@@ -21,6 +22,8 @@ pub(crate) const REALS: [(&str, Shape); 12] = [
     ("old_values", Shape::Token),
     ("returns", Shape::Token),
     ("rewards", Shape::Seq),
+    ("position", Shape::Token),
+    ("length", Shape::Seq),
     ("weight", Shape::Token),
     ("score", Shape::Seq),
     ("scale", Shape::Scalar),
@@ -34,7 +37,7 @@ pub(crate) const BOOLS: [(&str, Shape); 4] = [
 pub(crate) const INPUTS: &str = "input weight: token\ninput score: seq\ninput scale: scalar\n\
     input flag: token bool\ninput chosen: seq bool\ninput enabled: scalar bool";
 
-pub(crate) const TERMS: [(&str, &[(&str, bool)]); 26] = [
+pub(crate) const TERMS: [(&str, &[(&str, bool)]); 28] = [
     ("clip_ppo()", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(low = 10%, high = 0.28, dual = 3)", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(delta = 4, guard = 5)", &[("ratio", false), ("clipped", true)]),
@@ -61,6 +64,8 @@ pub(crate) const TERMS: [(&str, &[(&str, bool)]); 26] = [
     ("varentropy()", &[]),
     ("mass_entropy(top_k = 2)", &[]),
     ("gae(gamma = 0.9, lam = 0.8)", &[("returns", false)]),
+    ("cumsum(log_prob)", &[]),
+    ("reverse_cumsum(values, discount = 0.9)", &[]),
     ("z_loss()", &[]),
     ("clip_value(clip = 0.3)", &[("clipped", true)]),
     ("template::tail_mass(k = 2)", &[]),
