@@ -61,6 +61,18 @@ pub struct RowStatistic {
 }
 
 impl Statistic {
+    /// Every statistic of a policy alone, in the order of their definition.
+    pub const OF_POLICY: [Statistic; 8] = [
+        Statistic::ActionLogit,
+        Statistic::LogProb,
+        Statistic::LogSumExp,
+        Statistic::Mean,
+        Statistic::SecondMoment,
+        Statistic::Entropy,
+        Statistic::Size,
+        Statistic::Mass,
+    ];
+
     /// Its name in `aent explain` and `aent terms`.
     pub fn name(self) -> &'static str {
         match self {

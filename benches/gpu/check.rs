@@ -64,18 +64,7 @@ fn requests() -> Vec<Vec<RowStatistic>> {
 
 /// Every statistic over a set.
 fn of_set(set: TokenSet, temperature: f64) -> Vec<RowStatistic> {
-    [
-        Statistic::ActionLogit,
-        Statistic::LogProb,
-        Statistic::LogSumExp,
-        Statistic::Mean,
-        Statistic::SecondMoment,
-        Statistic::Entropy,
-        Statistic::Size,
-        Statistic::Mass,
-    ]
-    .map(|statistic| RowStatistic { set, temperature, statistic })
-    .to_vec()
+    Statistic::OF_POLICY.map(|statistic| RowStatistic { set, temperature, statistic }).to_vec()
 }
 
 fn compare(batch: &Batch, request: &[RowStatistic], kind: Kind, device: Device) -> Result<i64, String> {

@@ -161,21 +161,11 @@ mod tests {
 
     /// Every statistic, of all tokens and of a set, at two temperatures.
     fn plan() -> Plan {
-        let statistics = [
-            Statistic::ActionLogit,
-            Statistic::LogProb,
-            Statistic::LogSumExp,
-            Statistic::Mean,
-            Statistic::SecondMoment,
-            Statistic::Entropy,
-            Statistic::Size,
-            Statistic::Mass,
-            Statistic::ReverseKl,
-            Statistic::ForwardKl,
-            Statistic::JensenShannon(0.3),
-        ];
+        let compared = [Statistic::ReverseKl, Statistic::ForwardKl, Statistic::JensenShannon(0.3)];
+        let statistics = [&Statistic::OF_POLICY[..], &compared].concat();
         let of = |(set, temperature)| {
-            statistics.iter().map(move |statistic| RowStatistic { set, temperature, statistic: *statistic })
+            let row = move |statistic: &Statistic| RowStatistic { set, temperature, statistic: *statistic };
+            statistics.iter().map(row)
         };
         let request: Vec<RowStatistic> =
             [(TokenSet::All, 1.0), (TokenSet::TopK(4), 0.7)].into_iter().flat_map(of).collect();

@@ -77,6 +77,9 @@ impl Plan {
     pub fn new(program: &Program, lets: bool) -> Self {
         let roots = program.roots().take(if lets { usize::MAX } else { count_without_lets(program) });
         let (needed, of_loss) = (reachable(program, roots), reachable(program, [program.loss]));
+        // Gradient goes no further than a value that carries none.
+        let carries = |index: usize| program.nodes[index].gradient;
+        let trained = reachable_past(program, [program.loss], |index| !carries(index));
         let mut plan = Self {
             nodes: Vec::new(),
             fields: Vec::new(),
@@ -101,7 +104,7 @@ impl Plan {
             plan.nodes.push(NodePlan {
                 needed: needed[index],
                 of_loss: of_loss[index],
-                tracked: of_loss[index] && node.gradient,
+                tracked: trained[index] && carries(index),
                 from_model,
                 looked_first: false,
                 share: shares[index],

@@ -5,9 +5,7 @@ use aent::rows::{RowStatistic, Statistic, TokenSet};
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-use crate::rows::{
-    self, SETS, STATISTICS, all_moments, gradient, numbers, read, spread_rows, statistics, tensor,
-};
+use crate::rows::{self, SETS, all_moments, gradient, numbers, read, spread_rows, statistics, tensor};
 use crate::{assert_close, naive};
 
 /// A batch, what is asked of it, and how much each statistic of each row counts.
@@ -31,7 +29,7 @@ fn case() -> impl Strategy<Value = Case> {
         let banned = Just(vec![f64::NEG_INFINITY; length]);
         let row = prop_oneof![12 => rows::row(length), 1 => spoiled, 1 => banned];
         let statistic = (rows::set(length), prop::sample::select(vec![1.0, 0.5, 3.0]));
-        let statistic = (statistic, prop::sample::select(STATISTICS.to_vec()))
+        let statistic = (statistic, prop::sample::select(Statistic::OF_POLICY.to_vec()))
             .prop_map(|((set, temperature), statistic)| RowStatistic { set, temperature, statistic });
         (
             prop::collection::vec(row, count),

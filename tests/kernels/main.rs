@@ -14,9 +14,7 @@ mod rows;
 use aent::kernels::{KernelError, KernelOptions, Kernels};
 use aent::rows::{RowStatistic, Statistic, TokenSet};
 use proptest::prelude::*;
-use rows::{
-    KERNELS, SETS, STATISTICS, all_moments, gradient, numbers, read, rounded, spread_rows, statistics, tensor,
-};
+use rows::{KERNELS, SETS, all_moments, gradient, numbers, read, rounded, spread_rows, statistics, tensor};
 use tch::{Device, Kind, Tensor};
 
 /// A sum of rounded terms is off by a share of the largest of them, not of the sum.
@@ -116,7 +114,9 @@ fn gradients_equal_finite_differences() {
         let rows = spread_rows();
         let actions = [0, 5, 10];
         for set in SETS {
-            for statistic in STATISTICS.into_iter().filter(|statistic| *statistic != Statistic::Size) {
+            for statistic in
+                Statistic::OF_POLICY.into_iter().filter(|statistic| *statistic != Statistic::Size)
+            {
                 let request = [RowStatistic { set, temperature: 0.7, statistic }];
                 let found = gradient(&rows, &actions, &[1.0], &request, Kind::Double, kernels);
                 for (at, found) in found.iter().enumerate() {

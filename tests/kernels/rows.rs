@@ -6,18 +6,6 @@ use aent::tensor::Tensor as Handle;
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-/// Every statistic, in the order of their definition.
-pub(crate) const STATISTICS: [Statistic; 8] = [
-    Statistic::ActionLogit,
-    Statistic::LogProb,
-    Statistic::LogSumExp,
-    Statistic::Mean,
-    Statistic::SecondMoment,
-    Statistic::Entropy,
-    Statistic::Size,
-    Statistic::Mass,
-];
-
 /// Every implementation.
 pub(crate) const KERNELS: [Kernels; 2] = [Kernels::Auto, Kernels::Reference];
 
@@ -27,7 +15,7 @@ pub(crate) const SETS: [TokenSet; 5] =
 
 /// All statistics over one set at one temperature.
 pub(crate) fn all_moments(set: TokenSet, temperature: f64) -> Vec<RowStatistic> {
-    STATISTICS.iter().map(|statistic| RowStatistic { set, temperature, statistic: *statistic }).collect()
+    Statistic::OF_POLICY.map(|statistic| RowStatistic { set, temperature, statistic }).to_vec()
 }
 
 /// Statistics of `rows` (all of one length, all valid): `[statistic][row]` in f64.

@@ -1,10 +1,10 @@
 //! Calls on a tensor.
 
-use super::convert::PyTensor;
+use super::convert::{PyTensor, options};
 use super::state::interrupting;
-use aent::tensor::{HostTensor, Made};
+use aent::tensor::{DType, HostTensor, Made};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 
 impl PyTensor {
     /// What a call on the tensor gives.
@@ -14,6 +14,11 @@ impl PyTensor {
         call: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<Box<dyn HostTensor>> {
         call(self.bind(py)).map(Self::boxed)
+    }
+
+    /// The type as an argument by name, unless the tensor has it, which new tensors take over.
+    pub(super) fn other<'py>(&self, py: Python<'py>, dtype: DType) -> PyResult<Option<Bound<'py, PyDict>>> {
+        if self.dtype() == dtype { Ok(None) } else { options(py, Some(dtype)).map(Some) }
     }
 
     pub(super) fn call0(&self, name: impl FnOnce(Python<'_>) -> &Bound<'_, PyString>) -> Made {

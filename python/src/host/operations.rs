@@ -279,16 +279,16 @@ impl HostTensor for PyTensor {
 
     fn full(&self, size: &[i64], value: Scalar, dtype: DType) -> Made {
         interrupting(|py| {
-            let options = options(py, Some(dtype))?;
             let value = scalar(py, value)?;
-            self.made_by(py, |x| x.call_method(intern!(py, "new_full"), (size, value), Some(&options)))
+            let other = self.other(py, dtype)?;
+            self.made_by(py, |x| x.call_method(intern!(py, "new_full"), (size, value), other.as_ref()))
         })
     }
 
     fn empty(&self, size: &[i64], dtype: DType) -> Made {
         interrupting(|py| {
-            let options = options(py, Some(dtype))?;
-            self.made_by(py, |x| x.call_method(intern!(py, "new_empty"), (size,), Some(&options)))
+            let other = self.other(py, dtype)?;
+            self.made_by(py, |x| x.call_method(intern!(py, "new_empty"), (size,), other.as_ref()))
         })
     }
 

@@ -1,10 +1,9 @@
 //! Counts the cost of a program: row statistics, passes over the logits, and values computed per token.
 
 use aent::Program;
-use aent::program::{NodeId, Op};
+use aent::plan::{Leaf, Plan};
 use aent::rows::{RowStatistic, TokenSet};
 use aent::types::{Kind, Shape};
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// The parts of a program that cost something. Sizes count values, independently of the kind of the logits.
@@ -25,23 +24,19 @@ pub(super) struct Cost {
 impl Cost {
     /// Counts what the loss, the metrics, the signals and the `let`s need.
     pub(super) fn of(program: &Program) -> Self {
-        let mut cost = Self { statistics: Vec::new(), gradient: false, log_prob: false, reals: 0, truths: 0 };
-        let trained = needed(program, [program.loss], true);
-        for id in needed(program, program.roots(), false) {
-            let node = program.node(id);
-            match &node.op {
-                Op::Row(row) | Op::LogProb(row) => {
-                    cost.statistics.push(*row);
-                    cost.gradient |= trained.contains(&id);
-                    cost.log_prob |= matches!(node.op, Op::LogProb(_));
-                    continue;
-                }
-                Op::Field(_) => continue,
-                _ => {}
-            }
-            match (node.ty.shape, node.ty.kind) {
-                (Shape::Token, Kind::Real) => cost.reals += 1,
-                (Shape::Token, Kind::Bool) => cost.truths += 1,
+        let plan = Plan::new(program, true);
+        let mut cost = Self {
+            statistics: plan.log_prob.iter().chain(&plan.rows).copied().collect(),
+            gradient: false,
+            log_prob: plan.log_prob.is_some(),
+            reals: 0,
+            truths: 0,
+        };
+        for (node, plan) in program.nodes.iter().zip(&plan.nodes).filter(|(_, plan)| plan.needed) {
+            match (plan.leaf, node.ty.shape, node.ty.kind) {
+                (Some(Leaf::Row(_) | Leaf::LogProb), ..) => cost.gradient |= plan.tracked,
+                (None, Shape::Token, Kind::Real) => cost.reals += 1,
+                (None, Shape::Token, Kind::Bool) => cost.truths += 1,
                 _ => {}
             }
         }
@@ -82,19 +77,6 @@ impl Cost {
         }
         out
     }
-}
-
-/// The nodes that the roots are computed from, in order of evaluation; with `gradient`, only those that carry it.
-fn needed(program: &Program, roots: impl IntoIterator<Item = NodeId>, gradient: bool) -> BTreeSet<NodeId> {
-    let mut open: Vec<NodeId> = roots.into_iter().collect();
-    let mut seen = BTreeSet::new();
-    while let Some(id) = open.pop() {
-        let node = program.node(id);
-        if (node.gradient || !gradient) && seen.insert(id) {
-            open.extend(node.op.operands());
-        }
-    }
-    seen
 }
 
 #[cfg(test)]
