@@ -1,5 +1,7 @@
 //! A compiled file with the state of its controllers.
 
+mod session;
+
 use crate::accumulation::Accumulation;
 use crate::batch::{Given, Names};
 use crate::errors::{self, guarded};
@@ -14,7 +16,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 /// How a program was compiled.
 pub(crate) struct Origin {
@@ -36,55 +38,6 @@ pub(crate) struct Program {
     names: Names,
     turn: Turn,
     origin: Origin,
-}
-
-impl Program {
-    /// A program at step zero.
-    pub(crate) fn new(session: Session, origin: Origin) -> Self {
-        let names = Names::of(session.program());
-        let session = RwLock::new(Arc::new(session));
-        Self { session, writing: Mutex::new(()), names, turn: Turn::new(), origin }
-    }
-
-    fn now(&self) -> Arc<Session> {
-        self.session.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Looks at the session as it is now.
-    fn read<T>(&self, look: impl FnOnce(&Session) -> T) -> T {
-        look(&self.now())
-    }
-
-    /// Runs a step.
-    fn run<T>(&self, others: &[String], run: impl FnOnce(&Session) -> aent::Result<T>) -> PyResult<T> {
-        let session = self.now();
-        // The GIL is given back while kernels run, and by torch in its own operations: to give it back here too would only take
-        // it again for each of them.
-        let result = self.turn.inside(|| run(&session));
-        result.map_err(|error| errors::of_fields(error, others))
-    }
-
-    /// Puts a changed session in place of the one that is there, or none.
-    fn write<T: Send>(
-        &self,
-        py: Python<'_>,
-        call: &str,
-        write: impl FnOnce(&mut Session) -> aent::Result<T> + Send,
-    ) -> PyResult<T> {
-        if self.turn.is_mine() {
-            let text =
-                format!("`{call}` inside of a step of the same program: call it when the step is computed");
-            return Err(errors::of_turn(text));
-        }
-        let result = py.detach(|| {
-            let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut session = Session::clone(&self.now());
-            let done = self.turn.inside(|| write(&mut session))?;
-            *self.session.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(session);
-            Ok(done)
-        });
-        result.map_err(errors::of_step)
-    }
 }
 
 #[pymethods]
@@ -223,11 +176,8 @@ impl Program {
         batch: Option<&Bound<'_, PyAny>>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Vec<String>> {
-        guarded(|| {
-            let Given { batch, others } = self.names.read(batch, fields)?;
-            let found = self.run(&others, move |session| session.find_nonfinite(&batch))?;
-            Ok(found.iter().map(ToString::to_string).collect())
-        })
+        let found = self.look(batch, fields, Session::find_nonfinite)?;
+        Ok(found.iter().map(ToString::to_string).collect())
     }
 
     /// The loss of a batch taken apart.
@@ -248,11 +198,8 @@ impl Program {
         batch: Option<&Bound<'_, PyAny>>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        guarded(|| {
-            let Given { batch, others } = self.names.read(batch, fields)?;
-            let found = self.run(&others, move |session| session.diagnose(&batch))?;
-            Ok(pythonize::pythonize(py, &found)?.unbind())
-        })
+        let found = self.look(batch, fields, Session::diagnose)?;
+        Ok(pythonize::pythonize(py, &found)?.unbind())
     }
 
     /// What the program remembers: plain numbers, strings and lists, which travel in any torch checkpoint.

@@ -1,0 +1,76 @@
+//! The session in a program: who looks at it, and who puts another in its place.
+
+use super::{Origin, Program};
+use crate::batch::{Given, Names};
+use crate::errors::{self, guarded};
+use crate::turns::Turn;
+use aent::{Batch, Session};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+impl Program {
+    /// A program at step zero.
+    pub(crate) fn new(session: Session, origin: Origin) -> Self {
+        let names = Names::of(session.program());
+        let session = RwLock::new(Arc::new(session));
+        Self { session, writing: Mutex::new(()), names, turn: Turn::new(), origin }
+    }
+
+    pub(super) fn now(&self) -> Arc<Session> {
+        self.session.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks at the session as it is now.
+    pub(super) fn read<T>(&self, look: impl FnOnce(&Session) -> T) -> T {
+        look(&self.now())
+    }
+
+    /// Runs a step.
+    pub(super) fn run<T>(
+        &self,
+        others: &[String],
+        run: impl FnOnce(&Session) -> aent::Result<T>,
+    ) -> PyResult<T> {
+        let session = self.now();
+        // The GIL is given back while kernels run, and by torch in its own operations: to give it back here too would only take
+        // it again for each of them.
+        let result = self.turn.inside(|| run(&session));
+        result.map_err(|error| errors::of_fields(error, others))
+    }
+
+    /// Looks at what a batch gives.
+    pub(super) fn look<T>(
+        &self,
+        batch: Option<&Bound<'_, PyAny>>,
+        fields: Option<&Bound<'_, PyDict>>,
+        look: impl FnOnce(&Session, &Batch) -> aent::Result<T>,
+    ) -> PyResult<T> {
+        guarded(|| {
+            let Given { batch, others } = self.names.read(batch, fields)?;
+            self.run(&others, |session| look(session, &batch))
+        })
+    }
+
+    /// Puts a changed session in place of the one that is there, or none.
+    pub(super) fn write<T: Send>(
+        &self,
+        py: Python<'_>,
+        call: &str,
+        write: impl FnOnce(&mut Session) -> aent::Result<T> + Send,
+    ) -> PyResult<T> {
+        if self.turn.is_mine() {
+            let text =
+                format!("`{call}` inside of a step of the same program: call it when the step is computed");
+            return Err(errors::of_turn(text));
+        }
+        let result = py.detach(|| {
+            let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut session = Session::clone(&self.now());
+            let done = self.turn.inside(|| write(&mut session))?;
+            *self.session.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(session);
+            Ok(done)
+        });
+        result.map_err(errors::of_step)
+    }
+}
