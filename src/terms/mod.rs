@@ -31,4 +31,5 @@ mod surrogate;
 mod token_set;
 mod tsallis_entropy;
 mod varentropy;
+mod vtrace;
 mod z_loss;

@@ -7,7 +7,7 @@ use aent::testing::Conformance;
 use aent_plugin_template as _;
 
 /// Terms that hold a factor of their formula constant for the gradient. What their gradient is, tests/numerics judges.
-const WITH_STOPS: [&str; 3] = ["cispo", "dppo", "gppo"];
+const WITH_STOPS: [&str; 4] = ["cispo", "dppo", "gppo", "vtrace"];
 
 fn assert_all_conform(kind: &str) {
     let entries = registry().iter().filter(|entry| entry.kind() == kind);
@@ -47,7 +47,7 @@ fn the_registry_holds_the_language_and_the_linked_plugin() {
                     piecewise position renyi_entropy reverse_cumsum seq_max seq_mean seq_mean_token_mean \
                     seq_mean_token_sum seq_mean_token_sum_norm seq_min seq_std seq_sum step template::step \
                     template::tail_mass token_max token_mean token_min token_sum tsallis_entropy varentropy \
-                    z_loss";
+                    vtrace z_loss";
     for name in language.split(' ') {
         assert!(names.contains(&name), "`{name}` is not registered: {names:?}");
     }

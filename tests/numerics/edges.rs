@@ -22,9 +22,10 @@ const EVERYTHING: &str = "
          - 0.1 * token_mean(entropy()) - 0.1 * token_mean(clamped + top + nucleus + likely)
          + token_mean(clip_ppo(advantages = gae(lam = 0.9))) - 0.1 * token_mean(others)
          + token_mean(cumsum(log_prob) + reverse_cumsum(entropy(), discount = 0.9) + position)
-         + token_max(log_prob) - token_min(entropy())
+         + token_max(log_prob) - token_min(entropy()) + token_mean(log_prob * vtrace(lam = 0.9))
          + batch_mean(grouped) + token_sum(kl(estimator = \"k2\")) + seq_mean_token_sum_norm(log_prob())
     metric clipped = token_mean(policy.clipped)
+    metric target  = token_mean(vtrace(lam = 0.9).returns)
     metric largest = quantile(entropy(), 0.5)";
 
 fn outcome(case: &Case, kind: Kind) -> Outcome {

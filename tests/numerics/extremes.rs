@@ -5,7 +5,7 @@ use crate::session;
 use aent::testing::{Case, Extent, Outcome, sample, smooth};
 use tch::Kind;
 
-const LOSSES: [&str; 34] = [
+const LOSSES: [&str; 36] = [
     "clip_ppo()",
     "clip_ppo(dual = 3)",
     "clip_ppo(delta = 3)",
@@ -37,6 +37,8 @@ const LOSSES: [&str; 34] = [
     "flowrl(log_z = 0, beta = 1)",
     "sequence_tis() * log_prob",
     "batch_normalised(token_tis()) * icepop() * log_prob",
+    "vtrace() * log_prob",
+    "vtrace(rho_bar = 1e6, c_bar = 1e6, lam = 0.9).returns * log_prob",
     "seq_std(log_prob - old_log_prob)",
     "reverse_cumsum(clip_ppo(), discount = 0.9) + cumsum(kl())",
     "where(accepted(level = \"seq_max\", bounds = 0.5 .. 2), geometric_mask() * log_prob, 0)",

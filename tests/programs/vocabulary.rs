@@ -37,7 +37,7 @@ pub(crate) const BOOLS: [(&str, Shape); 4] = [
 pub(crate) const INPUTS: &str = "input weight: token\ninput score: seq\ninput scale: scalar\n\
     input flag: token bool\ninput chosen: seq bool\ninput enabled: scalar bool";
 
-pub(crate) const TERMS: [(&str, &[(&str, bool)]); 28] = [
+pub(crate) const TERMS: [(&str, &[(&str, bool)]); 29] = [
     ("clip_ppo()", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(low = 10%, high = 0.28, dual = 3)", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(delta = 4, guard = 5)", &[("ratio", false), ("clipped", true)]),
@@ -64,6 +64,7 @@ pub(crate) const TERMS: [(&str, &[(&str, bool)]); 28] = [
     ("varentropy()", &[]),
     ("mass_entropy(top_k = 2)", &[]),
     ("gae(gamma = 0.9, lam = 0.8)", &[("returns", false)]),
+    ("vtrace(gamma = 0.9, lam = 0.8)", &[("returns", false), ("clipped", true)]),
     ("cumsum(log_prob)", &[]),
     ("reverse_cumsum(values, discount = 0.9)", &[]),
     ("z_loss()", &[]),
