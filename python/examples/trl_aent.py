@@ -24,7 +24,7 @@ from trl import GRPOConfig
 
 from aent.trl import AentGRPOTrainer
 
-RECIPE = Path(__file__).resolve().parents[2] / "examples" / "recipes" / "aent.aent"
+RECIPE = Path(__file__).resolve().parents[2] / "examples" / "arithmetic" / "aent.aent"
 MARKS = {"pad_token": "<pad>", "eos_token": "<eos>"}
 
 

@@ -96,7 +96,7 @@ def test_rewards_and_groups_arrive_beside_the_advantages(folder: Path) -> None:
 
 def test_the_coefficient_of_aent_follows_the_published_rule(folder: Path) -> None:
     params = {"low": 2.7, "high": 3.0, "gain": 0.1, "drop": 0.3}
-    made = trainer(folder, arguments(folder, max_steps=3), RECIPES / "aent.aent", params=params)
+    made = trainer(folder, arguments(folder, max_steps=3), RECIPES.parent / "arithmetic" / "aent.aent", params=params)
     made.train()
     beta, signal = logged(made, "aent/coefficient/beta"), logged(made, "aent/signal/beta")
     assert beta[0] == 0.005
