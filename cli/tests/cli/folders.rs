@@ -10,10 +10,8 @@ fn project() -> Folder {
         ("a/deep/c.aent", SPEC),
         ("a/notes.md", "loss = nothing"),
         (".hidden/x.aent", "loss = nothing"),
-        ("runs/x.aent", "loss = nothing"),
         ("built/x.aent", "loss = nothing"),
         ("built/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55"),
-        (".gitignore", "runs/"),
     ] {
         fs::create_dir_all(folder.path(name).parent().unwrap()).unwrap();
         folder.write(name, text);
@@ -22,7 +20,7 @@ fn project() -> Folder {
 }
 
 #[test]
-fn a_folder_stands_for_its_files_but_hidden_and_ignored_ones() {
+fn a_folder_stands_for_its_files_but_hidden_ones_and_those_of_caches() {
     let folder = project();
     let ran = folder.run(&["check", "."]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, "2 files checked: nothing to complain of\n"));
@@ -31,7 +29,7 @@ fn a_folder_stands_for_its_files_but_hidden_and_ignored_ones() {
     let ran = folder.run(&["check", ".", "b.aent", "--format", "short"]);
     let places: Vec<_> = ran.stdout.lines().map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!(places, ["a/deep/c.aent:1:8:", "b.aent:1:8:"], "in order, each once");
-    assert_eq!(folder.run(&["check", "runs", "built"]).code, 1, "a folder that is named is looked into");
+    assert_eq!(folder.run(&["check", ".hidden", "built"]).code, 1, "a folder that is named is looked into");
 }
 
 #[test]
@@ -55,7 +53,7 @@ fn a_file_that_others_import_needs_no_loss() {
 fn all_files_of_a_folder_are_formatted() {
     let folder = project();
     let loose = "loss=-token_mean(log_prob)\n";
-    for name in ["b.aent", "a/deep/c.aent", "runs/x.aent"] {
+    for name in ["b.aent", "a/deep/c.aent", "built/x.aent"] {
         folder.write(name, loose);
     }
     let ran = folder.run(&["fmt", "--check", "."]);
@@ -63,5 +61,5 @@ fn all_files_of_a_folder_are_formatted() {
     let ran = folder.run(&["fmt", "."]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, "2 files reformatted, 0 unchanged\n"));
     assert_eq!(folder.read("a/deep/c.aent"), "loss = -token_mean(log_prob)\n");
-    assert_eq!(folder.read("runs/x.aent"), loose);
+    assert_eq!(folder.read("built/x.aent"), loose);
 }
