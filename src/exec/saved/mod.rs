@@ -61,7 +61,7 @@ impl SessionState {
         Self { format: FORMAT, steps, controllers, program: Vec::new() }
     }
 
-    /// Reads a file written by [`Session::save`] of this release or an earlier one.
+    /// Reads a file written by [`Session::save`](crate::Session::save) of this release or an earlier one.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let name = path.display();
