@@ -39,11 +39,21 @@ class Count(TorchDispatchMode):
 
 
 def main() -> None:
+    """Measures a batch without padding, which is not masked, and one with it."""
+    print(f"[{B}, {T}, {V}], f32, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    mask = torch.ones(B, T, dtype=torch.bool)
+    print("\nwithout padding\n")
+    measure(mask)
+    mask[0, T // 2 :] = False
+    print("\nwith padding\n")
+    measure(mask)
+
+
+def measure(mask: torch.Tensor) -> None:
     """Compares, measures and prints."""
     torch.manual_seed(0)
     logits, advantages = torch.randn(B, T, V), torch.randn(B, T)
     actions, old = torch.randint(V, (B, T)), torch.randn(B, T) * 0.1 - 4.6
-    mask = torch.ones(B, T, dtype=torch.bool)
 
     def with_aent(program: aent.Program) -> Callable[[torch.Tensor], torch.Tensor]:
         fields = {"actions": actions, "response_mask": mask, "old_log_prob": old, "advantages": advantages}
@@ -81,7 +91,6 @@ def main() -> None:
             if turn >= 200:
                 seconds[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(of) for name, of in seconds.items()}
-    print(f"[{B}, {T}, {V}], f32, torch {torch.__version__}, {torch.get_num_threads()} threads")
     print("| | median | of torch's | operations forward | backward |\n| --- | --- | --- | --- | --- |")
     for name, loss in losses.items():
         leaf = logits.detach().requires_grad_()
