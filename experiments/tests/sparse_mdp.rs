@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps nothing")]
 
+mod two_contexts;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use aent_experiments::report::run::Chart;
 use aent_experiments::tasks::sparse_mdp::closed_form;
 use aent_experiments::{TrainOptions, train};
 use tch::{Device, Kind, Tensor};
+use two_contexts::batch;
 
 const SPECS: [&str; 4] = ["no_entropy", "full_entropy", "clamped_entropy", "aent"];
 
@@ -67,18 +70,6 @@ fn mirror_descent_on_the_clamped_bonus_reaches_the_closed_form_of_the_kept_set()
         assert!((reached - expected).abs() < 1e-6, "λ = {lambda}, n = {n}: {reached}, not {expected}");
         assert!(expected > closed_form::value(lambda, n as f64, 400.0) + 0.02);
     }
-}
-
-/// Two contexts of six actions: the first has a success and a failure, each a further row.
-fn batch(policy: &Tensor) -> Batch {
-    let rows = Tensor::from_slice(&[0i64, 1, 0, 0]);
-    let column = |values: &[f64]| Tensor::from_slice(values).unsqueeze(1);
-    Batch::new()
-        .with("logits", policy.index_select(0, &rows).unsqueeze(1))
-        .with("actions", Tensor::from_slice(&[0i64, 0, 3, 5]).unsqueeze(1))
-        .with("response_mask", Tensor::ones([4, 1], (Kind::Bool, Device::Cpu)))
-        .with("advantages", column(&[0.0, 0.0, 0.25, -0.25]))
-        .with("whole", Tensor::from_slice(&[true, true, false, false]).unsqueeze(1))
 }
 
 #[test]

@@ -2,34 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it unwraps nothing")]
 
+mod two_contexts;
+
 use std::path::Path;
 
-use aent::{Batch, Compiler, Session};
-use tch::{Device, Kind, Tensor};
+use aent::{Compiler, Session};
+use tch::Tensor;
+use two_contexts::{SAMPLES, batch};
 
 /// Far enough for central differences, and no further.
 const STEP: f64 = 1e-5;
 /// Two contexts of six actions.
 const POLICY: [f64; 12] = [0.1, -0.4, 1.2, 0.3, -2.0, 0.8, 0.5, 0.6, -0.7, -1.0, 0.2, 2.0];
-/// The samples that count, both of the first context, with their advantages.
-const SAMPLES: [(usize, f64); 2] = [(3, 0.25), (5, -0.25)];
 
 fn session(name: &str, params: &[(&str, f64)]) -> Session {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/sparse_mdp/{name}.aent"));
     let compiler = params.iter().fold(Compiler::new(), |compiler, (name, value)| compiler.set(*name, *value));
     Session::new(compiler.compile_file(file).unwrap())
-}
-
-/// A row for each context, and one for each sample.
-fn batch(policy: &Tensor) -> Batch {
-    let rows = Tensor::from_slice(&[0i64, 1, 0, 0]);
-    let column = |values: &[f64]| Tensor::from_slice(values).unsqueeze(1);
-    Batch::new()
-        .with("logits", policy.index_select(0, &rows).unsqueeze(1))
-        .with("actions", Tensor::from_slice(&[0i64, 0, 3, 5]).unsqueeze(1))
-        .with("response_mask", Tensor::ones([4, 1], (Kind::Bool, Device::Cpu)))
-        .with("advantages", column(&[0.0, 0.0, SAMPLES[0].1, SAMPLES[1].1]))
-        .with("whole", Tensor::from_slice(&[true, true, false, false]).unsqueeze(1))
 }
 
 /// A step on the policy: the controllers observe it, and the gradient is given.
@@ -58,8 +47,10 @@ fn mean_entropy() -> f64 {
 /// Asserts that a gradient is that of the sampled policy gradient plus `term`, by central differences.
 fn is_gradient_of(found: &[f64], name: &str, term: impl Fn(&[f64]) -> f64) {
     let loss = |policy: &[f64]| {
-        let sampled: f64 =
-            SAMPLES.iter().map(|(action, advantage)| -advantage * log_prob(&policy[..6])[*action]).sum();
+        let sampled: f64 = SAMPLES
+            .iter()
+            .map(|(action, advantage)| -advantage * log_prob(&policy[..6])[*action as usize])
+            .sum();
         sampled + term(policy)
     };
     for place in 0..12 {

@@ -1,5 +1,6 @@
 //! Shows diagnostics as text for people.
 
+use crate::findings::placed;
 use aent::diag::{Diagnostic, Diagnostics, Severity};
 use aent::source::Sources;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -52,8 +53,7 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
     };
     let mut group = Group::with_title(level.primary_title(diagnostic.message.as_str()).id(diagnostic.id));
     let home = diagnostic.span.source;
-    if diagnostic.span.end == 0 {
-        // It is about the whole file or a value set by the host, so there is no line to show.
+    if placed(diagnostic, sources).is_none() {
         group = group.element(Origin::path(sources.get(home).name()));
     } else {
         let mut files = vec![home];

@@ -1,6 +1,6 @@
 //! Findings for programs: as JSON, as one line each, as commands of a GitHub workflow.
 
-use aent::diag::{Diagnostic, Diagnostics, Severity};
+use aent::diag::{Diagnostic, Diagnostics};
 use aent::source::Sources;
 use aent::span::Span;
 use serde_json::{Value, json};
@@ -74,15 +74,17 @@ pub fn github(found: &Diagnostics, sources: &Sources) -> Vec<String> {
             Some(((line, _), (end_line, _))) => format!(",line={line},endLine={end_line}"),
             None => String::new(),
         };
-        let help = item.help.as_ref().map_or_else(String::new, |help| format!("\nhelp: {help}"));
-        let severity = match item.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        let message = data(&format!("{}{help}", item.message));
+        let severity = item.severity.as_str();
+        let message = data(&message(item));
         format!("::{severity} file={file}{place},title={}::{message}", property(item.id))
     };
     found.iter().map(command).collect()
+}
+
+/// A diagnostic's message, and below it what helps.
+pub(crate) fn message(item: &Diagnostic) -> String {
+    let help = item.help.as_ref().map_or_else(String::new, |help| format!("\nhelp: {help}"));
+    format!("{}{help}", item.message)
 }
 
 /// One-based line and column of both ends of a diagnostic's place; `None` if it is about the whole file or a value set

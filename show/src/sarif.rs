@@ -1,8 +1,8 @@
 //! Findings as SARIF 2.1.0, the format of code-scanning services: one log with one run.
 
-use crate::findings::{ends, placed};
+use crate::findings::{ends, message, placed};
 use aent::diag::codes::{CODES, Code};
-use aent::diag::{Diagnostic, Diagnostics, Severity};
+use aent::diag::{Diagnostic, Diagnostics};
 use aent::source::{Source, Sources};
 use aent::span::Span;
 use serde_json::{Map, Value, json};
@@ -44,13 +44,8 @@ fn rule(code: &Code) -> Value {
 fn result(item: &Diagnostic, sources: &Sources) -> Value {
     let mut out = Map::new();
     out.insert("ruleId".to_owned(), item.id.into());
-    let level = match item.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
-    out.insert("level".to_owned(), level.into());
-    let help = item.help.as_ref().map_or_else(String::new, |help| format!("\nhelp: {help}"));
-    out.insert("message".to_owned(), json!({ "text": format!("{}{help}", item.message) }));
+    out.insert("level".to_owned(), item.severity.as_str().into());
+    out.insert("message".to_owned(), json!({ "text": message(item) }));
     let place = placed(item, sources).map(|_| item.span);
     out.insert("locations".to_owned(), json!([location(item.span, place, item.note.as_deref(), sources)]));
     let related: Vec<Value> =

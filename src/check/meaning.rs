@@ -3,7 +3,8 @@
 use super::Checker;
 use crate::diag::Diagnostic;
 use crate::interval::Interval;
-use crate::program::{BinaryFn, NodeId, Op, UnaryFn};
+use crate::plugin::Reduction;
+use crate::program::{BinaryFn, NodeId, Object, Op, UnaryFn};
 use crate::span::Span;
 use crate::types::{Shape, Unit};
 
@@ -131,11 +132,16 @@ impl Checker<'_> {
     /// Whether a value is a deviation, alone or through functions that keep its 0.
     fn may_be_zero(&self, id: NodeId) -> bool {
         match &self.builder.node(id).op {
-            Op::Reduce { object, .. } => self.builder.reductions[*object].name() == "group_std",
+            Op::Reduce { object, .. } => is_deviation(&self.builder.reductions[*object]),
             Op::Unary(UnaryFn::Sqrt | UnaryFn::Abs | UnaryFn::Detach, x) => self.may_be_zero(*x),
             _ => false,
         }
     }
+}
+
+/// Whether a reduction is a deviation: never negative, and 0 where all values are alike.
+pub(super) fn is_deviation(reduction: &Object<dyn Reduction>) -> bool {
+    reduction.name() == "group_std"
 }
 
 /// `at most 0`, `0 .. 1`, `0.5`.

@@ -95,7 +95,7 @@ impl From<KernelError> for Error {
     }
 }
 
-/// Turns a panic of `run` into an error, so that waiting ranks are told.
+/// Catches a panic in `run` and returns it as an error, which the waiting ranks then receive.
 pub(super) fn caught<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(run))
         .unwrap_or_else(|panic| Err(Error::Step(format!("the step panicked: {}", panic_text(&*panic)))))

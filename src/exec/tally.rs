@@ -53,6 +53,13 @@ impl Tally {
         Self { known: Some([tokens, sequences]), width, ..Self::default() }
     }
 
+    /// The counts of a step in one part.
+    pub(super) fn of(part: &Part) -> Self {
+        let mut tally = Self::default();
+        tally.add(part);
+        tally
+    }
+
     pub(super) fn add(&mut self, part: &Part) {
         // Count before cloning, so that the clone shares the result.
         part.mask.known_tokens();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::ids::Ids;
 use super::plan::Plan;
-use super::source::refuse;
+use super::source::{differs, refuse};
 use super::{KernelError, cpu, cuda, plain};
 use crate::tensor::{DType, Device, Host, Tensor};
 
@@ -156,11 +156,6 @@ fn check(tensor: &Tensor, size: &[i64], dtype: DType) -> Result<(), KernelError>
         return Ok(());
     }
     differs(&format!("{size:?} of {dtype}"), tensor)
-}
-
-fn differs(expected: &str, tensor: &Tensor) -> Result<(), KernelError> {
-    let found = format!("{:?} of {}", tensor.size(), tensor.dtype());
-    refuse("the kernels' tensors", expected, &found)
 }
 
 /// Computes the sums of rows.

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use super::KernelError;
-use super::source::refuse;
+use super::source::{differs, refuse};
 use crate::tensor::{DType, Tensor};
 
 /// The actions and the mask of rows: as tensors, as host numbers, or both.
@@ -40,15 +40,15 @@ impl Ids {
 
     /// Refuses ids of another number of rows.
     pub(super) fn check_rows(&self, rows: usize) -> Result<(), KernelError> {
-        let name = "the kernels' tensors";
         for (tensor, dtype) in self.tensors.iter().flatten().zip([DType::I64, DType::Bool]) {
             if tensor.numel() != rows || tensor.dtype() != dtype {
-                let found = format!("{:?} of {}", tensor.size(), tensor.dtype());
-                return refuse(name, &format!("{rows} of {dtype}"), &found);
+                return differs(&format!("{rows} of {dtype}"), tensor);
             }
         }
         match self.host.get().map(|known| known.actions.len()) {
-            Some(found) if found != rows => refuse(name, &format!("ids of {rows} rows"), &found.to_string()),
+            Some(found) if found != rows => {
+                refuse("the kernels' tensors", &format!("ids of {rows} rows"), &found.to_string())
+            }
             _ => Ok(()),
         }
     }

@@ -203,6 +203,12 @@ pub(super) fn check_usable(name: &'static str, tensor: &Tensor) -> Result<(), Ke
     }
 }
 
+/// Refuses one of the tensors that kernels follow by pointer.
+pub(super) fn differs(expected: &str, tensor: &Tensor) -> Result<(), KernelError> {
+    let found = format!("{:?} of {}", tensor.size(), tensor.dtype());
+    refuse("the kernels' tensors", expected, &found)
+}
+
 pub(super) fn refuse<T>(name: &'static str, expected: &str, found: &str) -> Result<T, KernelError> {
     Err(KernelError::Tensor { name, expected: expected.to_owned(), found: found.to_owned() })
 }

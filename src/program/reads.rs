@@ -1,7 +1,7 @@
 //! What a program reads from a batch and from its step.
 
 use super::{Op, Program};
-use crate::fields::POLICY;
+use crate::fields::{self, POLICY};
 use crate::rows::Statistic;
 use std::collections::BTreeSet;
 
@@ -27,6 +27,13 @@ impl Reads {
 }
 
 impl Program {
+    /// Whether gradient can flow to a batch field: to one that brings the policy's logits, to one of the language that
+    /// carries it, or to one that the file declares with `grad`.
+    pub fn trains(&self, field: &str) -> bool {
+        let declared = self.inputs.iter().any(|input| input.name == field && input.gradient);
+        declared || POLICY.names().contains(&field) || fields::find(field).is_some_and(|known| known.gradient)
+    }
+
     /// What it reads from a batch and from its step.
     pub fn reads(&self) -> Reads {
         let any = |what: &dyn Fn(&Op) -> bool| self.nodes.iter().any(|node| what(&node.op));

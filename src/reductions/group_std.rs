@@ -1,5 +1,6 @@
 //! The standard deviation over the samples of each sequence's group.
 
+use super::deviation::deviation;
 use super::group::{GROUP, Groups};
 use crate::plugin::prelude::*;
 
@@ -31,10 +32,6 @@ impl Reduction for GroupStd {
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
         let groups = Groups::of(ctx, x.dtype())?;
         let squares = groups.sum(&(x - groups.mean(x)).square());
-        let variance = squares / (groups.sizes() - 1.0).clamp_min(1.0);
-        // The root has no derivative at 0: its gradient is kept away from there.
-        let positive = variance.gt(0.0);
-        let root = positive.where_cond(&variance, &variance.ones_like()).sqrt();
-        Ok(groups.at_valid(&positive.where_cond(&root, &root.zeros_like())))
+        Ok(groups.at_valid(&deviation(&squares, &groups.sizes())))
     }
 }

@@ -2,6 +2,7 @@
 
 mod batch_mean;
 mod batch_sum;
+mod deviation;
 mod extremes;
 mod group;
 mod group_max;

@@ -1,5 +1,6 @@
 //! The standard deviation over the valid tokens of each sequence.
 
+use super::deviation::deviation;
 use super::extremes::End;
 use crate::plugin::prelude::*;
 
@@ -28,10 +29,6 @@ impl Reduction for SeqStd {
         let one = End::Greatest.of_sequences(&x.detach(), ctx).unsqueeze(1);
         let x = x - one;
         let squares = ctx.seq_sum(&(&x - ctx.seq_mean(&x).unsqueeze(1)).square());
-        let variance = squares / (ctx.lengths() - 1.0).clamp_min(1.0);
-        // The root has no derivative at 0: its gradient is kept away from there.
-        let positive = variance.gt(0.0);
-        let root = positive.where_cond(&variance, &variance.ones_like()).sqrt();
-        Ok(positive.where_cond(&root, &root.zeros_like()))
+        Ok(deviation(&squares, ctx.lengths()))
     }
 }

@@ -84,7 +84,7 @@ fn tokens_have_a_place_and_sequences_a_length() {
     });
 }
 
-/// What V-trace is told.
+/// The inputs of V-trace.
 #[derive(Clone, Copy)]
 struct Told {
     gamma: f64,

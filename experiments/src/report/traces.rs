@@ -62,7 +62,7 @@ impl Plot {
     /// The shaded area, split where its upper edge has no position. A lower edge without a position, as on a logarithmic axis,
     /// is below the frame. `None` without any.
     pub(super) fn area(&self, curve: &Curve) -> Option<Trace> {
-        let floor = if self.scale == Scale::Log { self.reach()[0] / 10.0 } else { f64::NEG_INFINITY };
+        let floor = self.floor();
         // Each stretch keeps its lowest and its highest value, so that thinning only widens the area.
         let stretch = curve.area.len().div_ceil(LINE_POINTS / 2).max(1);
         let mut edges: Vec<(f64, [f64; 2])> = Vec::new();
@@ -86,6 +86,11 @@ impl Plot {
         Some(area.fill(Fill::ToSelf).fill_color(colour(curve.colour, 40)).hover_info(HoverInfo::Skip))
     }
 
+    /// The lowest place of an edge: on a logarithmic axis below the frame.
+    fn floor(&self) -> f64 {
+        if self.scale == Scale::Log { self.reach()[0] / 10.0 } else { f64::NEG_INFINITY }
+    }
+
     /// A target band across the frame, in the colour of its spec if only one has it.
     pub(super) fn target(&self, index: usize, target: &Target) -> Trace {
         let places = self.curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.0));
@@ -95,7 +100,7 @@ impl Plot {
             })
         });
         // On a logarithmic axis, a band from zero extends down to the axis.
-        let floor = if self.scale == Scale::Log { self.reach()[0] / 10.0 } else { f64::NEG_INFINITY };
+        let floor = self.floor();
         let [low, high] = target.band.map(|edge| edge.max(floor));
         let (edge, inside) = match target.colours[..] {
             [only] => (colour(only, 255), colour(only, 23)),

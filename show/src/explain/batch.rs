@@ -2,7 +2,7 @@
 
 use aent::Program;
 use aent::fields::{self, POLICY, REFERENCE};
-use aent::program::{Op, Param};
+use aent::program::{Op, Param, Reads};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -20,7 +20,7 @@ pub(super) struct Needed {
 /// The fields that the program needs: logits first, then those of the language, then the file's own.
 pub(super) fn needed(program: &Program) -> Vec<Needed> {
     let reads = program.reads();
-    let mut found: Vec<Needed> = reads.fields.iter().map(|name| one(program, name)).collect();
+    let mut found: Vec<Needed> = reads.fields.iter().map(|name| one(program, &reads, name)).collect();
     let mut order = vec![POLICY.logits, REFERENCE.logits, "actions", "response_mask"];
     order.extend(fields::FIELDS.iter().map(|field| field.name));
     order.extend(program.inputs.iter().map(|input| input.name.as_str()));
@@ -28,8 +28,7 @@ pub(super) fn needed(program: &Program) -> Vec<Needed> {
     found
 }
 
-fn one(program: &Program, name: &str) -> Needed {
-    let reads = program.reads();
+fn one(program: &Program, reads: &Reads, name: &str) -> Needed {
     let is_trained =
         |wanted: &dyn Fn(&Op) -> bool| program.nodes.iter().any(|of| of.gradient && wanted(&of.op));
     let (ty, docs) = match name {

@@ -1,7 +1,7 @@
 //! Counts the cost of a program: row statistics, passes over the logits, and values computed per token.
 
 use aent::Program;
-use aent::plan::{Leaf, Plan};
+use aent::plan::{FirstPass, Leaf, Plan};
 use aent::rows::{RowStatistic, TokenSet};
 use aent::types::{Kind, Shape};
 use std::fmt::Write as _;
@@ -11,6 +11,8 @@ use std::fmt::Write as _;
 pub(super) struct Cost {
     /// The row statistics.
     pub(super) statistics: Vec<RowStatistic>,
+    /// What must be known of all parts of a step before the first one can give its gradient.
+    pub(super) first_pass: FirstPass,
     /// Whether the loss sends gradient through a row statistic.
     pub(super) gradient: bool,
     /// Whether `log_prob` is among the statistics, which a batch may bring instead.
@@ -27,6 +29,7 @@ impl Cost {
         let plan = Plan::new(program, true);
         let mut cost = Self {
             statistics: plan.log_prob.iter().chain(&plan.rows).copied().collect(),
+            first_pass: plan.first_pass,
             gradient: false,
             log_prob: plan.log_prob.is_some(),
             reals: 0,

@@ -7,7 +7,7 @@ mod memory;
 pub use memory::Size;
 
 use aent::Program;
-use aent::plan::{FirstPass, Plan};
+use aent::plan::FirstPass;
 use cost::Cost;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -26,7 +26,7 @@ pub fn explain(program: &Program, size: Size) -> String {
         out.push_str("none: the logits are not read\n");
     }
     let _ = write!(out, "\n# Passes over the logits\n\n{}", cost.passes());
-    let _ = write!(out, "\n# Micro-batches\n\n{}\n", first_pass(Plan::new(program, false).first_pass));
+    let _ = write!(out, "\n# Micro-batches\n\n{}\n", first_pass(cost.first_pass));
     let _ = write!(out, "\n{}", memory::explained(&cost, size));
     out
 }
@@ -48,11 +48,7 @@ pub fn explain_json(program: &Program, size: Size) -> Value {
         "row_statistics": cost.statistics.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "reads_logits": !cost.statistics.is_empty(),
         "writes_gradient": cost.gradient,
-        "first_pass": match Plan::new(program, false).first_pass {
-            FirstPass::Counts => "counts",
-            FirstPass::Fields => "fields",
-            FirstPass::Model => "model",
-        },
+        "first_pass": cost.first_pass.as_str(),
         "memory": memory::json(&cost, size),
     })
 }

@@ -29,7 +29,7 @@ pub(super) const ARGUMENTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("dual", &["clip_ratio_c", "dual_clip", "ratio_clip_c", "eps_clip_c"]),
-    ("bounds", &["clip_ratio", "range", "limits", "min_max"]),
+    ("bounds", &["clip_ratio", "range", "limits", "min_max", "min", "max"]),
     ("clip", &["cliprange_value", "value_clip", "eps_clip_value", "clip_eps", "vf_clip"]),
     (
         "estimator",
@@ -51,7 +51,6 @@ pub(super) const ARGUMENTS: &[(&str, &[&str])] = &[
     ("from", &["start", "begin", "initial"]),
     ("to", &["end", "final", "stop"]),
     ("init", &["initial", "start", "initial_value", "init_kl_coef"]),
-    ("bounds", &["min", "max", "limits"]),
     ("k", &["top_k", "n"]),
     ("drop", &["drop_fraction", "clamp"]),
     ("length", &["norm", "max_length", "max_tokens", "divisor"]),

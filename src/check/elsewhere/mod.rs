@@ -10,8 +10,8 @@ use crate::plugin::{self, Alias, registry};
 use arguments::{ARGUMENTS, BOTH_SIDES, CHOICES, translate};
 use foreign::{Answer, CALLS, VALUES};
 
-/// Where a name is defined, or what it is called here: in a crate that is not linked, in the library, in another
-/// framework. `None` for a name that no known framework uses.
+/// What to write for an unknown name: the import or the crate that defines it, or the counterpart of another framework's
+/// name. `None` if neither a crate, the library nor a known framework has it.
 pub fn elsewhere(name: &str) -> Option<String> {
     let foreign = || foreign::find(CALLS, name).or_else(|| foreign::find(VALUES, name)).map(in_words);
     let argument = || {

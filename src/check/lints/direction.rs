@@ -1,5 +1,6 @@
 //! Which way a value moves: with the log-probability of the action, and with the rewards that weigh it.
 
+use crate::check::meaning::is_deviation;
 use crate::program::{BinaryFn, NodeId, Op, Program, UnaryFn};
 use crate::types::Unit;
 
@@ -139,17 +140,13 @@ fn both(a: (Option<Sign>, bool), b: (Option<Sign>, bool)) -> Option<Sign> {
 fn sign_of(program: &Program, id: NodeId) -> Option<Sign> {
     let node = program.node(id);
     match node.op {
-        Op::Reduce { object, .. } if is_deviation(program, object) => Some(Sign::Plus),
+        Op::Reduce { object, .. } if is_deviation(&program.reductions[object]) => Some(Sign::Plus),
         Op::Binary(BinaryFn::Add, a, b) => {
             let (a, b) = (sign_of(program, a), sign_of(program, b));
             a.filter(|sign| Some(*sign) == b).or_else(|| Sign::of(node.interval))
         }
         _ => Sign::of(node.interval),
     }
-}
-
-fn is_deviation(program: &Program, object: usize) -> bool {
-    program.reductions[object].name() == "group_std"
 }
 
 /// Which way a constant weight moves with the rewards or advantages in it; `None` if it has none.
@@ -179,7 +176,7 @@ fn with_rewards(program: &Program, id: NodeId) -> Option<Sign> {
         },
         Op::Binary(BinaryFn::Div, a, b) => Some(of(*a)?.times(sign_of(program, *b)?)),
         // A deviation has no direction.
-        Op::Reduce { object, operand, .. } if !is_deviation(program, *object) => of(*operand),
+        Op::Reduce { object, operand, .. } if !is_deviation(&program.reductions[*object]) => of(*operand),
         _ => None,
     }
 }

@@ -5,6 +5,7 @@ mod feedback;
 mod weights;
 
 use super::gradient::{Cause, stop};
+use super::incomplete::listed;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::interval::Interval;
 use crate::plugin::Scale;
@@ -282,16 +283,13 @@ impl Walk<'_> {
 
 /// Reports a loss whose gradient reaches only the critic, or fields of the file's own.
 fn gradient_misses_policy(program: &Program, loss: Span, found: &mut Diagnostics) {
-    let reached = || {
-        ancestors(program, program.loss).into_iter().map(|id| program.node(id)).filter(|node| node.gradient)
-    };
-    let policy = reached().any(|node| matches!(node.op, Op::LogProb(_) | Op::Row(_)));
-    if program.node(program.loss).gradient && !policy {
-        let fields = reached().filter_map(|node| node.op.field()).map(|name| format!("`{name}`"));
-        let fields: BTreeSet<String> = fields.collect();
-        let fields: Vec<String> = fields.into_iter().collect();
-        let message =
-            format!("the gradient of this loss reaches {}, but not the policy", fields.join(" and "));
+    let reached = ancestors(program, program.loss);
+    let ops = || reached.iter().map(|id| &program.node(*id).op);
+    let policy = ops().any(|op| matches!(op, Op::LogProb(_) | Op::Row(_)));
+    if !reached.is_empty() && !policy {
+        let fields: BTreeSet<&str> = ops().filter_map(Op::field).collect();
+        let fields = listed(&fields.into_iter().collect::<Vec<_>>());
+        let message = format!("the gradient of this loss reaches {fields}, but not the policy");
         found.push(
             Diagnostic::warning("gradient-misses-policy", loss, message)
                 .help("a critic may be trained by a file of its own: silence this with `# aent: allow(gradient-misses-policy)`"),

@@ -1,13 +1,11 @@
 //! A step in micro-batches, with the gradients, metrics and signals of one large batch.
 
 mod given;
-mod measured;
 mod phase;
 mod recognise;
 
 use super::batch::Batch;
 use super::error::{Error, Result, caught};
-use super::evaluate::frame;
 use super::facts::Fact;
 use super::frozen::{Frozen, Shared};
 use super::output::{Output, PartOutput};
@@ -17,7 +15,6 @@ use super::tally::Tally;
 use super::value::Presets;
 use crate::plan::{FirstPass, Plan};
 use given::{Given, Seen};
-use measured::Measured;
 use phase::{Phase, Sharing};
 use recognise::recognise;
 use std::collections::BTreeMap;
@@ -52,7 +49,8 @@ pub struct Accumulation {
     tally: Tally,
     /// The caller's counts of the whole step, and this rank's counts so far.
     given: Option<Given>,
-    measured: Measured,
+    /// This rank's parts, as they were measured.
+    measured: Vec<Part>,
     phase: Phase,
 }
 
@@ -63,7 +61,7 @@ impl Accumulation {
             group: None,
             tally: Tally::default(),
             given: None,
-            measured: Measured::default(),
+            measured: Vec::new(),
             phase: Phase::Measuring,
         }
     }
@@ -88,8 +86,7 @@ impl Accumulation {
     /// # }
     /// ```
     pub fn over(mut self, group: Arc<dyn ProcessGroup>) -> Result<Self> {
-        if self.group.is_some() || !matches!(self.phase, Phase::Measuring) || !self.measured.parts.is_empty()
-        {
+        if self.group.is_some() || !matches!(self.phase, Phase::Measuring) || !self.measured.is_empty() {
             return Err(Error::Step("a step is made one of many processes before its first part".to_owned()));
         }
         self.group = Some(group);
@@ -175,17 +172,17 @@ impl Accumulation {
     fn count(&mut self, part: &Part) {
         let part = part.detached();
         self.tally.add(&part);
-        self.measured.add(part);
+        self.measured.push(part);
     }
 
     fn try_step(&mut self, batch: &Batch) -> Result<PartOutput> {
         self.phase.goes_on()?;
         let count = self.phase.recorded();
-        if self.given.is_none() && count >= self.measured.parts.len() {
+        if self.given.is_none() && count >= self.measured.len() {
             return Err(Error::Step(format!(
                 "part {} was not measured: expected {} parts",
                 count + 1,
-                self.measured.parts.len()
+                self.measured.len()
             )));
         }
         self.look_first()?;
@@ -205,7 +202,7 @@ impl Accumulation {
         // If only counts were measured, comparing values is optional validation.
         let plan = self.frozen.plan();
         let exactly = plan.first_pass != FirstPass::Counts || self.frozen.setup.options.validate;
-        recognise(plan, part, &self.measured.parts, &self.phase.sharing()?.recorded, exactly)
+        recognise(plan, part, &self.measured, &self.phase.sharing()?.recorded, exactly)
     }
 
     fn try_only(&mut self, batch: &Batch) -> Result<PartOutput> {
@@ -217,7 +214,7 @@ impl Accumulation {
 
     fn share(&mut self, part: &Part, index: usize) -> Result<PartOutput> {
         let sharing = self.phase.sharing_mut()?;
-        let offset = sharing.before + self.measured.offset(index);
+        let offset = sharing.before + rows(self.measured.iter().take(index));
         let loss = self.frozen.share(&sharing.shared, part, offset, &self.tally)?;
         sharing.recorded.insert(index, part.detached());
         Ok(PartOutput { loss })
@@ -229,7 +226,7 @@ impl Accumulation {
             return Ok(());
         }
         let looks = self.frozen.plan().first_pass != FirstPass::Counts;
-        let mut whole = if looks { Some(Part::join(self.frozen.plan(), &self.measured.parts)) } else { None };
+        let mut whole = if looks { Some(Part::join(self.frozen.plan(), &self.measured)) } else { None };
         let mut before = 0;
         if let Some(group) = self.group.clone() {
             let told = (self.report()?, self.facts()?, whole);
@@ -249,7 +246,7 @@ impl Accumulation {
             None => Shared::default(),
         };
         if let (Some(output), Some(_)) = (&mut shared.output, &self.group) {
-            let own = Part::join(self.frozen.plan(), &self.measured.parts);
+            let own = Part::join(self.frozen.plan(), &self.measured);
             for (_, value) in &mut output.lets {
                 *value = own.slice_of(value, before);
             }
@@ -260,7 +257,7 @@ impl Accumulation {
 
     fn try_finish(&mut self) -> Result<Output> {
         self.phase.goes_on()?;
-        let (count, parts) = (self.phase.recorded(), self.measured.parts.len());
+        let (count, parts) = (self.phase.recorded(), self.measured.len());
         if count == 0 || (self.given.is_none() && count != parts) {
             return Err(Error::Step(format!(
                 "the step is not whole: {count} of {parts} parts gave their share"
@@ -305,9 +302,8 @@ impl Accumulation {
             Some(group) => self.look_last(&own, &*group, facts)?,
             None => Presets::new(),
         };
-        let frame = frame(&own, self.tally.counts(&own));
         let needed = self.frozen.plan().mask(|of| of.needed);
-        let values = self.frozen.evaluate(&own, &frame, &presets, &needed, false)?;
+        let values = self.frozen.evaluate(&own, &self.tally, &presets, &needed, false)?;
         self.frozen.output(&own, &values, self.tally.tokens())
     }
 
@@ -333,7 +329,7 @@ impl Accumulation {
 
     fn report(&self) -> Result<Report> {
         let [tokens, sequences, width] = self.tally.numbers()?;
-        Ok(Report { rows: self.measured.rows(), width, tokens, sequences, scalars: Vec::new() })
+        Ok(Report { rows: rows(&self.measured), width, tokens, sequences, scalars: Vec::new() })
     }
 
     fn facts(&self) -> Result<Vec<Fact>> {
@@ -343,7 +339,7 @@ impl Accumulation {
             facts.push(("what the caller counted (tokens, sequences, width)".to_owned(), counts));
         }
         let recorded = self.phase.sharing().ok().and_then(|sharing| sharing.recorded.values().next());
-        if let Some(part) = recorded.or(self.measured.parts.first()) {
+        if let Some(part) = recorded.or(self.measured.first()) {
             facts.extend(part.facts(self.frozen.plan())?);
         }
         Ok(facts)
@@ -373,4 +369,9 @@ impl Accumulation {
             (done, _) => done,
         }
     }
+}
+
+/// How many rows parts have together.
+fn rows<'a>(parts: impl IntoIterator<Item = &'a Part>) -> i64 {
+    parts.into_iter().map(|part| part.size().0).sum()
 }

@@ -4,16 +4,16 @@ mod share;
 
 use super::batch::Batch;
 use super::error::Result;
-use super::evaluate::{Evaluation, Values};
+use super::evaluate::{Evaluation, Values, frame};
 use super::facts::Fact;
 use super::output::Output;
 use super::part::{Part, Reading};
 use super::setup::{Options, Setup};
-use super::tally::Count;
+use super::tally::{Count, Tally};
 use super::value::{Like, Presets};
 use crate::kernels::KernelOptions;
 use crate::plan::{FirstPass, Plan};
-use crate::plugin::{ControllerState, Frame};
+use crate::plugin::ControllerState;
 use crate::program::{NodeId, Program};
 use crate::tensor::DType;
 use crate::types::Shape;
@@ -66,16 +66,34 @@ impl Frozen {
     }
 
     pub(super) fn read(&self, batch: &Batch, depth: FirstPass) -> Result<Part> {
-        let Options { kernels, overwrite_logits, chunk_bytes, validate, .. } = self.setup.options;
-        let kernels = KernelOptions { kernels, overwrite_logits, chunk_bytes, validate };
-        let reading = Reading { depth, kernels, validate };
-        Part::read(self.plan(), batch, reading)
+        Part::read(self.plan(), batch, self.reading(depth))
     }
 
+    /// How the session's options say to read a batch.
+    pub(super) fn reading(&self, depth: FirstPass) -> Reading {
+        let Options { kernels, overwrite_logits, chunk_bytes, validate, .. } = self.setup.options;
+        let kernels = KernelOptions { kernels, overwrite_logits, chunk_bytes, validate };
+        Reading { depth, kernels, validate }
+    }
+
+    /// The nodes marked in `wanted` on a part of the step that `tally` counts.
     pub(super) fn evaluate(
         &self,
         part: &Part,
-        frame: &Frame,
+        tally: &Tally,
+        presets: &Presets,
+        wanted: &[bool],
+        gradient: bool,
+    ) -> Result<Values> {
+        self.evaluate_by(self.plan(), part, tally, presets, wanted, gradient)
+    }
+
+    /// The same by another plan of the program.
+    pub(super) fn evaluate_by(
+        &self,
+        plan: &Plan,
+        part: &Part,
+        tally: &Tally,
         presets: &Presets,
         wanted: &[bool],
         gradient: bool,
@@ -83,9 +101,9 @@ impl Frozen {
         let coefficients: Vec<f64> = self.states.iter().map(|state| state.value).collect();
         let evaluation = Evaluation {
             program: self.program(),
-            plan: self.plan(),
+            plan,
             part,
-            frame,
+            frame: &frame(part, tally.counts(part)),
             coefficients: &coefficients,
             presets,
         };

@@ -2,7 +2,6 @@
 
 use super::Frozen;
 use crate::exec::error::Result;
-use crate::exec::evaluate::frame;
 use crate::exec::output::Output;
 use crate::exec::part::Part;
 use crate::exec::tally::Tally;
@@ -54,8 +53,7 @@ impl Frozen {
         known: &Presets,
     ) -> Result<Presets> {
         let _untracked = whole.mask.tokens.no_grad();
-        let frame = frame(whole, tally.counts(whole));
-        let values = self.evaluate(whole, &frame, known, wanted, false)?;
+        let values = self.evaluate(whole, tally, known, wanted, false)?;
         let value = |index: &usize| (*index, values.tensor(NodeId(*index as u32), whole.like()));
         Ok(nodes.iter().map(value).collect())
     }
@@ -69,10 +67,9 @@ impl Frozen {
                 *field = field.as_ref().map(Tensor::leaf);
             }
         }
-        let frame = frame(&whole, tally.counts(&whole));
         let tracked = whole.mask.tokens.with_grad();
         let values =
-            self.evaluate(&whole, &frame, &Presets::new(), &self.plan().mask(|of| of.needed), true)?;
+            self.evaluate(&whole, tally, &Presets::new(), &self.plan().mask(|of| of.needed), true)?;
         let output = self.output(&whole, &values, tally.tokens())?;
         output.backward()?;
         drop(tracked);
@@ -102,9 +99,8 @@ impl Frozen {
         if let Some(cotangents) = &shared.cotangents {
             return contracted(part, cotangents, offset, tally);
         }
-        let frame = frame(part, tally.counts(part));
         let presets = part.slices_of(&shared.presets, offset);
-        let values = self.evaluate(part, &frame, &presets, &self.plan().mask(|of| of.of_loss), true)?;
+        let values = self.evaluate(part, tally, &presets, &self.plan().mask(|of| of.of_loss), true)?;
         Ok(values.tensor(self.program().loss, part.like()).ok()?)
     }
 }

@@ -4,7 +4,7 @@ use super::{Part, UncheckedIds};
 use crate::exec::value::Presets;
 use crate::plan::Plan;
 use crate::plugin::Mask;
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 impl Part {
     /// The same tensors without gradient.
@@ -18,6 +18,12 @@ impl Part {
             unchecked: self.unchecked.clone(),
             kind: self.kind,
         }
+    }
+
+    /// A scalar times the part's number of valid tokens, and that number in `dtype`.
+    pub(in crate::exec) fn weighted(&self, scalar: &Tensor, dtype: DType) -> [Tensor; 2] {
+        let tokens = self.mask.tokens.sum_in(dtype);
+        [scalar * &tokens, tokens]
     }
 
     /// All parts of a step as one, padded to the longest. Every part has what the first has.
@@ -79,13 +85,17 @@ impl Part {
 
 /// The mean of a scalar field over the parts, weighted by their valid tokens.
 fn pooled(parts: &[&Part], index: usize) -> Option<Tensor> {
-    let [mut sum, mut tokens] = [parts[0].like().scalar(0.0), parts[0].like().scalar(0.0)];
-    for part in parts {
-        let weight = part.mask.tokens.sum_in(part.kind);
-        sum = sum + part.fields[index].as_ref()? * &weight;
-        tokens = tokens + weight;
-    }
-    Some(sum / tokens.clamp_min(1.0))
+    let weighted = |part: &&Part| Some(part.weighted(part.fields[index].as_ref()?, part.kind));
+    Some(mean(&parts.iter().map(weighted).collect::<Option<Vec<_>>>()?))
+}
+
+/// The mean of scalars, each given as [`Part::weighted`]. Without a valid token it is zero.
+pub(in crate::exec) fn mean(weighted: &[[Tensor; 2]]) -> Tensor {
+    let sum = |index: usize| {
+        let first = weighted[0][index].clone();
+        weighted[1..].iter().fold(first, |sum, of| sum + &of[index])
+    };
+    sum(0) / sum(1).clamp_min(1.0)
 }
 
 /// Pads a value with zeros to `width` columns. A value without columns stays unchanged.

@@ -20,7 +20,7 @@ use crate::plan::{FieldPlan, FirstPass, Plan};
 use crate::plugin::{Mask, StepCounts};
 use crate::tensor::{DType, Device, Tensor};
 use crate::types::Shape;
-pub(super) use cut::pad;
+pub(super) use cut::{mean, pad};
 pub(super) use ids::UncheckedIds;
 use wrong::{field_error, taken};
 pub(super) use wrong::{first_of, place};

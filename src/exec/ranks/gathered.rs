@@ -3,7 +3,7 @@
 use super::group::{ProcessGroup, gather};
 use super::meeting::Report;
 use crate::exec::error::Result;
-use crate::exec::part::{Part, pad};
+use crate::exec::part::{Part, mean, pad};
 use crate::plan::{Leaf, Plan};
 use crate::plugin::Mask;
 use crate::tensor::{DType, Tensor};
@@ -47,14 +47,10 @@ pub(in crate::exec) fn gathered(
 
 /// The mean of a scalar over the ranks, weighted by their valid tokens.
 fn pooled(own: &Part, group: &dyn ProcessGroup, field: &Tensor) -> Result<Tensor> {
-    let tokens = own.mask.tokens.sum_in(DType::F64);
-    let told = Tensor::stack(&[field.detach().to_dtype(DType::F64) * &tokens, tokens], 0);
-    let heard = gather(group, &told)?;
-    let [sum, tokens] = [0, 1].map(|index| {
-        let first = heard[0].select(0, index);
-        heard[1..].iter().fold(first, |sum, told| sum + told.select(0, index))
-    });
-    Ok((sum / tokens.clamp_min(1.0)).to_dtype(field.dtype()).to_device(own.device()))
+    let told = Tensor::stack(&own.weighted(&field.detach().to_dtype(DType::F64), DType::F64), 0);
+    let heard: Vec<[Tensor; 2]> =
+        gather(group, &told)?.iter().map(|told| [0, 1].map(|index| told.select(0, index))).collect();
+    Ok(mean(&heard).to_dtype(field.dtype()).to_device(own.device()))
 }
 
 /// Concatenates a tensor's rows of all ranks, in rank order.

@@ -6,11 +6,10 @@ use super::summands::summands;
 use super::written::{named, written};
 use crate::exec::batch::Batch;
 use crate::exec::error::Result;
-use crate::exec::evaluate::{Evaluation, Values, frame};
+use crate::exec::evaluate::Values;
 use crate::exec::part::{Part, Reading};
 use crate::exec::tally::Tally;
 use crate::exec::value::Presets;
-use crate::fields::{POLICY, find};
 use crate::kernels::KernelOptions;
 use crate::plan::{FirstPass, Plan};
 use crate::program::{BinaryFn, NodeId, Op, Program};
@@ -80,12 +79,14 @@ impl Session {
     /// ```
     pub fn diagnose(&self, batch: &Batch) -> Result<Diagnosis> {
         let program = self.program();
-        let whole = self.run(batch, &BTreeSet::new())?;
+        let plan = &with_bounds(program, self.plan());
+        let whole = self.run(plan, batch, &BTreeSet::new())?;
         let loss = whole.loss()?;
         let mut parts = Vec::new();
         for deep in [true, false] {
             let chains = summands(program, deep);
-            parts = chains.iter().map(|of| self.summand(batch, of, &chains)).collect::<Result<Vec<_>>>()?;
+            let one = |of: &Vec<NodeId>| self.summand(plan, batch, of, &chains);
+            parts = chains.iter().map(one).collect::<Result<Vec<_>>>()?;
             // Below a reduction that is not linear they do not add up.
             let sum: f64 = parts.iter().map(|part| part.value).sum();
             let scale: f64 = parts.iter().map(|part| part.value.abs()).sum::<f64>().max(loss.abs());
@@ -96,17 +97,17 @@ impl Session {
         Ok(Diagnosis {
             loss,
             summands: parts,
-            bounds: whole.bounds(program)?,
+            bounds: whole.bounds(program, plan)?,
             nonfinite: self.find_nonfinite(batch)?,
         })
     }
 
     /// One summand: the step with all the others zero.
-    fn summand(&self, batch: &Batch, chain: &[NodeId], all: &[Vec<NodeId>]) -> Result<Summand> {
+    fn summand(&self, plan: &Plan, batch: &Batch, chain: &[NodeId], all: &[Vec<NodeId>]) -> Result<Summand> {
         let program = self.program();
         let others =
             all.iter().filter(|other| *other != chain).filter_map(|other| other.last()).copied().collect();
-        let run = self.run(batch, &others)?;
+        let run = self.run(plan, batch, &others)?;
         if run.result.requires_grad() {
             run.result.backward()?;
         }
@@ -122,48 +123,36 @@ impl Session {
     }
 
     /// Computes the loss on leaves of its own, where the nodes `without` are zero.
-    fn run(&self, batch: &Batch, without: &BTreeSet<NodeId>) -> Result<Run> {
-        let (program, options) = (self.program(), self.setup.options);
+    fn run(&self, plan: &Plan, batch: &Batch, without: &BTreeSet<NodeId>) -> Result<Run> {
+        let (program, frozen) = (self.program(), self.frozen());
         let (batch, leaves) = leaves(program, batch);
-        let kernels = KernelOptions {
-            kernels: options.kernels,
-            chunk_bytes: options.chunk_bytes,
-            overwrite_logits: false,
-            validate: false,
-        };
-        let mut plan = self.plan().clone();
-        for (node, plan) in program.nodes.iter().zip(&mut plan.nodes) {
-            plan.extras.extend(binding_extras(program, &node.op));
-        }
+        let reading = frozen.reading(FirstPass::Model);
+        let kernels = KernelOptions { overwrite_logits: false, validate: false, ..reading.kernels };
         let _tracked = batch.with_grad();
-        let reading = Reading { depth: FirstPass::Model, kernels, validate: false };
-        let part = Part::read(&plan, &batch, reading)?;
+        let part = Part::read(plan, &batch, Reading { kernels, validate: false, ..reading })?;
         let zeros = without.iter().map(|id| {
             let size = part.size_of(program.node(*id).ty.shape);
             (id.index(), part.mask.tokens.zeros(&size, part.kind))
         });
         let presets: Presets = zeros.collect();
-        let mut tally = Tally::default();
-        tally.add(&part);
-        let coefficients: Vec<f64> = self.states.iter().map(|state| state.value).collect();
-        let frame = frame(&part, tally.counts(&part));
-        let evaluation = Evaluation {
-            program,
-            plan: &plan,
-            part: &part,
-            frame: &frame,
-            coefficients: &coefficients,
-            presets: &presets,
-        };
-        let values = evaluation.run(&plan.mask(|of| of.of_loss), true)?;
+        let wanted = plan.mask(|of| of.of_loss);
+        let values = frozen.evaluate_by(plan, &part, &Tally::of(&part), &presets, &wanted, true)?;
         let result = values.tensor(program.loss, part.like()).ok()?;
-        Ok(Run { plan, part, values, result, leaves })
+        Ok(Run { part, values, result, leaves })
     }
+}
+
+/// The plan with every extra that says where a bound binds.
+fn with_bounds(program: &Program, plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    for (node, plan) in program.nodes.iter().zip(&mut plan.nodes) {
+        plan.extras.extend(binding_extras(program, &node.op));
+    }
+    plan
 }
 
 /// One computation of the loss.
 struct Run {
-    plan: Plan,
     part: Part,
     values: Values,
     result: Tensor,
@@ -175,10 +164,9 @@ impl Run {
         Ok(self.result.f64_at(&[])?)
     }
 
-    fn bounds(&self, program: &Program) -> Result<Vec<Bound>> {
+    fn bounds(&self, program: &Program, plan: &Plan) -> Result<Vec<Bound>> {
         let mut bounds = Vec::new();
-        for (index, node) in
-            program.nodes.iter().enumerate().filter(|(index, _)| self.plan.nodes[*index].of_loss)
+        for (index, node) in program.nodes.iter().enumerate().filter(|(index, _)| plan.nodes[*index].of_loss)
         {
             let id = NodeId(index as u32);
             let mut add = |bound: &str, at: &Tensor, shape: Shape| -> Result<()> {
@@ -236,14 +224,9 @@ fn binding_extras(program: &Program, op: &Op) -> Vec<String> {
 
 /// The same batch with leaves of its own in the fields that gradient flows to.
 fn leaves(program: &Program, batch: &Batch) -> (Batch, Vec<(String, Tensor)>) {
-    let model = POLICY.names();
-    let declared = |name: &str| program.inputs.iter().any(|input| input.name == name && input.gradient);
-    let trained = |name: &str| {
-        model.contains(&name) || find(name).is_some_and(|field| field.gradient) || declared(name)
-    };
     let (mut copy, mut leaves) = (Batch::new(), Vec::new());
     for (name, tensor) in batch.iter() {
-        let tensor = if trained(name) && tensor.dtype().is_float() {
+        let tensor = if program.trains(name) && tensor.dtype().is_float() {
             let leaf = tensor.detach().leaf();
             leaves.push((name.to_owned(), leaf.clone()));
             leaf

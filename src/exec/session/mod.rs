@@ -9,7 +9,6 @@ mod written;
 use super::accumulate::Accumulation;
 use super::batch::Batch;
 use super::error::{Error, Result, caught};
-use super::evaluate::frame;
 use super::frozen::Frozen;
 use super::output::{Output, PartOutput};
 use super::ranks::ProcessGroup;
@@ -76,11 +75,9 @@ impl Session {
     fn try_step(&self, batch: &Batch) -> Result<Output> {
         let frozen = self.frozen();
         let part = frozen.read(batch, FirstPass::Model)?;
-        let mut tally = Tally::default();
-        tally.add(&part);
-        let frame = frame(&part, tally.counts(&part));
+        let tally = Tally::of(&part);
         let values =
-            frozen.evaluate(&part, &frame, &Presets::new(), &frozen.plan().mask(|of| of.needed), true)?;
+            frozen.evaluate(&part, &tally, &Presets::new(), &frozen.plan().mask(|of| of.needed), true)?;
         frozen.output(&part, &values, tally.tokens())
     }
 

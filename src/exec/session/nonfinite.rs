@@ -4,7 +4,7 @@ use super::Session;
 use super::written::{named, written};
 use crate::exec::batch::Batch;
 use crate::exec::error::{Error, Result};
-use crate::exec::evaluate::{Values, frame};
+use crate::exec::evaluate::Values;
 use crate::exec::part::{Part, UncheckedIds, first_of, place};
 use crate::exec::tally::Tally;
 use crate::exec::value::Presets;
@@ -73,11 +73,9 @@ impl Session {
         let frozen = self.frozen();
         let part = frozen.read(batch, FirstPass::Model)?;
         part.unchecked.iter().try_for_each(UncheckedIds::check)?;
-        let mut tally = Tally::default();
-        tally.add(&part);
-        let frame = frame(&part, tally.counts(&part));
+        let tally = Tally::of(&part);
         let values =
-            frozen.evaluate(&part, &frame, &Presets::new(), &frozen.plan().mask(|of| of.needed), false)?;
+            frozen.evaluate(&part, &tally, &Presets::new(), &frozen.plan().mask(|of| of.needed), false)?;
         let search = Search { program: self.program(), part: &part, values: &values };
         let program = self.program();
         let metrics = program.metrics.iter().map(|(name, id)| (format!("metric {name}"), *id));

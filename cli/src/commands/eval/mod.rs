@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Eval, host: &'static dyn Host) -> Outcome {
         take_up(&mut session, path).map_err(|error| error.to_string())?;
     }
     let fields = read::batch(host, &arguments.batch, arguments.dtype.map(Into::into), device)?;
-    let batches = Batches::new(session.program(), fields, arguments.microbatches);
+    let batches = Batches::new(fields, arguments.microbatches);
     let (result, findings) =
         evaluate(arguments, &mut session, &batches).map_err(|error| error.to_string())?;
     stream::print(&format!("{result:#}\n"))?;

@@ -6,17 +6,12 @@ use aent::{Batch, Output, Result, Session, fields};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// The language's fields that gradient flows to; a file may declare more.
-const TRAINED: [&str; 6] = ["logits", "hidden", "lm_head", "lm_head_bias", "log_prob", "values"];
-
 /// The fields of a step, and the number of parts to cut it into.
 pub(super) struct Batches {
     fields: Batch,
     host: Option<&'static dyn Host>,
     device: Device,
     parts: Option<usize>,
-    /// The fields that gradient flows to.
-    trained: Vec<String>,
 }
 
 /// The results of a step.
@@ -56,14 +51,12 @@ impl Seconds {
 }
 
 impl Batches {
-    pub(super) fn new(program: &Program, fields: Vec<(String, Tensor)>, parts: Option<usize>) -> Self {
+    pub(super) fn new(fields: Vec<(String, Tensor)>, parts: Option<usize>) -> Self {
         let first = fields.first().map(|(_, tensor)| tensor);
         let device = first.map_or(Device::Cpu, Tensor::device);
         let host = first.and_then(|tensor| tensor.host().ok());
         let fields = fields.into_iter().fold(Batch::new(), |batch, (name, tensor)| batch.with(name, tensor));
-        let declared = program.inputs.iter().filter(|input| input.gradient).map(|input| input.name.clone());
-        let trained = TRAINED.map(str::to_owned).into_iter().chain(declared).collect();
-        Self { fields, host, device, parts, trained }
+        Self { fields, host, device, parts }
     }
 
     /// The whole step.
@@ -72,34 +65,34 @@ impl Batches {
     }
 
     /// The parts of the step, with trained fields as separate leaves.
-    fn leaves(&self) -> Result<Vec<Batch>> {
+    fn leaves(&self, program: &Program) -> Result<Vec<Batch>> {
         let parts = match self.parts {
             Some(parts) => self.fields.split(parts)?,
             None => self.fields.split(1)?,
         };
         let mut leaves: Vec<Batch> = Vec::new();
         for part in &parts {
-            let next = self.leaf(part, leaves.first());
+            let next = leaf(program, part, leaves.first());
             leaves.push(next);
         }
         Ok(leaves)
     }
+}
 
-    /// A part with its own leaves, except that all parts share the first one's fields of the model.
-    fn leaf(&self, part: &Batch, first: Option<&Batch>) -> Batch {
-        let mut batch = Batch::new();
-        for (name, tensor) in part.iter() {
-            let shared = first.filter(|_| is_shared(name, tensor)).and_then(|first| first.get(name));
-            let trained = self.trained.iter().any(|of| of == name) && tensor.dtype().is_float();
-            let tensor = match shared {
-                Some(shared) => shared.clone(),
-                None if trained => tensor.leaf(),
-                None => tensor.detach(),
-            };
-            batch = batch.with(name, tensor);
-        }
-        batch
+/// A part with its own leaves, except that all parts share the first one's fields of the model.
+fn leaf(program: &Program, part: &Batch, first: Option<&Batch>) -> Batch {
+    let mut batch = Batch::new();
+    for (name, tensor) in part.iter() {
+        let shared = first.filter(|_| is_shared(name, tensor)).and_then(|first| first.get(name));
+        let trained = program.trains(name) && tensor.dtype().is_float();
+        let tensor = match shared {
+            Some(shared) => shared.clone(),
+            None if trained => tensor.leaf(),
+            None => tensor.detach(),
+        };
+        batch = batch.with(name, tensor);
     }
+    batch
 }
 
 /// Whether all parts of a step have the same tensor.
@@ -109,7 +102,7 @@ fn is_shared(name: &str, tensor: &Tensor) -> bool {
 
 /// Runs the step.
 pub(super) fn run(session: &Session, batches: &Batches, needs_gradient: bool) -> Result<Done> {
-    let leaves = batches.leaves()?;
+    let leaves = batches.leaves(session.program())?;
     let mut clock = Clock { host: batches.host, device: batches.device, at: Instant::now() };
     let mut seconds = Seconds::default();
     let output = if batches.parts.is_none() {
@@ -137,25 +130,24 @@ pub(super) fn run(session: &Session, batches: &Batches, needs_gradient: bool) ->
         seconds.forward += clock.lap();
         output
     };
-    let gradients = if needs_gradient { gradients(&batches.trained, &leaves) } else { BTreeMap::new() };
+    let gradients = if needs_gradient { gradients(&leaves) } else { BTreeMap::new() };
     Ok(Done { output, gradients, seconds })
 }
 
 /// The gradients of the parts, concatenated along B; zero where the loss does not reach.
-fn gradients(trained: &[String], leaves: &[Batch]) -> BTreeMap<String, Tensor> {
+fn gradients(leaves: &[Batch]) -> BTreeMap<String, Tensor> {
     let mut result = BTreeMap::new();
-    for name in trained {
+    for (name, tensor) in leaves[0].iter() {
         let mut parts = Vec::new();
-        let shared = leaves[0].get(name).is_some_and(|tensor| is_shared(name, tensor));
-        let kept = if shared { 1 } else { leaves.len() };
+        let kept = if is_shared(name, tensor) { 1 } else { leaves.len() };
         let leaves = leaves.iter().take(kept).filter_map(|batch| batch.get(name));
         for leaf in leaves.filter(|of| of.requires_grad()) {
             parts.push(leaf.grad().unwrap_or_else(|| leaf.detach().zeros_like()));
         }
         match parts.len() {
             0 => {}
-            1 => drop(result.insert(name.clone(), parts.remove(0))),
-            _ => drop(result.insert(name.clone(), Tensor::cat(&parts, 0))),
+            1 => drop(result.insert(name.to_owned(), parts.remove(0))),
+            _ => drop(result.insert(name.to_owned(), Tensor::cat(&parts, 0))),
         }
     }
     result
