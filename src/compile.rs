@@ -3,7 +3,7 @@
 use crate::check::check;
 use crate::diag::{Diagnostics, Severity};
 use crate::load::{Bundle, Disk, Loader};
-use crate::program::Program;
+use crate::program::{ParamValue, Program};
 use crate::source::Sources;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ pub fn compile_file(path: impl AsRef<Path>) -> Result<Program, Failure> {
 
 /// A compiler with parameter values set by the host, which finds files through a [`Loader`].
 pub struct Compiler {
-    overrides: BTreeMap<String, f64>,
+    overrides: BTreeMap<String, ParamValue>,
     loader: Box<dyn Loader>,
     allowed: Vec<PathBuf>,
 }
@@ -38,10 +38,11 @@ impl Compiler {
         Self::default()
     }
 
-    /// Sets a `param` by name; compilation checks its range.
+    /// Sets a `param` by name to a number, a truth value or a string; compilation checks its range. A `param` of a file that
+    /// is imported under a name has that in front: `kl.cap`.
     #[must_use]
-    pub fn set(mut self, name: impl Into<String>, value: f64) -> Self {
-        self.overrides.insert(name.into(), value);
+    pub fn set(mut self, name: impl Into<String>, value: impl Into<ParamValue>) -> Self {
+        self.overrides.insert(name.into(), value.into());
         self
     }
 

@@ -114,7 +114,7 @@ fn tiny(out: &Path, specs: &[&str], steps: u64) -> Run {
     let mut options = TrainOptions::new(specs.iter().map(|name| spec(name)).collect(), "sparse-mdp", out);
     options.preset = Some("tiny".to_string());
     options.steps = Some(steps);
-    options.overrides = vec![("drop".to_string(), 0.8)];
+    options.overrides = vec![("drop".to_string(), 0.8.into())];
     options.quiet = true;
     train(&options).unwrap();
     serde_json::from_str(&fs::read_to_string(out.join("run.json")).unwrap()).unwrap()

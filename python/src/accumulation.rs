@@ -133,6 +133,27 @@ impl Accumulation {
         })
     }
 
+    /// The same for a file with several losses: the part's share of each, by name.
+    ///
+    /// Raises:
+    ///     StepError: as for ``forward``.
+    #[pyo3(signature = (batch = None, /, **fields))]
+    fn losses<'py>(
+        &self,
+        py: Python<'py>,
+        batch: Option<&Bound<'py, PyAny>>,
+        fields: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        guarded(|| {
+            let share = self.on_part(py, batch, fields, aent::Accumulation::forward)?;
+            let losses = PyDict::new(py);
+            for (name, loss) in share.losses() {
+                losses.set_item(name, to_python(py, &self.joined.share(loss, self.ranks.as_ref())?)?)?;
+            }
+            Ok(losses)
+        })
+    }
+
     #[pyo3(signature = (batch = None, /, **fields))]
     fn __call__<'py>(
         &self,

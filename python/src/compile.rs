@@ -1,6 +1,7 @@
 //! From a text or a file to a program.
 
 use crate::errors;
+use crate::param::Params;
 use crate::program::{Origin, Program};
 use aent::load::Loader;
 use aent::{Compiler, Failure, Kernels, Options, Session};
@@ -19,7 +20,7 @@ pub(crate) fn compile(
     py: Python<'_>,
     name: &str,
     text: Option<&str>,
-    params: BTreeMap<String, f64>,
+    params: Params,
     kernels: &str,
     overwrite_logits: bool,
     chunk_bytes: Option<usize>,
@@ -49,7 +50,7 @@ pub(crate) fn diagnose(
     py: Python<'_>,
     name: &str,
     text: Option<&str>,
-    params: BTreeMap<String, f64>,
+    params: Params,
     import_roots: Vec<PathBuf>,
 ) -> PyResult<(String, Py<PyAny>)> {
     let compiled = run(&compiler(&params, import_roots), name, text);
@@ -62,9 +63,9 @@ pub(crate) fn diagnose(
 }
 
 /// A compiler with parameters set, which also imports from the folders.
-fn compiler(params: &BTreeMap<String, f64>, import_roots: Vec<PathBuf>) -> Compiler {
+fn compiler(params: &Params, import_roots: Vec<PathBuf>) -> Compiler {
     let compiler = import_roots.into_iter().fold(Compiler::new(), Compiler::allow_imports);
-    params.iter().fold(compiler, |compiler, (name, value)| compiler.set(name, *value))
+    params.iter().fold(compiler, |compiler, (name, value)| compiler.set(name, value.0.clone()))
 }
 
 fn run(compiler: &Compiler, name: &str, text: Option<&str>) -> Result<aent::Program, Failure> {

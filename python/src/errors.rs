@@ -9,6 +9,7 @@ use aent_show::Colour;
 use pyo3::exceptions::{PyException, PyIndexError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
+use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pyo3::import_exception!(aent.errors, BatchError);
@@ -190,6 +191,13 @@ pub(crate) fn of_turn(text: impl Into<String>) -> PyErr {
 /// A state that is none, in one sentence.
 pub(crate) fn of_state(text: impl Into<String>) -> PyErr {
     StateError::new_err(text.into())
+}
+
+/// Warns of what a step found, at the caller of the package.
+pub(crate) fn warn_of_step(py: Python<'_>, finding: &str) -> PyResult<()> {
+    let category = py.import("aent.errors")?.getattr("StepWarning")?;
+    let words = CString::new(finding.replace('\0', " "))?;
+    PyErr::warn(py, &category, &words, 1)
 }
 
 /// A text that is no program: the drawn diagnostics, and the same as data.

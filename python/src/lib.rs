@@ -7,6 +7,7 @@ mod compile;
 mod errors;
 mod host;
 mod output;
+mod param;
 mod plugins;
 mod program;
 mod ranks;

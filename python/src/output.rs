@@ -4,6 +4,7 @@ use crate::errors::{self, guarded};
 use crate::host::{of_python, to_python};
 use crate::turns::Turn;
 use aent::Session;
+use aent::tensor::Tensor;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use std::sync::{Mutex, PoisonError};
 #[pyclass(module = "aent", frozen)]
 pub(crate) struct Output {
     loss: Py<PyAny>,
+    losses: Vec<(String, Py<PyAny>)>,
     // Tensors may go from thread to thread, but not be used by two at once.
     whole: Mutex<Whole>,
     turn: Turn,
@@ -32,25 +34,30 @@ struct Numbers {
     total: f64,
     metrics: BTreeMap<String, f64>,
     signals: BTreeMap<String, f64>,
+    findings: Vec<String>,
     tokens: i64,
-    lets: Vec<(String, aent::tensor::Tensor)>,
+    lets: Vec<(String, Tensor)>,
 }
 
 impl Output {
     /// A step whose loss is that of the whole.
     pub(crate) fn new(py: Python<'_>, whole: aent::Output) -> PyResult<Self> {
         let loss = whole.loss().clone();
-        Self::with_share(py, loss, whole)
+        let losses = whole.losses().map(|(name, loss)| (name.to_owned(), loss.clone())).collect();
+        Self::with_share(py, &loss, losses, whole)
     }
 
     /// A step of which this process computes a share.
     pub(crate) fn with_share(
         py: Python<'_>,
-        share: aent::tensor::Tensor,
+        share: &Tensor,
+        losses: Vec<(String, Tensor)>,
         whole: aent::Output,
     ) -> PyResult<Self> {
-        let loss = to_python(py, &share)?.unbind();
-        Ok(Self { loss, whole: Mutex::new(Whole::Step(whole)), turn: Turn::new() })
+        let loss = to_python(py, share)?.unbind();
+        let losses = losses.into_iter().map(|(name, loss)| Ok((name, to_python(py, &loss)?.unbind())));
+        let losses = losses.collect::<PyResult<_>>()?;
+        Ok(Self { loss, losses, whole: Mutex::new(Whole::Step(whole)), turn: Turn::new() })
     }
 
     /// Moves the controllers of a session. Call it without the GIL: another thread may be looking.
@@ -102,6 +109,23 @@ impl Output {
         self.loss.clone_ref(py)
     }
 
+    /// The losses by name, each a scalar as ``loss`` is, which is their sum; empty for a file with one loss. Where several of
+    /// them read the logits, add them up before the backward pass, or keep the graph (``retain_graph=True``).
+    #[getter]
+    fn losses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let losses = PyDict::new(py);
+        for (name, loss) in &self.losses {
+            losses.set_item(name, loss)?;
+        }
+        Ok(losses)
+    }
+
+    /// What each ``assert`` that does not hold says, with the formula, what was found, and the place.
+    #[getter]
+    pub(crate) fn findings(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.read(py, aent::Output::findings, |copy| copy.findings.clone())
+    }
+
     /// The whole step's loss.
     #[getter]
     fn total(&self, py: Python<'_>) -> PyResult<f64> {
@@ -148,10 +172,15 @@ impl Output {
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let rebuild = py.import("aent._aent")?.getattr("copied_output")?;
         let loss = self.loss.bind(py).call_method0("detach")?;
-        let numbers =
-            (self.total(py)?, self.metrics(py)?, self.signals(py)?, self.tokens(py)?, self.lets(py)?);
-        let (total, metrics, signals, tokens, lets) = numbers;
-        Ok((rebuild, (loss, total, metrics, signals, tokens, lets).into_pyobject(py)?))
+        let losses = PyDict::new(py);
+        for (name, loss) in &self.losses {
+            losses.set_item(name, loss.bind(py).call_method0("detach")?)?;
+        }
+        let numbers = (self.total(py)?, self.metrics(py)?, self.signals(py)?, self.findings(py)?);
+        let (total, metrics, signals, findings) = numbers;
+        let rest = (self.tokens(py)?, self.lets(py)?);
+        let arguments = (loss, losses, total, metrics, signals, findings, rest.0, rest.1);
+        Ok((rebuild, arguments.into_pyobject(py)?))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -166,15 +195,20 @@ impl Output {
 
 /// What ``pickle`` and ``copy.deepcopy`` make of an output.
 #[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "`__reduce__` alone calls it")]
 pub(crate) fn copied_output(
     loss: Py<PyAny>,
+    losses: &Bound<'_, PyDict>,
     total: f64,
     metrics: BTreeMap<String, f64>,
     signals: BTreeMap<String, f64>,
+    findings: Vec<String>,
     tokens: i64,
     lets: BTreeMap<String, Bound<'_, PyAny>>,
-) -> Output {
+) -> PyResult<Output> {
     let lets = lets.into_iter().map(|(name, tensor)| (name, of_python(tensor))).collect();
-    let copy = Numbers { total, metrics, signals, tokens, lets };
-    Output { loss, whole: Mutex::new(Whole::Copy(copy)), turn: Turn::new() }
+    let copy = Numbers { total, metrics, signals, findings, tokens, lets };
+    let losses = losses.iter().map(|(name, loss)| Ok((name.extract()?, loss.unbind())));
+    let losses = losses.collect::<PyResult<_>>()?;
+    Ok(Output { loss, losses, whole: Mutex::new(Whole::Copy(copy)), turn: Turn::new() })
 }

@@ -13,4 +13,4 @@ pub use diagnostics::{Colour, remark, sentence, text};
 pub use explain::{Size, explain, explain_json};
 pub use findings::{github, json, lines};
 pub use sarif::{sarif, sarif_log};
-pub use terms::{Search, reference, table, term, terms};
+pub use terms::{Search, of_file, reference, table, term, terms};

@@ -1,18 +1,23 @@
 //! Calls of the file's own functions, of built-in functions and of registered objects.
 
 use super::args::Slot;
-use super::scope::Meaning;
-use super::{Checker, Frame, MAX_CALL_DEPTH, Outcome, Reported, Value};
+use super::scope::{Function, Meaning};
+use super::{Checker, Frame, MAX_CALL_DEPTH, Outcome, Reported, Value, Valued};
 use crate::diag::Diagnostic;
 use crate::span::Span;
 use crate::syntax::ast::{Call, ExprKind, FnParam, Name};
 use crate::types::{Shape, Suits, Unit};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 impl<'a> Checker<'a> {
     /// Checks a call.
-    pub(super) fn call(&mut self, call: &'a Call, span: Span) -> Outcome<Value> {
+    pub(super) fn call(&mut self, call: &'a Call, span: Span) -> Outcome<Valued> {
         let name = call.callee.node.as_str();
+        if let Some((import, member)) = name.split_once('.') {
+            let index = self.imported_function(&call.callee, import, member)?;
+            return self.function_call(index, call, span);
+        }
         if let Some(binding) = self.scope.find(name, call.callee.span.source) {
             match binding.meaning {
                 Meaning::Function(index) => {
@@ -21,16 +26,16 @@ impl<'a> Checker<'a> {
                 }
                 // It may have been meant as a function; the mistake in its definition is reported.
                 Meaning::Poisoned => return Err(Reported),
-                Meaning::Value(_) => {}
+                Meaning::Value(_) | Meaning::Import(_) => {}
             }
         }
         if let Some(outcome) = self.builtin_call(call, span) {
-            return outcome;
+            return outcome.map(Valued::from);
         }
-        self.object_call(&call.callee, &call.args, span)
+        self.object_call(&call.callee, &call.args, span).map(Valued::from)
     }
 
-    fn function_call(&mut self, index: usize, call: &'a Call, span: Span) -> Outcome<Value> {
+    fn function_call(&mut self, index: usize, call: &'a Call, span: Span) -> Outcome<Valued> {
         let function = self.scope.functions[index];
         if self.frames.iter().any(|frame| frame.function == index) {
             return Err(self.report(
@@ -61,7 +66,7 @@ impl<'a> Checker<'a> {
         let by_position = call.args.iter().take_while(|arg| arg.name.is_none()).count();
         for (position, (param, expr)) in function.params.iter().zip(bound).enumerate() {
             let value = match (expr, &param.default) {
-                (Some(expr), _) => self.expr(expr),
+                (Some(expr), _) => self.valued(expr),
                 (None, Some(default)) => self.default_value(default),
                 (None, None) => Err(Reported),
             };
@@ -73,7 +78,13 @@ impl<'a> Checker<'a> {
                     if let Some(expr) = expr
                         && !forwarded
                     {
-                        self.warn_of_argument(&call.callee, param, position < by_position, &value, expr.span);
+                        self.warn_of_argument(
+                            &call.callee,
+                            param,
+                            position < by_position,
+                            &value.value,
+                            expr.span,
+                        );
                     }
                     locals.insert(param.name.node.as_str(), value);
                 }
@@ -89,10 +100,35 @@ impl<'a> Checker<'a> {
             return outcome.clone();
         }
         self.frames.push(Frame { function: index, call: span, locals });
-        let outcome = self.expr(function.body);
+        let outcome = self.function_body(function);
         self.frames.pop();
         self.applied.insert(key, outcome.clone());
         outcome
+    }
+
+    /// The result of a function whose frame is on top, with its extras.
+    fn function_body(&mut self, function: Function<'a>) -> Outcome<Valued> {
+        let mut extras = Vec::new();
+        let mut failed = None;
+        for step in function.steps {
+            let name = step.name.node.as_str();
+            match self.valued(&step.value) {
+                Ok(valued) => {
+                    if let (true, Value::Node(id)) = (step.is_extra, &valued.value) {
+                        extras.push((step.name.node.clone(), *id));
+                    }
+                    if let Some(frame) = self.frames.last_mut() {
+                        frame.locals.insert(name, valued);
+                    }
+                }
+                Err(reported) => failed = Some(reported),
+            }
+        }
+        if let Some(reported) = failed {
+            return Err(reported);
+        }
+        let result = self.valued(function.body)?;
+        if extras.is_empty() { Ok(result) } else { Ok(Valued { extras: Some(Arc::new(extras)), ..result }) }
     }
 
     /// Warns of an argument that does not fit its parameter's default.
@@ -138,9 +174,9 @@ impl<'a> Checker<'a> {
     }
 
     /// Evaluates a default in the scope of its file, not of the caller.
-    fn default_value(&mut self, default: &'a crate::syntax::ast::Expr) -> Outcome<Value> {
+    fn default_value(&mut self, default: &'a crate::syntax::ast::Expr) -> Outcome<Valued> {
         let frames = std::mem::take(&mut self.frames);
-        let outcome = self.expr(default);
+        let outcome = self.valued(default);
         self.frames = frames;
         outcome
     }

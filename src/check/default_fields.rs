@@ -18,9 +18,9 @@ impl Checker<'_> {
             if !field.ty.fits(input.ty) {
                 return Err(self.field_clash(callee, input, field.ty, None, span));
             }
-            return Ok(self.builder.field(field, self.temperature, span));
+            return Ok(self.field(field, span));
         }
-        let binding = self.scope.names.get_mut(name).filter(|binding| binding.keyword == "input");
+        let binding = self.scope.input(name);
         let is_declared = binding.is_some();
         if let Some(binding) = binding {
             binding.used = true;
@@ -44,7 +44,7 @@ impl Checker<'_> {
     /// Whether an `input` has the type with which an object above it reads the same field, which carries no gradient there.
     pub(super) fn agrees_with_readers(&mut self, name: &Name, ty: Type, gradient: bool) -> Outcome<()> {
         // A name that is defined twice is reported elsewhere.
-        let is_new = !self.scope.names.contains_key(name.node.as_str());
+        let is_new = !self.scope.defines(&name.node);
         let Some(known) = self.builder.field_of(&name.node).filter(|_| is_new) else { return Ok(()) };
         let (found, place) = (self.builder.node(known).ty, self.builder.node(known).span);
         if found == ty && !gradient {

@@ -4,7 +4,7 @@ use super::elsewhere::{foreign_value, unknown_value};
 use super::objects::used_too_early;
 use super::scope::Meaning;
 use super::statements::kind_words;
-use super::{Checker, Outcome, Value};
+use super::{Checker, Outcome, Value, Valued};
 use crate::diag::Diagnostic;
 use crate::fields;
 use crate::near::nearest;
@@ -17,12 +17,24 @@ use crate::types::Kind;
 impl<'a> Checker<'a> {
     /// Checks an expression.
     pub(super) fn expr(&mut self, expr: &'a Expr) -> Outcome<Value> {
+        Ok(self.valued(expr)?.value)
+    }
+
+    /// Checks an expression, and keeps the extras that a function gives next to its value.
+    pub(super) fn valued(&mut self, expr: &'a Expr) -> Outcome<Valued> {
+        match &expr.kind {
+            ExprKind::Name(name) => self.name(name, expr.span),
+            ExprKind::Call(call) => self.call(call, expr.span),
+            _ => self.formula(expr).map(Valued::from),
+        }
+    }
+
+    fn formula(&mut self, expr: &'a Expr) -> Outcome<Value> {
         match &expr.kind {
             ExprKind::Number(number) => Ok(Value::Node(self.builder.constant(number.value, expr.span))),
             ExprKind::Bool(value) => Ok(Value::Node(self.builder.boolean(*value, expr.span))),
             ExprKind::String(text) => Ok(Value::Text(text.clone())),
-            ExprKind::Name(name) => self.name(name, expr.span),
-            ExprKind::Call(call) => self.call(call, expr.span),
+            ExprKind::Name(_) | ExprKind::Call(_) => self.expr(expr),
             ExprKind::Field { base, field } => self.extra(base, field, expr.span),
             ExprKind::Unary { op, operand } => {
                 let (function, kind) = match op {
@@ -75,6 +87,10 @@ impl<'a> Checker<'a> {
         let mut value = self.expr(first);
         let mut span = first.span;
         for (op, op_span, right, whole) in chain.into_iter().rev() {
+            if let Some(same) = self.compared_texts(op, &value, right, whole) {
+                (value, span) = (same, whole);
+                continue;
+            }
             let wanted = if matches!(op, BinaryOp::And | BinaryOp::Or) { Kind::Bool } else { Kind::Real };
             let left = value.and_then(|value| self.expect_kind(&value, wanted, span));
             let right = self.of_kind(right, wanted);
@@ -115,7 +131,28 @@ impl<'a> Checker<'a> {
         self.builder.binary(function, left, right, whole)
     }
 
-    fn name(&mut self, name: &'a str, span: Span) -> Outcome<Value> {
+    /// `==` and `!=` of two strings, which are known before the program runs.
+    fn compared_texts(
+        &mut self,
+        op: BinaryOp,
+        left: &Outcome<Value>,
+        right: &'a Expr,
+        span: Span,
+    ) -> Option<Outcome<Value>> {
+        let (BinaryOp::Eq | BinaryOp::Ne, Ok(Value::Text(left))) = (op, left) else { return None };
+        Some(self.expr(right).and_then(|value| match value {
+            Value::Text(right) => {
+                let holds = (*left == right) == (op == BinaryOp::Eq);
+                Ok(Value::Node(self.builder.boolean(holds, span)))
+            }
+            Value::Node(_) => {
+                let message = "expected a string, to compare with a string";
+                Err(self.report(Diagnostic::error("kind-mismatch", right.span, message)))
+            }
+        }))
+    }
+
+    fn name(&mut self, name: &'a str, span: Span) -> Outcome<Valued> {
         if let Some(frame) = self.frames.last()
             && let Some(value) = frame.locals.get(name)
         {
@@ -126,6 +163,14 @@ impl<'a> Checker<'a> {
             return match binding.meaning.clone() {
                 Meaning::Value(value) => Ok(value),
                 Meaning::Poisoned => Err(super::Reported),
+                Meaning::Import(_) => Err(self.report(
+                    Diagnostic::error(
+                        "not-a-value",
+                        span,
+                        format!("`{name}` is an imported file, not a value"),
+                    )
+                    .help(format!("name something in it: `{name}.f(...)`")),
+                )),
                 Meaning::Function(_) => Err(self.report(
                     Diagnostic::error("not-a-value", span, format!("`{name}` is a function, not a value"))
                         .help(format!("call it: `{name}(...)`")),
@@ -133,7 +178,7 @@ impl<'a> Checker<'a> {
             };
         }
         if let Some(field) = fields::find(name) {
-            return Ok(Value::Node(self.builder.field(field, self.temperature, span)));
+            return Ok(Value::Node(self.field(field, span)).into());
         }
         if fields::is_of_vocabulary(name) {
             let help = "a formula reads the logits through a row statistic: `log_prob`, `entropy()`, `clamped_entropy(...)`";
@@ -152,7 +197,10 @@ impl<'a> Checker<'a> {
         if self.scope.find_later(name, span.source).is_none()
             && let Lookup::Found(AnyEntry::Term(_)) = registry().find(name)
         {
-            return self.bare_term(name, span);
+            return self.bare_term(name, span).map(Valued::from);
+        }
+        if name == "step" {
+            return Ok(Value::Node(self.builder.step(span)).into());
         }
         Err(self.unknown_name(name, span))
     }
@@ -182,8 +230,8 @@ impl<'a> Checker<'a> {
 
     /// The file that defines a name which is not visible here.
     fn unseen(&self, name: &str) -> Option<String> {
-        let binding = self.scope.names.get(name)?;
-        Some(self.bundle.sources.get(binding.span.source).name().to_owned())
+        let place = self.scope.place_of(name)?;
+        Some(self.bundle.sources.get(place.source).name().to_owned())
     }
 
     /// A term named without parentheses, checked as a call without arguments.
@@ -194,7 +242,13 @@ impl<'a> Checker<'a> {
     }
 
     fn extra(&mut self, base: &'a Expr, field: &'a Name, span: Span) -> Outcome<Value> {
-        let value = self.expr(base)?;
+        if let Some(member) = self.imported_value(base, field, span) {
+            return member;
+        }
+        let Valued { value, extras } = self.valued(base)?;
+        if let Some(extras) = extras {
+            return self.extra_of_function(&extras, field);
+        }
         if let Value::Node(id) = value
             && let Op::Term { object, .. } = self.builder.node(id).op
         {
@@ -206,16 +260,7 @@ impl<'a> Checker<'a> {
                 return Ok(Value::Node(self.builder.extra(id, extra, span)));
             }
             let known: Vec<&str> = signature.extras.iter().map(|extra| extra.name).collect();
-            let mut diagnostic =
-                Diagnostic::error("unknown-extra", field.span, format!("`{name}` gives no `{}`", field.node));
-            diagnostic = if let Some(near) = nearest(&field.node, known.iter().copied()) {
-                diagnostic.did_you_mean(near)
-            } else if known.is_empty() {
-                diagnostic.help(format!("`{name}` gives nothing next to its value"))
-            } else {
-                diagnostic.help(format!("it gives {}", crate::plugin::quoted(&known)))
-            };
-            return Err(self.report(diagnostic));
+            return Err(self.report(unknown_extra(&format!("`{name}`"), field, &known)));
         }
         Err(self.report(
             Diagnostic::error(
@@ -224,8 +269,28 @@ impl<'a> Checker<'a> {
                 format!("expected a term before `.{}`, found a formula", field.node),
             )
             .label(base.span, "this is not the value of a term")
-            .help("only a term, such as `clip_ppo(...)`, gives extras next to its value"),
+            .help("only a term, such as `clip_ppo(...)`, or a `fn` with an `extra` gives extras next to its value"),
         ))
+    }
+
+    fn extra_of_function(&mut self, extras: &[(String, NodeId)], field: &Name) -> Outcome<Value> {
+        if let Some((_, id)) = extras.iter().find(|(name, _)| *name == field.node) {
+            return Ok(Value::Node(*id));
+        }
+        let known: Vec<&str> = extras.iter().map(|(name, _)| name.as_str()).collect();
+        Err(self.report(unknown_extra("the function", field, &known)))
+    }
+}
+
+fn unknown_extra(of: &str, field: &Name, known: &[&str]) -> Diagnostic {
+    let message = format!("{of} gives no `{}`", field.node);
+    let diagnostic = Diagnostic::error("unknown-extra", field.span, message);
+    if let Some(near) = nearest(&field.node, known.iter().copied()) {
+        diagnostic.did_you_mean(near)
+    } else if known.is_empty() {
+        diagnostic.help(format!("{of} gives nothing next to its value"))
+    } else {
+        diagnostic.help(format!("it gives {}", crate::plugin::quoted(known)))
     }
 }
 

@@ -1,15 +1,19 @@
 //! Checks syntax trees and builds a typed program, reporting all problems in one run.
 
 mod args;
+mod assertions;
 mod calls;
 mod default_fields;
 mod elsewhere;
 mod expr;
 mod functions;
+mod given;
 mod gradient;
+mod imports;
 mod incomplete;
 mod inputs;
 mod lints;
+mod losses;
 mod make;
 mod meaning;
 mod objects;
@@ -23,10 +27,13 @@ pub use functions::{BUILTINS, Builtin};
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::load::Bundle;
-use crate::program::{Builder, ControllerDecl, InputDecl, NodeId, Param, Program, prune};
+use crate::program::{
+    Assertion, BinaryFn, Builder, ControllerDecl, InputDecl, NodeId, Param, ParamValue, Program, prune,
+};
 use crate::span::Span;
 use scope::Scope;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 /// A larger program is not a loss but an attack or an accident.
 const MAX_NODES: usize = 20_000;
@@ -35,7 +42,7 @@ const MAX_NODES: usize = 20_000;
 const MAX_CALL_DEPTH: usize = 48;
 
 /// Checks the files of a bundle. Returns the program if no diagnostic is an error.
-pub(crate) fn check(bundle: Bundle, overrides: &BTreeMap<String, f64>) -> (Option<Program>, Bundle) {
+pub(crate) fn check(bundle: Bundle, overrides: &BTreeMap<String, ParamValue>) -> (Option<Program>, Bundle) {
     let mut checker = Checker::new(&bundle, overrides);
     checker.run();
     let program = checker.finish();
@@ -68,21 +75,43 @@ enum Value {
     Text(String),
 }
 
+/// A value, and the named values that a function gives next to it.
+#[derive(Clone, Debug, PartialEq)]
+struct Valued {
+    value: Value,
+    extras: Option<Arc<Vec<(String, NodeId)>>>,
+}
+
+impl From<Value> for Valued {
+    fn from(value: Value) -> Self {
+        Self { value, extras: None }
+    }
+}
+
 /// A call that is being checked, to trace errors inside functions.
 struct Frame<'a> {
     function: usize,
     call: Span,
-    locals: HashMap<&'a str, Value>,
+    locals: HashMap<&'a str, Valued>,
+}
+
+/// A `loss` statement.
+struct Loss {
+    /// Its name, where a file has several.
+    name: Option<String>,
+    /// Its value, unless that failed to check.
+    value: Option<NodeId>,
+    span: Span,
 }
 
 struct Checker<'a> {
     bundle: &'a Bundle,
-    overrides: &'a BTreeMap<String, f64>,
+    overrides: &'a BTreeMap<String, ParamValue>,
     builder: Builder,
     scope: Scope<'a>,
     frames: Vec<Frame<'a>>,
     /// Results of calls by function and arguments: a formula is checked once for equal arguments.
-    applied: HashMap<String, Outcome<Value>>,
+    applied: HashMap<String, Outcome<Valued>>,
     diagnostics: Diagnostics,
     /// Places already reported inside functions, so that further calls do not repeat the error.
     blamed: HashSet<(Span, &'static str)>,
@@ -93,12 +122,15 @@ struct Checker<'a> {
     inputs: Vec<InputDecl>,
     controllers: Vec<ControllerDecl>,
     lets: Vec<(String, NodeId)>,
+    /// Batch fields that the file gives itself, by name.
+    given: HashMap<&'static str, NodeId>,
+    assertions: Vec<Assertion>,
     metrics: Vec<(String, NodeId, Span)>,
-    loss: Option<(Option<NodeId>, Span)>,
+    losses: Vec<Loss>,
 }
 
 impl<'a> Checker<'a> {
-    fn new(bundle: &'a Bundle, overrides: &'a BTreeMap<String, f64>) -> Self {
+    fn new(bundle: &'a Bundle, overrides: &'a BTreeMap<String, ParamValue>) -> Self {
         Self {
             bundle,
             overrides,
@@ -114,8 +146,10 @@ impl<'a> Checker<'a> {
             inputs: Vec::new(),
             controllers: Vec::new(),
             lets: Vec::new(),
+            given: HashMap::new(),
+            assertions: Vec::new(),
             metrics: Vec::new(),
-            loss: None,
+            losses: Vec::new(),
         }
     }
 
@@ -137,12 +171,23 @@ impl<'a> Checker<'a> {
 
     fn finish(mut self) -> (Option<Program>, Diagnostics) {
         self.warn_of_unused();
-        let Some((Some(mut loss), loss_span)) = self.loss else {
+        let values = self.losses.iter().map(|loss| loss.value).collect::<Option<Vec<_>>>();
+        let Some([first, rest @ ..]) = values.as_deref() else {
             return (None, self.diagnostics);
         };
-        let named = self.lets.iter_mut().map(|(_, id)| id);
+        let spans: Vec<Span> = self.losses.iter().map(|loss| loss.span).collect();
+        let sum = |sum, id: &NodeId| self.builder.binary(BinaryFn::Add, sum, *id, spans[0]);
+        let mut loss = rest.iter().fold(*first, sum);
+        let named = self.losses.into_iter().filter_map(|loss| Some((loss.name?, loss.value?)));
+        let mut losses: Vec<(String, NodeId)> = named.collect();
+        let named = self.lets.iter_mut().chain(&mut losses).map(|(_, id)| id);
         let metrics = self.metrics.iter_mut().map(|(_, id, _)| id);
-        let mut roots: Vec<&mut NodeId> = std::iter::once(&mut loss).chain(metrics).chain(named).collect();
+        let asserted = self
+            .assertions
+            .iter_mut()
+            .flat_map(|of| std::iter::once(&mut of.condition).chain(&mut of.compared));
+        let mut roots: Vec<&mut NodeId> =
+            std::iter::once(&mut loss).chain(metrics).chain(named).chain(asserted).collect();
         prune(&mut self.builder, &mut self.controllers, &mut roots);
         let program = Program {
             nodes: self.builder.nodes,
@@ -153,12 +198,14 @@ impl<'a> Checker<'a> {
             inputs: self.inputs,
             temperature: self.temperature,
             loss,
+            losses,
+            assertions: self.assertions,
             metrics: self.metrics.into_iter().map(|(name, id, _)| (name, id)).collect(),
             lets: self.lets,
             warnings: Diagnostics::default(),
             sources: crate::source::Sources::default(),
         };
-        lints::run(&program, loss_span, &mut self.diagnostics);
+        lints::run(&program, &spans, &mut self.diagnostics);
         (Some(program), self.diagnostics)
     }
 }

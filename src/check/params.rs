@@ -2,75 +2,117 @@
 
 use super::scope::Meaning;
 use super::statements::{defined_name, empty_range};
-use super::{Checker, Value};
+use super::{Checker, Value, Valued};
 use crate::diag::Diagnostic;
 use crate::interval::Interval;
 use crate::near::nearest;
 use crate::plugin::quoted;
-use crate::program::Param;
+use crate::program::{Param, ParamRange, ParamValue};
 use crate::span::{SourceId, Span, Spanned};
-use crate::syntax::ast::{Expr, ExprKind, Name, Number, StatementKind};
+use crate::syntax::ast::{
+    Expr, ExprKind, Name, ParamRange as WrittenRange, ParamValue as Written, StatementKind,
+};
+use crate::syntax::comment_above;
 
 impl<'a> Checker<'a> {
     pub(super) fn param(
         &mut self,
         source: SourceId,
+        statement: Span,
         name: &'a Name,
-        value: &Spanned<Number>,
-        range: Option<&(Spanned<Number>, Spanned<Number>)>,
+        value: &Spanned<Written>,
+        range: Option<&WrittenRange>,
     ) {
-        let default = value.node.value;
-        let mut interval = None;
-        if let Some((lo, hi)) = range {
-            if lo.node.value > hi.node.value {
-                self.report(empty_range(lo.span.to(hi.span), lo.node.value, hi.node.value));
-            } else {
-                interval = Some(Interval::new(lo.node.value, hi.node.value));
-            }
-        }
-        if let Some(interval) = interval
-            && !interval.contains(default)
+        let default = match &value.node {
+            Written::Number(number) => ParamValue::Number(number.value),
+            Written::Bool(value) => ParamValue::Bool(*value),
+            Written::Text(text) => ParamValue::Text(text.clone()),
+        };
+        let allowed = range.and_then(|range| self.allowed(range, &default));
+        let range_span = range.map_or(value.span, WrittenRange::span);
+        let public = self.scope.public(name);
+        if let Some(allowed) = &allowed
+            && !allowed.contains(&default)
         {
-            let message = format!("expected `{}` in {interval}, found {default}", name.node);
-            let range_span = range.map_or(value.span, |(lo, hi)| lo.span.to(hi.span));
+            let message = format!("expected `{}` {}, found {default}", name.node, within(allowed));
             self.report(
                 Diagnostic::error("param-out-of-range", value.span, message)
                     .label(range_span, "its range is given here"),
             );
         }
-        let given = self.overrides.get(&name.node).copied();
-        if let (Some(given), Some(interval)) = (given, interval)
-            && !interval.contains(given)
-        {
-            let range_span = range.map_or(value.span, |(lo, hi)| lo.span.to(hi.span));
-            self.report(
-                Diagnostic::error(
-                    "param-out-of-range",
-                    range_span,
-                    format!("expected `{}` in {interval}, found {given}", name.node),
-                )
-                .note("the value was set from outside"),
-            );
+        let given = self.overrides.get(&public);
+        if let Some(given) = given {
+            let wanted = if given.kind() == default.kind() {
+                allowed.as_ref().filter(|allowed| !allowed.contains(given)).map(within)
+            } else {
+                Some(format!("to be {}", default.kind()))
+            };
+            if let Some(wanted) = wanted {
+                let message = format!("expected `{public}` {wanted}, found {given}");
+                self.report(
+                    Diagnostic::error("param-out-of-range", range_span, message)
+                        .note("the value was set from outside"),
+                );
+            }
         }
-        let value = given.unwrap_or(default);
+        let current = given.cloned().unwrap_or_else(|| default.clone());
         // A value outside its range would also be outside the range of each argument that uses it.
-        let meaning = match interval {
-            Some(interval) if !interval.contains(value) => Meaning::Poisoned,
-            _ => Meaning::Value(Value::Node(self.builder.constant(value, name.span))),
+        let fits =
+            current.kind() == default.kind() && allowed.as_ref().is_none_or(|of| of.contains(&current));
+        let meaning = if fits {
+            Meaning::Value(Valued::from(match &current {
+                ParamValue::Number(value) => Value::Node(self.builder.constant(*value, name.span)),
+                ParamValue::Bool(value) => Value::Node(self.builder.boolean(*value, name.span)),
+                ParamValue::Text(text) => Value::Text(text.clone()),
+            }))
+        } else {
+            Meaning::Poisoned
         };
         self.define(name, "param", meaning);
         if source != SourceId(0)
-            && let Some(binding) = self.scope.names.get_mut(name.node.as_str())
+            && let Some(binding) = self.scope.find(&name.node, source)
         {
             binding.used = true;
         }
-        self.params.push(Param { name: name.node.clone(), value, default, range: interval });
+        let docs = comment_above(self.bundle.sources.get(source).text(), statement.start as usize).join("\n");
+        self.params.push(Param { name: public, value: current, default, range: allowed, docs });
+    }
+
+    /// What a `param` may be set to; `None` if that is reported.
+    fn allowed(&mut self, range: &WrittenRange, default: &ParamValue) -> Option<ParamRange> {
+        let wrong = match (range, default) {
+            (WrittenRange::Numbers(lo, hi), ParamValue::Number(_)) => {
+                if lo.node.value <= hi.node.value {
+                    return Some(ParamRange::Interval(Interval::new(lo.node.value, hi.node.value)));
+                }
+                empty_range(range.span(), lo.node.value, hi.node.value)
+            }
+            (WrittenRange::Choices(choices), ParamValue::Text(_)) => {
+                return Some(ParamRange::Choices(choices.iter().map(|choice| choice.node.clone()).collect()));
+            }
+            (WrittenRange::Numbers(..), _) => Diagnostic::error(
+                "kind-mismatch",
+                range.span(),
+                format!("expected no range of numbers for {}", default.kind()),
+            )
+            .help("strings have choices: `in \"k1\", \"k3\"`"),
+            (WrittenRange::Choices(_), _) => Diagnostic::error(
+                "kind-mismatch",
+                range.span(),
+                format!("expected no choices of strings for {}", default.kind()),
+            )
+            .help("numbers have a range: `in 0 .. 1`"),
+        };
+        self.report(wrong);
+        None
     }
 
     pub(super) fn unknown_overrides(&mut self) {
         for (name, value) in self.overrides {
             if self.params.iter().any(|param| param.name == *name) {
-                if !value.is_finite() {
+                if let ParamValue::Number(value) = value
+                    && !value.is_finite()
+                {
                     let message = format!("expected a finite number for `{name}`, found {value}");
                     self.report(Diagnostic::error("param-out-of-range", Span::default(), message));
                 }
@@ -179,5 +221,13 @@ impl<'a> Checker<'a> {
                 ));
             }
         }
+    }
+}
+
+/// `in 0 .. 1`, or `to be one of "k1", "k3"`.
+fn within(range: &ParamRange) -> String {
+    match range {
+        ParamRange::Interval(interval) => format!("in {interval}"),
+        ParamRange::Choices(_) => format!("to be one of {range}"),
     }
 }

@@ -1,7 +1,7 @@
 //! Checks statements in the order of the text, with imported files in place of their imports.
 
-use super::gradient::stop;
-use super::scope::{Binding, Function, Meaning};
+use super::given::field_to_give;
+use super::scope::{BROKEN, Binding, Function, Meaning};
 use super::{Checker, Outcome, Value};
 use crate::diag::Diagnostic;
 use crate::fields;
@@ -11,18 +11,19 @@ use crate::syntax::ast::{Expr, Name, Statement, StatementKind};
 use crate::types::{Kind, Shape, Type};
 use std::collections::HashSet;
 
-/// The keyword recorded for names from statements with syntax errors.
-const BROKEN: &str = "broken";
-
 impl<'a> Checker<'a> {
     /// Checks all statements, the root file first.
     pub(super) fn run(&mut self) {
         let root = SourceId(0);
+        self.editions();
         let mut order = Vec::new();
         self.order(root, &mut HashSet::new(), &mut order);
         // Check constants first: the temperature is part of every row statistic, even those above its `set`.
         for &(source, statement) in &order {
             self.constant_statement(source, statement);
+            if let StatementKind::Import { alias: Some(alias), .. } = &statement.kind {
+                self.import_statement(statement.span, alias);
+            }
         }
         self.unknown_overrides();
         for &(source, statement) in &order {
@@ -35,7 +36,7 @@ impl<'a> Checker<'a> {
         self.ignored_settings();
         for &(_, statement) in &order {
             if let Some((name, _)) = defined_name(statement) {
-                self.scope.later.entry(name.node.as_str()).or_insert(name.span);
+                self.scope.expect(name);
             }
         }
         self.poison_broken();
@@ -51,7 +52,7 @@ impl<'a> Checker<'a> {
                 return;
             }
         }
-        if self.loss.is_none() {
+        if self.losses.is_empty() {
             let end = self.bundle.sources.get(root).text().trim_end().len();
             let diagnostic = Diagnostic::error(
                 "missing-loss",
@@ -83,13 +84,12 @@ impl<'a> Checker<'a> {
             return;
         }
         for statement in &self.bundle.file(source).statements {
-            if let StatementKind::Import { .. } = statement.kind {
-                if let Some(&target) = self.bundle.imports.get(&statement.span) {
-                    self.order(target, seen, order);
-                }
-            } else {
-                order.push((source, statement));
+            if let StatementKind::Import { .. } = statement.kind
+                && let Some(&target) = self.bundle.imports.get(&statement.span)
+            {
+                self.order(target, seen, order);
             }
+            order.push((source, statement));
         }
     }
 
@@ -104,14 +104,44 @@ impl<'a> Checker<'a> {
                     files: vec![name.span.source],
                     used: true,
                 };
-                self.scope.names.entry(&name.node).or_insert(poisoned);
+                if self.scope.clash(&name.node, name.span.source).is_none() {
+                    self.scope.insert(&name.node, poisoned);
+                }
             }
         }
     }
 
     fn constant_statement(&mut self, source: SourceId, statement: &'a Statement) {
         if let StatementKind::Param { name, value, range } = &statement.kind {
-            self.param(source, name, value, range.as_ref());
+            self.param(source, statement.span, name, value, range.as_ref());
+        }
+    }
+
+    /// The edition of each file, on its first line.
+    fn editions(&mut self) {
+        for file in &self.bundle.files {
+            for (index, statement) in file.statements.iter().enumerate() {
+                let StatementKind::Edition { number } = &statement.kind else { continue };
+                if index > 0 {
+                    let message = "expected `edition` as the first statement of its file";
+                    self.report(
+                        Diagnostic::error("unknown-edition", statement.span, message).help("move it up"),
+                    );
+                } else if number.node.text != "1" {
+                    let message = format!("expected `edition 1`, found `edition {}`", number.node.text);
+                    self.report(
+                        Diagnostic::error("unknown-edition", number.span, message)
+                            .help("this release knows edition 1; a newer one may know more"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// The name of an import.
+    fn import_statement(&mut self, import: Span, alias: &'a Name) {
+        if let Some(&target) = self.bundle.imports.get(&import) {
+            self.define(alias, "import", Meaning::Import(target));
         }
     }
 
@@ -121,24 +151,31 @@ impl<'a> Checker<'a> {
             StatementKind::Input { name, shape, kind, gradient } => {
                 self.input(name, Type { shape: *shape, kind: *kind }, *gradient);
             }
-            StatementKind::Fn { name, params, body } => {
-                for (index, param) in params.iter().enumerate() {
-                    if let Some(first) = params[..index].iter().find(|of| of.name.node == param.name.node) {
-                        let diagnostic = duplicate(&param.name, first.name.span);
+            StatementKind::Fn { name, params, block, body } => {
+                let steps = block.as_ref().map_or(&[][..], |block| &block.steps);
+                let names = params.iter().map(|of| &of.name).chain(steps.iter().map(|of| &of.name));
+                let names: Vec<&Name> = names.collect();
+                for (index, name) in names.iter().enumerate() {
+                    if let Some(first) = names[..index].iter().find(|of| of.node == name.node) {
+                        let diagnostic = duplicate(name, first.span);
                         self.report(diagnostic);
                     }
                 }
                 let index = self.scope.functions.len();
-                self.scope.functions.push(Function { name: &name.node, params, body });
+                self.scope.functions.push(Function { name: &name.node, params, steps, body });
                 self.define(name, "fn", Meaning::Function(index));
             }
             StatementKind::Let { name, value } => {
-                let meaning = match self.expr(value) {
-                    Ok(value) => {
-                        if let Value::Node(id) = value {
-                            self.lets.push((name.node.clone(), id));
+                let meaning = match self.valued(value) {
+                    Ok(valued) => {
+                        if let (true, Some(field)) = (root, field_to_give(&name.node)) {
+                            self.give_field(field, name, valued, value.span);
+                            return;
                         }
-                        Meaning::Value(value)
+                        if let Value::Node(id) = valued.value {
+                            self.lets.push((self.scope.public(name), id));
+                        }
+                        Meaning::Value(valued)
                     }
                     Err(_) => Meaning::Poisoned,
                 };
@@ -146,15 +183,20 @@ impl<'a> Checker<'a> {
             }
             StatementKind::Controller { name, call, span } => {
                 let meaning = match self.controller(name, call, *span) {
-                    Ok(id) => Meaning::Value(Value::Node(id)),
+                    Ok(id) => Meaning::Value(Value::Node(id).into()),
                     Err(_) => Meaning::Poisoned,
                 };
                 self.define(name, "controller", meaning);
             }
-            StatementKind::Loss { value } if root => self.loss_statement(statement.span, value),
+            StatementKind::Loss { name, value } if root => {
+                self.loss_statement(statement.span, name.as_ref(), value);
+            }
+            StatementKind::Assert { condition, message } if root => self.assertion(condition, message),
             StatementKind::Metric { name, value } if root => self.metric(name, value),
-            // Constants are checked already; the loss and metrics of an imported file are not used.
-            StatementKind::Param { .. }
+            // Constants are checked already; what an imported file computes for itself is not used.
+            StatementKind::Edition { .. }
+            | StatementKind::Param { .. }
+            | StatementKind::Assert { .. }
             | StatementKind::Set { .. }
             | StatementKind::Import { .. }
             | StatementKind::Loss { .. }
@@ -176,12 +218,15 @@ impl<'a> Checker<'a> {
             return;
         }
         // Each file that reads a field declares it, and all declarations must agree.
-        if let Some(first) = self.scope.names.get_mut(name.node.as_str())
-            && first.keyword == "input"
+        if let Some(first) = self.scope.input(&name.node)
             && !first.files.contains(&name.span.source)
-            && self.inputs.contains(&declared)
         {
-            first.files.push(name.span.source);
+            if self.inputs.contains(&declared) {
+                first.files.push(name.span.source);
+            } else {
+                let diagnostic = duplicate(name, first.span);
+                self.report(diagnostic);
+            }
             return;
         }
         if let (Some(grad), Kind::Bool) = (grad, ty.kind) {
@@ -202,30 +247,7 @@ impl<'a> Checker<'a> {
         if !self.inputs.iter().any(|input| input.name == name.node) {
             self.inputs.push(declared);
         }
-        self.define(name, "input", Meaning::Value(Value::Node(node)));
-    }
-
-    fn loss_statement(&mut self, span: Span, value: &'a Expr) {
-        if let Some((_, first)) = self.loss {
-            self.report(
-                Diagnostic::error("duplicate-loss", span, "expected one `loss`, found another")
-                    .label(first, "the first is here")
-                    .help("add the parts into one `loss`, or report one of them as a `metric`"),
-            );
-            return;
-        }
-        let id = self.scalar(value, "a loss").ok();
-        self.loss = Some((id, span));
-        if let Some(id) = id
-            && !self.builder.node(id).gradient
-        {
-            let mut diagnostic = Diagnostic::error("no-gradient", value.span, "expected a loss that training can change, found one without gradient")
-                .help("a loss needs `log_prob` or another row statistic, not detached; to report a number, use `metric`");
-            if let Some(stop) = stop(&self.builder.nodes, &self.builder.terms, id) {
-                diagnostic = diagnostic.label(stop.span, stop.cause.to_string());
-            }
-            self.report(diagnostic);
-        }
+        self.define(name, "input", Meaning::Value(Value::Node(node).into()));
     }
 
     fn metric(&mut self, name: &'a Name, value: &'a Expr) {
@@ -258,9 +280,9 @@ impl<'a> Checker<'a> {
     }
 
     pub(super) fn define(&mut self, name: &'a Name, keyword: &'static str, meaning: Meaning) {
-        self.scope.later.remove(name.node.as_str());
+        self.scope.arrived(name);
         // A statement with a syntax error has been reported already.
-        let defined = self.scope.names.get(name.node.as_str()).filter(|first| first.keyword != BROKEN);
+        let defined = self.scope.clash(&name.node, name.span.source).filter(|first| first.keyword != BROKEN);
         if let Some(first) = defined {
             let diagnostic = duplicate(name, first.span);
             self.report(diagnostic);
@@ -291,7 +313,7 @@ impl<'a> Checker<'a> {
             }
         }
         let (span, files) = (name.span, vec![name.span.source]);
-        self.scope.names.insert(&name.node, Binding { meaning, keyword, span, files, used: false });
+        self.scope.insert(&name.node, Binding { meaning, keyword, span, files, used: false });
     }
 
     /// Warns of unused names in the root file.
@@ -302,7 +324,6 @@ impl<'a> Checker<'a> {
         }
         let unused: Vec<_> = self
             .scope
-            .names
             .iter()
             .filter(|(name, binding)| {
                 !binding.used && binding.span.source == SourceId(0) && !name.starts_with('_')
@@ -318,6 +339,7 @@ impl<'a> Checker<'a> {
                     ("unused-param", "the temperature is set with `set temperature = temperature`")
                 }
                 "let" => ("unused-let", "report it as a `metric`, use it, or remove it"),
+                "import" => ("unused-import", "use a name of it, or remove it"),
                 "controller" => ("unused-controller", "multiply a term of the loss by it, or remove it"),
                 "param" => ("unused-param", "use it or remove it"),
                 "input" => ("unused-input", "a batch has to bring it though nothing reads it: remove it"),
@@ -340,7 +362,7 @@ pub(super) fn defined_name(statement: &Statement) -> Option<(&Name, &'static str
     }
 }
 
-fn duplicate(name: &Name, first: Span) -> Diagnostic {
+pub(super) fn duplicate(name: &Name, first: Span) -> Diagnostic {
     Diagnostic::error("duplicate-name", name.span, format!("`{}` is defined twice", name.node))
         .label(first, "the first definition is here")
         .help("nothing shadows anything: take another name")

@@ -20,6 +20,8 @@ pub(super) struct Evaluation<'a> {
     pub frame: &'a Frame,
     /// The current coefficients, by controller.
     pub coefficients: &'a [f64],
+    /// The number of steps before this one.
+    pub steps: u64,
     /// Values of the whole step that this part cannot compute.
     pub presets: &'a Presets,
 }
@@ -82,6 +84,7 @@ impl Evaluation<'_> {
             Op::Constant(number) => Value::Number(*number),
             Op::Boolean(truth) => Value::Number(f64::from(*truth)),
             Op::Controller(number) => Value::Number(self.coefficients[*number]),
+            Op::Step => Value::Number(self.steps as f64),
             Op::Field(_) | Op::LogProb(_) | Op::Row(_) => Value::Tensor(self.leaf(index).clone()),
             Op::Pooled(x) => Value::Tensor(values.tensor(*x, like) * self.part.weight(&self.frame.counts)),
             Op::Unary(function, x) => value::unary(*function, &self.operand(values, *x, node.ty.shape)),

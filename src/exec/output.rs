@@ -15,6 +15,10 @@ pub struct Output {
     /// Whose step it was.
     pub(super) of: Arc<Setup>,
     pub(super) loss: Tensor,
+    /// By name, where the program has several.
+    pub(super) losses: Vec<(String, Tensor)>,
+    /// By assertion: whether it holds, and what it compares.
+    pub(super) assertions: Vec<(Tensor, Option<Tensor>)>,
     pub(super) metrics: Vec<(String, Tensor)>,
     /// By controller; none where it takes no signal.
     pub(super) signals: Vec<(String, Option<Tensor>)>,
@@ -38,6 +42,43 @@ impl Output {
         backward(&self.loss)
     }
 
+    /// The losses by name, each a scalar under autograd as [`Output::loss`] is; empty for a program with one loss. Their sum
+    /// is the loss. Where several read the logits, add them up before the backward pass, or keep the graph for the next.
+    pub fn losses(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.losses.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// The losses by name as numbers; empty for a program with one loss.
+    pub fn totals(&self) -> Result<BTreeMap<String, f64>> {
+        let tensors: Vec<&Tensor> = self.losses.iter().map(|(_, tensor)| tensor).collect();
+        let values = self.numbers(&tensors)?;
+        Ok(self.losses.iter().map(|(name, _)| name.clone()).zip(values).collect())
+    }
+
+    /// What each `assert` that does not hold says, with what was expected and found.
+    pub fn findings(&self) -> Result<Vec<String>> {
+        let assertions = &self.of.program.assertions;
+        let scalars =
+            self.assertions.iter().flat_map(|(holds, compared)| std::iter::once(holds).chain(compared));
+        let mut numbers = self.numbers(&scalars.collect::<Vec<_>>())?.into_iter();
+        let mut findings = Vec::new();
+        for (assertion, (_, compared)) in assertions.iter().zip(&self.assertions) {
+            let holds = numbers.next().is_some_and(|holds| holds != 0.0);
+            let compared = compared.as_ref().and_then(|_| numbers.next());
+            if !holds {
+                let found = compared.map(|found| format!(", found {found}")).unwrap_or_default();
+                let place = self.of.program.place_of(assertion.span).map(|place| format!(", {place}"));
+                findings.push(format!(
+                    "{}: expected `{}`{found}{}",
+                    assertion.message,
+                    assertion.formula,
+                    place.unwrap_or_default()
+                ));
+            }
+        }
+        Ok(findings)
+    }
+
     /// The `metric`s by name.
     pub fn metrics(&self) -> Result<BTreeMap<String, f64>> {
         let tensors: Vec<&Tensor> = self.metrics.iter().map(|(_, tensor)| tensor).collect();
@@ -58,23 +99,27 @@ impl Output {
         self.lets.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// Every scalar: the loss, metrics, signals and `let`s.
+    /// Every scalar: the losses, assertions, metrics, signals and `let`s.
     pub(super) fn scalars(&self) -> Result<Vec<f64>> {
+        let losses = self.losses.iter().map(|(_, loss)| loss);
+        let asserted = self.assertions.iter().flat_map(|(holds, found)| std::iter::once(holds).chain(found));
         let metrics = self.metrics.iter().map(|(_, metric)| metric);
         let signals = self.signals.iter().filter_map(|(_, signal)| signal.as_ref());
         let lets = self.lets.iter().map(|(_, value)| value).filter(|value| value.dim() == 0);
-        self.numbers(
-            &std::iter::once(&self.loss).chain(metrics).chain(signals).chain(lets).collect::<Vec<_>>(),
-        )
+        let all = std::iter::once(&self.loss).chain(losses).chain(asserted).chain(metrics);
+        self.numbers(&all.chain(signals).chain(lets).collect::<Vec<_>>())
     }
 
     /// The same with other scalars, in the same order.
     pub(super) fn with_scalars(mut self, scalars: &[f64]) -> Self {
+        let losses = self.losses.iter_mut().map(|(_, loss)| loss);
+        let asserted = self.assertions.iter_mut();
+        let asserted = asserted.flat_map(|(holds, found)| std::iter::once(holds).chain(found));
         let metrics = self.metrics.iter_mut().map(|(_, metric)| metric);
         let signals = self.signals.iter_mut().filter_map(|(_, signal)| signal.as_mut());
         let lets = self.lets.iter_mut().map(|(_, value)| value).filter(|value| value.dim() == 0);
-        let all = std::iter::once(&mut self.loss).chain(metrics).chain(signals).chain(lets);
-        for (old, new) in all.zip(scalars) {
+        let all = std::iter::once(&mut self.loss).chain(losses).chain(asserted).chain(metrics);
+        for (old, new) in all.chain(signals).chain(lets).zip(scalars) {
             *old = old.full(&[], *new, old.dtype());
         }
         self
@@ -109,12 +154,18 @@ impl Output {
 #[derive(Debug)]
 pub struct PartOutput {
     pub(super) loss: Tensor,
+    pub(super) losses: Vec<(String, Tensor)>,
 }
 
 impl PartOutput {
     /// The share, a scalar under autograd.
     pub fn loss(&self) -> &Tensor {
         &self.loss
+    }
+
+    /// The part's shares of the losses by name; empty for a program with one loss.
+    pub fn losses(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.losses.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
     /// Adds the share's gradient to the leaves it was computed from.
@@ -157,6 +208,8 @@ mod tests {
         Output {
             of: Arc::new(Setup::new(program, Options::default())),
             loss: Tensor::from_slice(&Libtorch, &[loss], &[]),
+            losses: Vec::new(),
+            assertions: Vec::new(),
             metrics: Vec::new(),
             signals: Vec::new(),
             lets: Vec::new(),

@@ -3,7 +3,7 @@
 use crate::plugin::Alias;
 use crate::span::{SourceId, Span};
 use crate::syntax::ast::{Statement, StatementKind};
-use crate::syntax::parse;
+use crate::syntax::{comment_above, parse};
 
 /// The name of each file after `std/`, and its text.
 pub const LIBRARY: &[(&str, &str)] = &[
@@ -18,14 +18,14 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("values.aent", include_str!("std/values.aent")),
 ];
 
-/// A function of the library.
+/// A function of the library, or of any other file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LibraryFn {
-    /// Its path in an import: `std/kl.aent`.
+    /// The file that defines it; of the library its path in an import: `std/kl.aent`.
     pub file: String,
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Its parameters, in the order of positional arguments.
     pub parameters: Vec<LibraryParameter>,
     /// The comment above it, without `#` and without the lines that declare aliases.
@@ -33,24 +33,24 @@ pub struct LibraryFn {
     /// Its names in other frameworks, from the lines `# alias: NAME, FRAMEWORK, REMARK` above it.
     pub aliases: Vec<Alias>,
     /// Its definition as written.
-    pub text: &'static str,
+    pub text: String,
 }
 
-/// A parameter of a function of the library.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A parameter of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LibraryParameter {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Its default as written.
-    pub default: Option<&'static str>,
+    pub default: Option<String>,
 }
 
 impl LibraryFn {
     /// Name and parameters with defaults, on one line: `k2(log_prob_of_reference)`.
     pub fn call(&self) -> String {
         let parameter = |of: &LibraryParameter| {
-            of.default.map_or_else(|| of.name.to_owned(), |value| format!("{} = {value}", of.name))
+            of.default.as_ref().map_or_else(|| of.name.clone(), |value| format!("{} = {value}", of.name))
         };
         format!("{}({})", self.name, self.parameters.iter().map(parameter).collect::<Vec<_>>().join(", "))
     }
@@ -58,17 +58,28 @@ impl LibraryFn {
 
 /// Every function of the library, in file order.
 pub fn functions() -> Vec<LibraryFn> {
-    LIBRARY.iter().flat_map(|(file, text)| functions_of(file, text)).collect()
+    let of_file = |(file, text): &(&str, &'static str)| read(&format!("std/{file}"), text);
+    let with_aliases = |(function, comment): (LibraryFn, Vec<&'static str>)| {
+        let aliases = comment.into_iter().filter_map(alias).collect();
+        LibraryFn { aliases, ..function }
+    };
+    LIBRARY.iter().flat_map(of_file).map(with_aliases).collect()
 }
 
-fn functions_of(file: &str, text: &'static str) -> Vec<LibraryFn> {
+/// Every function that a text defines, as far as it parses, in the text's order. Only the library declares aliases.
+pub fn functions_of(file: &str, text: &str) -> Vec<LibraryFn> {
+    read(file, text).into_iter().map(|(function, _)| function).collect()
+}
+
+/// The functions of a text with the comments above them.
+fn read<'t>(file: &str, text: &'t str) -> Vec<(LibraryFn, Vec<&'t str>)> {
     let (tree, _) = parse(SourceId(0), text);
-    let at = |span: Span| &text[span.start as usize..span.end as usize];
+    let at = |span: Span| text[span.start as usize..span.end as usize].to_owned();
     let of = |statement: &Statement| {
         let StatementKind::Fn { name, params, .. } = &statement.kind else { return None };
-        let comment = comment_above(&text[..statement.span.start as usize]);
-        Some(LibraryFn {
-            file: format!("std/{file}"),
+        let comment = comment_above(text, statement.span.start as usize);
+        let function = LibraryFn {
+            file: file.to_owned(),
             name: at(name.span),
             parameters: params
                 .iter()
@@ -77,10 +88,16 @@ fn functions_of(file: &str, text: &'static str) -> Vec<LibraryFn> {
                     default: of.default.as_ref().map(|value| at(value.span)),
                 })
                 .collect(),
-            aliases: comment.iter().filter_map(|line| alias(line)).collect(),
-            docs: comment.into_iter().filter(|line| !line.starts_with(ALIAS)).collect::<Vec<_>>().join("\n"),
+            aliases: Vec::new(),
+            docs: comment
+                .iter()
+                .filter(|line| !line.starts_with(ALIAS))
+                .copied()
+                .collect::<Vec<_>>()
+                .join("\n"),
             text: at(statement.span),
-        })
+        };
+        Some((function, comment))
     };
     tree.statements.iter().filter_map(of).collect()
 }
@@ -93,14 +110,6 @@ fn alias(line: &'static str) -> Option<Alias> {
     let mut parts = line.strip_prefix(ALIAS)?.splitn(3, ", ");
     let alias = Alias::new(parts.next()?, parts.next()?);
     Some(parts.next().map_or(alias, |remark| alias.remark(remark)))
-}
-
-/// The comment lines at the end of a text, without their `#`.
-fn comment_above(text: &'static str) -> Vec<&'static str> {
-    let mut lines: Vec<_> =
-        text.lines().rev().map_while(|line| line.strip_prefix('#')).map(str::trim).collect();
-    lines.reverse();
-    lines
 }
 
 #[cfg(test)]

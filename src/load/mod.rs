@@ -4,7 +4,7 @@ mod fence;
 mod library;
 mod loader;
 
-pub use library::{LIBRARY, LibraryFn, functions};
+pub use library::{LIBRARY, LibraryFn, functions, functions_of};
 pub use loader::{Disk, Loader};
 
 use crate::diag::{Diagnostic, Diagnostics};
@@ -117,7 +117,7 @@ impl<'a> Load<'a> {
             .statements
             .iter()
             .filter_map(|statement| match &statement.kind {
-                StatementKind::Import { path } => Some((statement.span, path.clone())),
+                StatementKind::Import { path, .. } => Some((statement.span, path.clone())),
                 _ => None,
             })
             .collect();

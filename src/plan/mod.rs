@@ -229,7 +229,7 @@ fn share(program: &Program, shares: &[Share], index: usize) -> Share {
     let operands = node.op.operands();
     let partial = operands.iter().any(|id| of(id) == Share::Partial);
     match &node.op {
-        Op::Constant(_) | Op::Boolean(_) | Op::Controller(_) => Share::Fixed,
+        Op::Constant(_) | Op::Boolean(_) | Op::Controller(_) | Op::Step => Share::Fixed,
         Op::Pooled(_) => Share::Partial,
         // A scalar that carries gradient is the model's, and each part brings its own.
         Op::Field(_) if node.ty.shape == Shape::Scalar && !node.gradient => Share::Fixed,

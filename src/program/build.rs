@@ -74,6 +74,16 @@ impl Builder {
         Some(self.known.get(&Key::of(&Op::Pooled(field))).copied().unwrap_or(field))
     }
 
+    /// Where a batch field of the language is read, if it is.
+    pub fn reads_field(&self, name: &str) -> Option<Span> {
+        let reads = |node: &&Node| match &node.op {
+            Op::Field(field) => field == name,
+            Op::LogProb(_) => name == "log_prob",
+            _ => false,
+        };
+        self.nodes.iter().find(reads).map(|node| node.span)
+    }
+
     /// A statistic of the rows of logits.
     pub fn row(&mut self, row: RowStatistic, span: Span) -> NodeId {
         if row.statistic == Statistic::LogProb {
@@ -94,6 +104,11 @@ impl Builder {
     /// A controller's coefficient.
     pub fn controller(&mut self, index: usize, interval: Interval, span: Span) -> NodeId {
         self.add(Op::Controller(index), Type::SCALAR, false, interval, Unit::Unknown, span)
+    }
+
+    /// The number of steps before this one.
+    pub fn step(&mut self, span: Span) -> NodeId {
+        self.add(Op::Step, Type::SCALAR, false, Interval::NON_NEGATIVE, Unit::Unknown, span)
     }
 
     /// A function of one value.
@@ -139,6 +154,16 @@ impl Builder {
         let (chooser, left, right) = (self.node(condition), self.node(a), self.node(b));
         let shape = chooser.ty.shape.max(left.ty.shape).max(right.ty.shape);
         let ty = Type { shape, kind: left.ty.kind };
+        if let Op::Boolean(holds) = chooser.op {
+            let chosen = if holds { a } else { b };
+            let node = self.node(chosen);
+            if node.ty == ty {
+                return chosen;
+            }
+            // It has the shape of the other branch, which is not computed.
+            let (gradient, interval, unit) = (node.gradient, node.interval, node.unit);
+            return self.add(Op::Where(condition, chosen, chosen), ty, gradient, interval, unit, span);
+        }
         let gradient = left.gradient || right.gradient;
         let (interval, unit) = (left.interval.join(right.interval), join_units(left.unit, right.unit));
         self.add(Op::Where(condition, a, b), ty, gradient, interval, unit, span)

@@ -34,6 +34,12 @@ impl fmt::Display for Program {
         for (name, id) in &self.metrics {
             writeln!(f, "metric {name} = {id}")?;
         }
+        for assertion in &self.assertions {
+            writeln!(f, "assert {}, {:?}", assertion.condition, assertion.message)?;
+        }
+        for (name, id) in &self.losses {
+            writeln!(f, "loss {name} = {id}")?;
+        }
         writeln!(f, "loss = {}", self.loss)
     }
 }
@@ -50,6 +56,7 @@ impl Program {
             Op::Controller(index) => {
                 self.controllers.get(*index).map_or("?", |of| of.name.as_str()).to_owned()
             }
+            Op::Step => "step".to_owned(),
             Op::Pooled(x) => format!("pooled({x})"),
             Op::Unary(UnaryFn::Neg, x) => format!("-{x}"),
             Op::Unary(function, x) => format!("{}({x})", function.as_str()),

@@ -138,7 +138,7 @@ impl Program {
                 operands.extend(inputs(&object.signature.inputs, of));
                 Text::atom(object.call(operands))
             }
-            op @ (Op::Boolean(_) | Op::Field(_) | Op::Row(_) | Op::Controller(_)) => {
+            op @ (Op::Boolean(_) | Op::Field(_) | Op::Row(_) | Op::Controller(_) | Op::Step) => {
                 Text::atom(self.describe(op))
             }
         }

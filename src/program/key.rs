@@ -31,7 +31,7 @@ impl Key {
             // The object determines how many of the operands are inputs.
             Op::Term { object, .. } | Op::Reduce { object, .. } => numbers.push(*object as u64),
             Op::Extra { name: extra, .. } => name.clone_from(extra),
-            Op::Pooled(_) | Op::Where(..) | Op::Clamp(..) => {}
+            Op::Step | Op::Pooled(_) | Op::Where(..) | Op::Clamp(..) => {}
         }
         Self { operation: discriminant(op), operands: op.operands(), numbers, name }
     }
@@ -64,6 +64,7 @@ mod tests {
             Op::Field("a".to_owned()),
             Op::Field("b".to_owned()),
             Op::Controller(0),
+            Op::Step,
             Op::Pooled(x),
             Op::Pooled(NodeId(4)),
             Op::Quantile(x, 0.5),

@@ -11,6 +11,7 @@ mod infer;
 mod key;
 mod node;
 mod object;
+mod param;
 mod prune;
 mod reads;
 
@@ -18,13 +19,14 @@ pub use build::Builder;
 pub use expression::argument;
 pub use node::{BinaryFn, Node, NodeId, Op, UnaryFn};
 pub use object::Object;
+pub use param::{Param, ParamRange, ParamValue};
 pub(crate) use prune::prune;
 pub use reads::Reads;
 
 use crate::diag::Diagnostics;
-use crate::interval::Interval;
 use crate::plugin::{Controller, Reduction, Term};
 use crate::source::Sources;
+use crate::span::Span;
 use crate::types::Type;
 use serde::{Deserialize, Serialize};
 
@@ -45,10 +47,16 @@ pub struct Program {
     pub inputs: Vec<InputDecl>,
     /// The temperature that divides the logits.
     pub temperature: f64,
-    /// The loss.
+    /// The loss; of several, their sum.
     pub loss: NodeId,
+    /// The losses by name, where the file has several.
+    #[serde(default)]
+    pub losses: Vec<(String, NodeId)>,
     /// The metrics, by name.
     pub metrics: Vec<(String, NodeId)>,
+    /// What has to hold in every step.
+    #[serde(default)]
+    pub assertions: Vec<Assertion>,
     /// Every `let` that is a value, by name.
     pub lets: Vec<(String, NodeId)>,
     /// Lints that were not silenced.
@@ -70,17 +78,19 @@ pub struct ControllerDecl {
     pub signal: Option<NodeId>,
 }
 
-/// A `param` statement and its current value.
+/// An `assert` statement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Param {
-    /// Its name.
-    pub name: String,
-    /// Its value.
-    pub value: f64,
-    /// The value written in the file.
-    pub default: f64,
-    /// The values it may be set to.
-    pub range: Option<Interval>,
+pub struct Assertion {
+    /// The truth value that has to hold.
+    pub condition: NodeId,
+    /// The number that the condition compares, if it is a comparison.
+    pub compared: Option<NodeId>,
+    /// The condition as written.
+    pub formula: String,
+    /// What it means if it does not hold.
+    pub message: String,
+    /// Where it is written.
+    pub span: Span,
 }
 
 /// An `input` statement.
@@ -93,6 +103,13 @@ pub struct InputDecl {
     /// Whether gradient flows to it.
     #[serde(default)]
     pub gradient: bool,
+}
+
+impl Assertion {
+    /// What a step computes for it.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
+        std::iter::once(self.condition).chain(self.compared)
+    }
 }
 
 impl Program {
@@ -111,15 +128,24 @@ impl Program {
         &self.sources
     }
 
+    /// File, line and column of a span; `None` for a deserialised program.
+    pub(crate) fn place_of(&self, span: Span) -> Option<String> {
+        let (_, source) = self.sources.iter().find(|(source, _)| *source == span.source)?;
+        let (line, column) = source.line_column(span.start as usize);
+        Some(format!("{}:{line}:{column}", source.name()))
+    }
+
     /// The batch fields that it reads by name, without those that statistics of the policy's logits need.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().filter_map(|node| node.op.field())
     }
 
-    /// The nodes of the loss, the signals, the metrics and the named values.
+    /// The nodes of the losses, the signals, the metrics, the assertions and, last, the named values.
     pub fn roots(&self) -> impl Iterator<Item = NodeId> {
         let signals = self.controllers.iter().filter_map(|controller| controller.signal);
-        let named = self.metrics.iter().chain(&self.lets).map(|(_, id)| *id);
-        std::iter::once(self.loss).chain(signals).chain(named)
+        let named = self.losses.iter().chain(&self.metrics).map(|(_, id)| *id);
+        let asserted = self.assertions.iter().flat_map(Assertion::nodes);
+        let lets = self.lets.iter().map(|(_, id)| *id);
+        std::iter::once(self.loss).chain(signals).chain(named).chain(asserted).chain(lets)
     }
 }

@@ -54,6 +54,8 @@ pub enum Op {
     Pooled(NodeId),
     /// The coefficient of a controller, by its number.
     Controller(usize),
+    /// The number of steps before this one.
+    Step,
     /// A function of one value.
     Unary(UnaryFn, NodeId),
     /// A function of two values.
@@ -141,6 +143,7 @@ impl Op {
             Op::Constant(_)
                 | Op::Boolean(_)
                 | Op::Controller(_)
+                | Op::Step
                 | Op::Field(_)
                 | Op::LogProb(_)
                 | Op::Row(_)
@@ -166,7 +169,8 @@ impl Op {
             | Op::Field(_)
             | Op::LogProb(_)
             | Op::Row(_)
-            | Op::Controller(_) => Vec::new(),
+            | Op::Controller(_)
+            | Op::Step => Vec::new(),
             Op::Pooled(x)
             | Op::Unary(_, x)
             | Op::Quantile(x, _)

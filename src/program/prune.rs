@@ -38,8 +38,13 @@ pub(crate) fn prune(builder: &mut Builder, controllers: &mut [ControllerDecl], r
 fn renumber(op: &mut Op, to: &[NodeId]) {
     let set = |id: &mut NodeId| *id = to[id.index()];
     match op {
-        Op::Constant(_) | Op::Boolean(_) | Op::Field(_) | Op::LogProb(_) | Op::Row(_) | Op::Controller(_) => {
-        }
+        Op::Constant(_)
+        | Op::Boolean(_)
+        | Op::Field(_)
+        | Op::LogProb(_)
+        | Op::Row(_)
+        | Op::Controller(_)
+        | Op::Step => {}
         Op::Pooled(x)
         | Op::Unary(_, x)
         | Op::Quantile(x, _)

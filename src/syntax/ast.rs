@@ -43,14 +43,19 @@ pub struct Statement {
 /// The statements of the language.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StatementKind {
-    /// `param NAME = NUMBER [in a .. b]`
+    /// `edition NUMBER`
+    Edition {
+        /// Which edition of the language the file is written in.
+        number: Spanned<Number>,
+    },
+    /// `param NAME = VALUE [in a .. b | in "a", "b"]`
     Param {
         /// The parameter.
         name: Name,
         /// Its default.
-        value: Spanned<Number>,
-        /// Its allowed range, both ends included.
-        range: Option<(Spanned<Number>, Spanned<Number>)>,
+        value: Spanned<ParamValue>,
+        /// What it may be set to.
+        range: Option<ParamRange>,
     },
     /// `input NAME: token | seq | scalar [bool] [grad]`
     Input {
@@ -76,6 +81,8 @@ pub enum StatementKind {
         name: Name,
         /// Its parameters.
         params: Vec<FnParam>,
+        /// What stands around its formula, if more than a `=` before it.
+        block: Option<FnBlock>,
         /// Its formula.
         body: Expr,
     },
@@ -95,8 +102,10 @@ pub enum StatementKind {
         /// The place of the whole call.
         span: Span,
     },
-    /// `loss = EXPR`
+    /// `loss [NAME] = EXPR`
     Loss {
+        /// The loss's name, where a file has several.
+        name: Option<Name>,
         /// The value to minimise.
         value: Expr,
     },
@@ -107,10 +116,19 @@ pub enum StatementKind {
         /// The value.
         value: Expr,
     },
-    /// `import "other.aent"`
+    /// `assert CONDITION, "words"`
+    Assert {
+        /// What has to hold in every step.
+        condition: Expr,
+        /// What is said where it does not.
+        message: Spanned<String>,
+    },
+    /// `import "other.aent" [as NAME]`
     Import {
         /// The path as written, without quotes.
         path: Spanned<String>,
+        /// The name before each name of that file: `NAME.f(x)`.
+        alias: Option<Name>,
     },
 }
 
@@ -121,11 +139,72 @@ impl StatementKind {
             Self::Set { value, .. }
             | Self::Fn { body: value, .. }
             | Self::Let { value, .. }
-            | Self::Loss { value }
+            | Self::Loss { value, .. }
             | Self::Metric { value, .. } => Some(value),
-            Self::Param { .. } | Self::Input { .. } | Self::Controller { .. } | Self::Import { .. } => None,
+            Self::Edition { .. }
+            | Self::Param { .. }
+            | Self::Input { .. }
+            | Self::Controller { .. }
+            | Self::Assert { .. }
+            | Self::Import { .. } => None,
         }
     }
+}
+
+/// The value of a `param`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ParamValue {
+    /// `0.2`
+    Number(Number),
+    /// `true`, `false`
+    Bool(bool),
+    /// `"k3"`
+    Text(String),
+}
+
+/// What a `param` may be set to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ParamRange {
+    /// `in 0 .. 1`, both ends included.
+    Numbers(Spanned<Number>, Spanned<Number>),
+    /// `in "k1", "k2", "k3"`
+    Choices(Vec<Spanned<String>>),
+}
+
+impl ParamRange {
+    /// Its place, without the `in`.
+    pub fn span(&self) -> Span {
+        match self {
+            Self::Numbers(lo, hi) => lo.span.to(hi.span),
+            Self::Choices(choices) => match choices.as_slice() {
+                [first, .., last] => first.span.to(last.span),
+                [only] => only.span,
+                [] => Span::default(),
+            },
+        }
+    }
+}
+
+/// The block of a `fn`: `{ let a = EXPR  extra b = EXPR  return EXPR }`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FnBlock {
+    /// The values that are named in it.
+    pub steps: Vec<FnStep>,
+    /// From `{` to `}`.
+    pub span: Span,
+}
+
+/// A named value in the block of a `fn`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FnStep {
+    /// The name.
+    pub name: Name,
+    /// The value.
+    pub value: Expr,
+    /// Whether it is an `extra`, which calls can read, and not a `let`.
+    pub is_extra: bool,
+    /// From the keyword to the last token.
+    pub span: Span,
 }
 
 /// A parameter of a `fn`.

@@ -88,7 +88,6 @@ pub(super) fn bracket(here: &Neighbourhood<'_>, index: usize) -> Option<&'static
             Some("there is no indexing: a formula holds for every token")
         }
         '[' => Some("there are no lists; a range is written `a .. b`"),
-        '{' if keyword == "fn" => Some("a function is written `fn ratio(a, b) = exp(a - b)`, without braces"),
         _ => None,
     }
 }

@@ -165,7 +165,7 @@ fn remedy(text: &str, first: char) -> Option<(&'static str, Option<&'static str>
         _ => match first {
             ';' => only("leave it out: every statement begins with its keyword"),
             '[' | ']' => only("there are no lists and no indexing; a range is written `a .. b`"),
-            '{' | '}' => only("there are no blocks; write arguments in parentheses"),
+            '{' | '}' => only("only a `fn` has a block; write arguments in parentheses"),
             '%' => only("`%` makes a percentage of the number right before it, as in `30%`"),
             '?' => only("a choice is written `where(condition, value, otherwise)`"),
             '\\' => only("a line goes on by itself; leave the backslash out"),

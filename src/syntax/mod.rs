@@ -11,6 +11,7 @@ mod lexical;
 mod number;
 mod precedence;
 mod print;
+mod remarks;
 mod row;
 mod scan;
 mod statements;
@@ -18,6 +19,7 @@ mod tokens;
 mod wording;
 
 pub use print::print;
+pub use remarks::comment_above;
 pub use tokens::{Token, tokens};
 
 use crate::diag::Diagnostics;

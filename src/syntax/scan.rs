@@ -11,7 +11,9 @@ use crate::span::{SourceId, Span, Spanned};
 pub(super) enum TokenKind {
     /// A word that begins a statement.
     Keyword,
-    /// `and`, `or`, `not` or `in`.
+    /// `return`, which ends the block of a `fn`.
+    Return,
+    /// `and`, `or`, `not`, `in` or `as`.
     WordOperator,
     /// Any other word, including `true` and `false`, which can be followed by the same tokens as a name.
     Word,
@@ -23,6 +25,8 @@ pub(super) enum TokenKind {
     Open,
     /// `)`
     Close,
+    /// `{` or `}`, which only a `fn` may have.
+    Brace,
     /// Any other symbol of the language.
     Symbol,
     /// Text that the language does not know; [`super::lexical::explain`] says why.
@@ -62,8 +66,11 @@ impl Token {
 }
 
 /// The words that begin statements.
-pub(super) const KEYWORDS: [&str; 9] =
-    ["param", "input", "set", "fn", "let", "controller", "loss", "metric", "import"];
+pub(super) const KEYWORDS: [&str; 11] =
+    ["edition", "param", "input", "set", "fn", "let", "controller", "loss", "metric", "assert", "import"];
+
+/// The other words that no name can be.
+pub(super) const RESERVED: [&str; 8] = ["return", "as", "in", "and", "or", "not", "true", "false"];
 
 /// Operators of other languages, longest first, so that each is reported once.
 const FOREIGN: [&str; 20] = [
@@ -129,7 +136,8 @@ fn word(rest: &str) -> (TokenKind, usize) {
     let length = rest.find(|c| !is_word_character(c)).unwrap_or(rest.len());
     let kind = match &rest[..length] {
         word if !word.is_ascii() => TokenKind::Bad,
-        "and" | "or" | "not" | "in" => TokenKind::WordOperator,
+        "return" => TokenKind::Return,
+        "and" | "or" | "not" | "in" | "as" => TokenKind::WordOperator,
         word if KEYWORDS.contains(&word) => TokenKind::Keyword,
         _ => TokenKind::Word,
     };
@@ -198,6 +206,9 @@ fn single(rest: &str) -> (TokenKind, usize) {
         return (TokenKind::Symbol, 1);
     }
     let first = rest.chars().next().unwrap_or_default();
+    if matches!(first, '{' | '}') {
+        return (TokenKind::Brace, 1);
+    }
     // A run of one wrong character is reported once.
     (TokenKind::Bad, rest.find(|c| c != first).unwrap_or(rest.len()))
 }

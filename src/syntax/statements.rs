@@ -9,6 +9,7 @@ use super::wording::{Neighbourhood, quote};
 use super::{MAX_BYTES, MAX_ERRORS, MAX_NESTING, MAX_STATEMENT_TOKENS, MAX_TOKENS};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::span::{SourceId, Span, Spanned};
+use std::collections::HashSet;
 
 /// Parses a whole text.
 pub(super) fn parse(source: SourceId, text: &str) -> (File, Diagnostics) {
@@ -23,6 +24,7 @@ pub(super) fn parse(source: SourceId, text: &str) -> (File, Diagnostics) {
     let (tokens, comments) = scan(source, text);
     file.comments = comments;
     let starts = cut(&tokens, text);
+    let aliases = aliases(&tokens, text);
     let (mut read, mut blocks) = (0, 0);
     for (index, &start) in starts.iter().enumerate() {
         let end = starts.get(index + 1).copied().unwrap_or(tokens.len());
@@ -31,7 +33,7 @@ pub(super) fn parse(source: SourceId, text: &str) -> (File, Diagnostics) {
             continue;
         }
         let next = tokens.get(end).copied();
-        let here = Neighbourhood { text, source, tokens: tokens_here, next };
+        let here = Neighbourhood { text, source, tokens: tokens_here, next, aliases: &aliases };
         if errors.count >= MAX_ERRORS {
             errors.give_up(tokens_here[0].span(source), starts.len() - index);
             file.broken.push(unread(source, text, tokens_here[0].start));
@@ -102,18 +104,24 @@ impl Errors {
 /// The index of the first token of each statement, or of each piece that should have been one.
 fn cut(tokens: &[Token], text: &str) -> Vec<usize> {
     let mut starts: Vec<usize> = Vec::new();
-    let (mut depth, mut column) = (0_usize, 0);
+    let (mut depth, mut column, mut block) = (0_usize, 0, Block::Outside);
     for (index, &token) in tokens.iter().enumerate() {
         let before = index.checked_sub(1).map(|before| tokens[before]);
         let after_operand = before.is_none_or(Token::ends_operand);
         let begins = match token.kind {
             _ if index == 0 => true,
+            _ if block == Block::Inside => {
+                let defines = token.text(text) == "let" && !(token.first_on_line && token.column <= column);
+                token.kind == TokenKind::Keyword && !defines
+            }
             TokenKind::Keyword if token.first_on_line => {
                 let defines = tokens.get(index + 1).is_none_or(|next| next.text(text) != "=");
                 depth == 0 || defines || token.column <= column
             }
             TokenKind::Keyword => depth == 0 && after_operand,
-            TokenKind::Word | TokenKind::Number | TokenKind::String if depth == 0 && token.first_on_line => {
+            TokenKind::Word | TokenKind::Return | TokenKind::Number | TokenKind::String
+                if depth == 0 && token.first_on_line =>
+            {
                 let after_keyword = before.is_some_and(|before| before.kind == TokenKind::Keyword);
                 let defines = !after_keyword && looks_like_definition(&tokens[index..], text);
                 defines || (after_operand && !continues_statement(token, text))
@@ -123,14 +131,38 @@ fn cut(tokens: &[Token], text: &str) -> Vec<usize> {
         if begins {
             starts.push(index);
             (depth, column) = (0, token.column);
+            block = if token.text(text) == "fn" { Block::Ahead } else { Block::Outside };
         }
         match token.kind {
             TokenKind::Open => depth += 1,
             TokenKind::Close => depth = depth.saturating_sub(1),
+            TokenKind::Brace if block == Block::Ahead && token.text(text) == "{" => block = Block::Inside,
+            TokenKind::Brace => block = Block::Outside,
             _ => {}
         }
     }
     starts
+}
+
+/// Where a token is, as seen from the block of the `fn` that it may belong to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Block {
+    /// In a statement without a block, or behind it.
+    Outside,
+    /// Between `fn` and `{`.
+    Ahead,
+    /// Between `{` and `}`.
+    Inside,
+}
+
+/// The names under which the file imports others.
+fn aliases<'t>(tokens: &[Token], text: &'t str) -> HashSet<&'t str> {
+    let words = |window: &[Token]| {
+        let [import, _, by, alias] = window else { return None };
+        let is_import = import.text(text) == "import" && by.text(text) == "as";
+        is_import.then(|| alias.text(text))
+    };
+    tokens.windows(4).filter_map(words).collect()
 }
 
 /// `foo = 1` or `lett foo = 1`, which no expression contains.
@@ -193,7 +225,10 @@ fn statement(here: &Neighbourhood, errors: &mut Errors) -> Option<Statement> {
         errors.push(unknown_statement(here, first));
         return None;
     }
-    for (index, token) in here.tokens.iter().enumerate().filter(|(_, token)| token.kind == TokenKind::Bad) {
+    let is_bad = |token: &Token| {
+        token.kind == TokenKind::Bad || (token.kind == TokenKind::Brace && first.text(here.text) != "fn")
+    };
+    for (index, token) in here.tokens.iter().enumerate().filter(|(_, token)| is_bad(token)) {
         let bad = token.text(here.text);
         // The bracket that closes a wrong bracket is part of the same mistake.
         if !(opened && bad.starts_with([']', '}'])) {
@@ -213,7 +248,7 @@ fn statement(here: &Neighbourhood, errors: &mut Errors) -> Option<Statement> {
         errors.push(unknown_statement(here, first));
         return None;
     }
-    match build::statement(here.source, here.text, here.tokens) {
+    match build::statement(here) {
         Ok(statement) => return Some(statement),
         Err(Problem::Found(diagnostic)) => errors.push(*diagnostic),
         Err(Problem::Unexpected { at, expected }) => errors.push(here.unexpected(at, &expected)),
@@ -248,7 +283,7 @@ fn parentheses(here: &Neighbourhood, errors: &mut Errors) {
 }
 
 fn unknown_statement(here: &Neighbourhood, first: Token) -> Diagnostic {
-    if first.kind == TokenKind::Bad {
+    if matches!(first.kind, TokenKind::Bad | TokenKind::Brace) {
         return lexical::explain(first.text(here.text), first.span(here.source));
     }
     let word = first.text(here.text);
@@ -284,7 +319,7 @@ fn broken(here: &Neighbourhood) -> Option<Broken> {
     let second = here.tokens.get(1).copied();
     let keyword = KEYWORDS.into_iter().find(|keyword| *keyword == first.text(here.text));
     let name = match keyword {
-        Some("loss" | "import" | "set") => None,
+        Some("edition" | "loss" | "assert" | "import" | "set") => None,
         // `foo = 1` and `lett foo = 1` were most likely meant to define `foo`.
         None if second.is_some_and(|token| token.text(here.text) == "=") => Some(first),
         _ => second,

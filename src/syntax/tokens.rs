@@ -6,7 +6,7 @@ use crate::span::{SourceId, Spanned};
 /// What a part of a text is, as far as its letters tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
-    /// A word that no name can be: one that begins a statement, `and`, `or`, `not`, `in`, `true` or `false`.
+    /// A word that no name can be, such as one that begins a statement, `and` or `true`.
     Reserved,
     /// Any other word.
     Name,
@@ -26,12 +26,12 @@ pub enum Token {
 pub fn tokens(source: SourceId, text: &str) -> Vec<Spanned<Token>> {
     let (tokens, comments) = scan(source, text);
     let kind = |token: &super::scan::Token| match token.kind {
-        TokenKind::Keyword | TokenKind::WordOperator => Token::Reserved,
+        TokenKind::Keyword | TokenKind::Return | TokenKind::WordOperator => Token::Reserved,
         TokenKind::Word if ["true", "false"].contains(&token.text(text)) => Token::Reserved,
         TokenKind::Word => Token::Name,
         TokenKind::Number => Token::Number,
         TokenKind::String => Token::String,
-        TokenKind::Open | TokenKind::Close | TokenKind::Symbol => Token::Symbol,
+        TokenKind::Open | TokenKind::Close | TokenKind::Brace | TokenKind::Symbol => Token::Symbol,
         TokenKind::Bad => Token::Unknown,
     };
     let mut all: Vec<Spanned<Token>> =

@@ -1,9 +1,10 @@
 //! Messages for statements that do not match the grammar: in the user's terms, with a remedy.
 
 use super::habits::habit;
-use super::scan::{Token, TokenKind};
+use super::scan::{RESERVED, Token, TokenKind};
 use crate::diag::Diagnostic;
 use crate::span::{SourceId, Span};
+use std::collections::HashSet;
 
 /// What would have matched at a position, in the order in which messages list it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +17,8 @@ pub(super) enum Expected {
     Number,
     /// A string.
     String,
+    /// `true` or `false` where no expression is allowed.
+    Truth,
     /// `token`, `seq` or `scalar`.
     Shape,
     /// An operator between operands, or a `.field`.
@@ -40,6 +43,8 @@ pub(super) struct Neighbourhood<'a> {
     pub(super) tokens: &'a [Token],
     /// The first token of the next statement.
     pub(super) next: Option<Token>,
+    /// The names under which the file imports others.
+    pub(super) aliases: &'a HashSet<&'a str>,
 }
 
 impl Neighbourhood<'_> {
@@ -64,8 +69,7 @@ impl Neighbourhood<'_> {
         };
         let word = found.map_or("", |token| token.text(self.text));
         let is_reserved = found.is_some_and(|token| token.kind == TokenKind::Keyword)
-            || (matches!(word, "in" | "and" | "or" | "not" | "true" | "false")
-                && expected.contains(&Expected::Name));
+            || (RESERVED.contains(&word) && expected.contains(&Expected::Name));
         let id = match () {
             () if is_reserved && !expected.contains(&Expected::Operator) => "reserved-word",
             () if expected.contains(&Expected::Expression) => "missing-expression",
@@ -113,6 +117,7 @@ fn wanted(expected: &[Expected]) -> String {
             Expected::Name => "a name".into(),
             Expected::Number => "a number".into(),
             Expected::String => "a string in double quotes".into(),
+            Expected::Truth => "a truth value".into(),
             Expected::Shape => "`token`, `seq` or `scalar`".into(),
             // Inside parentheses, what closes or continues the list is more helpful.
             Expected::Operator | Expected::Symbol(".." | "=") if has(Expected::Symbol(")")) => continue,
@@ -170,17 +175,22 @@ fn pattern(keyword: &str, expected: &[Expected]) -> Option<&'static str> {
         return None;
     }
     match keyword {
+        "edition" => Some("write it like `edition 1`"),
         "param" if expected.contains(&Expected::Number) => {
-            Some("a `param` is a number; a formula is a `let`")
+            Some("a `param` is a number, a truth value or a string; a formula is a `let`")
         }
         "param" => Some("write it like `param eps = 0.2 in 0 .. 1`"),
         "input" => Some("write it like `input weight: seq` or `input kept: token bool`"),
         "set" => Some("write it like `set temperature = 1.0`"),
+        "fn" if expected.contains(&Expected::Word("return")) => {
+            Some("a block is written `{ let a = ... return a }`, with any number of `let` and `extra`")
+        }
         "fn" => Some("write it like `fn scaled(x, by = 2) = x * by`"),
+        "assert" => Some("write it like `assert token_mean(w) < 5, \"weights explode\"`"),
         "controller" => {
             Some("write it like `controller beta = constant(value = 0.1)`; a plain number is a `param`")
         }
-        "import" => Some("write it like `import \"other.aent\"`"),
+        "import" => Some("write it like `import \"other.aent\"` or `import \"std/kl.aent\" as kl`"),
         _ => None,
     }
 }

@@ -100,7 +100,7 @@ fn a_suggestion_fits_its_place_and_is_never_what_was_written() {
     for name in ["pidd", "token_su", "bandd"] {
         helped(&format!("let a = {name}"), "unknown-name", "declare it");
     }
-    helped("let a = 1 - step", "not-a-value", "controller count = linear(");
+    helped("let a = 1 - global_step", "unknown-name", "`step`");
     helped("fn f(x, r) = x\nlet a = f(log_prob, token_mean)", "not-a-value", "call it: `token_mean(x)`");
     helped("let a = band", "not-a-value", "controller beta = band(...)");
     helped("let A = rewards\nlet b = a", "unknown-name", "did you mean `A`?");
@@ -158,7 +158,7 @@ fn habits_of_other_languages_are_answered() {
         ("let a = clip_ppo(low: 0.2)", "syntax-error", "`low = ...`"),
         ("loss = token_mean(clip_ppo(low: 0.2))", "syntax-error", "`low = ...`"),
         ("fn f(a: token) = a", "syntax-error", "no type"),
-        ("fn f(a) { a }", "unexpected-character", "without braces"),
+        ("fn f(a) { a }", "syntax-error", "`{ let a = ... return a }`"),
         ("input w: [B, T]", "unexpected-character", "`input w: token`"),
         ("let a = log_prob[0]", "unexpected-character", "no indexing"),
         ("let a = quantile([0.1, 0.5], 0.5)", "unexpected-character", "`a .. b`"),

@@ -7,6 +7,7 @@ mod declared;
 mod diagnose;
 mod hidden;
 mod log_probs;
+mod losses;
 mod misbehave;
 mod nonfinite;
 mod parts;

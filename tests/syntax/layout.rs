@@ -20,6 +20,17 @@ fn blanks_are_canonical() {
     check("controller a=band( b , c=0..1 , )", "controller a = band(b, c = 0 .. 1)\n");
     check("import\"std/x.aent\"", "import \"std/x.aent\"\n");
     check("let a = f ( )", "let a = f()\n");
+    check("edition  1", "edition 1\n");
+    check("param a=\"b\"in\"b\",\"c\"", "param a = \"b\" in \"b\", \"c\"\n");
+    check("param a = true param b=false", "param a = true\nparam b = false\n");
+    check("loss a=b loss c=d", "loss a = b\nloss c = d\n");
+    check("assert a<b ,\"c\"", "assert a < b, \"c\"\n");
+    check("import \"a\"as b let c = b.d + b . e ( f )", "import \"a\" as b\nlet c = b.d + b.e(f)\n");
+    check(
+        "fn f(a){let b=a extra c=b return b*c}",
+        "fn f(a) {\n    let b = a\n    extra c = b\n    return b * c\n}\n",
+    );
+    check("fn f(){return a}", "fn f() {\n    return a\n}\n");
     check("let a = not(b)or- c . d", "let a = not b or -c.d\n");
     check("", "");
     check("\n\n", "");

@@ -6,8 +6,12 @@ use aent::syntax::ast::{Arg, ArgValue, BinaryOp, Call, Expr, ExprKind, Number, S
 use aent::syntax::{parse, print};
 use proptest::prelude::*;
 
-const FILES: [&str; 3] =
-    [include_str!("aent.aent"), include_str!("layout.aent"), include_str!("comments.aent")];
+const FILES: [&str; 4] = [
+    include_str!("aent.aent"),
+    include_str!("layout.aent"),
+    include_str!("comments.aent"),
+    include_str!("edition.aent"),
+];
 
 fn expr(kind: ExprKind) -> Expr {
     Expr { kind, span: Span::default() }
@@ -69,7 +73,8 @@ fn tree() -> impl Strategy<Value = Expr> {
 fn edits() -> impl Strategy<Value = Vec<(prop::sample::Index, usize, String)>> {
     let piece = proptest::sample::select(vec![
         "", " ", "\n", "(", ")", ",", "=", "-", "not ", "..", ".", "# c\n", "\"", "'", "let ", "loss = ",
-        "in ", "1e", "%", "^", "<", "==", "x", "::", "é", "\u{feff}", "\r\n", "/*", "!", "\\",
+        "in ", "1e", "%", "^", "<", "==", "x", "::", "é", "{", "}", "return ", "as ", "\u{feff}", "\r\n",
+        "/*", "!", "\\",
     ]);
     let edit = (any::<prop::sample::Index>(), 0..4_usize, piece.prop_map(str::to_owned));
     proptest::collection::vec(edit, 1..6)

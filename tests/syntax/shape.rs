@@ -1,7 +1,7 @@
 //! A tree as text with every operation in brackets, operator first: two trees are equal up to places when
 //! their shapes are equal.
 
-use aent::syntax::ast::{Arg, ArgValue, Call, Expr, ExprKind, File, Number, StatementKind};
+use aent::syntax::ast::{Arg, ArgValue, Call, Expr, ExprKind, File, Number, ParamRange, StatementKind};
 
 pub(crate) fn file(file: &File) -> Vec<String> {
     file.statements.iter().map(|statement| kind(&statement.kind)).collect()
@@ -37,25 +37,42 @@ fn arg(arg: &Arg) -> String {
 
 fn kind(kind: &StatementKind) -> String {
     match kind {
+        StatementKind::Edition { number } => format!("edition {:?}", number.node),
         StatementKind::Param { name, value, range } => {
-            let range = range.as_ref().map(|(lo, hi)| (&lo.node, &hi.node));
+            let range = range.as_ref().map(|range| match range {
+                ParamRange::Numbers(lo, hi) => format!("{:?} .. {:?}", lo.node, hi.node),
+                ParamRange::Choices(choices) => {
+                    format!("{:?}", choices.iter().map(|of| &of.node).collect::<Vec<_>>())
+                }
+            });
             format!("param {} {:?} {range:?}", name.node, value.node)
         }
         StatementKind::Input { name, shape, kind, gradient } => {
             format!("input {} {shape:?} {kind:?} {}", name.node, gradient.is_some())
         }
         StatementKind::Set { name, value } => format!("set {} {}", name.node, expr(value)),
-        StatementKind::Fn { name, params, body } => {
+        StatementKind::Fn { name, params, block, body } => {
             let params: Vec<_> =
                 params.iter().map(|param| (&param.name.node, param.default.as_ref().map(expr))).collect();
-            format!("fn {} {params:?} {}", name.node, expr(body))
+            let steps = block.as_ref().map(|block| {
+                let steps = block.steps.iter();
+                steps.map(|of| (&of.name.node, of.is_extra, expr(&of.value))).collect::<Vec<_>>()
+            });
+            format!("fn {} {params:?} {steps:?} {}", name.node, expr(body))
         }
         StatementKind::Let { name, value } => format!("let {} {}", name.node, expr(value)),
         StatementKind::Controller { name, call: inner, .. } => {
             format!("controller {} {}", name.node, call(inner))
         }
-        StatementKind::Loss { value } => format!("loss {}", expr(value)),
+        StatementKind::Loss { name, value } => {
+            format!("loss {:?} {}", name.as_ref().map(|name| &name.node), expr(value))
+        }
+        StatementKind::Assert { condition, message } => {
+            format!("assert {} {:?}", expr(condition), message.node)
+        }
         StatementKind::Metric { name, value } => format!("metric {} {}", name.node, expr(value)),
-        StatementKind::Import { path } => format!("import {:?}", path.node),
+        StatementKind::Import { path, alias } => {
+            format!("import {:?} {:?}", path.node, alias.as_ref().map(|alias| &alias.node))
+        }
     }
 }

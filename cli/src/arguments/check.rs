@@ -4,6 +4,7 @@ use super::setting;
 use aent::diag::Diagnostic;
 use aent::diag::codes::{CODES, find};
 use aent::near::nearest;
+use aent::program::ParamValue;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -21,7 +22,7 @@ pub(crate) struct Check {
     pub(crate) deny: Vec<Deny>,
     /// Set a `param` of every file
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
-    pub(crate) set: Vec<(String, f64)>,
+    pub(crate) set: Vec<(String, ParamValue)>,
     /// The name of standard input, for messages and imports
     #[arg(long, value_name = "NAME")]
     pub(crate) stdin_filename: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 use super::setting;
 use crate::commands::device::Wanted;
+use aent::program::ParamValue;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -18,7 +19,7 @@ pub(crate) struct Eval {
     pub(crate) out: Option<PathBuf>,
     /// Set a `param` of the file
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
-    pub(crate) set: Vec<(String, f64)>,
+    pub(crate) set: Vec<(String, ParamValue)>,
     /// Let the files import from this folder too, besides their own project
     #[arg(long, value_name = "FOLDER")]
     pub(crate) allow_import: Vec<PathBuf>,

@@ -6,6 +6,7 @@ mod eval;
 #[cfg(feature = "train")]
 mod train;
 
+use aent::program::ParamValue;
 pub(crate) use check::{Check, CheckFormat};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 #[cfg(feature = "eval")]
@@ -119,7 +120,7 @@ pub(crate) struct Explain {
     pub(crate) vocabulary: u64,
     /// Set a `param` of the file
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
-    pub(crate) set: Vec<(String, f64)>,
+    pub(crate) set: Vec<(String, ParamValue)>,
     /// Let the files import from this folder too, besides their own project
     #[arg(long, value_name = "FOLDER")]
     pub(crate) allow_import: Vec<PathBuf>,
@@ -128,8 +129,8 @@ pub(crate) struct Explain {
 /// `aent terms`
 #[derive(Debug, Args)]
 pub(crate) struct Terms {
-    /// The one to describe
-    #[arg(conflicts_with_all = ["markdown", "format", "search"])]
+    /// The one to describe, or a file whose functions to list
+    #[arg(value_name = "NAME|FILE", conflicts_with_all = ["markdown", "format", "search"])]
     pub(crate) name: Option<String>,
     /// List only what has all these words in its name, its description or its names elsewhere
     #[arg(long, value_name = "TEXT", conflicts_with = "markdown")]
@@ -165,13 +166,13 @@ fn size() -> clap::builder::RangedU64ValueParser {
     clap::value_parser!(u64).range(1..=1 << 32)
 }
 
-/// Parses `NAME=VALUE`; the value may be a percentage, as in a file.
-fn setting(text: &str) -> Result<(String, f64), String> {
+/// Parses `NAME=VALUE`; the value is a number, which may be a percentage, a truth value or a string without quotes.
+fn setting(text: &str) -> Result<(String, ParamValue), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    let (digits, scale) =
-        value.trim().strip_suffix('%').map_or((value.trim(), 1.0), |digits| (digits, 100.0));
-    let number: f64 = digits.parse().map_err(|_| format!("expected a number after `=`, found `{value}`"))?;
-    Ok((name.trim().to_owned(), number / scale))
+    match value.trim() {
+        "" => Err("expected a value after `=`, found nothing".to_owned()),
+        value => Ok((name.trim().to_owned(), ParamValue::of_text(value))),
+    }
 }
 
 #[cfg(test)]
@@ -185,10 +186,12 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_numbers_or_percentages() {
-        assert_eq!(setting("eps=0.3"), Ok(("eps".to_owned(), 0.3)));
-        assert_eq!(setting("drop=30%"), Ok(("drop".to_owned(), 0.3)));
+    fn settings_are_numbers_truth_values_or_strings() {
+        assert_eq!(setting("eps=0.3"), Ok(("eps".to_owned(), 0.3.into())));
+        assert_eq!(setting("drop=30%"), Ok(("drop".to_owned(), 0.3.into())));
+        assert_eq!(setting("use_kl=false"), Ok(("use_kl".to_owned(), false.into())));
+        assert_eq!(setting("kl.estimator = k3+"), Ok(("kl.estimator".to_owned(), "k3+".into())));
         assert!(setting("eps").is_err());
-        assert!(setting("eps=much").is_err());
+        assert!(setting("eps=").is_err());
     }
 }

@@ -3,6 +3,7 @@
 use super::eval::positive;
 use super::setting;
 use crate::commands::device::Wanted;
+use aent::program::ParamValue;
 use aent_experiments::tasks::NAMES;
 use clap::Args;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ pub(crate) struct Train {
     pub(crate) device: Wanted,
     /// Set a `param` of the files
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
-    pub(crate) set: Vec<(String, f64)>,
+    pub(crate) set: Vec<(String, ParamValue)>,
     /// Let the files import from this folder too, besides their own project
     #[arg(long, value_name = "FOLDER")]
     pub(crate) allow_import: Vec<PathBuf>,

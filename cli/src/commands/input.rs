@@ -1,6 +1,7 @@
 //! Reads specs from files and from standard input.
 
 use crate::{Status, render, stream};
+use aent::program::ParamValue;
 use aent::{Compiler, Failure, Program};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -23,8 +24,9 @@ pub(crate) fn stdin_name(given: Option<&PathBuf>) -> String {
 }
 
 /// A compiler with the parameters and allowed folders from the arguments.
-pub(crate) fn compiler(set: &[(String, f64)], allowed: &[PathBuf]) -> Compiler {
-    let compiler = set.iter().fold(Compiler::new(), |compiler, (name, value)| compiler.set(name, *value));
+pub(crate) fn compiler(set: &[(String, ParamValue)], allowed: &[PathBuf]) -> Compiler {
+    let compiler =
+        set.iter().fold(Compiler::new(), |compiler, (name, value)| compiler.set(name, value.clone()));
     allowed.iter().fold(compiler, Compiler::allow_imports)
 }
 

@@ -295,3 +295,24 @@ fn a_device_that_is_not_there_is_refused() {
     }
     eval(&folder(), &["--device", "cuda:99"]).refused("`cuda:99` cannot be used");
 }
+
+#[test]
+fn losses_have_numbers_of_their_own_and_an_assertion_is_a_remark() {
+    let text = "param scale = 1\nloss policy = token_mean(clip_ppo())\nloss entropy = -1e-3 * token_mean(entropy)\n\
+                assert scale * token_mean(entropy) < 0.5, \"too random\"\n";
+    let folder = folder();
+    folder.write("spec.aent", text);
+    let ran = eval(&folder, &[]);
+    let json = ran.json();
+    assert_eq!(
+        json.as_object().unwrap().keys().collect::<Vec<_>>(),
+        ["loss", "losses", "metrics", "controllers"]
+    );
+    let of = |name: &str| json["losses"][name].as_f64().unwrap();
+    assert!((of("policy") + of("entropy") - json["loss"].as_f64().unwrap()).abs() < 1e-6);
+    assert_eq!(ran.code, 0, "an assertion does not fail the step");
+    let words = "too random: expected `scale * token_mean(entropy) < 0.5`, found ";
+    assert!(ran.stderr.contains(words) && ran.stderr.contains("spec.aent:4:8"), "{}", ran.stderr);
+    let quiet = eval(&folder, &["--set", "scale=0"]);
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""));
+}

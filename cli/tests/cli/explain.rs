@@ -58,7 +58,7 @@ fn programs_get_the_same_as_json() {
     };
     assert_eq!((&field("logits")["type"], &field("logits")["gradient"]), (&"[B, T, V]".into(), &true.into()));
     assert_eq!(field("old_log_prob")["gradient"], false);
-    let eps = json!({ "name": "eps", "value": 0.2, "default": 0.2, "range": [0.0, 1.0] });
+    let eps = json!({ "name": "eps", "value": 0.2, "default": 0.2, "range": [0.0, 1.0], "choices": null, "docs": "" });
     assert_eq!(json["params"], json!([eps]));
     assert_eq!(json["controllers"], json!(["beta"]));
     assert_eq!(json["metrics"], json!(["clip_fraction"]));

@@ -109,3 +109,16 @@ fn the_documents_are_up_to_date() {
         );
     }
 }
+
+#[test]
+fn the_functions_of_a_file_are_listed_with_their_comments() {
+    let text =
+        "# Half of it. And more.\nfn half(x, by = 0.5) = x * by\nloss = token_mean(half(clip_ppo()))\n";
+    let folder = Folder::with("mine.aent", text);
+    let ran = folder.run(&["terms", "mine.aent"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("half(x, by = 0.5)  Half of it"), "{}", ran.stdout);
+    folder.write("none.aent", "loss = token_mean(clip_ppo())");
+    folder.run(&["terms", "none.aent"]).refused("`none.aent` defines no `fn`");
+    folder.run(&["terms", "missing.aent"]).refused("cannot read `missing.aent`");
+}

@@ -68,7 +68,7 @@ impl Objective {
             .controllers
             .first()
             .and_then(|controller| self.coefficients().get(&controller.name).copied());
-        let fixed = || program.params.iter().find(|param| param.name == "coef").map(|param| param.value);
+        let fixed = || program.params.iter().find(|param| param.name == "coef")?.value.number();
         controlled.or_else(fixed).unwrap_or(0.0)
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use aent::program::ParamValue;
 use tch::Device;
 
 /// The arguments of `aent train`.
@@ -22,7 +23,7 @@ pub struct TrainOptions {
     /// The device for tensors.
     pub device: Device,
     /// Values for the specs' `param`s; a name that no spec declares is refused.
-    pub overrides: Vec<(String, f64)>,
+    pub overrides: Vec<(String, ParamValue)>,
     /// Folders that the specs may import from besides their own project.
     pub allowed_imports: Vec<PathBuf>,
     /// Values for the task's settings, by their names in the report, as JSON or plain text.

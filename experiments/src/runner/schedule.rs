@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use aent::program::ParamValue;
 use tch::Device;
 
 use crate::error::TrainError;
@@ -29,7 +30,7 @@ pub(super) struct Plan {
     pub(super) cases: Vec<String>,
     /// Global steps of each run.
     pub(super) steps: u64,
-    overrides: Vec<(String, f64)>,
+    overrides: Vec<(String, ParamValue)>,
     device: Device,
     jobs: usize,
     probe: Probe,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aent::program::Program;
+use aent::program::{ParamValue, Program};
 use aent::{Compiler, Failure};
 
 use crate::error::TrainError;
@@ -18,7 +18,7 @@ pub(super) struct SpecFile {
     /// Its text.
     pub(super) text: String,
     /// The overrides that it declares as `param`.
-    overrides: Vec<(String, f64)>,
+    overrides: Vec<(String, ParamValue)>,
     /// Folders that it may import from, besides its own project.
     allowed_imports: Vec<PathBuf>,
 }
@@ -27,7 +27,7 @@ impl SpecFile {
     /// Reads a file and checks that it compiles.
     pub(super) fn read(
         path: &Path,
-        overrides: &[(String, f64)],
+        overrides: &[(String, ParamValue)],
         allowed_imports: &[PathBuf],
     ) -> Result<Self, TrainError> {
         let text = fs::read_to_string(path).map_err(TrainError::file("read", path))?;
@@ -47,8 +47,10 @@ impl SpecFile {
 
     /// Compiles the program with the overrides.
     pub(super) fn compile(&self) -> Result<Program, TrainError> {
-        let compiler =
-            self.overrides.iter().fold(Compiler::new(), |compiler, (name, value)| compiler.set(name, *value));
+        let compiler = self
+            .overrides
+            .iter()
+            .fold(Compiler::new(), |compiler, (name, value)| compiler.set(name, value.clone()));
         let compiler = self.allowed_imports.iter().fold(compiler, Compiler::allow_imports);
         compiler.compile_file(&self.path).map_err(|failure| self.wrong(&failure))
     }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._aent import Accumulation, Output, Program, Restored, __version__, catalog, terms
 from .compiler import Report, check, compile
-from .errors import BatchError, Error, SpecError, SpecWarning, StateError, StepError
+from .errors import BatchError, Error, SpecError, SpecWarning, StateError, StepError, StepWarning
 
 if TYPE_CHECKING:
     from .definition import Scalar, Seq, SeqBool, Token, TokenBool, term
@@ -36,6 +36,7 @@ __all__ = [
     "SpecWarning",
     "StateError",
     "StepError",
+    "StepWarning",
     "Token",
     "TokenBool",
     "__version__",

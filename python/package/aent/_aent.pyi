@@ -29,7 +29,7 @@ __version__: str
 def compile(
     name: str,
     text: str | None,
-    params: dict[str, float],
+    params: dict[str, float | bool | str],
     kernels: str,
     overwrite_logits: bool,
     chunk_bytes: int | None,
@@ -42,9 +42,11 @@ def compile(
 
 def copied_output(
     loss: torch.Tensor,
+    losses: dict[str, torch.Tensor],
     total: float,
     metrics: dict[str, float],
     signals: dict[str, float],
+    findings: list[str],
     tokens: int,
     lets: dict[str, torch.Tensor],
 ) -> Output:
@@ -72,7 +74,7 @@ def catalog() -> dict[str, list[dict[str, Any]]]:
     """
 
 def diagnose(
-    name: str, text: str | None, params: dict[str, float], import_roots: list[str | os.PathLike[str]]
+    name: str, text: str | None, params: dict[str, float | bool | str], import_roots: list[str | os.PathLike[str]]
 ) -> tuple[str, list[dict[str, Any]]]:
     """Everything found in a text or a file: drawn, and as data."""
 
@@ -149,6 +151,9 @@ class Program:
 
         Raises:
             StepError: the output is of another program, is a copy, or was observed before.
+
+        Warns:
+            StepWarning: an ``assert`` of the file did not hold in the step, once for each.
         """
 
     def find_nonfinite(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> list[str]:
@@ -210,7 +215,7 @@ class Program:
         """The controllers' values in force."""
 
     @property
-    def params(self) -> dict[str, float]:
+    def params(self) -> dict[str, float | bool | str]:
         """The ``param``s with the values in force."""
 
     @property
@@ -287,6 +292,15 @@ class Output:
         ``Program.forward``."""
 
     @property
+    def losses(self) -> dict[str, torch.Tensor]:
+        """The losses by name, each a scalar as ``loss`` is, which is their sum; empty for a file with one loss. Where several of
+        them read the logits, add them up before the backward pass, or keep the graph (``retain_graph=True``)."""
+
+    @property
+    def findings(self) -> list[str]:
+        """What each ``assert`` that does not hold says, with the formula, what was found, and the place."""
+
+    @property
     def total(self) -> float:
         """The whole step's loss."""
 
@@ -348,6 +362,15 @@ class Accumulation:
         Raises:
             StepError: no measured part is like this one, or the parts bring more than the counts given to
                 ``Program.accumulate``.
+        """
+
+    def losses(
+        self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None
+    ) -> dict[str, torch.Tensor]:
+        """The same for a file with several losses: the part's share of each, by name.
+
+        Raises:
+            StepError: as for ``forward``.
         """
 
     def fail(self, error: BaseException | str) -> None:

@@ -20,7 +20,7 @@ from .notebook import as_html
 def compile(
     path_or_text: str | os.PathLike[str],
     *,
-    params: Mapping[str, float] | None = None,
+    params: Mapping[str, float | bool | str] | None = None,
     kernels: Literal["auto", "reference"] = "auto",
     overwrite_logits: bool = False,
     chunk_bytes: int | None = None,
@@ -56,7 +56,7 @@ def compile(
     return program
 
 
-def program_of(spec: str | os.PathLike[str] | Program, params: Mapping[str, float] | None, stacklevel: int) -> Program:
+def program_of(spec: str | os.PathLike[str] | Program, params: Mapping[str, float | bool | str] | None, stacklevel: int) -> Program:
     """What a trainer was given: a program, a file or the text of one.
 
     Args:
@@ -84,7 +84,7 @@ def _warn(program: Program, stacklevel: int) -> None:
 def check(
     path_or_text: str | os.PathLike[str],
     *,
-    params: Mapping[str, float] | None = None,
+    params: Mapping[str, float | bool | str] | None = None,
     import_roots: Iterable[str | os.PathLike[str]] = (),
 ) -> Report:
     """Everything that is wrong with a file, or the text of one. A notebook draws it; it is true if nothing is an error.
@@ -143,7 +143,7 @@ def _is_text(given: str) -> bool:
 
 def _rebuild(
     sources: list[tuple[str, str]],
-    params: dict[str, float],
+    params: dict[str, float | bool | str],
     options: dict[str, Any],
     modules: set[str],
     state: dict[str, Any],

@@ -44,6 +44,10 @@ class SpecWarning(UserWarning):
     """
 
 
+class StepWarning(UserWarning):
+    """An ``assert`` of a file did not hold in a step. The message says what that means, what was expected and what was found."""
+
+
 class BatchError(Error, ValueError):
     """A batch field is missing, or has the wrong shape, kind, device or values."""
 

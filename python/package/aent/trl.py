@@ -50,7 +50,7 @@ class AentLoss(GRPOTrainer):
         self,
         *given: Any,
         spec: str | os.PathLike[str] | Program,
-        params: dict[str, float] | None = None,
+        params: dict[str, float | bool | str] | None = None,
         strict: bool = True,
         **others: Any,
     ) -> None:
@@ -253,7 +253,7 @@ class AentGRPOTrainer(AentLoss):
         environment_factory: Any = None,
         *,
         spec: str | os.PathLike[str] | Program,
-        params: dict[str, float] | None = None,
+        params: dict[str, float | bool | str] | None = None,
         strict: bool = True,
     ) -> None:
         super().__init__(

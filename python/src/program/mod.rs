@@ -6,10 +6,12 @@ use crate::accumulation::Accumulation;
 use crate::batch::{Given, Names};
 use crate::errors::{self, guarded};
 use crate::output::Output;
+use crate::param::{Param, Params};
 use crate::ranks::{self, Joined};
 use crate::state::{self, Restored};
 use crate::turns::Turn;
 use aent::program::Object;
+use aent::tensor::Tensor;
 use aent::{Kernels, Options, Session};
 use aent_show::{Colour, Size};
 use pyo3::exceptions::PyTypeError;
@@ -20,7 +22,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 /// How a program was compiled.
 pub(crate) struct Origin {
-    pub(crate) params: BTreeMap<String, f64>,
+    pub(crate) params: Params,
     pub(crate) options: Options,
 }
 
@@ -87,7 +89,9 @@ impl Program {
             };
             let group = ranks.clone();
             let (share, whole) = self.run(&others, move |session| session.forward_over(&batch, group))?;
-            Output::with_share(py, joined.share(share.loss(), Some(&ranks))?, whole)
+            let shares = |tensor: &Tensor| joined.share(tensor, Some(&ranks));
+            let losses = share.losses().map(|(name, loss)| Ok((name.to_owned(), shares(loss)?)));
+            Output::with_share(py, &shares(share.loss())?, losses.collect::<PyResult<_>>()?, whole)
         })
     }
 
@@ -156,8 +160,17 @@ impl Program {
     ///
     /// Raises:
     ///     StepError: the output is of another program, is a copy, or was observed before.
+    ///
+    /// Warns:
+    ///     StepWarning: an ``assert`` of the file did not hold in the step, once for each.
     fn update(&self, py: Python<'_>, output: &Output) -> PyResult<()> {
-        guarded(|| self.write(py, "update", |session| output.observed_by(session)))
+        guarded(|| {
+            self.write(py, "update", |session| output.observed_by(session))?;
+            for finding in output.findings(py)? {
+                errors::warn_of_step(py, &finding)?;
+            }
+            Ok(())
+        })
     }
 
     /// Why the loss, metrics or signals of a step on this batch are NaN or infinite, one sentence for each that is.
@@ -256,9 +269,10 @@ impl Program {
 
     /// The ``param``s with the values in force.
     #[getter]
-    fn params(&self) -> BTreeMap<String, f64> {
+    fn params(&self) -> Params {
         let session = self.now();
-        session.program().params.iter().map(|param| (param.name.clone(), param.value)).collect()
+        let params = session.program().params.iter();
+        params.map(|param| (param.name.clone(), Param(param.value.clone()))).collect()
     }
 
     /// What logits are divided by.

@@ -2,7 +2,8 @@
 
 use aent::Program;
 use aent::fields::{self, POLICY, REFERENCE};
-use aent::program::{Op, Param, Reads};
+use aent::load::{LibraryFn, functions_of};
+use aent::program::{Op, Param, ParamRange, ParamValue, Reads};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -81,17 +82,42 @@ pub(super) fn explained(program: &Program) -> String {
     out.push_str(&table(&rows.collect::<Vec<_>>()));
     if !program.params.is_empty() {
         out.push_str("\n# Params\n\n");
-        let range =
-            |of: &Param| of.range.map_or_else(|| "any number".to_owned(), |range| format!("in {range}"));
+        let range = |of: &Param| match (&of.range, &of.value) {
+            (Some(ParamRange::Interval(interval)), _) => format!("in {interval}"),
+            (Some(choices), _) => format!("one of {choices}"),
+            (None, ParamValue::Number(_)) => "any number".to_owned(),
+            (None, ParamValue::Bool(_)) => "true or false".to_owned(),
+            (None, ParamValue::Text(_)) => "any string".to_owned(),
+        };
         let default = |of: &Param| {
-            let same = of.value.to_bits() == of.default.to_bits();
-            if same { String::new() } else { format!("{} in the file", of.default) }
+            let changed = (of.value != of.default).then(|| format!("{} in the file", of.default));
+            let docs = of.docs.lines().next().map(|docs| docs.trim_end_matches('.').to_owned());
+            let docs = docs.filter(|docs| !docs.is_empty());
+            docs.into_iter().chain(changed).collect::<Vec<_>>().join("; ")
         };
         let rows =
             program.params.iter().map(|of| [format!("{} = {}", of.name, of.value), range(of), default(of)]);
         out.push_str(&table(&rows.collect::<Vec<_>>()));
     }
+    let functions = functions(program);
+    if !functions.is_empty() {
+        out.push_str("\n# Functions\n\n");
+        let rows = functions.into_iter().map(|of| [of.call(), of.docs.replace('\n', " "), String::new()]);
+        out.push_str(&table(&rows.collect::<Vec<_>>()));
+    }
     out
+}
+
+/// The functions of the compiled file.
+fn functions(program: &Program) -> Vec<LibraryFn> {
+    let file = program.sources().iter().next();
+    file.map(|(_, source)| functions_of(source.name(), source.text())).unwrap_or_default()
+}
+
+/// The functions of the compiled file for programs.
+pub(super) fn json_functions(program: &Program) -> Vec<Value> {
+    let one = |of: LibraryFn| json!({ "name": of.name, "signature": of.call(), "docs": of.docs });
+    functions(program).into_iter().map(one).collect()
 }
 
 /// The fields for programs.
@@ -115,7 +141,15 @@ pub(super) fn json_params(program: &Program) -> Vec<Value> {
             "name": of.name,
             "value": of.value,
             "default": of.default,
-            "range": of.range.map(|range| [range.lo, range.hi]),
+            "range": of.range.as_ref().and_then(|range| match range {
+                ParamRange::Interval(interval) => Some([interval.lo, interval.hi]),
+                ParamRange::Choices(_) => None,
+            }),
+            "choices": of.range.as_ref().and_then(|range| match range {
+                ParamRange::Choices(choices) => Some(choices),
+                ParamRange::Interval(_) => None,
+            }),
+            "docs": of.docs,
         })
     };
     program.params.iter().map(one).collect()

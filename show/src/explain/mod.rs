@@ -40,9 +40,12 @@ pub fn explain_json(program: &Program, size: Size) -> Value {
     json!({
         "fields": batch::json_fields(program),
         "params": batch::json_params(program),
+        "functions": batch::json_functions(program),
         "temperature": program.temperature,
         "controllers": program.controllers.iter().map(|of| of.name.as_str()).collect::<Vec<_>>(),
+        "losses": names(&program.losses),
         "metrics": names(&program.metrics),
+        "assertions": program.assertions.iter().map(|of| of.formula.as_str()).collect::<Vec<_>>(),
         "lets": names(&program.lets),
         "program": program.to_string(),
         "row_statistics": cost.statistics.iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -10,7 +10,7 @@ pub use json::table;
 pub use markdown::reference;
 pub use search::Search;
 
-use aent::load::{LIBRARY, functions};
+use aent::load::{LIBRARY, functions, functions_of};
 use aent::near::nearest;
 use aent::plugin::{AnyEntry, Lookup, registry};
 use aent::{BUILTINS, elsewhere, fields};
@@ -74,6 +74,21 @@ fn section(heading: &str, rows: impl Iterator<Item = Vec<String>>) -> String {
     format!("{heading}\n{}\n\n", table.trim_fmt())
 }
 
+/// Every function that a file defines with its comment, as wide as the terminal if there is one.
+///
+/// # Errors
+/// A sentence for a text that defines none.
+pub fn of_file(name: &str, text: &str) -> Result<String, String> {
+    let functions = functions_of(name, text);
+    if functions.is_empty() {
+        return Err(format!(
+            "`{name}` defines no `fn`; `aent explain {name}` shows its params and what it reads"
+        ));
+    }
+    let rows = functions.into_iter().map(|of| vec![of.call(), describe::summary(&of.docs)]);
+    Ok(section(&format!("Functions, with `import {name:?}`"), rows))
+}
+
 /// Formula, arguments and sources of one item.
 ///
 /// # Errors
@@ -105,7 +120,7 @@ pub fn term(name: &str) -> Result<String, String> {
 fn unknown(name: &str) -> String {
     let builtins = BUILTINS.iter().map(|of| of.name);
     let library = functions();
-    let library = library.iter().map(|of| of.name);
+    let library = library.iter().map(|of| of.name.as_str());
     let fields = fields::FIELDS.iter().map(|field| field.name);
     let entries = registry().iter().map(|entry| entry.declaration().name);
     let hint = elsewhere(name).or_else(|| {

@@ -29,7 +29,7 @@ impl Search {
     }
 
     pub(super) fn finds_function(&self, of: &LibraryFn) -> bool {
-        let mut texts = vec![of.name, &of.docs, &of.file];
+        let mut texts: Vec<&str> = vec![&of.name, &of.docs, &of.file];
         texts.extend(of.aliases.iter().flat_map(names));
         self.finds(&texts)
     }

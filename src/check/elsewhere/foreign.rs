@@ -230,10 +230,7 @@ pub(super) const VALUES: &[Foreign] = &[
             "lr",
         ],
     ),
-    help(
-        "no value counts the steps; a controller can: `controller count = linear(from = 0, to = 1e6, steps = 1e6)`",
-        &["step", "steps", "global_step", "global_steps", "iteration", "epoch"],
-    ),
+    is("step", &["steps", "global_step", "global_steps", "iteration", "epoch"]),
     is("true", &["True", "TRUE"]),
     is("false", &["False", "FALSE"]),
     help("there is no empty value: leave the argument out", &["None", "null", "nil", "nan", "NaN"]),

@@ -27,17 +27,17 @@ struct Addend {
 }
 
 /// Runs all lints on a loss.
-pub(super) fn run(program: &Program, loss: Span, found: &mut Diagnostics) {
-    let mut walk = Walk { program, loss, found, seen: HashSet::new() };
+pub(super) fn run(program: &Program, losses: &[Span], found: &mut Diagnostics) {
+    let mut walk = Walk { program, losses, found, seen: HashSet::new() };
     walk.addends();
     weights::check(program, found);
-    gradient_misses_policy(program, loss, found);
+    gradient_misses_policy(program, losses[0], found);
 }
 
 struct Walk<'a> {
     program: &'a Program,
-    /// The statement of the loss.
-    loss: Span,
+    /// The statements of the losses.
+    losses: &'a [Span],
     found: &'a mut Diagnostics,
     seen: HashSet<(NodeId, u64, u64)>,
 }
@@ -58,7 +58,8 @@ impl Walk<'_> {
             let place = if self.in_loss(node.span) { Some(node.span) } else { addend.place };
             if !node.gradient {
                 // A loss without any gradient is reported as a whole elsewhere.
-                if id != self.program.loss {
+                let is_loss = self.program.losses.iter().any(|(_, loss)| *loss == id);
+                if id != self.program.loss && !is_loss {
                     self.trains_nothing(id, place.unwrap_or(node.span));
                 }
                 continue;
@@ -202,13 +203,15 @@ impl Walk<'_> {
     }
 
     fn in_loss(&self, span: Span) -> bool {
-        span.source == self.loss.source && self.loss.start <= span.start && span.end <= self.loss.end
+        let within =
+            |loss: &Span| span.source == loss.source && loss.start <= span.start && span.end <= loss.end;
+        self.losses.iter().any(within)
     }
 
     /// Whether a divisor does not depend on the batch.
     fn fixed_in_a_step(&self, id: NodeId) -> bool {
         match &self.program.node(id).op {
-            Op::Constant(_) | Op::Controller(_) => true,
+            Op::Constant(_) | Op::Controller(_) | Op::Step => true,
             Op::Unary(_, x) => self.fixed_in_a_step(*x),
             Op::Binary(_, a, b) => self.fixed_in_a_step(*a) && self.fixed_in_a_step(*b),
             _ => false,

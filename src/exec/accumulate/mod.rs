@@ -215,9 +215,9 @@ impl Accumulation {
     fn share(&mut self, part: &Part, index: usize) -> Result<PartOutput> {
         let sharing = self.phase.sharing_mut()?;
         let offset = sharing.before + rows(self.measured.iter().take(index));
-        let loss = self.frozen.share(&sharing.shared, part, offset, &self.tally)?;
+        let share = self.frozen.share(&sharing.shared, part, offset, &self.tally)?;
         sharing.recorded.insert(index, part.detached());
-        Ok(PartOutput { loss })
+        Ok(share)
     }
 
     /// Computes what the parts need from the whole step, once.
@@ -242,7 +242,7 @@ impl Accumulation {
             whole = own.map(|own| gathered(&own, &*group, &ranks, plan, &wanted)).transpose()?;
         }
         let mut shared = match whole {
-            Some(whole) => self.frozen.shared(whole, &self.tally)?,
+            Some(whole) => self.frozen.shared(&whole, &self.tally)?,
             None => Shared::default(),
         };
         if let (Some(output), Some(_)) = (&mut shared.output, &self.group) {

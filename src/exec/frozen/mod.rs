@@ -14,7 +14,7 @@ use super::value::{Like, Presets};
 use crate::kernels::KernelOptions;
 use crate::plan::{FirstPass, Plan};
 use crate::plugin::ControllerState;
-use crate::program::{NodeId, Program};
+use crate::program::{Assertion, NodeId, Program};
 use crate::tensor::DType;
 use crate::types::Shape;
 use std::sync::Arc;
@@ -58,11 +58,14 @@ impl Frozen {
     /// The scalars that a step gives, in the order of [`Output::scalars`].
     pub(super) fn scalars(&self) -> Vec<NodeId> {
         let program = self.program();
+        let losses = program.losses.iter().map(|(_, id)| *id);
+        let asserted = program.assertions.iter().flat_map(Assertion::nodes);
         let metrics = program.metrics.iter().map(|(_, id)| *id);
         let signals = program.controllers.iter().filter_map(|controller| controller.signal);
         let lets = program.lets.iter().map(|(_, id)| *id).filter(|_| self.setup.options.lets);
         let lets = lets.filter(|id| program.node(*id).ty.shape == Shape::Scalar);
-        std::iter::once(program.loss).chain(metrics).chain(signals).chain(lets).collect()
+        let all = std::iter::once(program.loss).chain(losses).chain(asserted).chain(metrics);
+        all.chain(signals).chain(lets).collect()
     }
 
     pub(super) fn read(&self, batch: &Batch, depth: FirstPass) -> Result<Part> {
@@ -105,6 +108,7 @@ impl Frozen {
             part,
             frame: &frame(part, tally.counts(part)),
             coefficients: &coefficients,
+            steps: self.steps,
             presets,
         };
         evaluation.run(wanted, gradient)
@@ -115,6 +119,9 @@ impl Frozen {
         let like = part.like();
         let scalar = |id: NodeId| values.tensor(id, like);
         let detached = |id: NodeId| scalar(id).detach();
+        let losses = program.losses.iter().map(|(name, id)| Ok((name.clone(), scalar(*id).ok()?)));
+        let asserted =
+            program.assertions.iter().map(|of| (detached(of.condition), of.compared.map(detached)));
         let metrics = program.metrics.iter().map(|(name, id)| (name.clone(), detached(*id)));
         let signals = program
             .controllers
@@ -130,6 +137,8 @@ impl Frozen {
         Ok(Output {
             of: Arc::clone(&self.setup),
             loss: scalar(program.loss).ok()?,
+            losses: losses.collect::<Result<_>>()?,
+            assertions: asserted.collect(),
             metrics: metrics.collect(),
             signals: signals.collect(),
             lets: lets.collect(),

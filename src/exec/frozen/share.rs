@@ -2,7 +2,7 @@
 
 use super::Frozen;
 use crate::exec::error::Result;
-use crate::exec::output::Output;
+use crate::exec::output::{Output, PartOutput};
 use crate::exec::part::Part;
 use crate::exec::tally::Tally;
 use crate::exec::value::Presets;
@@ -14,8 +14,9 @@ use crate::tensor::Tensor;
 #[derive(Debug, Default)]
 pub(in crate::exec) struct Shared {
     pub presets: Presets,
-    /// The loss's gradient with respect to the model's outputs, if the loss is not a sum over the parts.
-    cotangents: Option<Cotangents>,
+    /// The gradient of each of [`Frozen::trained`] with respect to the model's outputs, if the loss is not a sum over the
+    /// parts.
+    cotangents: Option<Vec<Cotangents>>,
     /// The step's output, if computing that gradient already gave it.
     pub output: Option<Output>,
 }
@@ -31,12 +32,12 @@ struct Cotangents {
 
 impl Frozen {
     /// Computes what the parts need; `whole` holds what the plan's first pass reads.
-    pub(in crate::exec) fn shared(&self, whole: Part, tally: &Tally) -> Result<Shared> {
+    pub(in crate::exec) fn shared(&self, whole: &Part, tally: &Tally) -> Result<Shared> {
         match self.plan().first_pass {
             FirstPass::Counts => Ok(Shared::default()),
             FirstPass::Fields => {
                 let (nodes, wanted) = (self.plan().known_first(), self.plan().mask(|of| of.looked_first));
-                let presets = self.spanning(&whole, tally, &nodes, &wanted, &Presets::new())?;
+                let presets = self.spanning(whole, tally, &nodes, &wanted, &Presets::new())?;
                 Ok(Shared { presets, ..Shared::default() })
             }
             FirstPass::Model => self.differentiate(whole, tally),
@@ -58,8 +59,30 @@ impl Frozen {
         Ok(nodes.iter().map(value).collect())
     }
 
-    /// The loss's gradient with respect to all outputs of the model, on the whole step.
-    fn differentiate(&self, mut whole: Part, tally: &Tally) -> Result<Shared> {
+    /// The losses by name, or else the one loss.
+    fn trained(&self) -> Vec<NodeId> {
+        let program = self.program();
+        if program.losses.is_empty() {
+            return vec![program.loss];
+        }
+        program.losses.iter().map(|(_, id)| *id).collect()
+    }
+
+    /// The gradient of each loss with respect to all outputs of the model, on the whole step.
+    fn differentiate(&self, whole: &Part, tally: &Tally) -> Result<Shared> {
+        let mut cotangents = Vec::new();
+        let mut output = None;
+        for id in self.trained() {
+            let (of_loss, whole) = self.differentiated(whole, tally, id)?;
+            cotangents.push(of_loss);
+            output = Some(whole);
+        }
+        Ok(Shared { presets: Presets::new(), cotangents: Some(cotangents), output })
+    }
+
+    /// The same of one loss, with the step's output.
+    fn differentiated(&self, whole: &Part, tally: &Tally, id: NodeId) -> Result<(Cotangents, Output)> {
+        let mut whole = whole.detached();
         whole.log_prob = whole.log_prob.as_ref().map(Tensor::leaf);
         whole.rows = whole.rows.iter().map(Tensor::leaf).collect();
         for (plan, field) in self.plan().fields.iter().zip(&mut whole.fields) {
@@ -71,9 +94,14 @@ impl Frozen {
         let values =
             self.evaluate(&whole, tally, &Presets::new(), &self.plan().mask(|of| of.needed), true)?;
         let output = self.output(&whole, &values, tally.tokens())?;
-        output.backward()?;
+        let loss = values.tensor(id, whole.like()).ok()?;
+        if loss.requires_grad() {
+            loss.backward()?;
+        } else {
+            output.backward()?;
+        }
         drop(tracked);
-        let loss = output.loss.detach();
+        let loss = loss.detach();
         // A leaf that the loss does not depend on has no gradient: use zeros.
         let gradient = |tensor: &Tensor| tensor.grad().unwrap_or_else(|| tensor.zeros_like());
         let fields = whole.fields.iter().map(|field| field.as_ref().filter(|field| field.requires_grad()));
@@ -82,26 +110,35 @@ impl Frozen {
             log_prob: whole.log_prob.as_ref().map(gradient),
             rows: whole.rows.iter().map(gradient).collect(),
             fields: fields.collect(),
-            loss: loss.clone(),
+            loss,
         };
-        let output = Some(Output { loss, ..output });
-        Ok(Shared { presets: Presets::new(), cotangents: Some(cotangents), output })
+        let losses = output.losses.iter().map(|(name, loss)| (name.clone(), loss.detach())).collect();
+        Ok((cotangents, Output { loss: output.loss.detach(), losses, ..output }))
     }
 
-    /// A part's share of the loss, under autograd. The part begins at row `offset` of the step.
+    /// A part's share of the losses, under autograd. The part begins at row `offset` of the step.
     pub(in crate::exec) fn share(
         &self,
         shared: &Shared,
         part: &Part,
         offset: i64,
         tally: &Tally,
-    ) -> Result<Tensor> {
+    ) -> Result<PartOutput> {
+        let named = |shares: Vec<Tensor>| {
+            let names = self.program().losses.iter().map(|(name, _)| name.clone());
+            names.zip(shares).collect()
+        };
         if let Some(cotangents) = &shared.cotangents {
-            return contracted(part, cotangents, offset, tally);
+            let shares = cotangents.iter().map(|of| contracted(part, of, offset, tally));
+            let shares = shares.collect::<Result<Vec<_>>>()?;
+            let sum = shares[1..].iter().fold(shares[0].clone(), |sum, share| sum + share);
+            return Ok(PartOutput { loss: sum.ok()?, losses: named(shares) });
         }
         let presets = part.slices_of(&shared.presets, offset);
         let values = self.evaluate(part, tally, &presets, &self.plan().mask(|of| of.of_loss), true)?;
-        Ok(values.tensor(self.program().loss, part.like()).ok()?)
+        let of = |id: &NodeId| Ok(values.tensor(*id, part.like()).ok()?);
+        let losses = self.program().losses.iter().map(|(_, id)| of(id)).collect::<Result<_>>()?;
+        Ok(PartOutput { loss: of(&self.program().loss)?, losses: named(losses) })
     }
 }
 

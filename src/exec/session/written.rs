@@ -5,13 +5,11 @@ use crate::program::{NodeId, Program};
 /// The formula as written, on one line, and its file, line and column.
 pub(super) fn written(program: &Program, id: NodeId) -> (String, Option<String>) {
     let node = program.node(id);
-    let source = program.sources().iter().find(|(source, _)| *source == node.span.source);
-    let Some((_, source)) = source else { return (program.describe(&node.op), None) };
+    let Some(place) = program.place_of(node.span) else { return (program.describe(&node.op), None) };
     let text = program.sources().text(node.span);
     let code = text.lines().map(|line| line.split('#').next().unwrap_or_default());
     let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
-    let (line, column) = source.line_column(node.span.start as usize);
-    (words.join(" "), Some(format!("{}:{line}:{column}", source.name())))
+    (words.join(" "), Some(place))
 }
 
 /// The `let` or `metric` that names a formula.

@@ -1,4 +1,4 @@
-//! Checks that a step gave finite numbers, and finds the origin of those that are not.
+//! Checks that a step gave finite numbers and that its assertions hold, and finds the origin of what is not finite.
 
 use super::step::{Batches, Done};
 use aent::tensor::Tensor;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub(super) struct Findings {
     /// The loss and its gradients: training on them would ruin the model.
     pub(super) errors: Vec<String>,
-    /// Metrics and signals, which the loss does not depend on.
+    /// Metrics and signals, which the loss does not depend on, and assertions.
     pub(super) remarks: Vec<String>,
 }
 
@@ -19,7 +19,7 @@ pub(super) fn look(session: &Session, batches: &Batches, done: &Done) -> Result<
     let loss = done.output.total()?;
     let (metrics, signals) = (done.output.metrics()?, done.output.signals()?);
     let reported = metrics.values().chain(signals.values()).all(|value| value.is_finite());
-    let mut findings = Findings::default();
+    let mut findings = Findings { remarks: done.output.findings()?, ..Findings::default() };
     if !loss.is_finite() || !reported {
         for found in session.find_nonfinite(batches.whole())? {
             let to = if found.result == "loss" { &mut findings.errors } else { &mut findings.remarks };

@@ -90,6 +90,10 @@ fn evaluate(arguments: &Eval, session: &mut Session, batches: &Batches) -> aent:
     let mut result = Map::new();
     let loss = done.output.total()?;
     result.insert("loss".to_owned(), json!(loss));
+    let losses = done.output.totals()?;
+    if !losses.is_empty() {
+        result.insert("losses".to_owned(), json!(losses));
+    }
     result.insert("metrics".to_owned(), json!(done.output.metrics()?));
     result.insert(
         "controllers".to_owned(),

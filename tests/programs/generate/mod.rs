@@ -1,7 +1,9 @@
 //! Well-typed programs from a row of numbers: the first choice everywhere is the simplest one, so that a shorter
 //! row is a simpler program.
 
-use crate::vocabulary::{BOOLS, INPUTS, OF_SEQUENCES, OF_TOKENS, REALS, SHAPES, Shape, TERMS};
+mod statements;
+
+use crate::vocabulary::{OF_SEQUENCES, OF_TOKENS, Shape, TERMS};
 use proptest::prelude::*;
 
 /// Which formulas are written.
@@ -59,96 +61,6 @@ impl Writer<'_> {
 
     fn tame(&self) -> bool {
         self.manner == Manner::Tame
-    }
-
-    fn program(&mut self) {
-        self.reals = REALS.map(|(name, shape)| (name.to_owned(), shape)).to_vec();
-        self.bools = BOOLS.map(|(name, shape)| (name.to_owned(), shape)).to_vec();
-        self.statements.push(INPUTS.to_owned());
-        match self.pick(4) {
-            1 => self.statements.push("set temperature = 0.7".to_owned()),
-            2 => self.statements.push("param heat = 1.5 in 0.1 .. 10\nset temperature = heat".to_owned()),
-            _ => {}
-        }
-        for number in 0..self.pick(7) {
-            self.statement(number);
-        }
-        let loss = self.loss();
-        self.statements.push(format!("loss = {loss}"));
-        for number in 0..self.pick(4) {
-            let kind = if self.pick(3) == 0 { self.counted() } else { self.real(Shape::Scalar, 3) };
-            self.statements.push(format!("metric m{number} = {kind}"));
-        }
-    }
-
-    fn statement(&mut self, number: usize) {
-        match self.pick(7) {
-            0 | 1 => {
-                let shape = SHAPES[self.pick(3)];
-                let value = self.real(shape, 3);
-                self.statements.push(format!("let x{number} = {value}"));
-                self.reals.push((format!("x{number}"), shape));
-            }
-            2 => {
-                let shape = SHAPES[self.pick(3)];
-                let value = self.truth(shape, 3);
-                self.statements.push(format!("let b{number} = {value}"));
-                self.bools.push((format!("b{number}"), shape));
-            }
-            3 => {
-                let (call, extras) = TERMS[self.pick(TERMS.len())];
-                self.statements.push(format!("let t{number} = {call}"));
-                self.reals.push((format!("t{number}"), Shape::Token));
-                self.extras
-                    .extend(extras.iter().map(|(extra, is_bool)| (format!("t{number}.{extra}"), *is_bool)));
-            }
-            4 => {
-                let value = ["0.25", "-1.5", "30%", "1e-3", "1_0"][self.pick(5)];
-                self.statements.push(format!("param p{number} = {value} in -2 .. 10"));
-                self.reals.push((format!("p{number}"), Shape::Scalar));
-            }
-            5 => {
-                let shape = SHAPES[self.pick(3)];
-                self.locals = vec![("a".to_owned(), shape), ("k".to_owned(), Shape::Scalar)];
-                let body = self.real(shape, 2);
-                let default = ["0.5", "scale", "token_mean(returns)"][self.pick(3)];
-                self.locals.clear();
-                self.statements.push(format!("fn f{number}(a, k = {default}) = {body} + a * k"));
-                self.functions.push((format!("f{number}"), shape));
-            }
-            _ => {
-                let signal = self.real(Shape::Scalar, 3);
-                let call = match self.pick(5) {
-                    0 => "constant(value = 0.05)".to_owned(),
-                    1 => "linear(from = 1e-2, to = 1e-3, steps = 5)".to_owned(),
-                    2 => "cosine(from = 1e-2, to = 1e-3, steps = 5)".to_owned(),
-                    3 => format!("template::step(signal = {signal}, target = 0.2)"),
-                    _ => format!("band(signal = {signal}, target = 0.05 .. 0.2, step = 1e-2)"),
-                };
-                self.statements.push(format!("controller c{number} = {call}"));
-                self.reals.push((format!("c{number}"), Shape::Scalar));
-            }
-        }
-    }
-
-    /// A loss that depends on the policy, of every shape that decides what a first pass has to see.
-    fn loss(&mut self) -> String {
-        let policy = ["log_prob", "entropy()", "clip_ppo()", "kl()"][self.pick(4)];
-        let weight = ["weight", "1", "old_values"][self.pick(3)];
-        let first = self.total(&format!("{policy} * {weight}"));
-        let second = self.real(Shape::Token, 4);
-        let second = self.total(&second);
-        match self.pick(6) {
-            0 | 1 => format!("{first} + {second}"),
-            2 => format!("{first} + 0.5 * {second} - scale * {}", self.total("log_prob")),
-            3 => format!("tanh({first}) * {second} + {first}"),
-            4 => {
-                let spread = ["rewards", "score"][self.pick(2)];
-                let advantage = format!("({spread} - group_mean({spread})) / (group_std({spread}) + 0.1)");
-                format!("{first} - token_mean(log_prob * {advantage}) + {second}")
-            }
-            _ => format!("{first} + {}", self.real(Shape::Scalar, 4)),
-        }
     }
 
     /// A sum over the step.

@@ -1,18 +1,23 @@
-//! Builds the tree from the grammar's matches; the only file that knows the grammar's rules.
+//! Builds the tree from the grammar's matches; the only room that knows the grammar's rules.
+
+mod expected;
 
 use super::ast::{
-    Arg, ArgValue, BinaryOp, Call, ExprKind, FnParam, Name, Number, Statement, StatementKind, UnaryOp,
+    Arg, ArgValue, BinaryOp, Call, ExprKind, FnBlock, FnParam, FnStep, Name, Number, ParamRange, ParamValue,
+    Statement, StatementKind, UnaryOp,
 };
 use super::number;
 use super::row::{Node, Row};
 use super::scan::Token;
-use super::wording::Expected;
+use super::wording::{Expected, Neighbourhood};
 use crate::diag::Diagnostic;
 use crate::span::{SourceId, Span, Spanned};
 use crate::types::{Kind, Shape};
+use expected::expected;
 use pest::Parser;
 use pest::error::{ErrorVariant, InputLocation};
 use pest::iterators::Pair;
+use std::collections::HashSet;
 
 /// Why a statement has no tree.
 pub(super) enum Problem {
@@ -33,14 +38,15 @@ impl From<Box<Diagnostic>> for Problem {
     }
 }
 
-/// The tree of the single statement in these tokens of `text`.
-pub(super) fn statement(source: SourceId, text: &str, tokens: &[Token]) -> Result<Statement, Problem> {
+/// The tree of a single statement.
+pub(super) fn statement(here: &Neighbourhood<'_>) -> Result<Statement, Problem> {
+    let Neighbourhood { text, source, tokens, aliases, .. } = *here;
     let (start, end) = match tokens {
         [] => (0, 0),
         [first, .., last] => (first.start as usize, last.end as usize),
         [only] => (only.start as usize, only.end as usize),
     };
-    let builder = Builder { source, start, tokens };
+    let builder = Builder { source, start, tokens, aliases };
     let mut whole = Grammar::parse(Rule::whole, &text[start..end]).map_err(|error| {
         let at = match error.location {
             InputLocation::Pos(at) | InputLocation::Span((at, _)) => start + at,
@@ -54,8 +60,8 @@ pub(super) fn statement(source: SourceId, text: &str, tokens: &[Token]) -> Resul
         Problem::Unexpected { at, expected }
     })?;
     let pair = next(&mut next(&mut whole).into_inner());
-    let kind_span = builder.span(&pair);
-    Ok(Statement { kind: builder.statement(pair)?, span: kind_span })
+    let span = builder.span(&pair);
+    Ok(Statement { kind: builder.statement(pair)?, span })
 }
 
 /// The parser that `pest` generates from the grammar.
@@ -63,64 +69,44 @@ pub(super) fn statement(source: SourceId, text: &str, tokens: &[Token]) -> Resul
 #[grammar = "../grammar/aent.pest"]
 struct Grammar;
 
-/// What the user has to write for a rule to match.
-fn expected(rule: Rule) -> Expected {
-    match rule {
-        Rule::expression
-        | Rule::operand
-        | Rule::prefix
-        | Rule::group
-        | Rule::reference
-        | Rule::argument
-        | Rule::boolean
-        | Rule::not => Expected::Expression,
-        Rule::infix | Rule::field | Rule::dot => Expected::Operator,
-        Rule::identifier | Rule::path | Rule::parameter => Expected::Name,
-        Rule::signed_number | Rule::number | Rule::minus => Expected::Number,
-        Rule::string => Expected::String,
-        Rule::shape => Expected::Shape,
-        Rule::EOI => Expected::NextStatement,
-        Rule::bool_kind => Expected::Word("bool"),
-        Rule::gradient => Expected::Word("grad"),
-        Rule::in_keyword => Expected::Word("in"),
-        Rule::equals => Expected::Symbol("="),
-        Rule::colon => Expected::Symbol(":"),
-        Rule::comma => Expected::Symbol(","),
-        Rule::open | Rule::arguments => Expected::Symbol("("),
-        Rule::close => Expected::Symbol(")"),
-        Rule::dots => Expected::Symbol(".."),
-        _ => Expected::Other,
-    }
-}
-
 /// Where the statement begins in its file, and its tokens.
 struct Builder<'a> {
     source: SourceId,
     start: usize,
     tokens: &'a [Token],
+    aliases: &'a HashSet<&'a str>,
 }
 
-type Built<T> = Result<T, Box<Diagnostic>>;
+type Built<T> = Result<T, Problem>;
 
 impl Builder<'_> {
     fn statement(&self, pair: Pair<'_, Rule>) -> Built<StatementKind> {
         let rule = pair.as_rule();
         let mut parts = parts(pair);
         let kind = match rule {
-            Rule::loss => return Ok(StatementKind::Loss { value: self.expression(next(&mut parts))?.expr }),
+            Rule::edition => return Ok(StatementKind::Edition { number: self.number(&next(&mut parts)) }),
+            Rule::loss => {
+                let mut parts = parts.peekable();
+                let name = parts.next_if(|part| part.as_rule() == Rule::identifier);
+                let name = name.map(|name| self.name(&name));
+                return Ok(StatementKind::Loss { name, value: self.expression(next(&mut parts))?.expr });
+            }
+            Rule::assertion => {
+                let condition = self.expression(next(&mut parts))?.expr;
+                return Ok(StatementKind::Assert { condition, message: self.string(&next(&mut parts)) });
+            }
             Rule::import => {
-                let path = next(&mut parts);
-                let span = self.span(&path);
-                return Ok(StatementKind::Import { path: Spanned::new(unquoted(path.as_str()), span) });
+                let path = self.string(&next(&mut parts));
+                let alias = parts.next().map(|alias| self.name(&alias));
+                return Ok(StatementKind::Import { path, alias });
             }
             kind => kind,
         };
         let name = self.name(&next(&mut parts));
         Ok(match kind {
             Rule::param => {
-                let value = self.signed_number(next(&mut parts));
-                let range =
-                    parts.next().map(|lo| (self.signed_number(lo), self.signed_number(next(&mut parts))));
+                let value = self.param_value(next(&mut parts));
+                let range = parts.next().map(|range| self.param_range(range));
                 StatementKind::Param { name, value, range }
             }
             Rule::input => {
@@ -153,20 +139,60 @@ impl Builder<'_> {
     }
 
     fn function<'a>(&self, name: Name, parts: impl Iterator<Item = Pair<'a, Rule>>) -> Built<StatementKind> {
-        let mut params = Vec::new();
-        let mut body = None;
+        let (mut params, mut block, mut body) = (Vec::new(), None, None);
         for part in parts {
-            if part.as_rule() == Rule::parameter {
-                let mut inner = self::parts(part);
-                let name = self.name(&next(&mut inner));
-                let default = inner.next().map(|value| self.expression(value)).transpose()?;
-                params.push(FnParam { name, default: default.map(|node| node.expr) });
-            } else {
-                body = Some(self.expression(part)?.expr);
+            match part.as_rule() {
+                Rule::parameter => {
+                    let mut inner = self::parts(part);
+                    let name = self.name(&next(&mut inner));
+                    let default = inner.next().map(|value| self.expression(value)).transpose()?;
+                    params.push(FnParam { name, default: default.map(|node| node.expr) });
+                }
+                Rule::block => {
+                    let span = self.span(&part);
+                    let mut steps = Vec::new();
+                    for part in self::parts(part) {
+                        if part.as_rule() == Rule::expression {
+                            body = Some(self.expression(part)?.expr);
+                        } else {
+                            steps.push(self.step(part)?);
+                        }
+                    }
+                    block = Some(FnBlock { steps, span });
+                }
+                _ => body = Some(self.expression(part)?.expr),
             }
         }
         let body = body.expect("the grammar gives every `fn` a body");
-        Ok(StatementKind::Fn { name, params, body })
+        Ok(StatementKind::Fn { name, params, block, body })
+    }
+
+    /// A `let` or an `extra` in the block of a `fn`.
+    fn step(&self, pair: Pair<'_, Rule>) -> Built<FnStep> {
+        let (is_extra, span) = (pair.as_rule() == Rule::extra, self.span(&pair));
+        let mut parts = parts(pair);
+        let name = self.name(&next(&mut parts));
+        Ok(FnStep { name, value: self.expression(next(&mut parts))?.expr, is_extra, span })
+    }
+
+    fn param_value(&self, pair: Pair<'_, Rule>) -> Spanned<ParamValue> {
+        let span = self.span(&pair);
+        let value = match pair.as_rule() {
+            Rule::string => ParamValue::Text(unquoted(pair.as_str())),
+            Rule::truth => ParamValue::Bool(pair.as_str() == "true"),
+            _ => ParamValue::Number(self.signed_number(pair).node),
+        };
+        Spanned::new(value, span)
+    }
+
+    fn param_range(&self, pair: Pair<'_, Rule>) -> ParamRange {
+        let rule = pair.as_rule();
+        let mut parts = parts(pair);
+        if rule == Rule::choices {
+            return ParamRange::Choices(parts.map(|choice| self.string(&choice)).collect());
+        }
+        let lo = self.signed_number(next(&mut parts));
+        ParamRange::Numbers(lo, self.signed_number(next(&mut parts)))
     }
 
     fn expression(&self, pair: Pair<'_, Rule>) -> Built<Node> {
@@ -180,7 +206,7 @@ impl Builder<'_> {
                 _ => row.operand(self.operand(part)?),
             }
         }
-        row.finish()
+        Ok(row.finish()?)
     }
 
     fn operand(&self, pair: Pair<'_, Rule>) -> Built<Node> {
@@ -206,17 +232,34 @@ impl Builder<'_> {
             }
             _ => {
                 let mut inner = pair.into_inner();
-                let callee = self.name(&next(&mut inner));
+                let callee = self.callee(next(&mut inner))?;
                 match inner.next() {
                     Some(arguments) => {
                         let (args, below) = self.arguments(arguments)?;
-                        return Node::new(ExprKind::Call(Call { callee, args }), span, below);
+                        return Ok(Node::new(ExprKind::Call(Call { callee, args }), span, below)?);
                     }
                     None => ExprKind::Name(callee.node),
                 }
             }
         };
-        Node::new(kind, span, 0)
+        Ok(Node::new(kind, span, 0)?)
+    }
+
+    /// What is called. Refuses a method: what stands before a dot is the name of an import.
+    fn callee(&self, pair: Pair<'_, Rule>) -> Built<Name> {
+        if pair.as_rule() != Rule::member {
+            return Ok(self.name(&pair));
+        }
+        let span = self.span(&pair);
+        let mut names = parts(pair);
+        let (import, member) = (next(&mut names), next(&mut names));
+        if self.aliases.contains(import.as_str()) {
+            return Ok(Spanned::new(format!("{}.{}", import.as_str(), member.as_str()), span));
+        }
+        let end = self.start + member.as_span().end();
+        let after = self.tokens.partition_point(|token| (token.start as usize) < end);
+        let at = self.tokens.get(after).map_or(end, |token| token.start as usize);
+        Err(Problem::Unexpected { at, expected: vec![Expected::Operator, Expected::NextStatement] })
     }
 
     /// The arguments, and the largest of their heights.
@@ -261,6 +304,10 @@ impl Builder<'_> {
         Spanned::new(Number { value, text }, self.span(pair))
     }
 
+    fn string(&self, pair: &Pair<'_, Rule>) -> Spanned<String> {
+        Spanned::new(unquoted(pair.as_str()), self.span(pair))
+    }
+
     fn name(&self, pair: &Pair<'_, Rule>) -> Name {
         Spanned::new(pair.as_str().to_owned(), self.span(pair))
     }
@@ -283,6 +330,13 @@ fn parts(pair: Pair<'_, Rule>) -> impl Iterator<Item = Pair<'_, Rule>> {
                 | Rule::path
                 | Rule::expression
                 | Rule::signed_number
+                | Rule::number
+                | Rule::truth
+                | Rule::interval
+                | Rule::choices
+                | Rule::block
+                | Rule::definition
+                | Rule::extra
                 | Rule::shape
                 | Rule::bool_kind
                 | Rule::gradient
