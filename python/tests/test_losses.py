@@ -66,7 +66,7 @@ def test_shares_of_losses_come_by_name() -> None:
 def test_a_copy_keeps_losses_and_findings() -> None:
     program = aent.compile(BOTH + 'assert token_mean(values) > 100, "values are low"')
     output = program(with_critic())
-    for other in (copy.deepcopy(output), pickle.loads(pickle.dumps(output))):
+    for other in (copy.deepcopy(output), pickle.loads(pickle.dumps(output))):  # noqa: S301 - our own
         assert other.findings == output.findings
         assert not other.losses["critic"].requires_grad
         torch.testing.assert_close(other.losses["critic"], output.losses["critic"].detach(), rtol=0, atol=0)
@@ -106,7 +106,7 @@ def test_params_are_numbers_truth_values_and_strings() -> None:
     program = aent.compile(SWITCHED, params={"use_kl": False, "eps": 0.1})
     assert program.params["use_kl"] is False
     assert "ref_log_prob" not in program.fields
-    again = pickle.loads(pickle.dumps(program))
+    again = pickle.loads(pickle.dumps(program))  # noqa: S301 - our own
     assert again.params == program.params
     fields = batch()
     expected = aent.compile("loss = token_mean(clip_ppo(low = 0.1))")(fields)

@@ -56,7 +56,9 @@ def compile(
     return program
 
 
-def program_of(spec: str | os.PathLike[str] | Program, params: Mapping[str, float | bool | str] | None, stacklevel: int) -> Program:
+def program_of(
+    spec: str | os.PathLike[str] | Program, params: Mapping[str, float | bool | str] | None, stacklevel: int
+) -> Program:
     """What a trainer was given: a program, a file or the text of one.
 
     Args:
