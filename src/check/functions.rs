@@ -197,24 +197,26 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A constant between 0 and 1.
-    fn share(&mut self, expr: &'a crate::syntax::ast::Expr, name: &str) -> Outcome<f64> {
+    /// A number between 0 and 1 that holds during a step.
+    fn share(&mut self, expr: &'a crate::syntax::ast::Expr, name: &str) -> Outcome<NodeId> {
         let id = self.real(expr)?;
-        let Some(value) = self.builder.as_constant(id) else {
+        if self.fixed(id).is_none() {
             return Err(self.report(Diagnostic::error(
                 "argument-not-constant",
                 expr.span,
-                format!("expected a number or a `param` for `{name}`, found a computed value"),
+                format!("expected a number, a `param` or a coefficient for `{name}`, found a value that is computed from the batch"),
             )));
-        };
-        if (0.0..=1.0).contains(&value) {
-            return Ok(value);
         }
+        let interval = self.builder.node(id).interval;
+        if interval.lo >= 0.0 && interval.hi <= 1.0 {
+            return Ok(id);
+        }
+        let found = self.builder.as_constant(id).map_or(interval.to_string(), |value| value.to_string());
         Err(self.report(
             Diagnostic::error(
                 "argument-value",
                 expr.span,
-                format!("expected `{name}` in 0 .. 1, found {value}"),
+                format!("expected `{name}` in 0 .. 1, found {found}"),
             )
             .help("shares may be written as percentages: `20%`"),
         ))

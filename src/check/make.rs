@@ -3,17 +3,23 @@
 use super::args::positional_after_named;
 use super::elsewhere::choice;
 use super::incomplete::Other;
+use super::moving::Moves;
 use super::statements::empty_range;
 use super::{Checker, Outcome, Value};
 use crate::diag::{Diagnostic, Message};
 use crate::plugin::{ArgError, ArgNode, ArgSource, Entry, Parameter, ParameterType, Plugin, build};
-use crate::program::{Object, Op};
+use crate::program::{End, NodeId, Object, Op, fitted};
 use crate::syntax::ast::{Arg, ArgValue, Expr, ExprKind, Name};
+use crate::types::Type;
 
 /// An object made from the constant arguments of a call, with the remaining arguments.
 pub(super) struct Made<'a, T: ?Sized + Plugin> {
     pub object: Object<T>,
     pub constants: Vec<ArgNode>,
+    /// The values of its moving arguments.
+    pub moving: Vec<NodeId>,
+    /// The object with its moving arguments at the ends of what they can be.
+    pub corners: Vec<Object<T>>,
     /// Arguments that can only be inputs.
     pub rest: Vec<&'a Arg>,
 }
@@ -28,6 +34,7 @@ impl<'a> Checker<'a> {
         others: &[Other],
     ) -> Outcome<Made<'a, T>> {
         let mut constants: Vec<ArgNode> = Vec::new();
+        let mut moves: Vec<Moves> = Vec::new();
         let mut rest = Vec::new();
         let mut failed = None;
         let mut named = false;
@@ -49,8 +56,14 @@ impl<'a> Checker<'a> {
                 failed = Some(self.report(Diagnostic::error("duplicate-argument", arg.span, message)));
                 continue;
             }
-            match self.constant_argument(parameter, arg) {
-                Ok(value) => constants.push(ArgNode { name: name.node.clone(), span: arg.span, value }),
+            let before = moves.len();
+            match self.constant_argument(parameter, arg, &mut moves) {
+                Ok(value) => {
+                    for moves in &mut moves[before..] {
+                        moves.index = constants.len();
+                    }
+                    constants.push(ArgNode { name: name.node.clone(), span: arg.span, value });
+                }
                 Err(reported) => failed = Some(reported),
             }
         }
@@ -58,7 +71,13 @@ impl<'a> Checker<'a> {
             return Err(reported);
         }
         match build(entry, &constants) {
-            Ok(value) => Ok(Made { object: Object::new(entry, value), constants, rest }),
+            Ok(value) => {
+                let mut object = Object::new(entry, value);
+                let corners = self.corners(entry, &constants, &moves)?;
+                object.moving = moves.iter().map(|of| of.moving(&constants)).collect();
+                let moving = moves.iter().map(|of| of.node).collect();
+                Ok(Made { object, constants, moving, corners, rest })
+            }
             Err(error) => Err(match error.arg.map(|index| &constants[index]) {
                 Some(arg) => {
                     let parameter = entry.declaration.parameter(&arg.name);
@@ -72,18 +91,23 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn constant_argument(&mut self, parameter: &Parameter, arg: &'a Arg) -> Outcome<ArgSource> {
-        let name = parameter.name;
+    fn constant_argument(
+        &mut self,
+        parameter: &Parameter,
+        arg: &'a Arg,
+        moves: &mut Vec<Moves>,
+    ) -> Outcome<ArgSource> {
         match &arg.value {
             ArgValue::Expr(expr) => {
                 if let Some(diagnostic) = self.choice_without_quotes(parameter, expr) {
                     return Err(self.report(diagnostic));
                 }
                 let value = self.expr(expr)?;
-                self.constant(name, value, expr)
+                self.constant(parameter, value, expr, None, moves)
             }
             ArgValue::Range { lo, hi } => {
-                let (low, high) = (self.constant_number(name, lo), self.constant_number(name, hi));
+                let low = self.constant_number(parameter, lo, End::Low, moves);
+                let high = self.constant_number(parameter, hi, End::High, moves);
                 let (low, high) = (low?, high?);
                 if low > high {
                     return Err(self.report(empty_range(arg.span, low, high)));
@@ -93,15 +117,30 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn constant_number(&mut self, name: &str, expr: &'a Expr) -> Outcome<f64> {
+    fn constant_number(
+        &mut self,
+        parameter: &Parameter,
+        expr: &'a Expr,
+        end: End,
+        moves: &mut Vec<Moves>,
+    ) -> Outcome<f64> {
         let value = self.expr(expr)?;
-        match self.constant(name, value, expr)? {
+        match self.constant(parameter, value, expr, Some(end), moves)? {
             ArgSource::Number(value) => Ok(value),
             _ => Err(self.report(Diagnostic::error("kind-mismatch", expr.span, "expected a number"))),
         }
     }
 
-    fn constant(&mut self, name: &str, value: Value, expr: &Expr) -> Outcome<ArgSource> {
+    /// A number that is known before the program runs, or before each step.
+    fn constant(
+        &mut self,
+        parameter: &Parameter,
+        value: Value,
+        expr: &Expr,
+        end: Option<End>,
+        moves: &mut Vec<Moves>,
+    ) -> Outcome<ArgSource> {
+        let name = parameter.name;
         let id = match value {
             Value::Text(text) => return Ok(ArgSource::String(text)),
             Value::Node(id) => id,
@@ -111,6 +150,10 @@ impl<'a> Checker<'a> {
             Op::Boolean(value) => Ok(ArgSource::Bool(value)),
             _ => {
                 let ty = self.builder.node(id).ty;
+                if let Some(start) = self.fixed(id).filter(|_| ty == Type::SCALAR) {
+                    moves.push(Moves { index: 0, end, node: id, formula: expr.to_string() });
+                    return Ok(ArgSource::Number(fitted(Some(parameter), start)));
+                }
                 let help = if name == "target" {
                     "take it off the signal instead: `signal = x - goal, target = 0`"
                 } else {
@@ -121,7 +164,7 @@ impl<'a> Checker<'a> {
                         "argument-not-constant",
                         expr.span,
                         format!(
-                            "expected a number or a `param` for `{name}`, found a `{ty}` that is computed"
+                            "expected a number, a `param` or a coefficient for `{name}`, found a `{ty}` that is computed from the batch"
                         ),
                     )
                     .help(help),

@@ -16,6 +16,7 @@ mod lints;
 mod losses;
 mod make;
 mod meaning;
+mod moving;
 mod objects;
 mod params;
 mod scope;
@@ -53,7 +54,7 @@ pub(crate) fn check(bundle: Bundle, overrides: &BTreeMap<String, ParamValue>) ->
     found.sort();
     let program = program.filter(|_| !found.has_errors()).map(|mut program| {
         program.warnings = found.clone();
-        program.sources = bundle.sources.clone();
+        program.sources = Arc::new(bundle.sources.clone());
         program
     });
     bundle.diagnostics = found;
@@ -203,7 +204,7 @@ impl<'a> Checker<'a> {
             metrics: self.metrics.into_iter().map(|(name, id, _)| (name, id)).collect(),
             lets: self.lets,
             warnings: Diagnostics::default(),
-            sources: crate::source::Sources::default(),
+            sources: Arc::default(),
         };
         lints::run(&program, &spans, &mut self.diagnostics);
         (Some(program), self.diagnostics)

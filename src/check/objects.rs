@@ -7,7 +7,8 @@ use super::{Checker, Outcome, Value};
 use crate::diag::Diagnostic;
 use crate::interval::Interval;
 use crate::plugin::{
-    AnyEntry, ControllerEntry, Lookup, Reduction, ReductionEntry, Term, TermEntry, quoted, registry,
+    AnyEntry, Controller, ControllerEntry, Lookup, Reduction, ReductionEntry, Term, TermEntry, quoted,
+    registry,
 };
 use crate::program::{ControllerDecl, NodeId};
 use crate::rows::RowStatistic;
@@ -63,7 +64,9 @@ impl<'a> Checker<'a> {
         let signal = Other { name: "signal", required: true, positional: false };
         let others = if takes_signal { vec![signal] } else { Vec::new() };
         let made = self.make(entry, callee, &call.args, &others)?;
-        self.check_object(made.object.value.check(), callee, &made.constants)?;
+        for object in std::iter::once(&made.object).chain(&made.corners) {
+            self.check_object(object.value.check(), callee, &made.constants)?;
+        }
         let signature = made.object.signature;
         let mut signal = None;
         for arg in &made.rest {
@@ -92,17 +95,19 @@ impl<'a> Checker<'a> {
                 .help("write `signal = token_mean(...)`: what it observes after each step");
             return Err(self.report(diagnostic));
         }
-        if let (Some((id, place)), Some(target)) = (signal, made.object.value.target()) {
+        if let (Some((id, place)), Some(target)) = (signal, target(&made)) {
             let goals = ["target", "at_least", "at_most"];
             let goal = made.constants.iter().find(|arg| goals.contains(&arg.name.as_str()));
             self.warn_of_reach(id, place, target, goal.map_or(span, |arg| arg.span));
         }
         let index = self.controllers.len();
-        let interval = made.object.value.interval();
+        let intervals = made.corners.iter().map(|of| of.value.interval());
+        let interval = intervals.fold(made.object.value.interval(), Interval::join);
         self.controllers.push(ControllerDecl {
             name: name.node.clone(),
             object: made.object,
             signal: signal.map(|(id, _)| id),
+            moving: made.moving,
         });
         Ok(self.builder.controller(index, interval, name.span))
     }
@@ -142,21 +147,24 @@ impl<'a> Checker<'a> {
         span: Span,
     ) -> Outcome<NodeId> {
         let others: Vec<Other> = entry.signature().inputs.iter().map(Other::of).collect();
-        let made: Made<'a, dyn Term> = self.make(entry, callee, args, &others)?;
+        let mut made: Made<'a, dyn Term> = self.make(entry, callee, args, &others)?;
+        let intervals = made.corners.iter().map(|of| of.signature.interval);
+        made.object.signature.interval = intervals.fold(made.object.signature.interval, Interval::join);
         let signature = &made.object.signature;
         // Check the inputs first: a misspelt argument explains more than the error that its absence causes.
         let inputs = self.inputs(&entry.declaration, callee, &signature.inputs, &made.rest, span)?;
-        self.check_object(made.object.value.check(), callee, &made.constants)?;
+        for object in std::iter::once(&made.object).chain(&made.corners) {
+            self.check_object(object.value.check(), callee, &made.constants)?;
+        }
         let rows = signature
             .rows
             .iter()
             .map(|row| {
                 let temperature = self.temperature / row.power;
-                let row = RowStatistic { set: row.set, temperature, statistic: row.statistic };
-                self.builder.row(row, span)
+                RowStatistic { set: row.set, temperature, statistic: row.statistic }
             })
             .collect();
-        Ok(self.builder.term(made.object, inputs, rows, span))
+        Ok(self.builder.term(made.object, inputs, rows, made.moving, span))
     }
 
     fn reduction(
@@ -172,7 +180,9 @@ impl<'a> Checker<'a> {
         let others: Vec<Other> =
             std::iter::once(operand).chain(entry.signature().inputs.iter().map(Other::of)).collect();
         let made: Made<'a, dyn Reduction> = self.make(entry, callee, args, &others)?;
-        self.check_object(made.object.value.check(), callee, &made.constants)?;
+        for object in std::iter::once(&made.object).chain(&made.corners) {
+            self.check_object(object.value.check(), callee, &made.constants)?;
+        }
         let signature = &made.object.signature;
         let Some(operand) = position.map(|position| &args[position]) else {
             return Err(self.report(
@@ -220,7 +230,7 @@ impl<'a> Checker<'a> {
         let rest: Vec<&'a Arg> =
             made.rest.iter().copied().filter(|arg| !std::ptr::eq(*arg, operand)).collect();
         let inputs = self.inputs(&entry.declaration, callee, &signature.inputs, &rest, span)?;
-        Ok(self.builder.reduce(made.object, id, inputs, span))
+        Ok(self.builder.reduce(made.object, id, inputs, made.moving, span))
     }
 
     fn lookup(&mut self, callee: &Name, wanted: Wanted) -> Outcome<AnyEntry> {
@@ -275,6 +285,12 @@ impl<'a> Checker<'a> {
             }
         }
     }
+}
+
+/// The interval into which a rule steers its signal, over all that its arguments can be.
+fn target(made: &Made<'_, dyn Controller>) -> Option<Interval> {
+    let corners = made.corners.iter().map(|of| of.value.target());
+    corners.fold(made.object.value.target(), |joined, of| Some(joined?.join(of?)))
 }
 
 /// What a call is meant to give.

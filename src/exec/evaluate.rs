@@ -102,13 +102,13 @@ impl Evaluation<'_> {
             }
             Op::Quantile(x, q) => {
                 let (x, valid) = self.collection(values, *x);
-                Value::Tensor(value::quantile(&x, valid, *q))
+                Value::Tensor(value::quantile(&x, valid, values.get(*q).number()?))
             }
             Op::TopFraction(x, p) => {
                 let (x, valid) = self.collection(values, *x);
-                Value::Tensor(value::top_fraction(&x, valid, *p)?)
+                Value::Tensor(value::top_fraction(&x, valid, values.get(*p).number()?)?)
             }
-            Op::Term { object, inputs, rows } => {
+            Op::Term { object, inputs, rows, .. } => {
                 let term = &self.program.terms[*object];
                 let signature = &term.signature;
                 let rows = rows.iter().map(|id| match values.get(*id) {
@@ -139,7 +139,7 @@ impl Evaluation<'_> {
                 self.check_result(term.name(), term.owner(), &format!("`{name}`"), extra, node.ty)?;
                 Value::Tensor(extra.clone())
             }
-            Op::Reduce { object, operand, inputs } => {
+            Op::Reduce { object, operand, inputs, .. } => {
                 let reduction = &self.program.reductions[*object];
                 let signature = &reduction.signature;
                 let ctx = TermContext {

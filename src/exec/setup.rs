@@ -1,10 +1,12 @@
-//! What never changes in a session: its program, the program's plan, and its options.
+//! What never changes in a step: its program, the program's plan, and its options.
 
+use super::error::{Error, Result};
 use super::facts::Fact;
 use crate::kernels::{CHUNK_BYTES, Kernels};
 use crate::plan::Plan;
+use crate::plugin::ControllerState;
 use crate::program::Program;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Options of a session.
 #[derive(Clone, Copy, Debug)]
@@ -35,23 +37,47 @@ impl Default for Options {
     }
 }
 
-/// What never changes in a session.
+/// What never changes in a step, and in a session only by arguments that move.
 #[derive(Debug)]
 pub(super) struct Setup {
     pub program: Program,
     pub plan: Plan,
     pub options: Options,
     identity: OnceLock<Vec<Fact>>,
+    /// The setup of the session's first step, if this one is of a later step in which arguments have moved.
+    first: Option<Arc<Setup>>,
 }
 
 impl Setup {
     pub(super) fn new(program: Program, options: Options) -> Self {
         let plan = Plan::new(&program, options.lets);
-        Self { program, plan, options, identity: OnceLock::new() }
+        Self { program, plan, options, identity: OnceLock::new(), first: None }
+    }
+
+    /// The setup of a step in which the controllers have these states, after `steps` others.
+    pub(super) fn at(self: &Arc<Self>, states: &[ControllerState], steps: u64) -> Result<Arc<Self>> {
+        if !self.program.moves() {
+            return Ok(Arc::clone(self));
+        }
+        let coefficients: Vec<f64> = states.iter().map(|state| state.value).collect();
+        let program = self.program.at(&coefficients, steps as f64).map_err(|refused| {
+            Error::Step(format!("an argument has moved to where it is refused: {refused}"))
+        })?;
+        let first = Some(Arc::clone(self.first.as_ref().unwrap_or(self)));
+        Ok(Arc::new(Self { first, ..Self::new(program, self.options) }))
+    }
+
+    /// Whether two setups are of one session.
+    pub(super) fn is_of_one(self: &Arc<Self>, other: &Arc<Self>) -> bool {
+        let first = |of: &Arc<Self>| Arc::as_ptr(of.first.as_ref().unwrap_or(of));
+        first(self) == first(other)
     }
 
     /// What makes a step of this session the one it is: the whole program, and what is reported.
     pub(super) fn identity(&self) -> &[Fact] {
+        if let Some(first) = &self.first {
+            return first.identity();
+        }
         self.identity.get_or_init(|| {
             let mut facts = self.program.identity();
             let metrics = self.program.metrics.iter();

@@ -24,6 +24,14 @@ impl Value {
         }
     }
 
+    /// As a number; waits for the device if it is a tensor.
+    pub(super) fn number(&self) -> Result<f64> {
+        match self {
+            Value::Number(number) => Ok(*number),
+            Value::Tensor(tensor) => Ok(tensor.f64_at(&[])?),
+        }
+    }
+
     /// The value, unless an operation leading to it failed.
     pub(super) fn ok(self) -> Result<Self> {
         Ok(match self {

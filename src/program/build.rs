@@ -20,6 +20,8 @@ pub struct Builder {
     pub(crate) reductions: Vec<Object<dyn Reduction>>,
     known: HashMap<Key, NodeId>,
     objects: HashMap<String, usize>,
+    /// The statistics of each term that moves, by the term's number.
+    moving_rows: HashMap<usize, Vec<NodeId>>,
 }
 
 impl Builder {
@@ -82,6 +84,19 @@ impl Builder {
             _ => false,
         };
         self.nodes.iter().find(reads).map(|node| node.span)
+    }
+
+    /// A statistic of a term whose arguments move. It is that term's own: another one may be equal in one step and differ
+    /// in the next.
+    fn moving_row(&mut self, row: RowStatistic, span: Span) -> NodeId {
+        let shared = self.known.remove(&Key::of(&Op::Row(row)));
+        let id = self.row(row, span);
+        let key = Key::of(&Op::Row(row));
+        match shared {
+            Some(shared) => self.known.insert(key, shared),
+            None => self.known.remove(&key),
+        };
+        id
     }
 
     /// A statistic of the rows of logits.
@@ -186,31 +201,41 @@ impl Builder {
     }
 
     /// `quantile(x, q)`
-    pub fn quantile(&mut self, x: NodeId, q: f64, span: Span) -> NodeId {
+    pub fn quantile(&mut self, x: NodeId, q: NodeId, span: Span) -> NodeId {
         let node = self.node(x);
         let (gradient, interval, unit) = (node.gradient, node.interval, node.unit);
         self.add(Op::Quantile(x, q), Type::SCALAR, gradient, interval, unit, span)
     }
 
     /// `top_fraction(x, p)`
-    pub fn top_fraction(&mut self, x: NodeId, p: f64, span: Span) -> NodeId {
+    pub fn top_fraction(&mut self, x: NodeId, p: NodeId, span: Span) -> NodeId {
         let ty = self.node(x).ty.to_bool();
         self.add(Op::TopFraction(x, p), ty, false, Interval::UNIT, Unit::Unknown, span)
     }
 
-    /// A term's value.
+    /// A term's value. It reads the statistics in `rows`; `moving` are the values of its moving arguments.
     pub fn term(
         &mut self,
         object: Object<dyn Term>,
         inputs: Vec<NodeId>,
-        rows: Vec<NodeId>,
+        rows: Vec<RowStatistic>,
+        moving: Vec<NodeId>,
         span: Span,
     ) -> NodeId {
         let signature = object.signature.clone();
-        let index = intern(&mut self.terms, &mut self.objects, object);
+        let index = intern(&mut self.terms, &mut self.objects, object, &moving);
+        let rows: Vec<NodeId> = match self.moving_rows.get(&index) {
+            Some(rows) => rows.clone(),
+            None if moving.is_empty() => rows.into_iter().map(|row| self.row(row, span)).collect(),
+            None => {
+                let rows: Vec<_> = rows.into_iter().map(|row| self.moving_row(row, span)).collect();
+                self.moving_rows.insert(index, rows.clone());
+                rows
+            }
+        };
         let flows = self.flows(&signature.inputs, &inputs) || rows.iter().any(|id| self.node(*id).gradient);
         let gradient = signature.gradient && flows;
-        let op = Op::Term { object: index, inputs, rows };
+        let op = Op::Term { object: index, inputs, rows, moving };
         self.add(op, signature.result, gradient, signature.interval, signature.unit, span)
     }
 
@@ -228,10 +253,11 @@ impl Builder {
         object: Object<dyn Reduction>,
         operand: NodeId,
         inputs: Vec<NodeId>,
+        moving: Vec<NodeId>,
         span: Span,
     ) -> NodeId {
         let signature = object.signature.clone();
-        let index = intern(&mut self.reductions, &mut self.objects, object);
+        let index = intern(&mut self.reductions, &mut self.objects, object, &moving);
         let node = self.node(operand);
         let gradient = node.gradient || self.flows(&signature.inputs, &inputs);
         let interval = if signature.scale == Scale::Mean {
@@ -242,7 +268,8 @@ impl Builder {
             Interval::ALL
         };
         let unit = node.unit;
-        self.add(Op::Reduce { object: index, operand, inputs }, signature.to, gradient, interval, unit, span)
+        let op = Op::Reduce { object: index, operand, inputs, moving };
+        self.add(op, signature.to, gradient, interval, unit, span)
     }
 
     /// Whether gradient flows through one of an object's inputs.
@@ -277,8 +304,9 @@ fn intern<T: ?Sized + Plugin>(
     objects: &mut Vec<Object<T>>,
     known: &mut HashMap<String, usize>,
     object: Object<T>,
+    moving: &[NodeId],
 ) -> usize {
-    let key = format!("{} {}", object.name(), object.args());
+    let key = format!("{} {} {moving:?}", object.name(), object.args());
     *known.entry(key).or_insert_with(|| {
         objects.push(object);
         objects.len() - 1

@@ -1,7 +1,8 @@
 //! The canonical text of a program: one line per value.
 
-use super::{BinaryFn, NodeId, Op, Program, UnaryFn};
-use serde_json::Value;
+use super::expression::argument;
+use super::{BinaryFn, NodeId, Object, Op, Program, UnaryFn};
+use crate::plugin::Plugin;
 use std::fmt;
 
 impl fmt::Display for NodeId {
@@ -21,7 +22,7 @@ impl fmt::Display for Program {
             writeln!(f, "%{index}: {}{gradient} = {}", node.ty, self.describe(&node.op))?;
         }
         for controller in &self.controllers {
-            let call = call(controller.object.name(), &controller.object.args(), &[]);
+            let call = call(&controller.object, &[], &controller.moving);
             write!(f, "controller {} = {call}", controller.name)?;
             match controller.signal {
                 Some(signal) => writeln!(f, " on {signal}")?,
@@ -68,27 +69,23 @@ impl Program {
             Op::Clamp(x, lo, hi) => format!("clamp({x}, {lo}, {hi})"),
             Op::Quantile(x, q) => format!("quantile({x}, {q})"),
             Op::TopFraction(x, p) => format!("top_fraction({x}, {p})"),
-            Op::Term { object, inputs, rows } => {
-                let object = &self.terms[*object];
+            Op::Term { object, inputs, rows, moving } => {
                 let operands: Vec<NodeId> = inputs.iter().chain(rows).copied().collect();
-                call(object.name(), &object.args(), &operands)
+                call(&self.terms[*object], &operands, moving)
             }
             Op::Extra { term, name } => format!("{term}.{name}"),
-            Op::Reduce { object, operand, inputs } => {
-                let object = &self.reductions[*object];
+            Op::Reduce { object, operand, inputs, moving } => {
                 let operands: Vec<NodeId> = std::iter::once(operand).chain(inputs).copied().collect();
-                call(object.name(), &object.args(), &operands)
+                call(&self.reductions[*object], &operands, moving)
             }
         }
     }
 }
 
-fn call(name: &str, args: &Value, operands: &[NodeId]) -> String {
+fn call<T: ?Sized + Plugin>(object: &Object<T>, operands: &[NodeId], moving: &[NodeId]) -> String {
+    let (name, args) = (object.name(), object.args_with(moving));
     let operands = operands.iter().map(ToString::to_string);
     let args = args.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
-    let args = args.map(|(name, value)| match value.as_array().map(Vec::as_slice) {
-        Some([lo, hi]) => format!("{name} = {lo} .. {hi}"),
-        _ => format!("{name} = {value}"),
-    });
+    let args = args.map(|(name, value)| format!("{name} = {}", argument(value)));
     format!("{name}({})", operands.chain(args).collect::<Vec<_>>().join(", "))
 }

@@ -1,5 +1,6 @@
 //! The formula of one value as text, independent of node numbers and of the rest of its program.
 
+use super::moving::MOVING;
 use super::{BinaryFn, NodeId, Object, Op, Program, UnaryFn};
 use crate::plugin::{Input, InputDefault, Parameter, Plugin};
 use crate::rows::Statistic;
@@ -76,7 +77,7 @@ impl Program {
                 let names = &self.terms[*object].signature.inputs;
                 self.given(names, inputs).into_iter().map(|(_, id)| id).collect()
             }
-            Op::Reduce { object, operand, inputs } => {
+            Op::Reduce { object, operand, inputs, .. } => {
                 let names = &self.reductions[*object].signature.inputs;
                 let given = self.given(names, inputs).into_iter().map(|(_, id)| id);
                 std::iter::once(*operand).chain(given).collect()
@@ -123,16 +124,16 @@ impl Program {
                 Text::atom(format!("where({}, {}, {})", text(condition), text(a), text(b)))
             }
             Op::Clamp(x, lo, hi) => Text::atom(format!("clamp({}, {}, {})", text(x), text(lo), text(hi))),
-            Op::Quantile(x, q) => Text::atom(format!("quantile({}, {q})", text(x))),
-            Op::TopFraction(x, p) => Text::atom(format!("top_fraction({}, {p})", text(x))),
+            Op::Quantile(x, q) => Text::atom(format!("quantile({}, {})", text(x), text(q))),
+            Op::TopFraction(x, p) => Text::atom(format!("top_fraction({}, {})", text(x), text(p))),
             Op::Extra { term, name } => Text::atom(format!("{}.{name}", operand(term))),
-            Op::Term { object, inputs: of, rows } => {
+            Op::Term { object, inputs: of, rows, .. } => {
                 let object = &self.terms[*object];
                 let operands = inputs(&object.signature.inputs, of);
                 let temperature = rows.first().map_or(1.0, |row| self.temperature_of(*row));
                 Text::atom(format!("{}{}", object.call(operands), at(temperature)))
             }
-            Op::Reduce { object, operand, inputs: of } => {
+            Op::Reduce { object, operand, inputs: of, .. } => {
                 let object = &self.reductions[*object];
                 let mut operands = vec![text(operand).to_owned()];
                 operands.extend(inputs(&object.signature.inputs, of));
@@ -185,10 +186,14 @@ fn entries(args: &Value) -> BTreeMap<String, Value> {
     args.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// An argument's value as written in a file.
+/// An argument's value as written in a file, or its formula if it moves.
 pub fn argument(value: &Value) -> String {
-    match value.as_array().map(Vec::as_slice) {
-        Some([lo, hi]) => format!("{lo} .. {hi}"),
-        _ => value.to_string(),
+    match value {
+        Value::Array(ends) if ends.len() == 2 => format!("{} .. {}", argument(&ends[0]), argument(&ends[1])),
+        Value::Object(moving) => match moving.get(MOVING).and_then(Value::as_str) {
+            Some(formula) => formula.to_owned(),
+            None => value.to_string(),
+        },
+        value => value.to_string(),
     }
 }

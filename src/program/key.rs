@@ -27,11 +27,15 @@ impl Key {
             Op::Controller(index) => numbers.push(*index as u64),
             Op::Unary(function, _) => numbers.push(*function as u64),
             Op::Binary(function, ..) => numbers.push(*function as u64),
-            Op::Quantile(_, share) | Op::TopFraction(_, share) => numbers.push(share.to_bits()),
             // The object determines how many of the operands are inputs.
             Op::Term { object, .. } | Op::Reduce { object, .. } => numbers.push(*object as u64),
             Op::Extra { name: extra, .. } => name.clone_from(extra),
-            Op::Step | Op::Pooled(_) | Op::Where(..) | Op::Clamp(..) => {}
+            Op::Step
+            | Op::Pooled(_)
+            | Op::Quantile(..)
+            | Op::TopFraction(..)
+            | Op::Where(..)
+            | Op::Clamp(..) => {}
         }
         Self { operation: discriminant(op), operands: op.operands(), numbers, name }
     }
@@ -67,8 +71,8 @@ mod tests {
             Op::Step,
             Op::Pooled(x),
             Op::Pooled(NodeId(4)),
-            Op::Quantile(x, 0.5),
-            Op::TopFraction(x, 0.5),
+            Op::Quantile(x, NodeId(4)),
+            Op::TopFraction(x, NodeId(4)),
             Op::Extra { term: x, name: "a".to_owned() },
             row(TokenSet::All, 1.0, Statistic::Entropy),
             row(TokenSet::TopK(3), 1.0, Statistic::Entropy),

@@ -9,6 +9,7 @@ mod expression;
 mod identity;
 mod infer;
 mod key;
+mod moving;
 mod node;
 mod object;
 mod param;
@@ -17,6 +18,8 @@ mod reads;
 
 pub use build::Builder;
 pub use expression::argument;
+pub use moving::{End, Moving};
+pub(crate) use moving::{fitted, fixed};
 pub use node::{BinaryFn, Node, NodeId, Op, UnaryFn};
 pub use object::Object;
 pub use param::{Param, ParamRange, ParamValue};
@@ -29,9 +32,10 @@ use crate::source::Sources;
 use crate::span::Span;
 use crate::types::Type;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A checked program with everything it needs to run.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Program {
     /// All values; operands come before their users.
     pub nodes: Vec<Node>,
@@ -64,11 +68,11 @@ pub struct Program {
     pub(crate) warnings: Diagnostics,
     /// The sources it was compiled from.
     #[serde(skip)]
-    pub(crate) sources: Sources,
+    pub(crate) sources: Arc<Sources>,
 }
 
 /// A `controller` statement.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ControllerDecl {
     /// The coefficient's name.
     pub name: String,
@@ -76,6 +80,9 @@ pub struct ControllerDecl {
     pub object: Object<dyn Controller>,
     /// The signal it observes.
     pub signal: Option<NodeId>,
+    /// The values of the rule's moving arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moving: Vec<NodeId>,
 }
 
 /// An `assert` statement.
@@ -140,9 +147,9 @@ impl Program {
         self.nodes.iter().filter_map(|node| node.op.field())
     }
 
-    /// The nodes of the losses, the signals, the metrics, the assertions and, last, the named values.
+    /// The nodes of the losses, the signals and moving arguments of controllers, the metrics, the assertions and, last, the named values.
     pub fn roots(&self) -> impl Iterator<Item = NodeId> {
-        let signals = self.controllers.iter().filter_map(|controller| controller.signal);
+        let signals = self.controllers.iter().flat_map(|of| of.signal.iter().chain(&of.moving)).copied();
         let named = self.losses.iter().chain(&self.metrics).map(|(_, id)| *id);
         let asserted = self.assertions.iter().flat_map(Assertion::nodes);
         let lets = self.lets.iter().map(|(_, id)| *id);

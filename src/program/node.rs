@@ -64,10 +64,10 @@ pub enum Op {
     Where(NodeId, NodeId, NodeId),
     /// `clamp(x, lo, hi)`
     Clamp(NodeId, NodeId, NodeId),
-    /// `quantile(x, q)` over the valid tokens or sequences.
-    Quantile(NodeId, f64),
-    /// `top_fraction(x, p)` over the valid tokens or sequences.
-    TopFraction(NodeId, f64),
+    /// `quantile(x, q)` over the valid tokens or sequences; `q` holds during a step.
+    Quantile(NodeId, NodeId),
+    /// `top_fraction(x, p)` over the valid tokens or sequences; `p` holds during a step.
+    TopFraction(NodeId, NodeId),
     /// A term's value.
     Term {
         /// The term, by its number among the program's terms.
@@ -76,6 +76,9 @@ pub enum Op {
         inputs: Vec<NodeId>,
         /// The row statistics it asked for.
         rows: Vec<NodeId>,
+        /// The values of the term's moving arguments.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        moving: Vec<NodeId>,
     },
     /// A further value of a term.
     Extra {
@@ -92,6 +95,9 @@ pub enum Op {
         operand: NodeId,
         /// Its further inputs, in the signature's order.
         inputs: Vec<NodeId>,
+        /// The values of the reduction's moving arguments.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        moving: Vec<NodeId>,
     },
 }
 
@@ -171,17 +177,15 @@ impl Op {
             | Op::Row(_)
             | Op::Controller(_)
             | Op::Step => Vec::new(),
-            Op::Pooled(x)
-            | Op::Unary(_, x)
-            | Op::Quantile(x, _)
-            | Op::TopFraction(x, _)
-            | Op::Extra { term: x, .. } => {
-                vec![*x]
-            }
-            Op::Binary(_, a, b) => vec![*a, *b],
+            Op::Pooled(x) | Op::Unary(_, x) | Op::Extra { term: x, .. } => vec![*x],
+            Op::Binary(_, a, b) | Op::Quantile(a, b) | Op::TopFraction(a, b) => vec![*a, *b],
             Op::Where(a, b, c) | Op::Clamp(a, b, c) => vec![*a, *b, *c],
-            Op::Term { inputs, rows, .. } => inputs.iter().chain(rows).copied().collect(),
-            Op::Reduce { operand, inputs, .. } => std::iter::once(operand).chain(inputs).copied().collect(),
+            Op::Term { inputs, rows, moving, .. } => {
+                inputs.iter().chain(rows).chain(moving).copied().collect()
+            }
+            Op::Reduce { operand, inputs, moving, .. } => {
+                std::iter::once(operand).chain(inputs).chain(moving).copied().collect()
+            }
         }
     }
 }

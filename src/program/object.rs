@@ -1,18 +1,23 @@
 //! Plugin objects in a program: serialised as name, owner, version and arguments, and rebuilt through the registry.
 
+use super::moving::MOVING;
+use super::{Moving, NodeId};
 use crate::plugin::{Declaration, Entry, Lookup, Plugin, registry, restore};
 use serde::de::Error as _;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::fmt;
+use std::sync::Arc;
 
 /// A plugin object and the entry that made it.
 pub struct Object<T: ?Sized + Plugin> {
     /// The object, whose fields are the call's arguments.
-    pub value: Box<T>,
+    pub value: Arc<T>,
     /// Its signature with these arguments.
     pub signature: T::Signature,
+    /// The arguments that move, in the order of the nodes that give their values.
+    pub moving: Vec<Moving>,
     entry: &'static Entry<T>,
 }
 
@@ -20,7 +25,14 @@ impl<T: ?Sized + Plugin> Object<T> {
     /// An object made by an entry.
     pub fn new(entry: &'static Entry<T>, value: Box<T>) -> Self {
         let signature = value.resolve(entry.signature().clone());
-        Self { value, signature, entry }
+        Self { value: Arc::from(value), signature, moving: Vec::new(), entry }
+    }
+
+    /// The same kind of object with other arguments.
+    pub(super) fn with_args(&self, args: &Value) -> Result<Self, String> {
+        let args = args.as_object().cloned().unwrap_or_default();
+        let value = restore(self.entry, &args).map_err(|error| format!("`{}`: {error}", self.name()))?;
+        Ok(Self { moving: self.moving.clone(), ..Self::new(self.entry, value) })
     }
 
     /// The declaration of its entry.
@@ -48,9 +60,38 @@ impl<T: ?Sized + Plugin> Object<T> {
         self.owner().contains(':')
     }
 
-    /// Its arguments in canonical JSON.
+    /// Its arguments in canonical JSON; one that moves is an object with its formula under `moving`.
     pub fn args(&self) -> Value {
-        serde_json::to_value(&self.value).unwrap_or(Value::Null)
+        let mut args = self.value_args();
+        for moving in &self.moving {
+            moving.put(&mut args, json!({ MOVING: moving.formula }));
+        }
+        args
+    }
+
+    /// Its arguments in canonical JSON; one that moves is the name of its node.
+    pub(super) fn args_with(&self, nodes: &[NodeId]) -> Value {
+        let mut args = self.value_args();
+        for (moving, node) in self.moving.iter().zip(nodes) {
+            moving.put(&mut args, json!({ MOVING: node.to_string() }));
+        }
+        args
+    }
+
+    /// Its arguments in canonical JSON, with the numbers that they have now.
+    pub(super) fn value_args(&self) -> Value {
+        serde_json::to_value(&*self.value).unwrap_or(Value::Null)
+    }
+}
+
+impl<T: ?Sized + Plugin> Clone for Object<T> {
+    fn clone(&self) -> Self {
+        Self {
+            value: Arc::clone(&self.value),
+            signature: self.signature.clone(),
+            moving: self.moving.clone(),
+            entry: self.entry,
+        }
     }
 }
 
@@ -65,11 +106,16 @@ impl<T: ?Sized + Plugin + fmt::Debug> fmt::Debug for Object<T> {
 
 impl<T: ?Sized + Plugin> Serialize for Object<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Object", 4)?;
+        let mut out = serializer.serialize_struct("Object", 5)?;
         out.serialize_field("name", self.name())?;
         out.serialize_field("owner", self.owner())?;
         out.serialize_field("version", self.version())?;
-        out.serialize_field("args", &self.value)?;
+        out.serialize_field("args", &*self.value)?;
+        if self.moving.is_empty() {
+            out.skip_field("moving")?;
+        } else {
+            out.serialize_field("moving", &self.moving)?;
+        }
         out.end()
     }
 }
@@ -82,9 +128,11 @@ impl<'de, T: ?Sized + Plugin> Deserialize<'de> for Object<T> {
             owner: String,
             version: String,
             args: Map<String, Value>,
+            #[serde(default)]
+            moving: Vec<Moving>,
         }
 
-        let Saved { name, owner, version, args } = Saved::deserialize(deserializer)?;
+        let Saved { name, owner, version, args, moving } = Saved::deserialize(deserializer)?;
         let kind = T::KIND;
         let found = match registry().find(&name) {
             Lookup::Found(entry) => entry,
@@ -107,6 +155,6 @@ impl<'de, T: ?Sized + Plugin> Deserialize<'de> for Object<T> {
         let entry = T::entry(found)
             .ok_or_else(|| D::Error::custom(format!("`{name}` is a {}, not a {kind}", found.kind())))?;
         let value = restore(entry, &args).map_err(|error| D::Error::custom(format!("`{name}`: {error}")))?;
-        Ok(Self::new(entry, value))
+        Ok(Self { moving, ..Self::new(entry, value) })
     }
 }

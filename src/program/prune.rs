@@ -6,8 +6,8 @@ use super::{Builder, ControllerDecl, Node, NodeId, Op};
 pub(crate) fn prune(builder: &mut Builder, controllers: &mut [ControllerDecl], roots: &mut [&mut NodeId]) {
     let count = builder.nodes.len();
     let mut needed = vec![false; count];
-    let signals = controllers.iter().filter_map(|controller| controller.signal);
-    for id in roots.iter().map(|id| **id).chain(signals) {
+    let observed = controllers.iter().flat_map(|of| of.signal.iter().chain(&of.moving)).copied();
+    for id in roots.iter().map(|id| **id).chain(observed) {
         needed[id.index()] = true;
     }
     for index in (0..count).rev() {
@@ -31,7 +31,9 @@ pub(crate) fn prune(builder: &mut Builder, controllers: &mut [ControllerDecl], r
         **id = renumbered[id.index()];
     }
     for controller in controllers {
-        controller.signal = controller.signal.map(|id| renumbered[id.index()]);
+        for id in controller.signal.iter_mut().chain(&mut controller.moving) {
+            *id = renumbered[id.index()];
+        }
     }
 }
 
@@ -45,14 +47,12 @@ fn renumber(op: &mut Op, to: &[NodeId]) {
         | Op::Row(_)
         | Op::Controller(_)
         | Op::Step => {}
-        Op::Pooled(x)
-        | Op::Unary(_, x)
-        | Op::Quantile(x, _)
-        | Op::TopFraction(x, _)
-        | Op::Extra { term: x, .. } => set(x),
-        Op::Binary(_, a, b) => [a, b].into_iter().for_each(set),
+        Op::Pooled(x) | Op::Unary(_, x) | Op::Extra { term: x, .. } => set(x),
+        Op::Binary(_, a, b) | Op::Quantile(a, b) | Op::TopFraction(a, b) => [a, b].into_iter().for_each(set),
         Op::Where(a, b, c) | Op::Clamp(a, b, c) => [a, b, c].into_iter().for_each(set),
-        Op::Term { inputs, rows, .. } => inputs.iter_mut().chain(rows).for_each(set),
-        Op::Reduce { operand, inputs, .. } => std::iter::once(operand).chain(inputs).for_each(set),
+        Op::Term { inputs, rows, moving, .. } => inputs.iter_mut().chain(rows).chain(moving).for_each(set),
+        Op::Reduce { operand, inputs, moving, .. } => {
+            std::iter::once(operand).chain(inputs).chain(moving).for_each(set);
+        }
     }
 }

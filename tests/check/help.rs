@@ -201,7 +201,11 @@ fn controllers_and_settings_say_what_they_cannot_read() {
         )
     };
     let signal = "signal = token_mean(entropy)";
-    helped(&beta(&format!("band({signal}, target = goal)")), "argument-not-constant", "target = 0");
+    helped(
+        &beta(&format!("band({signal}, target = batch_mean(rewards))")),
+        "argument-not-constant",
+        "target = 0",
+    );
     helped(&beta(&format!("band({signal} + b, target = 0.1)")), "used-before-definition", "`average`");
     helped(
         &beta(&format!("band({signal}, target = -1 .. -0.5)")),

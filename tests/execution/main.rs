@@ -9,6 +9,7 @@ mod hidden;
 mod log_probs;
 mod losses;
 mod misbehave;
+mod moving;
 mod nonfinite;
 mod parts;
 mod ranks;

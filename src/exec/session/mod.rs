@@ -42,8 +42,12 @@ impl Session {
 
     /// A session at step zero, with options.
     pub fn with(program: Program, options: Options) -> Self {
-        let states = program.controllers.iter().map(|controller| controller.object.value.start()).collect();
-        Self { setup: Arc::new(Setup::new(program, options)), states, steps: 0 }
+        let states = program.controllers.iter().map(|controller| controller.object.value.start());
+        let states: Vec<ControllerState> = states.collect();
+        let setup = Arc::new(Setup::new(program, options));
+        // The checker has made every object at the ends of what its arguments can be.
+        let setup = setup.at(&states, 0).unwrap_or(setup);
+        Self { setup, states, steps: 0 }
     }
 
     /// The program.
@@ -105,7 +109,7 @@ impl Session {
     /// Moves the controllers by the signals of a step; call it after the optimizer's step. A step without a valid token
     /// moves nothing. Outputs of another session, and outputs that were used before, are refused.
     pub fn update(&mut self, output: &Output) -> Result<()> {
-        if !Arc::ptr_eq(&self.setup, &output.of) {
+        if !self.setup.is_of_one(&output.of) {
             return Err(Error::Step(
                 "expected the output of a step of this session, found that of another".to_owned(),
             ));
@@ -119,6 +123,7 @@ impl Session {
         if output.has_unchecked_ids() {
             output.total()?;
         }
+        let mut states = self.states.clone();
         if output.tokens()? > 0 {
             let signals = output.signals()?;
             let moved = self.setup.program.controllers.iter().zip(&self.states).map(|(controller, state)| {
@@ -130,16 +135,17 @@ impl Session {
                 let rule = controller.object.value.as_ref();
                 let moved = rule.observe(state, signal);
                 // Refuse now what `restore` would refuse later.
-                check_state(rule, &moved).map_err(|wrong| Error::Object {
+                check_state(controller, rule, &moved).map_err(|wrong| Error::Object {
                     name: controller.object.name().to_owned(),
                     owner: controller.object.owner().to_owned(),
                     message: format!("what `{}` remembers after this step: {wrong}", controller.name),
                 })?;
                 Ok(moved)
             });
-            self.states = moved.collect::<Result<_>>()?;
+            states = moved.collect::<Result<_>>()?;
         }
-        self.steps += 1;
+        self.setup = self.setup.at(&states, self.steps + 1)?;
+        (self.states, self.steps) = (states, self.steps + 1);
         output.observed.store(true, Ordering::Release);
         Ok(())
     }

@@ -35,14 +35,16 @@ impl Session {
     pub fn restore_matching(&mut self, state: SessionState) -> Result<Fit> {
         let fit = self.fit(&state)?;
         let names: Vec<String> = self.program().controllers.iter().map(|of| of.name.clone()).collect();
+        let mut states = self.states.clone();
         for saved in state.controllers {
             if fit.taken.contains(&saved.name)
                 && let Some(at) = names.iter().position(|name| *name == saved.name)
             {
-                self.states[at] = saved.state;
+                states[at] = saved.state;
             }
         }
-        self.steps = state.steps;
+        self.setup = self.setup.at(&states, state.steps)?;
+        (self.states, self.steps) = (states, state.steps);
         Ok(fit)
     }
 

@@ -118,6 +118,17 @@ impl Writer<'_> {
                 };
                 self.statements.push(format!("controller c{number} = {call}"));
                 self.reals.push((format!("c{number}"), Shape::Scalar));
+                let moved = [
+                    "clip_ppo(high = 0.1 + clamp({c}, 0, 0.5))",
+                    "clamped_entropy(top_k = clamp(10 * {c}, 1, 4))",
+                    "clamped_entropy(top_p = clamp(0.3 + {c} + step / 9, 0.3, 0.9))",
+                    "kl(output_clamp = clamp({c}, 0.5, 3))",
+                ];
+                if let Some(term) = moved.get(self.pick(8)) {
+                    let term = term.replace("{c}", &format!("c{number}"));
+                    self.statements.push(format!("let w{number} = {term}"));
+                    self.reals.push((format!("w{number}"), Shape::Token));
+                }
             }
         }
     }
