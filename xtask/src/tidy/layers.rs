@@ -47,8 +47,8 @@ const LAYERS: &[Layer] = &[
     Layer {
         module: "check",
         may_use: &[
-            "span", "source", "diag", "types", "near", "interval", "fields", "syntax", "load", "plugin",
-            "rows", "program",
+            "span", "diag", "types", "near", "interval", "fields", "syntax", "load", "plugin", "rows",
+            "program",
         ],
         torch: false,
     },
