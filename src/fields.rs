@@ -12,8 +12,6 @@ pub struct Field {
     pub ty: Type,
     /// Whether gradient flows into it.
     pub gradient: bool,
-    /// Whether it holds int64 ids, which formulas see as numbers.
-    pub ids: bool,
     /// Whether a batch may bring one value per sequence in place of one per token.
     pub per_sequence: bool,
     /// The meaning of its values.
@@ -28,7 +26,7 @@ pub struct Field {
 pub const RESPONSE_MASK: &str = "response_mask";
 
 const fn field(name: &'static str, ty: Type, unit: Unit, interval: Interval, docs: &'static str) -> Field {
-    Field { name, ty, gradient: false, ids: false, per_sequence: false, unit, interval, docs }
+    Field { name, ty, gradient: false, per_sequence: false, unit, interval, docs }
 }
 
 /// All of them, in the order of the documentation. Fields that only row statistics read are not here; see
@@ -88,10 +86,7 @@ pub const FIELDS: &[Field] = &[
     ),
     field("returns", Type::TOKEN, Unit::Reward, Interval::ALL, "the critic's targets"),
     field("rewards", Type::SEQ, Unit::Reward, Interval::ALL, "one per sequence"),
-    Field {
-        ids: true,
-        ..field("group", Type::SEQ, Unit::Unknown, Interval::ALL, "int64: which prompt a sample answers")
-    },
+    field("group", Type::SEQ.to_int(), Unit::Unknown, Interval::ALL, "int64: which prompt a sample answers"),
     field(
         RESPONSE_MASK,
         Type::TOKEN.to_bool(),

@@ -39,7 +39,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// Real numbers or truth values.
+/// Real numbers, truth values or ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -47,6 +47,8 @@ pub enum Kind {
     Real,
     /// True or false.
     Bool,
+    /// A whole number that names something, such as a prompt or a turn: no formula computes with it.
+    Int,
 }
 
 /// The type of an expression.
@@ -72,6 +74,12 @@ impl Type {
         Type { shape: self.shape, kind: Kind::Bool }
     }
 
+    /// The same shape with ids.
+    #[must_use]
+    pub const fn to_int(self) -> Type {
+        Type { shape: self.shape, kind: Kind::Int }
+    }
+
     /// Whether a value of this type is accepted where `wanted` is expected: same kind, and the shape equal or
     /// broadcast.
     pub fn fits(self, wanted: Type) -> bool {
@@ -84,6 +92,7 @@ impl fmt::Display for Type {
         match self.kind {
             Kind::Real => write!(f, "{}", self.shape),
             Kind::Bool => write!(f, "{} bool", self.shape),
+            Kind::Int => write!(f, "{} int", self.shape),
         }
     }
 }

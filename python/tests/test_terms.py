@@ -42,6 +42,41 @@ def centred(advantages: aent.Token, response_mask: aent.TokenBool) -> aent.Token
     return advantages - advantages[response_mask].mean()
 
 
+@aent.term(reach="sequence")
+def turn_sum(x: aent.Token, by: aent.TokenInt) -> aent.Token:
+    """The sum of a value over the tokens of its sequence with the same id; every token counts."""
+    same = by[:, :, None] == by[:, None, :]
+    return (x[:, None, :] * same).sum(2)
+
+
+@aent.term(reach="batch", gradient=False)
+def prompt_size(group: aent.SeqInt) -> aent.Seq:
+    """How many sequences answer the same prompt."""
+    return (group[:, None] == group[None, :]).sum(1).to(torch.float64)
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.int64])
+def test_a_term_in_python_takes_ids(kind: torch.dtype) -> None:
+    turn = torch.tensor([[1, 1, 7, 7, 1], [0, 1, 2, 3, 4], [9, 9, 9, 9, 9]], dtype=kind)
+    fields = {**batch(), "turn": turn, "group": torch.tensor([5, -5, 5], dtype=kind)}
+    fields["response_mask"] = torch.ones(3, 5, dtype=torch.bool)
+    declared = "input turn: token int\n"
+    ours = aent.compile(f"{declared}loss = token_mean(advantages * turn_sum(log_prob, by = turn)) * batch_mean(prompt_size())")
+    theirs = aent.compile(
+        f"{declared}loss = token_mean(advantages * segment_sum(log_prob, by = turn)) * batch_mean(group_sum(1))"
+    )
+    torch.testing.assert_close(ours(fields).loss, theirs(fields).loss, rtol=1e-12, atol=0)
+    torch.testing.assert_close(gradient(ours, fields), gradient(theirs, fields), rtol=1e-10, atol=1e-14)
+
+
+def test_ids_that_are_no_whole_numbers_are_refused() -> None:
+    program = aent.compile("input turn: token int\nloss = token_mean(segment_mean(log_prob, by = turn))")
+    with pytest.raises(aent.BatchError, match="`turn`.*int64 or int32 ids.*f32"):
+        program({**batch(), "turn": torch.zeros(3, 5)})
+    with pytest.raises(aent.SpecError, match="expected a number, found an int"):
+        aent.compile("input turn: token int\nloss = token_mean(log_prob * turn)")
+
+
 def gradient(program: aent.Program, fields: dict[str, torch.Tensor]) -> torch.Tensor:
     return torch.autograd.grad(program(fields).loss, fields["logits"])[0]
 

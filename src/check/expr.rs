@@ -60,20 +60,31 @@ impl<'a> Checker<'a> {
     }
 
     pub(super) fn expect_kind(&mut self, value: &Value, wanted: Kind, span: Span) -> Outcome<NodeId> {
-        let found = match value {
-            Value::Node(id) if self.builder.node(*id).ty.kind == wanted => return Ok(*id),
-            Value::Node(id) => kind_words(self.builder.node(*id).ty.kind),
-            Value::Text(_) => "a string",
+        let kind = match value {
+            Value::Node(id) => Some(self.builder.node(*id).ty.kind),
+            Value::Text(_) => None,
         };
-        let wanted_words = kind_words(wanted);
-        let mut diagnostic =
-            Diagnostic::error("kind-mismatch", span, format!("expected {wanted_words}, found {found}"));
-        if found == "a truth value" {
-            diagnostic = diagnostic.help("`where(condition, 1, 0)` makes a number of it");
-        } else if found == "a number" {
-            diagnostic = diagnostic.help("compare it, as in `x > 0`");
+        if let (Value::Node(id), Some(kind)) = (value, kind)
+            && kind == wanted
+        {
+            return Ok(*id);
         }
-        Err(self.report(diagnostic))
+        let (expected, found) = (kind_words(wanted), kind.map_or("a string", kind_words));
+        let diagnostic =
+            Diagnostic::error("kind-mismatch", span, format!("expected {expected}, found {found}"));
+        let help = match (wanted, kind) {
+            (Kind::Int, _) => Some("an `int` is a batch field, declared as in `input turn: token int`"),
+            (_, Some(Kind::Int)) => Some(
+                "an `int` names a turn or a prompt, as in `segment_sum(x, by = turn)`; a field to compute with is declared without `int`",
+            ),
+            (_, Some(Kind::Bool)) => Some("`where(condition, 1, 0)` makes a number of it"),
+            (_, Some(Kind::Real)) => Some("compare it, as in `x > 0`"),
+            (_, None) => None,
+        };
+        Err(self.report(match help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        }))
     }
 
     /// Chains such as `a + b + c` nest to the left; a loop walks them, so that their length does not matter.

@@ -110,8 +110,8 @@ impl<'a> Checker<'a> {
                 let (a, b) = (self.expr(exprs[1]), self.expr(exprs[2]));
                 let (condition, a, b) = (condition?, a?, b?);
                 let kind = match &a {
-                    Value::Node(id) => self.builder.node(*id).ty.kind,
-                    Value::Text(_) => Kind::Real,
+                    Value::Node(id) if self.builder.node(*id).ty.kind == Kind::Bool => Kind::Bool,
+                    _ => Kind::Real,
                 };
                 let parts =
                     [self.expect_kind(&a, kind, exprs[1].span), self.expect_kind(&b, kind, exprs[2].span)];

@@ -51,12 +51,9 @@ impl<'a> Checker<'a> {
         };
         let node = self.builder.node(id);
         let (ty, unit, constant) = (node.ty, node.unit, matches!(node.op, Op::Constant(_)));
-        if field.ids || !ty.fits(field.ty) {
-            let message = if field.ids {
-                format!("`{}` is a batch field of ids, which no formula makes", name.node)
-            } else {
-                format!("expected a `{}` for the batch field `{}`, found `{ty}`", field.ty, name.node)
-            };
+        if !ty.fits(field.ty) {
+            let message =
+                format!("expected a `{}` for the batch field `{}`, found `{ty}`", field.ty, name.node);
             let id = if ty.kind == field.ty.kind { "shape-mismatch" } else { "kind-mismatch" };
             self.report(Diagnostic::error(id, value, message).help("or take another name"));
             return;

@@ -198,8 +198,8 @@ impl<'a> Checker<'a> {
         let value = self.expr(expr)?;
         // Truth values are counted, so either kind may be reduced.
         let id = match value {
-            Value::Node(id) => id,
-            text @ Value::Text(_) => self.expect_kind(&text, Kind::Real, expr.span)?,
+            Value::Node(id) if self.builder.node(id).ty.kind == Kind::Bool => id,
+            other => self.expect_kind(&other, Kind::Real, expr.span)?,
         };
         let found = self.builder.node(id).ty;
         if found.shape > signature.from.shape {

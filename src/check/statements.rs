@@ -229,9 +229,13 @@ impl<'a> Checker<'a> {
             }
             return;
         }
-        if let (Some(grad), Kind::Bool) = (grad, ty.kind) {
-            let message =
-                format!("expected numbers for `grad`, found `{ty}`: truth values carry no gradient");
+        let constant = match ty.kind {
+            Kind::Real => None,
+            Kind::Bool => Some("truth values"),
+            Kind::Int => Some("ids"),
+        };
+        if let (Some(grad), Some(constant)) = (grad, constant) {
+            let message = format!("expected numbers for `grad`, found `{ty}`: {constant} carry no gradient");
             self.report(
                 Diagnostic::error("kind-mismatch", grad, message)
                     .help(format!("leave out `grad`, or write `input {}: {} grad`", name.node, ty.shape)),
@@ -373,10 +377,11 @@ pub(super) fn empty_range(span: Span, lo: f64, hi: f64) -> Diagnostic {
         .help(format!("write `{hi} .. {lo}`"))
 }
 
-/// `a number` or `a truth value`.
+/// `a number`, `a truth value` or `an int`.
 pub(super) fn kind_words(kind: Kind) -> &'static str {
     match kind {
         Kind::Real => "a number",
         Kind::Bool => "a truth value",
+        Kind::Int => "an int",
     }
 }

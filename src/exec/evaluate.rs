@@ -174,8 +174,7 @@ impl Evaluation<'_> {
             }
         };
         let (a, b) = (self.operand(values, a, shape), self.operand(values, b, shape));
-        let kind = if node.ty.kind == Kind::Bool { DType::Bool } else { self.part.kind };
-        value::select(&condition, &a, &b, Like { near: &self.part.mask.tokens, dtype: kind })
+        value::select(&condition, &a, &b, self.part.like_of(node.ty.kind))
     }
 
     fn like(&self) -> Like<'_> {
@@ -193,21 +192,15 @@ impl Evaluation<'_> {
         read.expect("a part has all that is wanted of it")
     }
 
-    /// Whether a node's tensor holds int64 ids.
-    fn holds_ids(&self, id: NodeId) -> bool {
-        matches!(self.plan.nodes[id.index()].leaf, Some(Leaf::Field(field)) if self.plan.fields[field].ids)
-    }
-
-    /// An operand in a shape that broadcasts against `shape`; ids as numbers.
+    /// An operand in a shape that broadcasts against `shape`.
     fn operand(&self, values: &Values, id: NodeId, shape: Shape) -> Value {
         let value = values.get(id);
         let node = self.program.node(id);
         let Value::Tensor(tensor) = value else { return value.clone() };
-        let tensor = if self.holds_ids(id) { tensor.to_dtype(self.part.kind) } else { tensor.clone() };
         if node.ty.shape == shape {
-            return Value::Tensor(tensor);
+            return Value::Tensor(tensor.clone());
         }
-        Value::Tensor(self.widen(&tensor, id, shape))
+        Value::Tensor(self.widen(tensor, id, shape))
     }
 
     /// Broadcasts to a larger shape. A value with gradient is zeroed at masked positions, because the gradient that flows
@@ -226,9 +219,7 @@ impl Evaluation<'_> {
 
     /// An operand as a tensor of exactly the shape of `ty`; truth values become numbers if `ty` is real.
     fn full(&self, values: &Values, id: NodeId, ty: Type) -> Tensor {
-        let kind = if ty.kind == Kind::Bool { DType::Bool } else { self.part.kind };
-        let tensor =
-            self.operand(values, id, ty.shape).to_tensor(Like { near: &self.part.mask.tokens, dtype: kind });
+        let tensor = self.operand(values, id, ty.shape).to_tensor(self.part.like_of(ty.kind));
         let tensor = if ty.kind == Kind::Real && tensor.dtype() == DType::Bool {
             tensor.to_dtype(self.part.kind)
         } else {
@@ -253,10 +244,7 @@ impl Evaluation<'_> {
             .iter()
             .zip(ids)
             .map(|(input, id)| {
-                let tensor = match values.get(*id) {
-                    Value::Tensor(tensor) if self.holds_ids(*id) => tensor.clone(),
-                    _ => self.full(values, *id, input.ty),
-                };
+                let tensor = self.full(values, *id, input.ty);
                 let constant = !input.gradient && tensor.requires_grad();
                 (input.name, if constant { tensor.detach() } else { tensor })
             })
@@ -285,6 +273,7 @@ impl Evaluation<'_> {
             Kind::Real if !matches!(kind, DType::F32 | DType::F64) => {
                 format!("expected {what} of numbers in f32 or f64, found {kind}")
             }
+            Kind::Int if kind != DType::I64 => format!("expected {what} of int64 ids, found {kind}"),
             _ => return Ok(()),
         };
         Err(object_error(name, owner, message))

@@ -15,8 +15,6 @@ pub struct FieldPlan {
     pub ty: Type,
     /// Whether gradient flows into it.
     pub gradient: bool,
-    /// Whether it holds int64 ids, which formulas see as numbers.
-    pub ids: bool,
     /// Whether a batch may bring one value per sequence in place of one per token.
     pub per_sequence: bool,
     /// Whether its values are log-probabilities.
@@ -53,7 +51,6 @@ impl FieldPlan {
             name: name.to_owned(),
             ty,
             gradient: known.is_some_and(|field| field.gradient),
-            ids: known.is_some_and(|field| field.ids),
             per_sequence: known.is_some_and(|field| field.per_sequence),
             log_prob: known.is_some_and(|field| field.unit == Unit::LogProb),
             needed: false,

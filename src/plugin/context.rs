@@ -1,5 +1,6 @@
 //! The inputs and the result of a plugin object's computation.
 
+use super::Segments;
 use super::mask::Mask;
 use crate::tensor::{Tensor, TensorError};
 use std::cell::LazyCell;
@@ -114,6 +115,14 @@ impl TermContext<'_> {
     /// Sums a token value over each sequence's valid tokens: `[B, T]` to `[B]`.
     pub fn seq_sum(&self, x: &Tensor) -> Tensor {
         self.masked(x).sum_dim(1, false, x.dtype())
+    }
+
+    /// The segments that an input of the type `token int` tells apart.
+    ///
+    /// # Panics
+    /// When the signature declares no such input.
+    pub fn segments(&self, name: &str) -> Result<Segments<'_>, EvalError> {
+        Segments::of(self, self.input(name))
     }
 
     /// The mean of a token value over each sequence's valid tokens: `[B, T]` to `[B]`, zero if there are none.

@@ -35,6 +35,7 @@ mod entry;
 mod mask;
 mod parameter;
 mod registry;
+mod segments;
 mod signature;
 mod traits;
 
@@ -51,6 +52,7 @@ pub use entry::{AnyEntry, Build, ControllerEntry, Entry, Plugin, ReductionEntry,
 pub(crate) use mask::Mask;
 pub use parameter::{Argument, Limit, Limits, Literal, Parameter, ParameterType, Presence};
 pub use registry::{Lookup, Registry, register, registry};
+pub use segments::Segments;
 pub use signature::{
     ControllerSignature, Extra, Input, InputDefault, Reach, ReductionSignature, Scale, Signature,
 };
@@ -60,7 +62,7 @@ pub use traits::{Controller, ControllerState, Reduction, Row, Term};
 pub mod prelude {
     pub use super::{
         Alias, ArgError, Bounds, Controller, ControllerSignature, ControllerState, EvalError, Extra, Input,
-        Reach, Reduction, ReductionSignature, Row, Signature, Term, TermContext, TermValue, choice,
+        Reach, Reduction, ReductionSignature, Row, Segments, Signature, Term, TermContext, TermValue, choice,
         controller, reduction, term,
     };
     pub use crate::interval::Interval;

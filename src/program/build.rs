@@ -234,7 +234,7 @@ impl Builder {
             }
         };
         let flows = self.flows(&signature.inputs, &inputs) || rows.iter().any(|id| self.node(*id).gradient);
-        let gradient = signature.gradient && flows;
+        let gradient = signature.gradient && flows && signature.result.kind == Kind::Real;
         let op = Op::Term { object: index, inputs, rows, moving };
         self.add(op, signature.result, gradient, signature.interval, signature.unit, span)
     }
@@ -291,7 +291,7 @@ impl Builder {
             return id;
         }
         debug_assert!(op.operands().iter().all(|id| id.index() < self.nodes.len()));
-        debug_assert!(!(gradient && ty.kind == Kind::Bool), "truth values carry no gradient");
+        debug_assert!(!gradient || ty.kind == Kind::Real, "only numbers carry gradient");
         let id = NodeId(self.nodes.len() as u32);
         self.nodes.push(Node { op, ty, gradient, interval, unit, span });
         self.known.insert(key, id);

@@ -3,9 +3,9 @@
 use crate::plugin::prelude::*;
 
 /// Which group each sequence is in, as an input.
-pub(super) const GROUP: Input = Input::field("group", Type::SEQ)
+pub(super) const GROUP: Input = Input::field("group", Type::SEQ.to_int())
     .detached()
-    .docs("Whole numbers in any order: which prompt a sample answers.");
+    .docs("Ids in any order: which prompt a sample answers, or which rollout a sequence is of.");
 
 /// Which group each sequence is in, and how many sequences with a valid token each group has.
 pub(super) struct Groups {
@@ -18,7 +18,7 @@ pub(super) struct Groups {
 impl Groups {
     /// The groups of the batch field `group`, `[B]` whole numbers.
     pub(super) fn of(ctx: &TermContext<'_>, dtype: DType) -> Result<Self, EvalError> {
-        let (index, number) = ctx.input("group").to_dtype(DType::I64).unique()?;
+        let (index, number) = ctx.input("group").unique()?;
         let valid = ctx.valid_sequences().to_dtype(dtype);
         let sizes = valid.zeros(&[number], dtype).index_add(0, &index, &valid);
         Ok(Self { index, number, valid, sizes })

@@ -57,7 +57,7 @@ pub enum StatementKind {
         /// What it may be set to.
         range: Option<ParamRange>,
     },
-    /// `input NAME: token | seq | scalar [bool] [grad]`
+    /// `input NAME: token | seq | scalar [bool | int] [grad]`
     Input {
         /// The batch field.
         name: Name,

@@ -180,7 +180,9 @@ fn pattern(keyword: &str, expected: &[Expected]) -> Option<&'static str> {
             Some("a `param` is a number, a truth value or a string; a formula is a `let`")
         }
         "param" => Some("write it like `param eps = 0.2 in 0 .. 1`"),
-        "input" => Some("write it like `input weight: seq` or `input kept: token bool`"),
+        "input" => {
+            Some("write it like `input weight: seq`, `input kept: token bool` or `input turn: token int`")
+        }
         "set" => Some("write it like `set temperature = 1.0`"),
         "fn" if expected.contains(&Expected::Word("return")) => {
             Some("a block is written `{ let a = ... return a }`, with any number of `let` and `extra`")

@@ -2,12 +2,14 @@
 
 use crate::plugin::prelude::*;
 
-/// The valid tokens of each sequence as a chain, in which those that do not count are passed over.
+/// Tokens of each sequence as a chain, in which the others are passed over.
 pub(super) struct Chain<'a> {
     ctx: &'a TermContext<'a>,
-    /// `[B, T]`: 1 at tokens that count.
+    /// `[B, T]`: which tokens are links, if not all that count.
+    links: Option<Tensor>,
+    /// `[B, T]`: 1 at links.
     pub(super) valid: Tensor,
-    /// `[B, T]`: 1 at tokens that do not.
+    /// `[B, T]`: 1 elsewhere.
     skipped: Tensor,
 }
 
@@ -16,28 +18,47 @@ impl<'a> Chain<'a> {
     pub(super) fn of(ctx: &'a TermContext<'a>, dtype: DType) -> Self {
         let valid = ctx.mask().to_dtype(dtype);
         let skipped = 1.0 - &valid;
-        Self { ctx, valid, skipped }
+        Self { ctx, links: None, valid, skipped }
     }
 
-    /// `x_t = addend_t + factor_t · x` of the next token that counts, with 0 behind the last. Zeros where the mask is 0,
-    /// from which nothing flows back.
+    /// The chains of some of the tokens that count, `[B, T]` bool.
+    pub(super) fn along(ctx: &'a TermContext<'a>, links: &Tensor, dtype: DType) -> Self {
+        let valid = links.to_dtype(dtype);
+        let skipped = 1.0 - &valid;
+        Self { ctx, links: Some(links.clone()), valid, skipped }
+    }
+
+    /// `x_t = addend_t + factor_t · x` of the next link, with 0 behind the last. Zeros where no link is, from which nothing
+    /// flows back.
     pub(super) fn follow(&self, addend: &Tensor, factor: &Tensor) -> Tensor {
-        // What follows a token is carried over those that do not count.
-        let factor = self.ctx.masked(factor) + &self.skipped;
-        self.ctx.masked(&backward(&self.ctx.masked(addend), &factor))
+        // What follows a link is carried over what is between.
+        let factor = self.linked(factor) + &self.skipped;
+        self.linked(&backward(&self.linked(addend), &factor))
     }
 
-    /// The value of the next token that counts, 0 behind the last.
+    /// The value of the next link, 0 behind the last.
     pub(super) fn next(&self, x: &Tensor) -> Tensor {
-        behind(&backward(&self.ctx.masked(x), &self.skipped), 1)
+        behind(&backward(&self.linked(x), &self.skipped), 1)
     }
 
-    /// The inputs `token_rewards`, and `rewards` besides at the last token that counts.
+    /// The inputs `token_rewards`, and `rewards` besides at the last link.
     pub(super) fn rewards(&self) -> Tensor {
+        self.ctx.input("token_rewards") + self.last() * self.ctx.input("rewards").unsqueeze(1)
+    }
+
+    /// `[B, T]`: 1 at the last link of each sequence.
+    pub(super) fn last(&self) -> Tensor {
         let dtype = self.valid.dtype();
         let left = self.valid.sum_dim(1, true, dtype) - self.valid.cumsum(1, dtype);
-        let last = &self.valid * left.lt(0.5).to_dtype(dtype);
-        self.ctx.input("token_rewards") + last * self.ctx.input("rewards").unsqueeze(1)
+        &self.valid * left.lt(0.5).to_dtype(dtype)
+    }
+
+    /// `x` with zeros where no link is, even in place of NaN.
+    fn linked(&self, x: &Tensor) -> Tensor {
+        match &self.links {
+            None => self.ctx.masked(x),
+            Some(links) => links.where_cond(x, &x.zeros(&[], x.dtype())),
+        }
     }
 }
 

@@ -32,7 +32,7 @@ impl Term for GroupRank {
             .input(
                 Input::required("x", Type::SEQ).detached().positional().docs("What samples are ranked by."),
             )
-            .input(Input::field("group", Type::SEQ).detached())
+            .input(Input::field("group", Type::SEQ.to_int()).detached())
             .reach(Reach::Batch)
             .interval(Interval::UNIT)
             .detached()

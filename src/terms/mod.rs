@@ -27,6 +27,8 @@ mod position;
 mod renyi_entropy;
 mod reverse_cumsum;
 mod reverse_kl;
+mod segment_count;
+mod segment_gae;
 mod surrogate;
 mod token_set;
 mod tsallis_entropy;

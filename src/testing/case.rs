@@ -27,6 +27,8 @@ pub struct Case {
     pub rewards: Vec<f64>,
     /// `[B]`
     pub group: Vec<i64>,
+    /// `[B, T]` ids of turns, for files that declare `input turn: token int`.
+    pub turn: Vec<i64>,
 }
 
 /// A batch with the tensors that gradient flows into.
@@ -74,7 +76,8 @@ impl Case {
             .with("actions", Tensor::from_slice(&self.actions).view([b, t]).to_device(device))
             .with("response_mask", Tensor::from_slice(&self.mask).view([b, t]).to_device(device))
             .with("rewards", Tensor::from_slice(&self.rewards).to_kind(wide).to_device(device))
-            .with("group", Tensor::from_slice(&self.group).to_device(device));
+            .with("group", Tensor::from_slice(&self.group).to_device(device))
+            .with("turn", Tensor::from_slice(&self.turn).view([b, t]).to_device(device));
         for (name, numbers) in &self.tokens {
             let mut tensor = Tensor::from_slice(numbers).to_kind(wide).view([b, t]).to_device(device);
             if *name == "values" {
@@ -106,6 +109,7 @@ impl Case {
                 .collect(),
             rewards: self.rewards[sequences.clone()].to_vec(),
             group: self.group[sequences].to_vec(),
+            turn: self.turn[tokens].to_vec(),
         }
     }
 
@@ -121,6 +125,7 @@ impl Case {
             actions: columns(&self.actions, self.width, width),
             mask: columns(&self.mask, self.width, width),
             tokens: self.tokens.iter().map(|(name, x)| (*name, columns(x, self.width, width))).collect(),
+            turn: columns(&self.turn, self.width, width),
             ..self.clone()
         }
     }
@@ -132,6 +137,7 @@ impl Case {
         let mut case = self.clone();
         for at in (0..self.mask.len()).filter(|at| !self.mask[*at]) {
             case.actions[at] = -100;
+            case.turn[at] = if at % 2 == 0 { i64::MIN } else { case.turn[0] };
             for (offset, (_, values)) in case.tokens.iter_mut().enumerate() {
                 values[at] = POISON[(at + offset) % POISON.len()];
             }

@@ -91,11 +91,13 @@ fn case(
     let noise = |spread: f64| vec(number(-spread..spread), b * t);
     let policies = (noise(0.6), noise(0.6), noise(0.6), noise(2.0));
     let critic = (noise(2.0), noise(1.2), noise(2.0));
-    let rest = (vec(number(-2.0..2.0), b), vec(0i64..3, b), vec(0..v as i64, b * t));
+    // Two of the ids are one number in f64.
+    let turn = prop::sample::select(vec![-3, 0, i64::MAX, i64::MAX - 1]);
+    let rest = (vec(number(-2.0..2.0), b), vec(0i64..3, b), vec(0..v as i64, b * t), vec(turn, b * t));
     let moved = vec(number(-1.0..1.0), b * t * v);
     (logits, moved, mask, policies, critic, rest).prop_map(
         move |(mut logits, moved, mask, policies, critic, rest)| {
-            let (rewards, group, actions) = rest;
+            let (rewards, group, actions, turn) = rest;
             for (row, action) in logits.chunks_mut(v).zip(&actions) {
                 // A sampled token cannot be banned.
                 let sampled = &mut row[*action as usize];
@@ -132,6 +134,7 @@ fn case(
                 tokens,
                 rewards,
                 group,
+                turn,
             }
         },
     )

@@ -9,13 +9,16 @@ const EVERYTHING: &str = "
     input weight: token
     input kept: seq bool
     input scale: scalar
+    input turn: token int
     loss = token_mean(clip_ppo() * weight + where(kept, entropy(), 0)) * scale
+         + token_mean(segment_mean(log_prob, by = turn) * advantages)
          + batch_mean((rewards - group_mean(rewards)) * seq_mean(log_prob))";
 
 fn everything() -> Batch {
     plain()
         .with("weight", Tensor::ones([2, 3], (Kind::Float, Device::Cpu)))
         .with("kept", Tensor::from_slice(&[true, false]))
+        .with("turn", Tensor::from_slice(&[7i64, -1, 7, 3, 3, 7]).view([2, 3]))
         .with("scale", Tensor::from(2.0f32))
 }
 
@@ -39,7 +42,8 @@ fn a_missing_field_is_named_with_what_it_holds() {
         ("old_log_prob", "`token`"),
         ("advantages", "`token`"),
         ("rewards", "`seq`"),
-        ("group", "`seq`"),
+        ("group", "`seq int`"),
+        ("turn", "`token int`"),
         ("weight", "`input`"),
         ("kept", "`seq bool`"),
         ("scale", "one value"),
@@ -106,6 +110,7 @@ fn a_wrong_shape_is_told_with_both_shapes() {
         ("advantages", Tensor::zeros([3], float), "[2, 3] or [2]", "[3]"),
         ("rewards", Tensor::zeros([2, 1], float), "[2]", "[2, 1]"),
         ("group", Tensor::zeros([3], (Kind::Int64, Device::Cpu)), "[2]", "[3]"),
+        ("turn", Tensor::zeros([2], (Kind::Int64, Device::Cpu)), "[2, 3]", "[2]"),
         ("scale", Tensor::zeros([2], float), "one value", "[2]"),
         ("kept", Tensor::ones([2, 3], (Kind::Bool, Device::Cpu)), "[2]", "[2, 3]"),
     ] {
@@ -122,6 +127,8 @@ fn a_wrong_kind_is_told_with_both_kinds() {
         ("logits", ints(&[2, 3, 4]), "f32, f64, bf16 or f16", "i64"),
         ("actions", Tensor::zeros([2, 3], (Kind::Float, Device::Cpu)), "int64", "f32"),
         ("group", Tensor::zeros([2], (Kind::Float, Device::Cpu)), "int64", "f32"),
+        ("turn", Tensor::zeros([2, 3], (Kind::Double, Device::Cpu)), "int64 or int32 ids", "f64"),
+        ("turn", Tensor::zeros([2, 3], (Kind::Bool, Device::Cpu)), "int64 or int32 ids", "bool"),
         ("advantages", Tensor::ones([2, 3], (Kind::Bool, Device::Cpu)), "numbers", "bool"),
         ("rewards", Tensor::zeros([2], (Kind::ComplexFloat, Device::Cpu)), "real", "complex"),
     ] {
@@ -137,6 +144,7 @@ fn whole_numbers_may_stand_for_numbers_and_truth_values() {
     let whole = everything()
         .with("rewards", Tensor::from_slice(&[1i64, 0]))
         .with("kept", Tensor::from_slice(&[1i64, 0]))
+        .with("turn", field(&everything(), "turn").to_kind(Kind::Int))
         .with("actions", field(&everything(), "actions").to_kind(Kind::Int))
         .with("response_mask", field(&everything(), "response_mask").to_kind(Kind::Float))
         .with("scale", Tensor::from_slice(&[2i64]));

@@ -24,6 +24,9 @@ fn every_prompt_weighs_the_same() {
         vec![prompts.iter().map(mean).sum::<f64>() / prompts.len().max(1) as f64]
     });
     judge("prompts()", |sheet| vec![prompts(sheet).len() as f64]);
+    // With the prompt in place of the rollout the two are one.
+    judge("rollout_mean(log_prob * advantages, group) - prompt_mean(log_prob * advantages)", |_| vec![0.0]);
+    judge("rollouts(group)", |sheet| vec![prompts(sheet).len() as f64]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub(crate) const LIBRARY: &str = "import \"std/advantages.aent\"\nimport \"std/a
                                   import \"std/entropy.aent\"\nimport \"std/kl.aent\"\n\
                                   import \"std/masks.aent\"\nimport \"std/mismatch.aent\"\n\
                                   import \"std/regression.aent\"\nimport \"std/surrogates.aent\"\n\
-                                  import \"std/values.aent\"";
+                                  import \"std/values.aent\"\ninput turn: token int";
 
 /// A batch with the log-probabilities of the policy, twice: where the formula lets gradient through, and where it holds
 /// them constant. That is how a derivative of a plain function becomes that of a formula with stops.
@@ -130,6 +130,7 @@ impl<'a> Judged<'a> {
         let weighted = match node.ty.kind {
             Values::Bool => "token_sum(where(value, log_prob, 0))",
             Values::Real => "token_sum(value * log_prob)",
+            Values::Int => panic!("{expr} is no value to compute with"),
         };
         let loss = if node.gradient { total } else { weighted };
         let session = session(&format!("{text}\nmetric total = {total}\nloss = {loss}"));

@@ -17,6 +17,7 @@ mod reductions;
 mod reference;
 mod regression;
 mod rules;
+mod segments;
 mod selections;
 mod sequences;
 mod surrogates;

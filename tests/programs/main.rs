@@ -211,6 +211,7 @@ fn padded(case: &Case) -> Case {
         actions: pad(&case.actions, width, 1, 0),
         mask: pad(&case.mask, width, 1, false),
         tokens: case.tokens.iter().map(|(name, values)| (*name, pad(values, width, 1, 0.0))).collect(),
+        turn: pad(&case.turn, width, 1, 0),
         ..case.clone()
     }
 }

@@ -65,6 +65,7 @@ pub(crate) fn leaves(case: &Case) -> Leaves {
         .with("old_entropy", Tensor::from_slice(&of("returns", f64::abs)).view([b, t]))
         .with("score", Tensor::from_slice(&score))
         .with("chosen", Tensor::from_slice(&chosen))
+        .with("rollout", Tensor::from_slice(&case.group))
         .with("scale", Tensor::from(0.6))
         .with("enabled", Tensor::from(true));
     leaves
@@ -109,6 +110,7 @@ pub(crate) fn cut(case: &Case, sequences: std::ops::Range<usize>, width: usize) 
         actions: narrow(&part.actions, part.width, width, 1),
         mask: narrow(&part.mask, part.width, width, 1),
         tokens: part.tokens.iter().map(|(name, values)| (*name, columns(values))).collect(),
+        turn: narrow(&part.turn, part.width, width, 1),
         ..part.clone()
     }
 }

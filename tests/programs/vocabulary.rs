@@ -35,9 +35,10 @@ pub(crate) const BOOLS: [(&str, Shape); 4] = [
     ("enabled", Shape::Scalar),
 ];
 pub(crate) const INPUTS: &str = "input weight: token\ninput score: seq\ninput scale: scalar\n\
-    input flag: token bool\ninput chosen: seq bool\ninput enabled: scalar bool";
+    input flag: token bool\ninput chosen: seq bool\ninput enabled: scalar bool\n\
+    input turn: token int\ninput rollout: seq int";
 
-pub(crate) const TERMS: [(&str, &[(&str, bool)]); 29] = [
+pub(crate) const TERMS: [(&str, &[(&str, bool)]); 30] = [
     ("clip_ppo()", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(low = 10%, high = 0.28, dual = 3)", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(delta = 4, guard = 5)", &[("ratio", false), ("clipped", true)]),
@@ -65,6 +66,7 @@ pub(crate) const TERMS: [(&str, &[(&str, bool)]); 29] = [
     ("mass_entropy(top_k = 2)", &[]),
     ("gae(gamma = 0.9, lam = 0.8)", &[("returns", false)]),
     ("vtrace(gamma = 0.9, lam = 0.8)", &[("returns", false), ("clipped", true)]),
+    ("segment_gae(by = turn, gamma = 0.9, lam = 0.8)", &[("returns", false)]),
     ("cumsum(log_prob)", &[]),
     ("reverse_cumsum(values, discount = 0.9)", &[]),
     ("z_loss()", &[]),
@@ -80,6 +82,10 @@ pub(crate) const OF_TOKENS: [(&str, &str); 5] = [
     ("seq_min", " + returns"),
     ("seq_std", " + returns"),
 ];
+
+/// What makes a `token` of a `token` with ids, and what is added so that no values tie by construction.
+pub(crate) const OF_SEGMENTS: [(&str, &str); 3] =
+    [("segment_mean", ""), ("segment_sum", ""), ("segment_max", " + returns")];
 
 /// The same of a `seq`.
 pub(crate) const OF_SEQUENCES: [(&str, &str); 6] = [

@@ -15,6 +15,7 @@ fn blanks_are_canonical() {
     check("param a=30%in 0..1", "param a = 30% in 0 .. 1\n");
     check("param a = - 1", "param a = -1\n");
     check("input a:token  bool input b : seq", "input a: token bool\ninput b: seq\n");
+    check("input a:token\nint input b : seq   int", "input a: token int\ninput b: seq int\n");
     check("set temperature=1.0", "set temperature = 1.0\n");
     check("fn f ( a,b=0.1, )=a", "fn f(a, b = 0.1) = a\n");
     check("controller a=band( b , c=0..1 , )", "controller a = band(b, c = 0 .. 1)\n");

@@ -19,7 +19,7 @@ from .compiler import Report, check, compile
 from .errors import BatchError, Error, SpecError, SpecWarning, StateError, StepError, StepWarning
 
 if TYPE_CHECKING:
-    from .definition import Scalar, Seq, SeqBool, Token, TokenBool, term
+    from .definition import Scalar, Seq, SeqBool, SeqInt, Token, TokenBool, TokenInt, term
 
 __all__ = [
     "Accumulation",
@@ -32,6 +32,7 @@ __all__ = [
     "Scalar",
     "Seq",
     "SeqBool",
+    "SeqInt",
     "SpecError",
     "SpecWarning",
     "StateError",
@@ -39,6 +40,7 @@ __all__ = [
     "StepWarning",
     "Token",
     "TokenBool",
+    "TokenInt",
     "__version__",
     "catalog",
     "check",
@@ -50,7 +52,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """What terms in Python are written with needs torch, which a file can be checked without."""
-    if name in ("Scalar", "Seq", "SeqBool", "Token", "TokenBool", "term"):
+    if name in ("Scalar", "Seq", "SeqBool", "SeqInt", "Token", "TokenBool", "TokenInt", "term"):
         from . import definition
 
         return getattr(definition, name)

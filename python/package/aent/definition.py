@@ -35,11 +35,15 @@ Scalar = Annotated[torch.Tensor, "scalar"]
 TokenBool = Annotated[torch.Tensor, "token_bool"]
 #: One truth value per sequence, ``[B]``.
 SeqBool = Annotated[torch.Tensor, "seq_bool"]
+#: One id per token, ``[B, T]`` int64, as a file declares with ``input turn: token int``.
+TokenInt = Annotated[torch.Tensor, "token_int"]
+#: One id per sequence, ``[B]`` int64, such as ``group``.
+SeqInt = Annotated[torch.Tensor, "seq_int"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(::[A-Za-z_][A-Za-z0-9_]*)*")
 _CONSTANTS = {float: "number", int: "integer", bool: "bool", str: "string", tuple[float, float]: "range"}
 _KINDS = "`float`, `int`, `bool`, `str` or `tuple[float, float]`"
-_TENSORS = "`aent.Token`, `aent.Seq`, `aent.Scalar`, `aent.TokenBool` or `aent.SeqBool`"
+_TENSORS = "`aent.Token`, `aent.Seq`, `aent.Scalar`, `aent.TokenBool`, `aent.SeqBool`, `aent.TokenInt` or `aent.SeqInt`"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -146,7 +150,7 @@ def _require_function(given: Any) -> None:
 
 
 def _tensor(hint: Any, place: str) -> str:
-    if typing.get_origin(hint) is Annotated and hint in (Token, Seq, Scalar, TokenBool, SeqBool):
+    if typing.get_origin(hint) is Annotated and hint in (Token, Seq, Scalar, TokenBool, SeqBool, TokenInt, SeqInt):
         return str(typing.get_args(hint)[1])
     raise TypeError(f"{place}: expected an annotation {_TENSORS}, found `{_shown(hint)}`")
 

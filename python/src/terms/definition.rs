@@ -58,6 +58,8 @@ enum TypeName {
     Scalar,
     TokenBool,
     SeqBool,
+    TokenInt,
+    SeqInt,
 }
 
 impl TypeName {
@@ -69,6 +71,7 @@ impl TypeName {
             Self::Scalar => "token_mean(log_prob)",
             Self::TokenBool => "response_mask",
             Self::SeqBool => "seq_mean(log_prob) < 0",
+            Self::TokenInt | Self::SeqInt => "group",
         }
     }
 }
@@ -81,6 +84,8 @@ impl From<TypeName> for Type {
             TypeName::Scalar => Type::SCALAR,
             TypeName::TokenBool => Type::TOKEN.to_bool(),
             TypeName::SeqBool => Type::SEQ.to_bool(),
+            TypeName::TokenInt => Type::TOKEN.to_int(),
+            TypeName::SeqInt => Type::SEQ.to_int(),
         }
     }
 }

@@ -43,6 +43,7 @@ pub(super) const ARGUMENTS: &[(&str, &[&str])] = &[
     ("advantages", &["advantage", "adv", "advs"]),
     ("lam", &["lambda_", "gae_lambda", "lmbda"]),
     ("gamma", &["discount", "discount_factor"]),
+    ("by", &["over", "group", "turn", "turns", "turn_ids", "segment", "segments", "segment_ids", "ids"]),
     ("group", &["by", "index", "uid", "groups", "group_by"]),
     ("target", &["setpoint", "goal", "desired", "target_kl", "target_entropy", "kl_target"]),
     ("signal", &["of", "observe", "input", "value", "x"]),

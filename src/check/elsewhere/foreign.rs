@@ -176,6 +176,10 @@ pub(super) const VALUES: &[Foreign] = &[
     ),
     is("group", &["uid", "uids", "group_id", "group_ids", "prompt_id", "prompt_ids", "prompt_idx"]),
     help(
+        "which turn a token is in comes with the batch: `input turn: token int`",
+        &["turn", "turns", "turn_id", "turn_ids", "segment_ids", "step_ids"],
+    ),
+    help(
         "token ids are the batch's `actions`, which only row statistics such as `log_prob` read; to pick tokens, declare `input kept: token bool`",
         &[
             "token_ids",

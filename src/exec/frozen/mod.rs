@@ -10,12 +10,11 @@ use super::output::Output;
 use super::part::{Part, Reading};
 use super::setup::{Options, Setup};
 use super::tally::{Count, Tally};
-use super::value::{Like, Presets};
+use super::value::Presets;
 use crate::kernels::KernelOptions;
 use crate::plan::{FirstPass, Plan};
 use crate::plugin::ControllerState;
 use crate::program::{Assertion, NodeId, Program};
-use crate::tensor::DType;
 use crate::types::Shape;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -129,10 +128,9 @@ impl Frozen {
             .map(|controller| (controller.name.clone(), controller.signal.map(detached)));
         let lets = program.lets.iter().filter(|_| self.setup.options.lets);
         let lets = lets.map(|(name, id)| {
-            let truth = program.node(*id).ty.kind == crate::types::Kind::Bool;
-            let like = Like { dtype: if truth { DType::Bool } else { like.dtype }, ..like };
-            let tensor = values.tensor(*id, like).detach();
-            (name.clone(), part.zeroed(program.node(*id).ty.shape, &tensor))
+            let ty = program.node(*id).ty;
+            let tensor = values.tensor(*id, part.like_of(ty.kind)).detach();
+            (name.clone(), part.zeroed(ty.shape, &tensor))
         });
         Ok(Output {
             of: Arc::clone(&self.setup),

@@ -41,9 +41,9 @@ impl Part {
         }
         let tensor = if per_sequence { tensor.unsqueeze(1).expand(&[sequences, width]) } else { tensor };
         let brought = tensor.dtype();
-        let tensor = if field.ids {
+        let tensor = if ty.kind == Kind::Int {
             if !matches!(tensor.dtype(), DType::I64 | DType::I32) {
-                return Err(field_error(name, "int64 ids of prompts", tensor.dtype().name()));
+                return Err(field_error(name, "int64 or int32 ids", tensor.dtype().name()));
             }
             tensor.to_dtype(DType::I64)
         } else if ty.kind == Kind::Bool {

@@ -19,7 +19,7 @@ use crate::kernels::KernelOptions;
 use crate::plan::{FieldPlan, FirstPass, Plan};
 use crate::plugin::{Mask, StepCounts};
 use crate::tensor::{DType, Device, Tensor};
-use crate::types::Shape;
+use crate::types::{Kind, Shape};
 pub(super) use cut::{mean, pad};
 pub(super) use ids::UncheckedIds;
 use wrong::{field_error, taken};
@@ -61,6 +61,16 @@ impl Part {
     /// What a number becomes among its tensors.
     pub(super) fn like(&self) -> Like<'_> {
         Like { near: &self.mask.tokens, dtype: self.kind }
+    }
+
+    /// What a value of a kind becomes among its tensors.
+    pub(super) fn like_of(&self, kind: Kind) -> Like<'_> {
+        let dtype = match kind {
+            Kind::Real => self.kind,
+            Kind::Bool => DType::Bool,
+            Kind::Int => DType::I64,
+        };
+        Like { dtype, ..self.like() }
     }
 
     /// `[B, T]` of it.

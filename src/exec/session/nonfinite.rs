@@ -165,7 +165,7 @@ impl Search<'_> {
     /// The first valid position with a non-finite value.
     fn first(&self, id: NodeId, within: Within<'_>) -> Result<Option<Vec<i64>>> {
         let node = self.program.node(id);
-        if node.ty.kind == Kind::Bool {
+        if node.ty.kind != Kind::Real {
             return Ok(None);
         }
         let mut wrong = self.full(id).isfinite().logical_not();

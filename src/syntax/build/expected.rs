@@ -23,6 +23,7 @@ pub(super) fn expected(rule: Rule) -> Expected {
         Rule::shape => Expected::Shape,
         Rule::EOI => Expected::NextStatement,
         Rule::bool_kind => Expected::Word("bool"),
+        Rule::int_kind => Expected::Word("int"),
         Rule::gradient => Expected::Word("grad"),
         Rule::in_keyword => Expected::Word("in"),
         Rule::as_keyword => Expected::Word("as"),

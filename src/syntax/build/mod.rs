@@ -119,6 +119,7 @@ impl Builder<'_> {
                 for part in parts {
                     match part.as_rule() {
                         Rule::bool_kind => kind = Kind::Bool,
+                        Rule::int_kind => kind = Kind::Int,
                         _ => gradient = Some(self.span(&part)),
                     }
                 }
@@ -339,6 +340,7 @@ fn parts(pair: Pair<'_, Rule>) -> impl Iterator<Item = Pair<'_, Rule>> {
                 | Rule::extra
                 | Rule::shape
                 | Rule::bool_kind
+                | Rule::int_kind
                 | Rule::gradient
                 | Rule::parameter
                 | Rule::arguments

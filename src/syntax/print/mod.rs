@@ -9,7 +9,7 @@ use super::ast::{
 use super::layout::{Doc, render};
 use super::precedence::Precedence;
 use crate::span::{Span, Spanned};
-use crate::types::Kind;
+use crate::types::Type;
 use std::fmt;
 
 /// The longest line that is not broken.
@@ -126,9 +126,9 @@ impl Printer<'_> {
                 vec![Doc::text(format!("param {} = {}{range}", name.node, value.node))]
             }
             StatementKind::Input { name, shape, kind, gradient } => {
-                let kind = if *kind == Kind::Bool { " bool" } else { "" };
+                let ty = Type { shape: *shape, kind: *kind };
                 let gradient = if gradient.is_some() { " grad" } else { "" };
-                vec![Doc::text(format!("input {}: {shape}{kind}{gradient}", name.node))]
+                vec![Doc::text(format!("input {}: {ty}{gradient}", name.node))]
             }
             StatementKind::Set { name, value } => self.definition(&format!("set {}", name.node), value),
             StatementKind::Let { name, value } => self.definition(&format!("let {}", name.node), value),

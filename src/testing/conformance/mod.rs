@@ -63,10 +63,11 @@ impl Conformance {
         if findings.is_empty() { Ok(()) } else { Err(findings.join("\n")) }
     }
 
-    /// A program of the given statements, preceded by the declared inputs.
+    /// A program of the given statements, preceded by the declared inputs and by `turn`, which an example may read.
     fn program(&self, statements: &str) -> Result<Program, String> {
         let inputs = self.inputs.iter().map(|name| format!("input {name}: token"));
-        let text = inputs.chain([statements.to_owned()]).collect::<Vec<_>>().join("\n");
+        let turn = "input turn: token int".to_owned();
+        let text = inputs.chain([turn, statements.to_owned()]).collect::<Vec<_>>().join("\n");
         compile(&text).map_err(|failure| format!("the example does not check:\n{failure}\nin\n{text}"))
     }
 

@@ -2,8 +2,9 @@
 //! row is a simpler program.
 
 mod statements;
+mod truths;
 
-use crate::vocabulary::{OF_SEQUENCES, OF_TOKENS, Shape, TERMS};
+use crate::vocabulary::{OF_SEGMENTS, OF_SEQUENCES, OF_TOKENS, Shape, TERMS};
 use proptest::prelude::*;
 
 /// Which formulas are written.
@@ -65,12 +66,13 @@ impl Writer<'_> {
 
     /// A sum over the step.
     fn total(&mut self, token: &str) -> String {
-        match self.pick(7) {
+        match self.pick(8) {
             0 | 1 => format!("token_mean({token})"),
             2 => format!("token_sum({token})"),
             3 => format!("seq_mean_token_sum({token})"),
             4 => format!("seq_mean_token_mean({token})"),
             5 => format!("seq_mean_token_sum_norm({token}, length = 6)"),
+            6 => format!("segment_mean_token_mean({token}, by = turn)"),
             _ => format!("batch_mean(seq_sum({token}))"),
         }
     }
@@ -219,7 +221,7 @@ impl Writer<'_> {
     }
 
     fn term(&mut self, depth: usize) -> String {
-        match self.pick(7) {
+        match self.pick(8) {
             0 | 1 => TERMS[self.pick(TERMS.len())].0.to_owned(),
             2 => format!("clip_ppo(advantages = {} + returns)", self.real(Shape::Token, depth)),
             3 => format!(
@@ -228,6 +230,11 @@ impl Writer<'_> {
             ),
             4 => format!("cumsum({})", self.real(Shape::Token, depth)),
             5 => format!("reverse_cumsum({}, discount = 0.8)", self.real(Shape::Token, depth)),
+            6 => {
+                let (name, anchor) = OF_SEGMENTS[self.pick(OF_SEGMENTS.len())];
+                let by = ["turn", "rollout"][self.pick(2)];
+                format!("{name}({}{anchor}, by = {by})", self.real(Shape::Token, depth))
+            }
             _ => {
                 format!("clip_value(values = values * tanh({}), clip = 0.4)", self.real(Shape::Token, depth))
             }
@@ -251,62 +258,19 @@ impl Writer<'_> {
                 _ => format!("batch_sum({})", self.real(Shape::Seq, depth)),
             };
         }
-        match self.pick(7) {
+        match self.pick(8) {
             0..=2 => {
                 let (name, anchor) = OF_TOKENS[self.pick(OF_TOKENS.len())];
                 format!("{name}({}{anchor})", self.real(Shape::Token, depth))
             }
             3..=5 => {
                 let (name, anchor) = OF_SEQUENCES[self.pick(OF_SEQUENCES.len())];
-                format!("{name}({}{anchor})", self.real(Shape::Seq, depth))
+                let group = ["", "", ", group = rollout"][self.pick(3)];
+                let group = if name == "group_rank" { "" } else { group };
+                format!("{name}({}{anchor}{group})", self.real(Shape::Seq, depth))
             }
+            6 => "segment_count(by = turn)".to_owned(),
             _ => format!("seq_mean({})", self.truth(Shape::Token, depth)),
-        }
-    }
-
-    /// A truth value of at most that shape.
-    fn truth(&mut self, shape: Shape, depth: usize) -> String {
-        let fits = |(_, of): &&(String, Shape)| *of <= shape;
-        let names: Vec<String> = self.bools.iter().filter(fits).map(|(name, _)| name.clone()).collect();
-        if depth == 0 {
-            return if self.pick(6) == 1 { "true".to_owned() } else { names[self.pick(names.len())].clone() };
-        }
-        let next = depth - 1;
-        match self.pick(9) {
-            0 | 1 => names[self.pick(names.len())].clone(),
-            2 | 3 => {
-                let op = ["<", "<=", ">", ">=", "!=", "=="][self.pick(6)];
-                let shift = if self.tame() { " + 0.0371" } else { "" };
-                format!("({} {op} {}{shift})", self.real(shape, next), self.real(shape, next))
-            }
-            4 => {
-                let op = ["and", "or"][self.pick(2)];
-                format!("({} {op} {})", self.truth(shape, next), self.truth(shape, next))
-            }
-            5 => format!("(not {})", self.truth(shape, next)),
-            6 if shape != Shape::Scalar => {
-                let (x, anchor) = (self.real(shape, next), self.anchor(shape));
-                format!("top_fraction({x} + {anchor}, {})", ["0.5", "20%", "0", "1"][self.pick(4)])
-            }
-            7 if shape == Shape::Token => {
-                let extras: Vec<String> = self
-                    .extras
-                    .iter()
-                    .filter(|(_, is_bool)| *is_bool)
-                    .map(|(name, _)| name.clone())
-                    .collect();
-                if extras.is_empty() {
-                    "clip_ppo().clipped".to_owned()
-                } else {
-                    extras[self.pick(extras.len())].clone()
-                }
-            }
-            _ => format!(
-                "where({}, {}, {})",
-                self.truth(shape, next),
-                self.truth(shape, next),
-                self.truth(shape, next)
-            ),
         }
     }
 }

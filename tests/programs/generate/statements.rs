@@ -8,6 +8,7 @@ impl Writer<'_> {
         self.reals = REALS.map(|(name, shape)| (name.to_owned(), shape)).to_vec();
         self.bools = BOOLS.map(|(name, shape)| (name.to_owned(), shape)).to_vec();
         self.statements.push("edition 1\nimport \"std/kl.aent\" as divergence".to_owned());
+        self.statements.push("import \"std/averages.aent\"".to_owned());
         self.statements.push(INPUTS.to_owned());
         if self.pick(5) == 1 {
             self.statements.push("let advantages = returns - seq_mean(returns) + 0 * scale".to_owned());
