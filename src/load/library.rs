@@ -13,6 +13,7 @@ pub const LIBRARY: &[(&str, &str)] = &[
     ("kl.aent", include_str!("std/kl.aent")),
     ("masks.aent", include_str!("std/masks.aent")),
     ("mismatch.aent", include_str!("std/mismatch.aent")),
+    ("preferences.aent", include_str!("std/preferences.aent")),
     ("regression.aent", include_str!("std/regression.aent")),
     ("surrogates.aent", include_str!("std/surrogates.aent")),
     ("values.aent", include_str!("std/values.aent")),

@@ -43,7 +43,8 @@ fn functions_of_other_frameworks_are_translated() {
     for (call, part) in [
         ("grpo()", "clip_ppo(advantages = grpo_advantages())"),
         ("dapo()", "high = 0.28"),
-        ("dpo()", "group_sum("),
+        ("dpo()", "import \"std/preferences.aent\""),
+        ("kto_loss()", "import \"std/preferences.aent\""),
         ("mean(log_prob)", "token_mean(x)"),
         ("masked_mean(log_prob)", "token_mean(x)"),
         ("sum(log_prob)", "token_sum(x)"),

@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor};
 pub(crate) const LIBRARY: &str = "import \"std/advantages.aent\"\nimport \"std/averages.aent\"\n\
                                   import \"std/entropy.aent\"\nimport \"std/kl.aent\"\n\
                                   import \"std/masks.aent\"\nimport \"std/mismatch.aent\"\n\
+                                  import \"std/preferences.aent\"\n\
                                   import \"std/regression.aent\"\nimport \"std/surrogates.aent\"\n\
                                   import \"std/values.aent\"\ninput turn: token int";
 
@@ -91,7 +92,28 @@ pub(crate) fn judge(expr: &str, formula: impl Fn(&Sheet<'_>) -> Vec<f64>) {
 /// The same on cases that are fit for it.
 #[track_caller]
 pub(crate) fn judge_where(fit: impl Fn(&Case) -> bool, expr: &str, formula: impl Fn(&Sheet<'_>) -> Vec<f64>) {
-    let judged = Judged::of(expr);
+    judge_in(&format!("{LIBRARY}\nlet value = {expr}"), fit, expr, formula);
+}
+
+/// Compares the loss of a recipe with its formula in every way there is. `swaps` are texts of the file and what stands for them:
+/// fields of these cases for those that the recipe declares.
+#[track_caller]
+pub(crate) fn judge_recipe(name: &str, swaps: &[(&str, &str)], formula: impl Fn(&Sheet<'_>) -> f64) {
+    let path = format!("{}/examples/recipes/{name}.aent", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).expect("the recipe is there");
+    let (rest, loss) = text.split_once("\nloss = ").expect("a recipe has a loss");
+    let loss = loss.split_once("\nmetric ").map_or(loss, |(loss, _)| loss);
+    let mut text = format!("{rest}\nlet value = {loss}");
+    for (from, to) in swaps {
+        assert!(text.contains(from), "{name} has no {from}");
+        text = text.replace(from, to);
+    }
+    judge_in(&text, |_| true, name, |sheet| vec![formula(sheet)]);
+}
+
+#[track_caller]
+fn judge_in(text: &str, fit: impl Fn(&Case) -> bool, expr: &str, formula: impl Fn(&Sheet<'_>) -> Vec<f64>) {
+    let judged = Judged::of(text, expr);
     let mut cases = sample(&smooth(Extent::default()), 30);
     cases.retain(&fit);
     for case in &cases {
@@ -117,10 +139,11 @@ struct Judged<'a> {
 }
 
 impl<'a> Judged<'a> {
-    fn of(expr: &'a str) -> Self {
-        let text = format!("{LIBRARY}\nlet value = {expr}");
+    fn of(text: &str, expr: &'a str) -> Self {
         let probe = session(&format!("{text}\nloss = token_mean(log_prob)"));
-        let node = probe.program().node(probe.program().lets[0].1).clone();
+        let lets = &probe.program().lets;
+        let (_, value) = lets.iter().find(|(name, _)| name == "value").expect("the text has this `let`");
+        let node = probe.program().node(*value).clone();
         let total = match node.ty.shape {
             Shape::Token => "token_sum(value)",
             Shape::Seq => "batch_sum(value)",

@@ -13,6 +13,8 @@ mod gradients;
 mod judge;
 mod kinds;
 mod mismatch;
+mod recipes_of_answers;
+mod recipes_of_tokens;
 mod reductions;
 mod reference;
 mod regression;

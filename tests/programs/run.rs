@@ -65,6 +65,10 @@ pub(crate) fn leaves(case: &Case) -> Leaves {
         .with("old_entropy", Tensor::from_slice(&of("returns", f64::abs)).view([b, t]))
         .with("score", Tensor::from_slice(&score))
         .with("chosen", Tensor::from_slice(&chosen))
+        .with("mismatched", Tensor::from_slice(&score))
+        .with("tempered", Tensor::from_slice(&chosen))
+        .with("token_rewards", Tensor::from_slice(&of("old_values", |x| 0.1 * x.cos())).view([b, t]))
+        .with("proxy_log_prob", Tensor::from_slice(&of("rollout_log_prob", |x| x)).view([b, t]))
         .with("rollout", Tensor::from_slice(&case.group))
         .with("scale", Tensor::from(0.6))
         .with("enabled", Tensor::from(true));

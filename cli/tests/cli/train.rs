@@ -39,8 +39,28 @@ fn a_small_run_ends_with_a_table_and_a_report() {
 
 #[test]
 fn every_recipe_that_the_task_can_feed_is_trained_and_the_others_are_refused_by_field() {
-    /// What answers to sums do not come with: a critic, greedy answers, several rewards, an entropy of before.
-    const UNFED: [&str; 7] = ["erc", "flowrl", "gdpo", "ppo", "remax", "rlhf_ppo", "vapo"];
+    /// What answers to sums do not come with: a critic, greedy answers, several rewards, pairs, turns, rollouts, an entropy or a
+    /// proxy of before.
+    const UNFED: [&str; 18] = [
+        "aepo",
+        "dpo",
+        "entrocraft",
+        "erc",
+        "flowrl",
+        "gdpo",
+        "ipo",
+        "kto",
+        "lp_reg",
+        "orpo",
+        "ppo",
+        "remax",
+        "rlhf_ppo",
+        "rollouts",
+        "simpo",
+        "turn_gspo",
+        "turn_ppo",
+        "vapo",
+    ];
     let folder = Folder::with("unused.aent", SPEC);
     let recipes = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/recipes");
     let mut fed = Vec::new();

@@ -40,8 +40,8 @@ pub(super) const CALLS: &[Foreign] = &[
         &["dapo", "dapo_loss"],
     ),
     help(
-        "with the pair as `group` and `input chosen: seq bool`, DPO is `-batch_mean(-softplus(-0.1 * group_sum(where(chosen, x, -x))))` of `let x = seq_sum(log_prob - ref_log_prob)`",
-        &["dpo", "dpo_loss"],
+        "with the pair as `group` and `chosen` in the batch, `import \"std/preferences.aent\"` has `dpo`, `ipo`, `simpo`, `orpo` and `kto`",
+        &["dpo_loss", "ipo_loss", "simpo_loss", "orpo_loss", "kto_loss", "preference_loss"],
     ),
     // Means and sums.
     help(
