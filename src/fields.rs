@@ -22,6 +22,12 @@ pub struct Field {
     pub docs: &'static str,
 }
 
+/// The field that says where each sequence of a packed batch begins, `[B + 1]`.
+pub const CU_SEQLENS: &str = "cu_seqlens";
+
+/// The field that brings row statistics, `[B, T, R]`, instead of the logits that they are made from.
+pub const ROWS: &str = "rows";
+
 /// The field that says which tokens count.
 pub const RESPONSE_MASK: &str = "response_mask";
 
@@ -133,7 +139,7 @@ impl LogitFields {
 /// Every field name that a batch may bring without an `input` line in the file.
 pub fn names() -> impl Iterator<Item = &'static str> {
     let logits = LOGITS.iter().flat_map(LogitFields::names);
-    FIELDS.iter().map(|field| field.name).chain(["actions"]).chain(logits)
+    FIELDS.iter().map(|field| field.name).chain(["actions", CU_SEQLENS, ROWS]).chain(logits)
 }
 
 /// Whether a field belongs to the model rather than to the batch, so that it is not split into micro-batches.

@@ -1,7 +1,7 @@
 //! The named tensors of one batch.
 
 use crate::fields;
-use crate::tensor::{Guard, Tensor, TensorError};
+use crate::tensor::{DType, Guard, Tensor, TensorError};
 use std::collections::BTreeMap;
 
 /// The fields of a batch, by verl's names. Tensors are shared, not copied.
@@ -44,8 +44,11 @@ impl Batch {
     }
 
     /// Splits every field along B into `parts` nearly equal parts. Scalars and model weights such as `lm_head` go into
-    /// each part.
+    /// each part. A packed batch is cut between its sequences.
     pub fn split(&self, parts: usize) -> Result<Vec<Batch>, TensorError> {
+        if let Some(offsets) = self.fields.get(fields::CU_SEQLENS) {
+            return self.split_packed(parts, offsets);
+        }
         let rows = self
             .fields
             .get("response_mask")
@@ -64,5 +67,34 @@ impl Batch {
                 Ok(Batch { fields: fields.collect::<Result<_, TensorError>>()? })
             })
             .collect()
+    }
+
+    fn split_packed(&self, parts: usize, offsets: &Tensor) -> Result<Vec<Batch>, TensorError> {
+        let ends = offsets.to_dtype(DType::I64).to_i64s()?;
+        let (sequences, tokens) = (ends.len() as i64 - 1, ends.last().copied().unwrap_or(0));
+        let parts = (parts as i64).clamp(1, sequences.max(1));
+        let cut = |part: i64| {
+            let (start, end) = (part * sequences / parts, (part + 1) * sequences / parts);
+            let (first, last) = (ends[start as usize], ends[end as usize]);
+            let field = |(name, tensor): (&String, &Tensor)| {
+                let size = tensor.size();
+                let whole = fields::is_shared(name);
+                let of_tokens = size.iter().take(2).position(|length| *length == tokens);
+                let tensor = match (of_tokens, size.first()) {
+                    _ if name == fields::CU_SEQLENS => {
+                        tensor.narrow(0, start, end - start + 1) - first as f64
+                    }
+                    (Some(dim), _) if !whole => tensor.narrow(dim as i64, first, last - first),
+                    (_, Some(length)) if !whole && *length == sequences => {
+                        tensor.narrow(0, start, end - start)
+                    }
+                    _ => tensor.clone(),
+                };
+                let tensor = if name == fields::CU_SEQLENS { tensor.to_dtype(DType::I64) } else { tensor };
+                Ok((name.clone(), tensor.ok()?))
+            };
+            Ok(Batch { fields: self.fields.iter().map(field).collect::<Result<_, TensorError>>()? })
+        };
+        (0..parts).map(cut).collect()
     }
 }

@@ -127,6 +127,11 @@ impl Plan {
         plan
     }
 
+    /// The plan of the row statistics alone.
+    pub(crate) fn of_rows(&self) -> Self {
+        Self { nodes: Vec::new(), fields: Vec::new(), ..self.clone() }
+    }
+
     /// For each node, whether `of` holds.
     pub fn mask(&self, of: impl Fn(&NodePlan) -> bool) -> Vec<bool> {
         self.nodes.iter().map(of).collect()

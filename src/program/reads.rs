@@ -1,7 +1,7 @@
 //! What a program reads from a batch and from its step.
 
 use super::{Op, Program};
-use crate::fields::{self, POLICY};
+use crate::fields::{self, POLICY, ROWS};
 use crate::rows::Statistic;
 use std::collections::BTreeSet;
 
@@ -31,7 +31,10 @@ impl Program {
     /// carries it, or to one that the file declares with `grad`.
     pub fn trains(&self, field: &str) -> bool {
         let declared = self.inputs.iter().any(|input| input.name == field && input.gradient);
-        declared || POLICY.names().contains(&field) || fields::find(field).is_some_and(|known| known.gradient)
+        declared
+            || field == ROWS
+            || POLICY.names().contains(&field)
+            || fields::find(field).is_some_and(|known| known.gradient)
     }
 
     /// What it reads from a batch and from its step.

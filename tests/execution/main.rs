@@ -11,6 +11,7 @@ mod losses;
 mod misbehave;
 mod moving;
 mod nonfinite;
+mod packed;
 mod parts;
 mod ranks;
 mod refused;

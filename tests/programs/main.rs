@@ -5,6 +5,7 @@
 
 mod generate;
 mod hostile;
+mod layouts;
 mod ranks;
 mod recipes;
 mod run;

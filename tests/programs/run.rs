@@ -1,7 +1,7 @@
 //! Runs a program on a case with the fields that generated programs declare, and gathers every number.
 
 use aent::testing::{Case, Leaves, distance};
-use aent::{Options, Output, Session};
+use aent::{Batch, Options, Output, Session};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
@@ -18,12 +18,18 @@ pub(crate) struct Numbers {
 impl Numbers {
     /// Whether the two agree bit for bit; one NaN is as good as another.
     pub(crate) fn same_bits(&self, other: &Self) -> bool {
-        let all = |of: &Self| {
-            let gradients = of.logits_gradient.iter().chain(&of.values_gradient);
-            let numbers = std::iter::once(&of.loss).chain(of.reported.values()).chain(gradients);
-            numbers.map(|x| if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() }).collect::<Vec<_>>()
-        };
-        all(self) == all(other) && self.reported.keys().eq(other.reported.keys())
+        self.bits(|x| x) == other.bits(|x| x) && self.reported.keys().eq(other.reported.keys())
+    }
+
+    /// The same where 0 is as good as -0.
+    pub(crate) fn same_numbers(&self, other: &Self) -> bool {
+        self.bits(|x| x + 0.0) == other.bits(|x| x + 0.0) && self.reported.keys().eq(other.reported.keys())
+    }
+
+    fn bits(&self, of: fn(f64) -> f64) -> Vec<u64> {
+        let gradients = self.logits_gradient.iter().chain(&self.values_gradient);
+        let numbers = std::iter::once(&self.loss).chain(self.reported.values()).chain(gradients);
+        numbers.map(|x| if x.is_nan() { f64::NAN.to_bits() } else { of(*x).to_bits() }).collect()
     }
 
     /// What differs by more than a tolerance, relative to the largest number of its kind.
@@ -148,4 +154,49 @@ pub(crate) fn gather(
         logits_gradient: placed(&|part| part.logits.shallow_clone(), &[b, t, v]),
         values_gradient: placed(&|part| part.values.shallow_clone(), &[b, t]),
     })
+}
+
+/// The batch of a case without its padding: each sequence up to its last token that counts.
+fn packed(case: &Case, batch: &Batch) -> Batch {
+    let (b, t) = (case.sequences as i64, case.width as i64);
+    let lengths = case.mask.chunks(case.width).map(|row| row.iter().rposition(|m| *m).map_or(0, |at| at + 1));
+    let (mut index, mut ends) = (Vec::new(), vec![0_i64]);
+    for (row, length) in lengths.enumerate() {
+        index.extend((0..length).map(|at| (row * case.width + at) as i64));
+        ends.push(index.len() as i64);
+    }
+    let index = Tensor::from_slice(&index);
+    let mut packed = Batch::new().with("cu_seqlens", Tensor::from_slice(&ends));
+    for (name, tensor) in batch.iter() {
+        let tensor = tensor.tch().expect("a case has tensors of tch");
+        let size = tensor.size();
+        let tensor = if size.starts_with(&[b, t]) {
+            tensor.reshape([&[b * t], &size[2..]].concat()).index_select(0, &index)
+        } else {
+            tensor
+        };
+        packed = packed.with(name, tensor);
+    }
+    packed
+}
+
+/// One step on the whole case without its padding.
+pub(crate) fn unpadded(session: &Session, case: &Case) -> Result<Numbers, aent::Error> {
+    let leaves = leaves(case);
+    let output = session.forward(&packed(case, &leaves.batch))?;
+    output.backward()?;
+    gather(&output, case, &[(0, &leaves)])
+}
+
+/// One step on the whole case whose row statistics are made before it, packed or padded.
+pub(crate) fn in_two_calls(session: &Session, case: &Case, pack: bool) -> Result<Numbers, aent::Error> {
+    let leaves = leaves(case);
+    let packed = packed(case, &leaves.batch);
+    let batch = if pack { &packed } else { &leaves.batch };
+    let rows = session.rows(batch)?;
+    let rest = batch.iter().filter(|(name, _)| !["logits", "ref_logits"].contains(name));
+    let rest = rest.fold(Batch::new(), |batch, (name, tensor)| batch.with(name, tensor.clone()));
+    let output = session.forward(&rest.with("rows", rows))?;
+    output.backward()?;
+    gather(&output, case, &[(0, &leaves)])
 }

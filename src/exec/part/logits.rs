@@ -5,7 +5,7 @@ use super::wrong::{field_error, missing, refuse_gradient, taken};
 use super::{Part, Reading, UncheckedIds};
 use crate::exec::batch::Batch;
 use crate::exec::error::{Error, Result};
-use crate::fields::{POLICY, REFERENCE};
+use crate::fields::{POLICY, REFERENCE, ROWS};
 use crate::kernels::{RowInputs, row_statistics};
 use crate::plan::{FieldPlan, Plan};
 use crate::rows::RowStatistic;
@@ -20,6 +20,9 @@ impl Part {
         reading: Reading,
         checks: &mut Vec<Check>,
     ) -> Result<()> {
+        if let Some(rows) = taken(batch, ROWS)? {
+            return self.take_rows(plan, batch, &rows, checks);
+        }
         let own_log_prob = batch.get("log_prob").is_some();
         if plan.log_prob.is_some() && own_log_prob {
             self.log_prob = Some(self.read_field(batch, &FieldPlan::of("log_prob", Type::TOKEN), checks)?);

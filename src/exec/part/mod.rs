@@ -6,6 +6,8 @@ mod field;
 mod ids;
 mod log_prob;
 mod logits;
+mod packed;
+mod rows;
 mod source;
 mod values;
 mod wrong;
@@ -14,7 +16,7 @@ use super::batch::Batch;
 use super::error::Result;
 use super::facts::Fact;
 use super::value::Like;
-use crate::fields::POLICY;
+use crate::fields::{POLICY, ROWS};
 use crate::kernels::KernelOptions;
 use crate::plan::{FieldPlan, FirstPass, Plan};
 use crate::plugin::{Mask, StepCounts};
@@ -22,6 +24,8 @@ use crate::tensor::{DType, Device, Tensor};
 use crate::types::{Kind, Shape};
 pub(super) use cut::{mean, pad};
 pub(super) use ids::UncheckedIds;
+use packed::Packed;
+pub(super) use rows::row_tensor;
 use wrong::{field_error, taken};
 pub(super) use wrong::{first_of, place};
 
@@ -114,16 +118,10 @@ impl Part {
 
     /// Reads a batch for a program.
     pub(super) fn read(plan: &Plan, batch: &Batch, reading: Reading) -> Result<Self> {
-        let mut part = Part {
-            mask: Mask::new(field::mask(batch)?),
-            fields: vec![None; plan.fields.len()],
-            log_prob: None,
-            rows: Vec::new(),
-            actions: None,
-            unchecked: Vec::new(),
-            kind: DType::F32,
-        };
-        part.actions = part.tokens_of(batch);
+        let packed = Packed::of(batch)?;
+        let mask = packed.as_ref().map_or_else(|| field::mask(batch), |packed| packed.mask(batch))?;
+        let mut part = Part::of_mask(mask, plan);
+        part.actions = part.tokens_of(batch, packed.as_ref())?;
         if reading.depth == FirstPass::Counts {
             return Ok(part);
         }
@@ -131,11 +129,15 @@ impl Part {
         let mut checks = Vec::new();
         let all = reading.depth == FirstPass::Model;
         let wanted = |of: &FieldPlan| if all { of.needed } else { of.looked_first };
+        let padded = packed.as_ref().map(|packed| packed.fields(batch, plan)).transpose()?;
+        let fields = padded.as_ref().unwrap_or(batch);
         for (index, field) in plan.fields.iter().enumerate().filter(|(_, field)| wanted(field)) {
-            part.fields[index] = Some(part.read_field(batch, field, &mut checks)?);
+            part.fields[index] = Some(part.read_field(fields, field, &mut checks)?);
         }
-        if all {
-            part.read_rows(plan, batch, reading, &mut checks)?;
+        match &packed {
+            Some(packed) if all => part.read_packed_rows(packed, plan, batch, reading)?,
+            None if all => part.read_rows(plan, batch, reading, &mut checks)?,
+            _ => {}
         }
         if reading.validate {
             part.settle(&checks)?;
@@ -146,12 +148,33 @@ impl Part {
         Ok(part)
     }
 
+    /// A part of which nothing is read but the mask.
+    fn of_mask(mask: Tensor, plan: &Plan) -> Self {
+        Part {
+            mask: Mask::new(mask),
+            fields: vec![None; plan.fields.len()],
+            log_prob: None,
+            rows: Vec::new(),
+            actions: None,
+            unchecked: Vec::new(),
+            kind: DType::F32,
+        }
+    }
+
     /// The sampled tokens, unless they are of a sort that is refused where they are read.
-    fn tokens_of(&self, batch: &Batch) -> Option<Tensor> {
+    fn tokens_of(&self, batch: &Batch, packed: Option<&Packed>) -> Result<Option<Tensor>> {
+        let tokens = match packed {
+            Some(packed) => {
+                let flat = packed.flat(batch)?;
+                let tokens = taken(&flat, "actions").ok().flatten();
+                tokens.filter(|tokens| tokens.dim() == 2).map(|tokens| packed.padded(&tokens))
+            }
+            None => taken(batch, "actions").ok().flatten(),
+        };
         let fits = |of: &Tensor| {
             of.size() == self.mask.tokens.size() && of.device() == self.device() && of.dtype() == DType::I64
         };
-        taken(batch, "actions").ok().flatten().filter(fits)
+        Ok(tokens.filter(fits))
     }
 
     /// Whether the model's output is f64, or the fields where a program reads no output. Before the model has run, its
@@ -164,7 +187,7 @@ impl Part {
         if depth == FirstPass::Model {
             return self.log_prob.iter().chain(&self.rows).any(wide);
         }
-        let model = ["log_prob", POLICY.logits, POLICY.hidden];
+        let model = ["log_prob", ROWS, POLICY.logits, POLICY.hidden];
         let mut model = model.iter().filter_map(|name| taken(batch, name).ok().flatten()).peekable();
         model.peek().is_none() || model.any(|of| wide(&of))
     }

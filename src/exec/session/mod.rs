@@ -11,6 +11,7 @@ use super::batch::Batch;
 use super::error::{Error, Result, caught};
 use super::frozen::Frozen;
 use super::output::{Output, PartOutput};
+use super::part::row_tensor;
 use super::ranks::ProcessGroup;
 use super::saved::check_state;
 use super::setup::{Options, Setup};
@@ -19,6 +20,7 @@ use super::value::Presets;
 use crate::plan::{FirstPass, Plan};
 use crate::plugin::ControllerState;
 use crate::program::Program;
+use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -74,6 +76,31 @@ impl Session {
     /// The loss of a whole step on one batch, with metrics and signals.
     pub fn forward(&self, batch: &Batch) -> Result<Output> {
         caught(|| self.try_step(batch))
+    }
+
+    /// What each number of [`Session::rows`] is, in their order.
+    pub fn row_names(&self) -> Vec<String> {
+        let plan = self.plan();
+        let log_prob = plan.log_prob.iter().map(|_| "log_prob".to_owned());
+        log_prob.chain(plan.rows.iter().map(ToString::to_string)).collect()
+    }
+
+    /// What the program reads of the logits, computed where they are: `[..., R]` with gradient, of logits `[..., V]` or hidden
+    /// states `[..., D]` of any leading shape, such as `[B, T]` or the `[N]` of a packed batch. R is the number of
+    /// [`Session::row_names`]. What the program does not read is not computed.
+    ///
+    /// The batch has what else the statistics need, of the same leading shape: `actions`, `ref_logits`. With a `response_mask`
+    /// only its rows are computed, the others are zero. The result may be gathered, cut, padded or sent; a step takes it as the
+    /// field `rows` in place of logits, and gives the same numbers.
+    ///
+    /// ```no_run
+    /// # fn run(session: &aent::Session, logits: aent::tensor::Tensor, actions: aent::tensor::Tensor, batch: aent::Batch) -> aent::Result<aent::Output> {
+    /// let rows = session.rows(&aent::Batch::new().with("logits", logits).with("actions", actions))?;
+    /// session.forward(&batch.with("rows", rows))
+    /// # }
+    /// ```
+    pub fn rows(&self, batch: &Batch) -> Result<Tensor> {
+        caught(|| row_tensor(self.plan(), batch, self.frozen().reading(FirstPass::Model)))
     }
 
     fn try_step(&self, batch: &Batch) -> Result<Output> {
