@@ -163,6 +163,26 @@ fn fields_declared_with_grad_have_their_gradient_written_however_the_step_is_cut
 }
 
 #[test]
+fn ids_are_read_from_a_file_and_written_as_they_are() {
+    let text = "input turn: token int\n\nlet same = turn\n\n\
+                loss = token_mean(segment_sum(log_prob, by = same))\n\n\
+                metric turns = batch_sum(segment_count(by = turn))\n";
+    let folder = Folder::with("spec.aent", text);
+    let large = i64::MAX - 1;
+    let turn = Tensor::from_slice(&[5, 5, large, 5, 0, 0, 0, 9, large, 1, 2, 3]).view([3, 4]);
+    for parts in [&[][..], &["--microbatches", "3", "--dtype", "f64"]] {
+        batch(&folder, &[("turn", turn.shallow_clone())]);
+        let ran = eval(&folder, &[&["--out", "out.safetensors"], parts].concat());
+        // What the mask leaves out is in no turn.
+        assert_eq!(ran.json()["metrics"]["turns"], 4.0, "{}", ran.stderr);
+        let written = folder.tensor("out.safetensors", "let.same");
+        assert_eq!(written.int64_value(&[0, 2]), large, "{parts:?}");
+        batch(&folder, &[("turn", turn.to_kind(Kind::Float))]);
+        eval(&folder, parts).refused("`turn`: expected int64 or int32 ids");
+    }
+}
+
+#[test]
 fn micro_batches_give_the_result_of_the_whole() {
     let folder = folder();
     let whole = eval(&folder, &["--dtype", "f64", "--out", "whole.safetensors"]).json();
