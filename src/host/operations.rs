@@ -188,7 +188,8 @@ impl HostTensor for Tensor {
     }
 
     fn unique(&self) -> Result<(Box<dyn HostTensor>, i64), TensorError> {
-        let (values, index, _) = self.f_unique_dim(0, true, true, false).map_err(failed)?;
+        // What `torch.unique` calls; `unique_dim` takes thirty times as long.
+        let (values, index, _) = self.f_internal_unique2(true, true, false).map_err(failed)?;
         Ok((Box::new(index), values.size()[0]))
     }
 

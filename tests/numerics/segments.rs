@@ -1,6 +1,7 @@
 //! Segments of sequences, which a `token int` of the batch tells apart.
 
-use crate::judge::{LIBRARY, Sheet, judge, sum};
+use crate::judge::{LIBRARY, Sheet, judge, judge_recipe, mean, sum};
+use crate::reference::clip_value;
 use crate::{assert_near, session};
 use aent::plan::FirstPass;
 use aent::testing::{Case, Extent, Outcome, gradient_matches_differences, sample, smooth};
@@ -161,6 +162,32 @@ fn each_segment_is_one_step_of_its_generalised_advantage() {
             let step =
                 firsts.iter().position(|of| *of == segment(sheet, at)[0]).expect("it is a first token");
             advantages(sheet, &row, 1.0, 1.0 / firsts.len() as f64, 0.0)[step]
+        })
+    });
+}
+
+#[test]
+fn ppo_with_turns_as_steps_whitens_their_advantages() {
+    let swap = ("input token_rewards: token", "let token_rewards = -0.1 * returns");
+    judge_recipe("turn_ppo", &[swap], |sheet| {
+        let of = |at: usize| {
+            let row = sheet.row_of(at);
+            let first = segment(sheet, at)[0];
+            let step = firsts(sheet, &row).iter().position(|of| *of == first).expect("it is a first token");
+            (advantages(sheet, &row, 0.95, 0.95, -0.1)[step], sheet.get("old_values", first))
+        };
+        let all = sheet.all();
+        let centre = mean(&all, |at| of(at).0);
+        let squares = sum(&all, |at| (of(at).0 - centre).powi(2));
+        let deviation = (squares / (all.len() as f64 - 1.0).max(1.0) + 1e-8).sqrt();
+        mean(&all, |at| {
+            let (advantage, value) = of(at);
+            let whitened = (advantage - centre) / deviation;
+            let ratio = sheet.moved(at).clamp(-20.0, 20.0).exp();
+            let policy = (-whitened * ratio).max(-whitened * ratio.clamp(0.8, 1.2));
+            let [critic, _] =
+                clip_value(0.5, sheet.get("values", at), sheet.get("old_values", at), advantage + value);
+            policy + 0.5 * critic
         })
     });
 }
