@@ -1,8 +1,8 @@
 //! From Python's tensors by name to a batch. Tensors are shared, never copied.
 
 use crate::errors::of_batch;
-use crate::host::{is_tensor, is_torchs_own, of_python};
-use aent::fields;
+use crate::host::{is_tensor, is_torchs_own, of_python, to_python};
+use aent::fields::{self, CU_SEQLENS};
 use aent::near::nearest;
 use aent::{Batch, Program};
 use pyo3::prelude::*;
@@ -86,6 +86,9 @@ impl Given {
             return refuse("a `torch.Tensor`", "");
         }
         if !is_torchs_own(value)? {
+            if value.getattr("is_nested")?.is_truthy()? {
+                return self.add_nested(name, value);
+            }
             let class = value.get_type().name()?;
             if value.hasattr("full_tensor")? {
                 return refuse("a plain tensor", &format!("; write `{name}.full_tensor()`"));
@@ -97,6 +100,27 @@ impl Given {
             self.others.push(format!("`{name}` is a `{class}`{way_out}"));
         }
         self.batch = std::mem::take(&mut self.batch).with(name, of_python(value.clone()));
+        Ok(())
+    }
+
+    /// A nested tensor is its values, one sequence behind the other, and says where each begins.
+    fn add_nested(&mut self, name: String, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        if !value.getattr("layout")?.eq(py.import("torch")?.getattr("jagged")?)? {
+            return Err(of_batch(format!("`{name}`: expected a nested tensor of the layout `torch.jagged`")));
+        }
+        let offsets = value.call_method0("offsets")?;
+        match self.batch.get(CU_SEQLENS) {
+            None => self.batch = std::mem::take(&mut self.batch).with(CU_SEQLENS, of_python(offsets)),
+            Some(first) => {
+                let same = py.import("torch")?.call_method1("equal", (to_python(py, first)?, &offsets))?;
+                if !same.is_truthy()? {
+                    let text = format!("`{name}`: expected sequences as long as those of the other fields");
+                    return Err(of_batch(text));
+                }
+            }
+        }
+        self.batch = std::mem::take(&mut self.batch).with(name, of_python(value.call_method0("values")?));
         Ok(())
     }
 }

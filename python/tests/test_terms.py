@@ -61,7 +61,9 @@ def test_a_term_in_python_takes_ids(kind: torch.dtype) -> None:
     fields = {**batch(), "turn": turn, "group": torch.tensor([5, -5, 5], dtype=kind)}
     fields["response_mask"] = torch.ones(3, 5, dtype=torch.bool)
     declared = "input turn: token int\n"
-    ours = aent.compile(f"{declared}loss = token_mean(advantages * turn_sum(log_prob, by = turn)) * batch_mean(prompt_size())")
+    ours = aent.compile(
+        f"{declared}loss = token_mean(advantages * turn_sum(log_prob, by = turn)) * batch_mean(prompt_size())"
+    )
     theirs = aent.compile(
         f"{declared}loss = token_mean(advantages * segment_sum(log_prob, by = turn)) * batch_mean(group_sum(1))"
     )

@@ -156,6 +156,27 @@ class Program:
             StepWarning: an ``assert`` of the file did not hold in the step, once for each.
         """
 
+    def rows(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> torch.Tensor:
+        """What the file reads of the logits, computed where they are: ``[..., R]`` with gradient, of logits ``[..., V]`` or hidden
+        states ``[..., D]`` of any leading shape, such as ``[B, T]`` or the ``[N]`` of a packed batch.
+
+        R is ``len(program.row_names)``; what the file does not read is not computed. The result may be gathered, cut, padded or
+        sent, and stays differentiable: ``program(rows=rows, response_mask=..., ...)`` takes it in place of logits, and gives
+        the numbers of the one call.
+
+        Args:
+            batch: tensors by name, as for ``forward``.
+            fields: ``logits``, or ``hidden`` with ``lm_head``, and what else the statistics need of the same leading shape:
+                ``actions``, ``ref_logits``. With ``response_mask`` only its rows are computed, and the others are zero.
+
+        Raises:
+            BatchError: as for ``forward``.
+        """
+
+    @property
+    def row_names(self) -> list[str]:
+        """What each number of ``rows`` is, in their order."""
+
     def find_nonfinite(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> list[str]:
         """Why the loss, metrics or signals of a step on this batch are NaN or infinite, one sentence for each that is.
 

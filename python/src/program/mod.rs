@@ -5,6 +5,7 @@ mod session;
 use crate::accumulation::Accumulation;
 use crate::batch::{Given, Names};
 use crate::errors::{self, guarded};
+use crate::host::to_python;
 use crate::output::Output;
 use crate::param::{Param, Params};
 use crate::ranks::{self, Joined};
@@ -171,6 +172,37 @@ impl Program {
             }
             Ok(())
         })
+    }
+
+    /// What the file reads of the logits, computed where they are: ``[..., R]`` with gradient, of logits ``[..., V]`` or hidden
+    /// states ``[..., D]`` of any leading shape, such as ``[B, T]`` or the ``[N]`` of a packed batch.
+    ///
+    /// R is ``len(program.row_names)``; what the file does not read is not computed. The result may be gathered, cut, padded or
+    /// sent, and stays differentiable: ``program(rows=rows, response_mask=..., ...)`` takes it in place of logits, and gives
+    /// the numbers of the one call.
+    ///
+    /// Args:
+    ///     batch: tensors by name, as for ``forward``.
+    ///     fields: ``logits``, or ``hidden`` with ``lm_head``, and what else the statistics need of the same leading shape:
+    ///         ``actions``, ``ref_logits``. With ``response_mask`` only its rows are computed, and the others are zero.
+    ///
+    /// Raises:
+    ///     BatchError: as for ``forward``.
+    #[pyo3(signature = (batch = None, /, **fields))]
+    fn rows<'py>(
+        &self,
+        py: Python<'py>,
+        batch: Option<&Bound<'py, PyAny>>,
+        fields: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let rows = self.look(batch, fields, Session::rows)?;
+        to_python(py, &rows)
+    }
+
+    /// What each number of ``rows`` is, in their order.
+    #[getter]
+    fn row_names(&self) -> Vec<String> {
+        self.read(Session::row_names)
     }
 
     /// Why the loss, metrics or signals of a step on this batch are NaN or infinite, one sentence for each that is.
