@@ -157,8 +157,8 @@ class Program:
         """
 
     def rows(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> torch.Tensor:
-        """What the file reads of the logits, computed where they are: ``[..., R]`` with gradient, of logits ``[..., V]`` or hidden
-        states ``[..., D]`` of any leading shape, such as ``[B, T]`` or the ``[N]`` of a packed batch.
+        """What the file reads of the logits, computed where they are: ``[..., R]`` with gradient, of logits ``[..., V]`` or
+        hidden states ``[..., D]`` of any leading shape, such as ``[B, T]`` or the ``[N]`` of a packed batch.
 
         R is ``len(program.row_names)``; what the file does not read is not computed. The result may be gathered, cut, padded or
         sent, and stays differentiable: ``program(rows=rows, response_mask=..., ...)`` takes it in place of logits, and gives
