@@ -21,6 +21,7 @@ mod kl;
 mod length;
 mod log_prob;
 mod m2po_kept;
+mod mass;
 mod mass_entropy;
 mod pass_at_k;
 mod position;

@@ -13,7 +13,7 @@ const EVERYTHING: &str = "
     let top     = clamped_entropy(top_k = 50)
     let nucleus = clamped_entropy(top_p = 90%)
     let likely  = clamped_entropy(min_p = 5%)
-    let others  = renyi_entropy(alpha = 2) + tsallis_entropy(q = 2) + varentropy() + mass_entropy(top_k = 2)
+    let others  = renyi_entropy(alpha = 2) + tsallis_entropy(q = 2) + varentropy() + mass_entropy(top_k = 2) + mass(top_k = 2)
     let grouped = group_std(seq_sum(log_prob)) + group_mean(seq_mean(log_prob))
                 + group_sum(seq_sum(log_prob)) + group_max(seq_sum(log_prob))
                 + group_min(seq_min(log_prob)) + seq_max(log_prob) + seq_std(log_prob)

@@ -33,9 +33,23 @@ fn mass_entropy(z: &[f64], k: usize) -> f64 {
     [inside, outside].into_iter().filter(|share| *share > 0.0).map(|share| -share * share.ln()).sum()
 }
 
+/// The probability of the `k` likeliest tokens.
+fn mass(z: &[f64], k: usize) -> f64 {
+    let mut p = probabilities(z);
+    p.sort_by(|a, b| b.total_cmp(a));
+    p.iter().take(k).sum()
+}
+
+/// The probability of the tokens that are at least `ratio` times as likely as the likeliest.
+fn likely_mass(z: &[f64], ratio: f64) -> f64 {
+    let p = probabilities(z);
+    let highest = p.iter().copied().fold(0.0, f64::max);
+    p.iter().filter(|p| **p >= ratio * highest).sum()
+}
+
 type Formula = fn(&[f64]) -> f64;
 
-const SPECS: [(&str, Formula); 9] = [
+const SPECS: [(&str, Formula); 12] = [
     ("renyi_entropy(alpha = 2)", |z| -powers(z, 2.0).ln()),
     ("renyi_entropy(alpha = 0.5)", |z| powers(z, 0.5).ln() / 0.5),
     ("renyi_entropy(alpha = 1.01)", |z| powers(z, 1.01).ln() / -0.01),
@@ -44,6 +58,9 @@ const SPECS: [(&str, Formula); 9] = [
     ("varentropy()", varentropy),
     ("mass_entropy(top_k = 3)", |z| mass_entropy(z, 3)),
     ("mass_entropy(drop = 0)", |_| 0.0),
+    ("mass(top_k = 2)", |z| mass(z, 2)),
+    ("mass(drop = 0)", |_| 1.0),
+    ("mass(min_p = 0.137)", |z| likely_mass(z, 0.137)),
     ("z_loss()", |z| z.iter().map(|z| z.exp()).sum::<f64>().ln().powi(2)),
 ];
 

@@ -38,7 +38,7 @@ pub(crate) const INPUTS: &str = "input weight: token\ninput score: seq\ninput sc
     input flag: token bool\ninput chosen: seq bool\ninput enabled: scalar bool\n\
     input turn: token int\ninput rollout: seq int";
 
-pub(crate) const TERMS: [(&str, &[(&str, bool)]); 30] = [
+pub(crate) const TERMS: [(&str, &[(&str, bool)]); 31] = [
     ("clip_ppo()", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(low = 10%, high = 0.28, dual = 3)", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(delta = 4, guard = 5)", &[("ratio", false), ("clipped", true)]),
@@ -63,6 +63,7 @@ pub(crate) const TERMS: [(&str, &[(&str, bool)]); 30] = [
     ("renyi_entropy(alpha = 2)", &[]),
     ("tsallis_entropy(q = 0.5)", &[]),
     ("varentropy()", &[]),
+    ("mass(top_k = 2)", &[]),
     ("mass_entropy(top_k = 2)", &[]),
     ("gae(gamma = 0.9, lam = 0.8)", &[("returns", false)]),
     ("vtrace(gamma = 0.9, lam = 0.8)", &[("returns", false), ("clipped", true)]),
