@@ -97,6 +97,54 @@ impl fmt::Display for Type {
     }
 }
 
+/// A batch field that is no value of formulas: terms take it as an argument, and read it through row statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldSort {
+    /// `[B, T, K]` int64: token ids listed for each token, padded with -1.
+    CandidateIds,
+    /// `[B, T, K]`: real values beside such ids.
+    Candidates,
+}
+
+impl FieldSort {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::CandidateIds, Self::Candidates];
+
+    /// As in a file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CandidateIds => "candidates id",
+            Self::Candidates => "candidates",
+        }
+    }
+}
+
+impl fmt::Display for FieldSort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What an `input` statement declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum InputType {
+    /// A value of formulas.
+    Value(Type),
+    /// An argument of terms.
+    Field(FieldSort),
+}
+
+impl fmt::Display for InputType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(ty) => ty.fmt(f),
+            Self::Field(sort) => sort.fmt(f),
+        }
+    }
+}
+
 /// The quantity that a number measures, as far as it is known. Units catch formulas with the right shape and the wrong
 /// meaning, such as a log-ratio clamped to `0.8 .. 1.2`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

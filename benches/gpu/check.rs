@@ -111,6 +111,7 @@ fn run(batch: &Batch, request: &[RowStatistic], options: KernelOptions) -> Resul
     let [logits, reference, actions, mask] =
         [&logits, &batch.reference, &batch.actions, &batch.mask].map(Handle::from);
     let inputs = RowInputs {
+        fields: &[],
         policy: Source::Logits(&logits),
         reference: Some(Source::Logits(&reference)),
         actions: &actions,
@@ -151,7 +152,8 @@ fn hidden(device: Device) -> Result<i64, String> {
         let actions = Tensor::arange(10, (Kind::Int64, device)).view([2, 5]).into();
         let mask = Tensor::ones([2, 5], (Kind::Bool, device)).into();
         let source = Source::Hidden(Hidden { hidden: &hidden, weight: &weight, bias: Some(&bias) });
-        let inputs = RowInputs { policy: source, reference: None, actions: &actions, mask: &mask };
+        let inputs =
+            RowInputs { policy: source, reference: None, actions: &actions, mask: &mask, fields: &[] };
         // Three rows at once.
         let options = KernelOptions { chunk_bytes: 3 * 997 * 4, ..KernelOptions::from(kernels) };
         let found = read(&inputs, &of_set(TokenSet::Drop(0.3), 1.0), &options)?;

@@ -65,6 +65,7 @@ fn read(logits: &Tensor, batch: &Batch, request: &[RowStatistic], kernels: Kerne
     let [logits, reference, actions, mask] =
         [logits, &batch.reference, &batch.actions, &batch.mask].map(Handle::from);
     let inputs = RowInputs {
+        fields: &[],
         policy: Source::Logits(&logits),
         reference: Some(Source::Logits(&reference)),
         actions: &actions,

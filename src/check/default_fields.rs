@@ -1,13 +1,15 @@
 //! Batch fields that a term or reduction reads when the call does not give them: one field has one type.
 
-use super::{Checker, Outcome, Reported};
+use super::scope::Meaning;
+use super::{Checker, Outcome, Reported, Value, Valued};
 use crate::diag::Diagnostic;
 use crate::fields;
-use crate::plugin::Input;
+use crate::plugin::{FieldArg, Input};
 use crate::program::{InputDecl, NodeId};
+use crate::rows::FieldName;
 use crate::span::Span;
 use crate::syntax::ast::Name;
-use crate::types::Type;
+use crate::types::{FieldSort, InputType, Type};
 
 impl Checker<'_> {
     /// The batch field that an object reads by default: one of the language, one that the file declares, or one that
@@ -24,10 +26,15 @@ impl Checker<'_> {
         let is_declared = binding.is_some();
         if let Some(binding) = binding {
             binding.used = true;
+            if let Meaning::Value(Valued { value: Value::Field(field), .. }) = &binding.meaning {
+                let (field, place) = (*field, binding.span);
+                return Err(self.listed_clash(&field, input.ty, span, ("it is declared here", place)));
+            }
         }
         let Some(known) = self.builder.field_of(name) else {
-            let declared = InputDecl { name: name.to_owned(), ty: input.ty, gradient: false };
-            let field = self.builder.declared_field(&declared, span);
+            let declared =
+                InputDecl { name: name.to_owned(), ty: InputType::Value(input.ty), gradient: false };
+            let field = self.builder.declared_field(&declared, input.ty, span);
             self.inputs.push(declared);
             return Ok(field);
         };
@@ -57,6 +64,20 @@ impl Checker<'_> {
                 .label(place, "it is read here")
                 .help("an `input` goes above what reads it"),
         ))
+    }
+
+    /// Whether no object above a declaration reads the field as a value.
+    pub(super) fn has_no_readers(&mut self, name: &Name, sort: FieldSort) -> Outcome<()> {
+        let Some(known) = self.builder.field_of(&name.node) else { return Ok(()) };
+        let (found, place) = (self.builder.node(known).ty, self.builder.node(known).span);
+        let field = FieldArg { name: FieldName::new(&name.node), sort };
+        Err(self.listed_clash(&field, found, name.span, ("it is read here", place)))
+    }
+
+    /// Reports a field that is a value to one reader, and to another an argument of terms.
+    fn listed_clash(&mut self, field: &FieldArg, ty: Type, span: Span, other: (&str, Span)) -> Reported {
+        let message = format!("expected `{}` to be a `{ty}`, found `{}`", field.name, field.sort);
+        self.report(Diagnostic::error("shape-mismatch", span, message).label(other.1, other.0))
     }
 
     fn field_clash(

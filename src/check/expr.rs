@@ -4,15 +4,15 @@ use super::elsewhere::{foreign_value, unknown_value};
 use super::objects::used_too_early;
 use super::scope::Meaning;
 use super::statements::kind_words;
-use super::{Checker, Outcome, Value, Valued};
+use super::{Checker, Outcome, Reported, Value, Valued};
 use crate::diag::Diagnostic;
 use crate::fields;
 use crate::near::nearest;
-use crate::plugin::{AnyEntry, Lookup, registry};
+use crate::plugin::{AnyEntry, FieldArg, Lookup, registry};
 use crate::program::{BinaryFn, NodeId, Op, UnaryFn};
 use crate::span::Span;
 use crate::syntax::ast::{BinaryOp, Call, Expr, ExprKind, Name, UnaryOp};
-use crate::types::Kind;
+use crate::types::{FieldSort, Kind};
 
 impl<'a> Checker<'a> {
     /// Checks an expression.
@@ -63,6 +63,7 @@ impl<'a> Checker<'a> {
         let kind = match value {
             Value::Node(id) => Some(self.builder.node(*id).ty.kind),
             Value::Text(_) => None,
+            Value::Field(field) => return Err(self.not_a_value(*field, span)),
         };
         if let (Value::Node(id), Some(kind)) = (value, kind)
             && kind == wanted
@@ -85,6 +86,21 @@ impl<'a> Checker<'a> {
             Some(help) => diagnostic.help(help),
             None => diagnostic,
         }))
+    }
+
+    /// Reports a field that stands where a formula needs a value.
+    fn not_a_value(&mut self, field: FieldArg, span: Span) -> Reported {
+        let message = format!("`{}` is no value of formulas: it is `{}`", field.name, field.sort);
+        let help = match field.sort {
+            FieldSort::CandidateIds => {
+                format!("a term takes it as an argument: `log_prob(within = {})`", field.name)
+            }
+            FieldSort::Candidates => format!(
+                "a term takes it as an argument: `forward_kl(within = ..., of = {}, rest = \"bucket\")`",
+                field.name
+            ),
+        };
+        self.report(Diagnostic::error("not-a-value", span, message).help(help))
     }
 
     /// Chains such as `a + b + c` nest to the left; a loop walks them, so that their length does not matter.
@@ -156,7 +172,7 @@ impl<'a> Checker<'a> {
                 let holds = (*left == right) == (op == BinaryOp::Eq);
                 Ok(Value::Node(self.builder.boolean(holds, span)))
             }
-            Value::Node(_) => {
+            Value::Node(_) | Value::Field(_) => {
                 let message = "expected a string, to compare with a string";
                 Err(self.report(Diagnostic::error("kind-mismatch", right.span, message)))
             }

@@ -46,7 +46,7 @@ impl<'a> Checker<'a> {
             return;
         }
         let Value::Node(id) = valued.value else {
-            self.report(Diagnostic::error("kind-mismatch", value, "expected numbers, found a string"));
+            let _reported = self.expect_kind(&valued.value, field.ty.kind, value);
             return;
         };
         let node = self.builder.node(id);

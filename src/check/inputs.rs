@@ -4,7 +4,7 @@ use super::elsewhere::unknown_argument;
 use super::incomplete::missing_arguments;
 use super::{Checker, Outcome, Reported, Value};
 use crate::diag::Diagnostic;
-use crate::plugin::{Declaration, Input, InputDefault, ParameterType, quoted};
+use crate::plugin::{Declaration, FieldArg, Input, InputDefault, ParameterType, quoted};
 use crate::program::{NodeId, Op};
 use crate::span::Span;
 use crate::syntax::ast::{Arg, Expr, Name};
@@ -113,12 +113,27 @@ impl<'a> Checker<'a> {
         span: Span,
         expr: &'a Expr,
     ) -> Reported {
+        // Batch fields that are no values stand for themselves.
+        let constants =
+            || declaration.parameters.iter().filter(|of| !matches!(of.ty, ParameterType::Field(_)));
         let by_name: Vec<&str> = inputs
             .iter()
             .filter(|of| !of.positional)
             .map(|of| of.name)
-            .chain(declaration.parameter_names())
+            .chain(constants().map(|of| of.name))
             .collect();
+        let of_batch = |field: &FieldArg| {
+            let ty = ParameterType::Field(field.sort);
+            declaration.parameters.iter().find(move |of| of.ty == ty)
+        };
+        if constants().count() < declaration.parameters.len()
+            && let Ok(Value::Field(field)) = self.expr(expr)
+            && let Some(parameter) = of_batch(&field)
+        {
+            let message = format!("`{}` takes this argument by name", declaration.name);
+            let diagnostic = Diagnostic::error("argument-needs-name", span, message);
+            return self.report(diagnostic.write(&format!("{} = {}", parameter.name, field.name)));
+        }
         if by_name.is_empty() {
             let message = format!("`{}` takes no further argument without a name", declaration.name);
             return self.report(Diagnostic::error("too-many-arguments", span, message));
@@ -137,10 +152,10 @@ impl<'a> Checker<'a> {
         }
         let (unit, constant) = match value {
             Value::Node(id) => (self.builder.node(id).unit, self.builder.as_constant(id).is_some()),
-            Value::Text(_) => (Unit::Unknown, true),
+            Value::Text(_) | Value::Field(_) => (Unit::Unknown, true),
         };
         let fitting = if constant {
-            declaration.parameter_names().next()
+            constants().next().map(|of| of.name)
         } else {
             let fits = |of: &&Input| unit != Unit::Unknown && of.expected_unit() == unit;
             inputs.iter().find(fits).map(|of| of.name)

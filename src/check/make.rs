@@ -143,11 +143,17 @@ impl<'a> Checker<'a> {
         let name = parameter.name;
         let id = match value {
             Value::Text(text) => return Ok(ArgSource::String(text)),
+            Value::Field(field) => return Ok(ArgSource::Field(field)),
             Value::Node(id) => id,
         };
         match self.builder.node(id).op {
             Op::Constant(value) => Ok(ArgSource::Number(value)),
             Op::Boolean(value) => Ok(ArgSource::Bool(value)),
+            _ if matches!(parameter.ty, ParameterType::Field(_)) => {
+                let ty = self.builder.node(id).ty;
+                let message = format!("expected {} for `{name}`, found a `{ty}`", parameter.ty);
+                Err(self.report(Diagnostic::error("argument-type", expr.span, message)))
+            }
             _ => {
                 let ty = self.builder.node(id).ty;
                 if let Some(start) = self.fixed(id).filter(|_| ty == Type::SCALAR) {

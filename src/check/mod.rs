@@ -28,6 +28,7 @@ pub use functions::{BUILTINS, Builtin};
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::load::Bundle;
+use crate::plugin::FieldArg;
 use crate::program::{
     Assertion, BinaryFn, Builder, ControllerDecl, InputDecl, NodeId, Param, ParamValue, Program, prune,
 };
@@ -74,6 +75,8 @@ enum Value {
     Node(NodeId),
     /// A string, which only arguments accept.
     Text(String),
+    /// A batch field that only terms read, which only arguments accept.
+    Field(FieldArg),
 }
 
 /// A value, and the named values that a function gives next to it.

@@ -213,12 +213,10 @@ impl<'a> Checker<'a> {
                     );
                 }
             },
-            Value::Text(_) => {
-                self.report(Diagnostic::error(
-                    "invalid-temperature",
-                    value.span,
-                    "expected a number or a `param`, found a string",
-                ));
+            other => {
+                let found = if matches!(other, Value::Text(_)) { "a string" } else { "a batch field" };
+                let message = format!("expected a number or a `param`, found {found}");
+                self.report(Diagnostic::error("invalid-temperature", value.span, message));
             }
         }
     }

@@ -5,10 +5,12 @@ use super::scope::{BROKEN, Binding, Function, Meaning};
 use super::{Checker, Outcome, Value};
 use crate::diag::Diagnostic;
 use crate::fields;
+use crate::plugin::FieldArg;
 use crate::program::InputDecl;
+use crate::rows::FieldName;
 use crate::span::{SourceId, Span};
 use crate::syntax::ast::{Expr, Name, Statement, StatementKind};
-use crate::types::{Kind, Shape, Type};
+use crate::types::{InputType, Kind, Shape};
 use std::collections::HashSet;
 
 impl<'a> Checker<'a> {
@@ -148,9 +150,7 @@ impl<'a> Checker<'a> {
     fn statement(&mut self, source: SourceId, statement: &'a Statement) {
         let root = source == SourceId(0);
         match &statement.kind {
-            StatementKind::Input { name, shape, kind, gradient } => {
-                self.input(name, Type { shape: *shape, kind: *kind }, *gradient);
-            }
+            StatementKind::Input { name, ty, gradient } => self.input(name, *ty, *gradient),
             StatementKind::Fn { name, params, block, body } => {
                 let steps = block.as_ref().map_or(&[][..], |block| &block.steps);
                 let names = params.iter().map(|of| &of.name).chain(steps.iter().map(|of| &of.name));
@@ -204,8 +204,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn input(&mut self, name: &'a Name, ty: Type, grad: Option<Span>) {
-        let declared = InputDecl { name: name.node.clone(), ty, gradient: grad.is_some() };
+    fn input(&mut self, name: &'a Name, declared_ty: InputType, grad: Option<Span>) {
+        let declared = InputDecl { name: name.node.clone(), ty: declared_ty, gradient: grad.is_some() };
         if fields::find(&name.node).is_some() || fields::is_of_vocabulary(&name.node) {
             self.report(
                 Diagnostic::error(
@@ -229,6 +229,20 @@ impl<'a> Checker<'a> {
             }
             return;
         }
+        let ty = match declared_ty {
+            InputType::Value(ty) => ty,
+            InputType::Field(sort) => {
+                let field = FieldArg { name: FieldName::new(&name.node), sort };
+                let meaning = match self.has_no_readers(name, sort) {
+                    Ok(()) => Meaning::Value(Value::Field(field).into()),
+                    Err(_) => Meaning::Poisoned,
+                };
+                if !self.inputs.iter().any(|input| input.name == name.node) {
+                    self.inputs.push(declared);
+                }
+                return self.define(name, "input", meaning);
+            }
+        };
         let constant = match ty.kind {
             Kind::Real => None,
             Kind::Bool => Some("truth values"),
@@ -247,7 +261,7 @@ impl<'a> Checker<'a> {
             self.define(name, "input", Meaning::Poisoned);
             return;
         }
-        let node = self.builder.declared_field(&declared, name.span);
+        let node = self.builder.declared_field(&declared, ty, name.span);
         if !self.inputs.iter().any(|input| input.name == name.node) {
             self.inputs.push(declared);
         }

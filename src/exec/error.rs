@@ -90,6 +90,9 @@ impl From<KernelError> for Error {
                 expected: format!("a token id in 0 .. {highest}"),
                 found: found.to_string(),
             },
+            KernelError::Listed { name, place, expected, found } => {
+                Self::Value { name: name.to_owned(), place: format!("{place:?}"), expected, found }
+            }
             other => Self::Kernel(other),
         }
     }

@@ -5,22 +5,23 @@ use std::sync::Arc;
 
 use super::KernelError;
 use super::engine::{Found, Numbers};
-use super::plan::{Plan, facts, sums};
+use super::plan::{Plan, Planned, facts, sums};
 use super::slopes::{Number, Sloped};
 use crate::rows::Statistic;
 use crate::tensor::{DType, Element, Host, Tensor};
 
-/// A statistic. The highest logit is a constant: adding a number to all logits of a row changes the sums to match.
+/// A statistic; of listed tokens, that of one of them. The highest logit is a constant: adding a number to all logits of a row changes the sums to match.
 fn statistic<N: Number>(
     plan: &Plan,
-    index: usize,
+    planned: &Planned,
+    token: usize,
     sum: &impl Fn(usize) -> N,
     fact: &impl Fn(usize) -> N,
 ) -> N {
-    let planned = &plan.statistics[index];
     let temperature = plan.passes[planned.pass].temperature;
     let (own_sums, own_facts) = (sums::of(planned.pass), facts::of(planned.pass));
     let sum_of = |column: usize| sum(own_sums + column);
+    let chosen = || sum(planned.chosen + token);
     let whole = || sum_of(sums::WHOLE);
     // `Σ e^u`, `Σ u e^u` and `Σ u² e^u` over the statistic's tokens.
     let asked = |order: usize| sum_of(if planned.of_set { sums::INSIDE } else { sums::WHOLE } + order);
@@ -28,9 +29,10 @@ fn statistic<N: Number>(
     let highest = || fact(facts::HIGHEST);
     let shift = || highest().over_constant(temperature);
     match planned.statistic {
-        Statistic::ActionLogit => sum(sums::CHOSEN).over_constant(temperature),
-        Statistic::LogProb => {
-            sum(sums::CHOSEN).minus(&highest()).over_constant(temperature).minus(&whole().ln())
+        Statistic::ActionLogit => chosen().over_constant(temperature),
+        Statistic::LogProb => chosen().minus(&highest()).over_constant(temperature).minus(&whole().ln()),
+        Statistic::LogProbWithin => {
+            chosen().minus(&highest()).over_constant(temperature).minus(&asked(0).ln())
         }
         Statistic::LogSumExp => shift().plus(&asked(0).ln()),
         Statistic::Mean => shift().plus(&mean()),
@@ -53,6 +55,7 @@ fn statistic<N: Number>(
             sum_of(sums::FORWARD).over(&sum_of(sums::REFERENCE)).plus(&constant)
         }
         Statistic::JensenShannon(_) => sum_of(sums::JENSEN_SHANNON),
+        Statistic::Taught(_) => unreachable!("computed from listed log-probabilities"),
     }
 }
 
@@ -69,24 +72,42 @@ pub(super) fn statistics(
     let (sums, facts) = match (&found.sums, &found.facts) {
         (Numbers::Host(sums), Numbers::Host(facts)) => (sums, facts),
         (sums, facts) => {
-            let (sum, fact) = (sums.columns(plan.sums(), near)?, facts.columns(plan.facts(), near)?);
-            let values: Vec<Tensor> = (0..plan.statistics.len())
-                .map(|index| statistic(plan, index, &sum, &fact).to_dtype(dtype))
-                .collect();
-            return Ok(Tensor::stack(&values, 0).ok()?);
+            let (sum, fact) = (columns(plan, sums, near)?, facts.columns(plan.facts(), near)?);
+            let rows = |planned: &Planned| {
+                let values = statistic(plan, planned, 0, &sum, &fact).to_dtype(dtype);
+                if planned.tokens.is_some() { values } else { values.unsqueeze(0) }
+            };
+            return Ok(Tensor::cat(&plan.statistics.iter().map(rows).collect::<Vec<_>>(), 0).ok()?);
         }
     };
     let lines = || sums.chunks_exact(plan.sums()).zip(facts.chunks_exact(plan.facts())).enumerate();
-    let value = |index: usize, row: usize, sums: &[f64], facts: &[f64]| {
+    let value = |(planned, token): (&Planned, usize), row: usize, sums: &[f64], facts: &[f64]| {
         let counts = counted.is_none_or(|counted| counted[row]);
-        if counts { statistic(plan, index, &|column| sums[column], &|column| facts[column]) } else { 0.0 }
+        let (sum, fact) = (|column: usize| sums[column], |column: usize| facts[column]);
+        if counts { statistic(plan, planned, token, &sum, &fact) } else { 0.0 }
     };
-    let all = (0..plan.statistics.len())
-        .flat_map(|index| lines().map(move |(row, (sums, facts))| value(index, row, sums, facts)));
+    let all = each(plan).flat_map(|of| lines().map(move |(row, (sums, facts))| value(of, row, sums, facts)));
     let host = near.host()?;
     let values =
         if dtype == DType::F64 { made(host, all, size) } else { made(host, all.map(|x| x as f32), size) };
     Ok(values.to_device(near.device()).ok()?)
+}
+
+/// Each value of a row: its statistic, and which of the listed tokens it is for.
+fn each(plan: &Plan) -> impl Iterator<Item = (&Planned, usize)> {
+    plan.statistics.iter().flat_map(|planned| (0..planned.values()).map(move |token| (planned, token)))
+}
+
+/// The columns of the sums, `[N]` each; of listed tokens all columns together, `[K, N]`, by the first of them.
+fn columns(plan: &Plan, sums: &Numbers, near: &Tensor) -> Result<impl Fn(usize) -> Tensor, KernelError> {
+    let lines = sums.tensor(plan.sums(), near)?;
+    Ok(move |column: usize| {
+        let listed = plan.statistics.iter().find(|of| of.tokens.is_some() && of.chosen == column);
+        match listed {
+            Some(of) => lines.narrow(1, column as i64, of.values() as i64).transpose(),
+            None => lines.select(1, column as i64),
+        }
+    })
 }
 
 fn made<T: Element>(host: &dyn Host, values: impl Iterator<Item = T>, size: &[i64]) -> Tensor {
@@ -112,9 +133,9 @@ pub(super) fn pull_back(
         let facts = &facts[row * plan.facts()..][..plan.facts()];
         let sum = |column: usize| Sloped::column(column, sums[column], 1.0);
         let fact = |column: usize| Sloped::constant(facts[column]);
-        for index in 0..plan.statistics.len() {
+        for (index, (planned, token)) in each(plan).enumerate() {
             let cotangent = cotangents[index * rows + row];
-            for (column, slope) in statistic(plan, index, &sum, &fact).slopes.into_iter().flatten() {
+            for (column, slope) in statistic(plan, planned, token, &sum, &fact).slopes.into_iter().flatten() {
                 back[column] += cotangent * slope;
             }
         }
@@ -129,32 +150,49 @@ fn pull_back_columns(
     cotangents: &Tensor,
     near: &Tensor,
 ) -> Result<Numbers, KernelError> {
-    let (sum, fact) = (sums.columns(plan.sums(), near)?, facts.columns(plan.facts(), near)?);
-    let cotangents = cotangents.to_dtype(DType::F64).reshape(&[plan.statistics.len() as i64, -1]);
+    let (sum, fact) = (columns(plan, sums, near)?, facts.columns(plan.facts(), near)?);
+    let cotangents = cotangents.to_dtype(DType::F64).reshape(&[plan.values() as i64, -1]);
     let rows = cotangents.length(1);
     let one = near.full(&[], 1.0, DType::F64);
     let sloped = |column: usize| Sloped::column(column, sum(column), one.clone());
     let constant = |column: usize| Sloped::constant(fact(column));
+    // By column; of listed tokens `[K, N]` by the first of their columns.
     let mut back: Vec<Option<Tensor>> = vec![None; plan.sums()];
-    for index in 0..plan.statistics.len() {
-        let cotangent = cotangents.select(0, index as i64);
-        for (column, slope) in statistic(plan, index, &sloped, &constant).slopes.into_iter().flatten() {
+    let mut index = 0;
+    for planned in &plan.statistics {
+        let cotangent = match planned.tokens {
+            Some(tokens) => cotangents.narrow(0, index, tokens as i64),
+            None => cotangents.select(0, index),
+        };
+        index += planned.values() as i64;
+        for (column, slope) in statistic(plan, planned, 0, &sloped, &constant).slopes.into_iter().flatten() {
             let share = &cotangent * slope;
+            let is_of_row = planned.tokens.is_some() && column != planned.chosen;
+            let share = if is_of_row { share.sum_dim(0, false, DType::F64) } else { share };
             back[column] = Some(match back[column].take() {
                 Some(sum) => sum + share,
                 None => share,
             });
         }
     }
-    let zero = near.zeros(&[rows], DType::F64);
-    let columns: Vec<Tensor> = back.into_iter().map(|of| of.unwrap_or_else(|| zero.clone())).collect();
-    Ok(Numbers::Device(Tensor::stack(&columns, 1).contiguous().ok()?))
+    let zeros = |columns: usize| near.zeros(&[columns as i64, rows], DType::F64);
+    let mut columns: Vec<Tensor> = back
+        .drain(..plan.first_listed())
+        .map(|of| of.map_or_else(|| zeros(1), |column| column.unsqueeze(0)))
+        .collect();
+    let mut first = 0;
+    for tokens in &plan.lists {
+        columns.push(back[first].take().unwrap_or_else(|| zeros(*tokens)));
+        first += tokens;
+    }
+    Ok(Numbers::Device(Tensor::cat(&columns, 0).transpose().contiguous().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::host::Libtorch;
+    use crate::kernels::plan::Listed;
     use crate::rows::{RowStatistic, TokenSet};
 
     const ROWS: usize = 5;
@@ -169,7 +207,8 @@ mod tests {
         };
         let request: Vec<RowStatistic> =
             [(TokenSet::All, 1.0), (TokenSet::TopK(4), 0.7)].into_iter().flat_map(of).collect();
-        Plan::new(&request, 30)
+        let listed = [Listed { list: 1, temperature: 0.7 }, Listed { list: 0, temperature: 1.0 }];
+        Plan::new(&request, &listed, &[2, 3], 30)
     }
 
     /// Positive numbers, so that every logarithm and quotient has a value.
@@ -205,7 +244,7 @@ mod tests {
         };
         let device =
             Found { sums: device(plan.sums(), &numbers[0]), facts: device(plan.facts(), &numbers[1]) };
-        let size = [plan.statistics.len() as i64, ROWS as i64];
+        let size = [plan.values() as i64, ROWS as i64];
         let values =
             [&host, &device].map(|found| statistics(&plan, found, None, DType::F64, &near, &size).unwrap());
         assert_eq!(values[0].size(), values[1].size());
@@ -223,8 +262,8 @@ mod tests {
     fn slopes_are_those_of_small_steps() {
         let (plan, near) = (plan(), near());
         let [sums, facts] = found(&plan);
-        let rows = plan.statistics.len();
-        for index in 0..rows {
+        let rows = plan.values();
+        for (index, (planned, token)) in each(&plan).enumerate() {
             let cotangents: Vec<f64> =
                 (0..rows * ROWS).map(|at| f64::from(u8::from(at / ROWS == index))).collect();
             let cotangents = Tensor::from_slice(&Libtorch, &cotangents, &[rows as i64, ROWS as i64]);
@@ -232,7 +271,7 @@ mod tests {
             let back = pull_back(&plan, &known, &cotangents, &near).unwrap();
             let value = |column: usize, step: f64| {
                 let sum = |at: usize| sums[at] + if at == column { step } else { 0.0 };
-                statistic(&plan, index, &sum, &|at| facts[at])
+                statistic(&plan, planned, token, &sum, &|at| facts[at])
             };
             let step = 1e-6;
             let slopes: Vec<f64> = (0..plan.sums())

@@ -108,7 +108,7 @@ impl Chunk {
 
     /// Refuses tensors that do not match the fields, or rows that are not contiguous: kernels follow pointers, and what
     /// runs below the host's operations, such as a mode of the caller's, can replace their results.
-    pub(super) fn check(&self) -> Result<(), KernelError> {
+    pub(super) fn check(&self, plan: &Plan) -> Result<(), KernelError> {
         if self.logits.dim() != 3 {
             return differs("three dimensions", &self.logits);
         }
@@ -116,7 +116,7 @@ impl Chunk {
         if let Some(reference) = &self.reference {
             self.check_rows(reference)?;
         }
-        self.ids.check_rows(self.rows())
+        self.ids.check_rows(self.rows(), plan.lists.iter().sum())
     }
 
     /// The same for the additional arguments of the backward pass.
@@ -127,7 +127,7 @@ impl Chunk {
         cotangents: &Numbers,
         gradient: &Tensor,
     ) -> Result<(), KernelError> {
-        self.check()?;
+        self.check(plan)?;
         let lines = [(&found.sums, plan.sums()), (&found.facts, plan.facts()), (cotangents, plan.sums())];
         for (numbers, width) in lines {
             match numbers {

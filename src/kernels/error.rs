@@ -27,6 +27,18 @@ pub enum KernelError {
         /// The id found.
         found: i64,
     },
+    /// A list of token ids that counts has a wrong one.
+    #[error("`{name}` at {place:?}: expected {expected}, found {found}")]
+    Listed {
+        /// The batch field.
+        name: &'static str,
+        /// Its sequence and its position there.
+        place: [i64; 2],
+        /// What its ids have to be.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
     /// A statistic, or an option, was requested with an argument outside its range.
     #[error("`{what}`: expected {expected}, found {found}")]
     Request {

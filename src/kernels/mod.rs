@@ -5,6 +5,7 @@ mod cpu;
 mod cuda;
 mod engine;
 mod error;
+mod given;
 mod gradients;
 mod ids;
 mod look;
@@ -53,14 +54,25 @@ pub fn row_statistics(
         request::check(asked)?;
     }
     let compares = request.iter().any(|asked| asked.statistic.needs_reference());
-    let rows = rows::Rows::checked(inputs, compares)?;
+    let mut rows = rows::Rows::checked(inputs, compares)?;
     if request.is_empty() {
         return Ok(Vec::new());
     }
-    match options.kernels {
-        Kernels::Auto => node::row_statistics(&rows, request, options),
-        Kernels::Reference => reference::row_statistics(&rows, request),
+    let split = given::Split::of(request);
+    let lists = split.lists(inputs, rows.shape)?;
+    rows.ids = rows.ids.with_lists(split.joined(&lists));
+    if options.validate {
+        split.check(request, &lists, &rows.ids)?;
     }
+    let computed = match options.kernels {
+        Kernels::Auto => node::row_statistics(&rows, &split.request, &split.listed, options)?,
+        Kernels::Reference => reference::row_statistics(&rows, &split.request, &split.listed)?,
+    };
+    if lists.is_empty() {
+        return Ok(computed);
+    }
+    let _chosen = computed[0].no_autocast();
+    split.finish(request, inputs, &lists, &computed, rows.dtype())
 }
 
 /// Refuses an action that counts and is not a token id of the vocabulary. Waits for a device.
@@ -68,11 +80,14 @@ pub(crate) fn check_actions(actions: &Tensor, mask: &Tensor, vocabulary: i64) ->
     ids::Ids::new(actions.clone(), mask.clone()).check(vocabulary)
 }
 
-/// The bytes per row that the backward pass keeps for this request, besides logits.
-pub fn bytes_kept(request: &[RowStatistic], vocabulary: i64) -> usize {
+/// The bytes per row that the backward pass keeps for this request, besides logits; `listed` is the length of each list of
+/// tokens that the batch brings.
+pub fn bytes_kept(request: &[RowStatistic], vocabulary: i64, listed: usize) -> usize {
     if request.is_empty() {
         return 0;
     }
-    let plan = plan::Plan::new(request, vocabulary);
-    (plan.sums() + plan.facts()) * size_of::<f64>()
+    let split = given::Split::of(request);
+    let plan = plan::Plan::new(&split.request, &split.listed, &vec![0; split.fields.len()], vocabulary);
+    let listed = listed.saturating_mul(split.fields.len());
+    (plan.sums() + plan.facts()).saturating_add(listed).saturating_mul(size_of::<f64>())
 }

@@ -8,22 +8,24 @@ use std::sync::Arc;
 
 use super::engine::{self, Chunk, Engine, Found, Numbers, WrongId};
 use super::gradients::Gradients;
-use super::ids::{HostIds, Ids};
+use super::ids::{HostIds, Ids, Lists};
 use super::look::Look;
-use super::plan::Plan;
+use super::plan::{Listed, Plan, Planned};
 use super::rows::{Rows, positions, summed_in};
 use super::source::{Source, refuse};
 use super::{KernelError, KernelOptions, algebra};
 use crate::rows::{RowStatistic, Statistic};
 use crate::tensor::{Backward, DType, Device, Differentiated, Guard, Tensor};
 
-/// Every statistic of the request, in the shape `[B, T]`.
+/// Every statistic of the request, in the shape `[B, T]`, and after them the log-probabilities of listed tokens, `[B, T, K]`.
+/// With lists all of them are f64.
 pub(super) fn row_statistics(
     rows: &Rows<'_>,
     request: &[RowStatistic],
+    listed: &[Listed],
     options: &KernelOptions,
 ) -> Result<Vec<Tensor>, KernelError> {
-    let plan = Plan::new(request, rows.vocabulary);
+    let plan = Plan::new(request, listed, &rows.ids.lengths(), rows.vocabulary);
     if rows.policy.tensors().into_iter().any(Tensor::has_tangent) {
         let found = "one with a tangent, which only the reference kernels carry on";
         return refuse("logits", "a tensor outside of forward-mode differentiation", found);
@@ -53,12 +55,20 @@ pub(super) fn row_statistics(
     if values.dim() == 2 && plan.statistics[0].statistic != Statistic::Size {
         return Ok(vec![values]);
     }
-    let of = |(index, planned): (usize, &super::plan::Planned)| {
-        let value = if values.dim() == 2 { values.clone() } else { values.select(0, index as i64) };
+    let ([batch, time], mut next) = (rows.shape, 0);
+    let of = |planned: &Planned| {
+        let index = next;
+        next += planned.values() as i64;
+        if let Some(tokens) = planned.tokens {
+            let tokens = tokens as i64;
+            let values = values.narrow(0, index, tokens).reshape(&[tokens, batch * time]);
+            return Ok(values.transpose().reshape(&[batch, time, tokens]).ok()?);
+        }
+        let value = if values.dim() == 2 { values.clone() } else { values.select(0, index) };
         // The size of a set has no gradient.
         Ok(if planned.statistic == Statistic::Size { value.detach() } else { value }.ok()?)
     };
-    plan.statistics.iter().enumerate().map(of).collect()
+    plan.statistics.iter().map(of).collect()
 }
 
 /// How an engine reads rows.
@@ -142,10 +152,10 @@ impl Inputs<'_> {
 
     /// All statistics, `[R, B, T]`, or `[B, T]` if there is one; zero where rows do not count.
     fn placed(&self, plan: &Plan, found: &Found, reading: Reading) -> Result<Tensor, KernelError> {
-        let (dtype, near) = (summed_in(self.dtype), self.near());
-        let (count, [batch, time]) = (plan.statistics.len() as i64, self.shape);
+        let dtype = if plan.lists.is_empty() { summed_in(self.dtype) } else { DType::F64 };
+        let (near, count, [batch, time]) = (self.near(), plan.values() as i64, self.shape);
         let all = [count, batch, time];
-        let size = if count == 1 { &all[1..] } else { &all[..] };
+        let size = if count == 1 && plan.lists.is_empty() { &all[1..] } else { &all[..] };
         let of_rows = |values: Tensor| Ok(values.reshape(size).ok()?);
         match reading {
             Reading::InPlace => {
@@ -204,7 +214,8 @@ impl Inputs<'_> {
             let chunk = Chunk {
                 logits,
                 reference: reference.map(|(logits, _)| logits),
-                ids: Ids::new(actions.index_select(0, &places).ok()?, all.ok()?),
+                ids: Ids::new(actions.index_select(0, &places).ok()?, all.ok()?)
+                    .with_lists(self.ids.lists().map(|lists| lists.pick(&places))),
             };
             work(Part { range, at, chunk, hidden }, &policy)?;
         }
@@ -238,6 +249,7 @@ fn attached(
     let mut saved: Vec<&Tensor> = reference.collect();
     if ids.is_none() {
         saved.extend(inputs.ids.tensors());
+        saved.extend(inputs.ids.lists().map(|lists| &lists.ids));
     }
     let found = match (&found.sums, &found.facts) {
         (Numbers::Host(sums), Numbers::Host(facts)) => Some([sums.clone(), facts.clone()]),
@@ -254,6 +266,7 @@ fn attached(
         overwrites: options.overwrite_logits,
         looks: policy.iter().chain(&saved).map(|tensor| Look::of(tensor)).collect(),
         compares: inputs.reference.map_or(0, |reference| reference.tensors().len()),
+        lists: inputs.ids.lists().map(|lists| lists.fields.clone()),
         ids,
         found,
     };
@@ -272,6 +285,8 @@ struct Node {
     looks: Vec<Look>,
     /// How many tensors the reference has.
     compares: usize,
+    /// The fields of the lists of ids.
+    lists: Option<Arc<[(&'static str, usize)]>>,
     /// The ids, unless they are among the saved tensors.
     ids: Option<Arc<HostIds>>,
     /// The sums and facts, unless they are among the saved tensors.
@@ -297,7 +312,11 @@ impl Backward for Node {
             (Ids::of_host(known.clone()), saved)
         } else {
             let [actions, mask, rest @ ..] = saved else { unreachable!("`attached` saved them") };
-            (Ids::new(actions.clone(), mask.clone()), rest)
+            let ids = Ids::new(actions.clone(), mask.clone());
+            let (listed, rest) = rest.split_at(usize::from(self.lists.is_some()));
+            let made =
+                |(fields, ids): (&Arc<[_]>, &Tensor)| Lists { fields: fields.clone(), ids: ids.clone() };
+            (ids.with_lists(self.lists.as_ref().zip(listed.first()).map(made)), rest)
         };
         let found = match (&self.found, saved) {
             (Some([sums, facts]), _) => {
@@ -348,7 +367,7 @@ impl Node {
             }
             Reading::Picked { at_once } => {
                 let mask = &inputs.ids.flat()[1];
-                let of_rows = cotangents.reshape(&[self.plan.statistics.len() as i64, -1]);
+                let of_rows = cotangents.reshape(&[self.plan.values() as i64, -1]);
                 let picked = of_rows.index_select(1, &positions(mask));
                 let cotangents = algebra::pull_back(&self.plan, found, &picked, near)?;
                 let skipped = inputs.at(&positions(&mask.logical_not()));

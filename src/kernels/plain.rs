@@ -31,7 +31,7 @@ impl Engine for Plain {
                 rows.read(pass, plan.second, &mut columns)?;
             }
         }
-        columns.lines(plan, &rows.unusable())
+        columns.lines(plan, &rows.unusable(), rows.listed(chunk).map(|[_, _, logits]| logits))
     }
 
     fn write_gradient(
@@ -77,7 +77,12 @@ impl Engine for Plain {
             }
             sum = sum + by_z / pass.temperature;
         }
-        let sum = sum.scatter_add(1, &chunk.ids.flat()[0].unsqueeze(1), &column(&cotangents, sums::CHOSEN));
+        let mut sum =
+            sum.scatter_add(1, &chunk.ids.flat()[0].unsqueeze(1), &column(&cotangents, sums::CHOSEN));
+        if let Some([ids, is_none, _]) = rows.listed(chunk) {
+            let shares = cotangents.narrow(1, plan.first_listed() as i64, ids.length(1)).to_dtype(dtype);
+            sum = sum.scatter_add(1, &ids, &shares.masked_fill(&is_none, 0.0));
+        }
         let unusable = rows.unusable().unsqueeze(1).to_dtype(dtype);
         Ok(gradient.copy_(&(sum + unusable).reshape(&gradient.size()))?)
     }
@@ -97,6 +102,14 @@ impl Rows {
         let wide = |logits: &Tensor| logits.flatten(0, 1).to_dtype(summed_in(logits.dtype()));
         let logits = wide(&chunk.logits);
         Self { highest: highest(&logits), reference: chunk.reference.as_ref().map(wide), logits }
+    }
+
+    /// The ids listed for rows, where there is none, and their logits, `[k, W]` each; zero where there is none.
+    fn listed(&self, chunk: &Chunk) -> Option<[Tensor; 3]> {
+        let found = chunk.ids.flat_lists()?;
+        let (is_none, ids) = (found.lt(0i64), found.maximum(0i64));
+        let logits = self.logits.gather(1, &ids).masked_fill(&is_none, 0.0);
+        Some([ids, is_none, logits])
     }
 
     fn reference_highest(&self) -> Tensor {
@@ -227,13 +240,18 @@ impl Columns {
         self.facts.push(to_mixture.unwrap_or_else(|| self.zero.clone()));
     }
 
-    fn lines(mut self, plan: &Plan, unusable: &Tensor) -> Result<Found, KernelError> {
+    fn lines(mut self, plan: &Plan, unusable: &Tensor, listed: Option<Tensor>) -> Result<Found, KernelError> {
         let lines = |columns: &mut Vec<Tensor>, count: usize| {
             columns.resize_with(count, || self.zero.clone());
             let wide: Vec<Tensor> = columns.iter().map(|column| column.to_dtype(DType::F64)).collect();
-            (Tensor::stack(&wide, 1) + unusable.unsqueeze(1)).ok().map(Numbers::Device)
+            Tensor::stack(&wide, 1)
         };
-        Ok(Found { sums: lines(&mut self.sums, plan.sums())?, facts: lines(&mut self.facts, plan.facts())? })
+        let mut sums = lines(&mut self.sums, plan.first_listed());
+        if let Some(logits) = listed {
+            sums = Tensor::cat(&[sums, logits.to_dtype(DType::F64)], 1);
+        }
+        let shown = |lines: Tensor| (lines + unusable.unsqueeze(1)).ok().map(Numbers::Device);
+        Ok(Found { sums: shown(sums)?, facts: shown(lines(&mut self.facts, plan.facts()))? })
     }
 }
 
@@ -266,7 +284,7 @@ mod tests {
 
     use super::*;
     use crate::kernels::cpu::Cpu;
-    use crate::kernels::ids::Ids;
+    use crate::kernels::ids::{Ids, Lists};
     use crate::rows::{RowStatistic, Statistic, TokenSet};
 
     const ROWS: i64 = 6;
@@ -289,8 +307,16 @@ mod tests {
             ids: Ids::new(
                 TchTensor::arange(ROWS, (Kind::Int64, Device::Cpu)).into(),
                 TchTensor::ones([ROWS], (Kind::Bool, Device::Cpu)).into(),
-            ),
+            )
+            .with_lists(Some(lists())),
         }
+    }
+
+    /// Two lists, with pads, the action, the same token in both, and the ends of a row.
+    fn lists() -> Lists {
+        let rows = (0..ROWS).flat_map(|row| [-1, -1, row, 100 + row, 0, row, VOCABULARY - 1]);
+        let ids = TchTensor::from_slice(&rows.collect::<Vec<i64>>()).view([ROWS, 7]);
+        Lists { fields: Arc::new([("kept", 4), ("taught", 3)]), ids: ids.into() }
     }
 
     fn plan() -> Plan {
@@ -304,7 +330,7 @@ mod tests {
             of(TokenSet::All, 0.7, Statistic::ForwardKl),
             of(TokenSet::All, 0.7, Statistic::JensenShannon(0.3)),
         ];
-        Plan::new(&request, VOCABULARY)
+        Plan::new(&request, &[], &[4, 3], VOCABULARY)
     }
 
     fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64, what: &str) {

@@ -10,6 +10,8 @@ pub(super) struct Plan {
     /// Whether sums of second order are needed.
     pub(super) second: bool,
     pub(super) vocabulary: i64,
+    /// How many tokens each list of ids has. Their logits are the last columns of the sums.
+    pub(super) lists: Vec<usize>,
 }
 
 /// One loop over a row at a temperature: sums over all tokens and, if there is a set, over the set.
@@ -31,11 +33,32 @@ pub(super) struct Planned {
     pub(super) pass: usize,
     /// Whether it covers the pass's set, not all tokens.
     pub(super) of_set: bool,
+    /// The column with the logit of its token.
+    pub(super) chosen: usize,
+    /// How many tokens it is computed for, if it is for those of a list: their logits begin at `chosen`.
+    pub(super) tokens: Option<usize>,
+}
+
+/// A request for the log-probability of every token of a list.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Listed {
+    /// The list.
+    pub(super) list: usize,
+    /// The divisor of the logits.
+    pub(super) temperature: f64,
+}
+
+impl Planned {
+    /// How many values each row has of it.
+    pub(super) fn values(&self) -> usize {
+        self.tokens.unwrap_or(1)
+    }
 }
 
 /// Columns of the sums, which carry gradient. Let `x` be the row, `h` its highest logit and
 /// `u = (x - h) / temperature`; for the reference, `y`, `g` and `v` likewise. The first column is the logit of the
-/// action, and each pass adds [`sums::PER_PASS`], zero unless requested.
+/// action, each pass adds [`sums::PER_PASS`], zero unless requested, and last come the logits of listed tokens, zero
+/// where an id is -1.
 pub(super) mod sums {
     /// `x[action]`.
     pub(in super::super) const CHOSEN: usize = 0;
@@ -81,8 +104,16 @@ pub(super) mod facts {
 }
 
 impl Plan {
-    pub(super) fn new(request: &[RowStatistic], vocabulary: i64) -> Self {
-        let mut plan = Self { passes: Vec::new(), statistics: Vec::new(), second: false, vocabulary };
+    /// Plans statistics, none of a given set, and the log-probabilities of listed tokens after them. `lists` has the
+    /// length of each list.
+    pub(super) fn new(request: &[RowStatistic], listed: &[Listed], lists: &[usize], vocabulary: i64) -> Self {
+        let mut plan = Self {
+            passes: Vec::new(),
+            statistics: Vec::new(),
+            second: false,
+            vocabulary,
+            lists: lists.to_vec(),
+        };
         for asked in request {
             let set = Some(asked.effective_set(vocabulary)).filter(|set| *set != TokenSet::All);
             let beta = match asked.statistic {
@@ -91,14 +122,40 @@ impl Plan {
             };
             let pass = plan.pass(asked.temperature, set, beta);
             plan.passes[pass].compares |= asked.statistic.needs_reference();
-            plan.statistics.push(Planned { statistic: asked.statistic, pass, of_set: set.is_some() });
+            plan.statistics.push(Planned {
+                statistic: asked.statistic,
+                pass,
+                of_set: set.is_some(),
+                chosen: sums::CHOSEN,
+                tokens: None,
+            });
             plan.second |= asked.statistic == Statistic::SecondMoment;
+        }
+        let passes: Vec<usize> = listed.iter().map(|of| plan.pass(of.temperature, None, None)).collect();
+        for (of, pass) in listed.iter().zip(passes) {
+            plan.statistics.push(Planned {
+                statistic: Statistic::LogProb,
+                pass,
+                of_set: false,
+                chosen: plan.first_listed() + lists[..of.list].iter().sum::<usize>(),
+                tokens: Some(lists[of.list]),
+            });
         }
         plan
     }
 
     pub(super) fn sums(&self) -> usize {
+        self.first_listed() + self.lists.iter().sum::<usize>()
+    }
+
+    /// The first of the columns with logits of listed tokens.
+    pub(super) fn first_listed(&self) -> usize {
         sums::of(self.passes.len())
+    }
+
+    /// How many values each row has of all statistics.
+    pub(super) fn values(&self) -> usize {
+        self.statistics.iter().map(Planned::values).sum()
     }
 
     pub(super) fn facts(&self) -> usize {

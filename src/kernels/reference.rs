@@ -1,20 +1,37 @@
 //! Row statistics in plain operations under the host's own autograd: any device, any float type.
 
 use super::KernelError;
+use super::plan::Listed;
 use super::rows::{Rows, positions};
 use super::sets;
 use super::source::Source;
 use crate::rows::{RowStatistic, Statistic, TokenSet};
 use crate::tensor::Tensor;
 
-/// Every statistic of the request, in the shape `[B, T]`.
-pub(super) fn row_statistics(rows: &Rows<'_>, request: &[RowStatistic]) -> Result<Vec<Tensor>, KernelError> {
+/// Every statistic of the request, in the shape `[B, T]`, and after them the log-probabilities of listed tokens, `[B, T, K]`.
+pub(super) fn row_statistics(
+    rows: &Rows<'_>,
+    request: &[RowStatistic],
+    listed: &[Listed],
+) -> Result<Vec<Tensor>, KernelError> {
     // `Rows` has chosen all kinds.
     let _chosen = rows.ids.tensors()[0].no_autocast();
     rows.ids.check(rows.vocabulary)?;
     let valid = Valid::of(rows)?;
     let mut reader = Reader::new(rows, &valid);
-    request.iter().map(|asked| Ok(rows.placed(&reader.read(asked)?, &valid.positions))).collect()
+    let mut found = Vec::new();
+    for asked in request {
+        found.push(rows.placed(&reader.read(asked)?, &valid.positions));
+    }
+    let Some(lists) = rows.ids.lists() else { return Ok(found) };
+    let all = rows.ids.flat_lists().map(|ids| valid.pick(ids).maximum(0i64));
+    let start = |list: usize| lists.fields[..list].iter().map(|(_, width)| *width as i64).sum::<i64>();
+    for of in listed {
+        let ids = all.as_ref().map(|ids| ids.narrow(1, start(of.list), lists.fields[of.list].1 as i64));
+        let log_prob = reader.listed(of, &ids.expect("there are lists"))?;
+        found.push(rows.placed(&log_prob, &valid.positions));
+    }
+    Ok(found)
 }
 
 /// Which rows count.
@@ -93,6 +110,12 @@ impl Reader {
                 let logp = self.softmaxes[softmax].logp();
                 self.at_action(&logp)
             }
+            Statistic::LogProbWithin => {
+                let whole = self.softmax(TokenSet::All, asked.temperature)?;
+                let within = self.softmaxes[softmax].z.logsumexp(-1, false);
+                self.at_action(&self.softmaxes[whole].z) - within
+            }
+            Statistic::Taught(_) => unreachable!("computed from listed log-probabilities"),
             Statistic::LogSumExp => {
                 let softmax = &self.softmaxes[softmax];
                 softmax.shifted(&softmax.z.logsumexp(-1, true)).squeeze(-1)
@@ -123,6 +146,15 @@ impl Reader {
             );
         let value = if shows_unusable { value } else { value + self.unusable() };
         Ok(value.ok()?)
+    }
+
+    /// The log-probability of each listed token, `[M, K]`.
+    fn listed(&mut self, of: &Listed, ids: &Tensor) -> Result<Tensor, KernelError> {
+        if self.logits.length(0) == 0 {
+            return Ok((sum(&self.logits).unsqueeze(1) * ids.to_dtype(self.logits.dtype())).ok()?);
+        }
+        let softmax = self.softmax(TokenSet::All, of.temperature)?;
+        Ok(self.softmaxes[softmax].logp().gather(-1, ids).ok()?)
     }
 
     /// `Σ p f` over the set; `f` must be finite where `p` is zero.

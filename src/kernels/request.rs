@@ -1,7 +1,7 @@
 //! Refuses requests with arguments out of range.
 
 use super::KernelError;
-use crate::rows::{RowStatistic, Statistic, TokenSet};
+use crate::rows::{Divergence, RowStatistic, Statistic, Taught, TokenSet};
 use std::fmt;
 
 /// Requires a positive temperature, and a set and a weight within their ranges.
@@ -13,8 +13,14 @@ pub(super) fn check(asked: &RowStatistic) -> Result<(), KernelError> {
         return refuse("temperature", "a positive number", &asked.temperature);
     }
     match asked.statistic {
-        Statistic::JensenShannon(beta) if !(beta > 0.0 && beta < 1.0) => {
+        Statistic::JensenShannon(beta)
+        | Statistic::Taught(Taught { divergence: Divergence::JensenShannon(beta), .. })
+            if !(beta > 0.0 && beta < 1.0) =>
+        {
             return refuse("beta", "a weight in 0 .. 1, both ends excluded", &beta);
+        }
+        Statistic::Taught(_) if asked.listed().is_none() => {
+            return refuse("set", "the tokens that the teacher's log-probabilities are of", &asked.set);
         }
         _ => {}
     }

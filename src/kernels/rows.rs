@@ -6,6 +6,7 @@ use super::error::KernelError;
 use super::ids::Ids;
 use super::source::{Source, check_usable, refuse};
 use crate::fields::{POLICY, REFERENCE};
+use crate::rows::FieldName;
 
 /// The inputs of row statistics.
 #[derive(Clone, Copy, Debug)]
@@ -19,12 +20,14 @@ pub struct RowInputs<'a> {
     pub actions: &'a Tensor,
     /// `[B, T]` bool: which rows count.
     pub mask: &'a Tensor,
+    /// The fields that statistics name, `[B, T, K]` each: lists of token ids, and real values beside them.
+    pub fields: &'a [(FieldName, &'a Tensor)],
 }
 
 impl<'a> RowInputs<'a> {
     /// Rows of logits without a reference.
     pub fn new(logits: &'a Tensor, actions: &'a Tensor, mask: &'a Tensor) -> Self {
-        Self { policy: Source::Logits(logits), reference: None, actions, mask }
+        Self { policy: Source::Logits(logits), reference: None, actions, mask, fields: &[] }
     }
 }
 
@@ -32,7 +35,7 @@ impl<'a> RowInputs<'a> {
 pub(super) struct Rows<'a> {
     pub(super) policy: Source<'a>,
     pub(super) reference: Option<Source<'a>>,
-    /// The actions and the mask, `[B, T]`.
+    /// The actions and the mask, `[B, T]`, and the lists of the batch.
     pub(super) ids: Ids,
     /// B and T.
     pub(super) shape: [i64; 2],
@@ -77,10 +80,11 @@ impl<'a> Rows<'a> {
         summed_in(self.logits)
     }
 
-    /// Puts values into `[B, T]` at `[M]` positions, with zero elsewhere.
+    /// Puts values `[M, ...]` into `[B, T, ...]` at `[M]` positions, with zero elsewhere.
     pub(super) fn placed(&self, values: &Tensor, positions: &Tensor) -> Tensor {
-        let zeros = values.zeros(&[self.count()], values.dtype());
-        zeros.index_copy(0, positions, values).reshape(&self.shape)
+        let each = values.size()[1..].to_vec();
+        let zeros = values.zeros(&[&[self.count()], &each[..]].concat(), values.dtype());
+        zeros.index_copy(0, positions, values).reshape(&[&self.shape, &each[..]].concat())
     }
 }
 

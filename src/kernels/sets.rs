@@ -11,7 +11,9 @@ const SORTED_AT_ONCE: i64 = 1 << 24;
 /// Which of `logits`, `[M, V]` with `M >= 1`, are in the set: bool. The set must be simplified, and not all tokens.
 pub(super) fn members(logits: &Tensor, set: TokenSet, temperature: f64) -> Result<Tensor, KernelError> {
     match set {
-        TokenSet::All | TokenSet::Drop(_) => Ok(logits.full(&logits.size(), 1i64, DType::Bool)),
+        TokenSet::All | TokenSet::Drop(_) | TokenSet::Given(_) => {
+            Ok(logits.full(&logits.size(), 1i64, DType::Bool))
+        }
         TokenSet::TopK(k) => highest(logits, &rank(logits, k), &logits.full(&[], k, DType::I64)),
         TokenSet::TopP(q) => {
             let (border, kept) = mass_border(logits, q, temperature);

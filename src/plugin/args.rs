@@ -1,6 +1,6 @@
 //! The arguments of a call: checked against the declared parameters, then given to serde.
 
-use super::{Entry, Literal, Parameter, ParameterType, Plugin, Presence};
+use super::{Entry, FieldArg, Literal, Parameter, ParameterType, Plugin, Presence};
 use crate::diag::Message;
 use crate::near::nearest;
 use crate::span::Span;
@@ -31,6 +31,8 @@ pub enum ArgSource {
     String(String),
     /// `a .. b`
     Range(f64, f64),
+    /// A batch field.
+    Field(FieldArg),
 }
 
 /// An argument that serde accepts but the object refuses.
@@ -138,7 +140,13 @@ pub(crate) fn restore<T: ?Sized + Plugin>(
             Value::Null => return None,
             Value::Bool(value) => Some(ArgSource::Bool(*value)),
             Value::Number(value) => value.as_f64().map(ArgSource::Number),
-            Value::String(text) => Some(ArgSource::String(text.clone())),
+            Value::String(text) => {
+                let is_field = |of: &&Parameter| matches!(of.ty, ParameterType::Field(_));
+                match entry.declaration.parameter(name).filter(is_field) {
+                    Some(_) => FieldArg::parse(text).map(ArgSource::Field),
+                    None => Some(ArgSource::String(text.clone())),
+                }
+            }
             Value::Array(ends) => match ends.as_slice() {
                 [lo, hi] => lo.as_f64().zip(hi.as_f64()).map(|(lo, hi)| ArgSource::Range(lo, hi)),
                 _ => None,
@@ -166,6 +174,7 @@ pub(crate) fn check(parameter: &Parameter, value: &ArgSource) -> Result<(), Mess
         }
         (ParameterType::Range, ArgSource::Range(lo, hi)) => vec![*lo, *hi],
         (ParameterType::Bool, ArgSource::Bool(_)) | (ParameterType::Text, ArgSource::String(_)) => Vec::new(),
+        (ParameterType::Field(sort), ArgSource::Field(field)) if field.sort == sort => Vec::new(),
         (ParameterType::Choice(names), ArgSource::String(text)) => {
             if names.contains(&text.as_str()) {
                 return Ok(());
@@ -210,6 +219,7 @@ fn in_words(value: &ArgSource) -> String {
         ArgSource::Bool(value) => format!("`{value}`"),
         ArgSource::String(text) => format!("the string {text:?}"),
         ArgSource::Range(lo, hi) => format!("the range {lo} .. {hi}"),
+        ArgSource::Field(field) => format!("`{}` of type `{}`", field.name, field.sort),
     }
 }
 
@@ -267,6 +277,7 @@ impl<'de> Deserializer<'de> for ArgSource {
             ArgSource::Number(value) => visitor.visit_f64(value),
             ArgSource::Bool(value) => visitor.visit_bool(value),
             ArgSource::String(value) => visitor.visit_string(value),
+            ArgSource::Field(field) => visitor.visit_string(field.to_string()),
             ArgSource::Range(lo, hi) => visitor.visit_seq(SeqDeserializer::new([lo, hi].into_iter())),
         }
     }

@@ -32,6 +32,7 @@ mod bounds;
 mod context;
 mod declaration;
 mod entry;
+mod field;
 mod mask;
 mod parameter;
 mod registry;
@@ -49,6 +50,7 @@ pub use context::{EvalError, StepCounts, TermContext, TermValue};
 pub(crate) use context::{Frame, Lazy};
 pub use declaration::{Alias, Declaration};
 pub use entry::{AnyEntry, Build, ControllerEntry, Entry, Plugin, ReductionEntry, TermEntry};
+pub use field::{FieldArg, ListedValues, TokenList};
 pub(crate) use mask::Mask;
 pub use parameter::{Argument, Limit, Limits, Literal, Parameter, ParameterType, Presence};
 pub use registry::{Lookup, Registry, register, registry};
@@ -62,11 +64,11 @@ pub use traits::{Controller, ControllerState, Reduction, Row, Term};
 pub mod prelude {
     pub use super::{
         Alias, ArgError, Bounds, Controller, ControllerSignature, ControllerState, EvalError, Extra, Input,
-        Reach, Reduction, ReductionSignature, Row, Segments, Signature, Term, TermContext, TermValue, choice,
-        controller, reduction, term,
+        ListedValues, Reach, Reduction, ReductionSignature, Row, Segments, Signature, Term, TermContext,
+        TermValue, TokenList, choice, controller, reduction, term,
     };
     pub use crate::interval::Interval;
-    pub use crate::rows::{Statistic, TokenSet};
+    pub use crate::rows::{Divergence, FieldName, Rest, Statistic, Taught, TokenSet};
     pub use crate::tensor::{DType, Tensor};
     pub use crate::types::{Kind, Shape, Type, Unit};
     pub use serde::{Deserialize, Serialize};

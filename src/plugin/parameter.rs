@@ -1,7 +1,7 @@
 //! A declared parameter: its name, type, default, limits and documentation.
 
 use super::Bounds;
-use crate::types::Unit;
+use crate::types::{FieldSort, Unit};
 use serde_json::Value;
 use std::fmt;
 
@@ -41,6 +41,8 @@ pub enum ParameterType {
     Range,
     /// One of these strings.
     Choice(&'static [&'static str]),
+    /// The name of a batch field that the file declares as this.
+    Field(FieldSort),
 }
 
 /// Whether a call must give a parameter, and its value if the call does not.
@@ -269,6 +271,7 @@ impl fmt::Display for ParameterType {
             ParameterType::Bool => f.write_str("`true` or `false`"),
             ParameterType::Text => f.write_str("a string"),
             ParameterType::Range => f.write_str("a range `a .. b` or one number"),
+            ParameterType::Field(sort) => write!(f, "an `input` of type `{sort}`"),
             ParameterType::Choice(names) => {
                 let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
                 match names.as_slice() {

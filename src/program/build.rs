@@ -6,7 +6,7 @@ use super::{BinaryFn, InputDecl, Node, NodeId, Object, Op, UnaryFn};
 use crate::fields;
 use crate::interval::Interval;
 use crate::plugin::{Input, Plugin, Reduction, Scale, Term};
-use crate::rows::{RowStatistic, Statistic, TokenSet};
+use crate::rows::{Divergence, Rest, RowStatistic, Statistic, Taught, TokenSet};
 use crate::span::Span;
 use crate::types::{Kind, Shape, Type, Unit};
 use std::collections::HashMap;
@@ -59,13 +59,13 @@ impl Builder {
         self.add(op, field.ty, field.gradient, field.interval, field.unit, span)
     }
 
-    /// A field that the program declares.
-    pub fn declared_field(&mut self, input: &InputDecl, span: Span) -> NodeId {
-        let InputDecl { name, ty, gradient } = input;
+    /// A value of that type that the program declares.
+    pub fn declared_field(&mut self, input: &InputDecl, ty: Type, span: Span) -> NodeId {
+        let InputDecl { name, gradient, .. } = input;
         let interval = if ty.kind == Kind::Bool { Interval::UNIT } else { Interval::ALL };
-        let field = self.add(Op::Field(name.clone()), *ty, *gradient, interval, Unit::Unknown, span);
+        let field = self.add(Op::Field(name.clone()), ty, *gradient, interval, Unit::Unknown, span);
         if *gradient && ty.shape == Shape::Scalar {
-            return self.add(Op::Pooled(field), *ty, true, interval, Unit::Unknown, span);
+            return self.add(Op::Pooled(field), ty, true, interval, Unit::Unknown, span);
         }
         field
     }
@@ -110,6 +110,8 @@ impl Builder {
             Statistic::Mass => (Interval::UNIT, Unit::Probability),
             Statistic::JensenShannon(_) => (Interval::new(0.0, std::f64::consts::LN_2), Unit::Divergence),
             Statistic::ReverseKl | Statistic::ForwardKl => (Interval::NON_NEGATIVE, Unit::Divergence),
+            Statistic::LogProbWithin => (Interval::NON_POSITIVE, Unit::LogProb),
+            Statistic::Taught(taught) => (divergence_interval(taught), Unit::Divergence),
             Statistic::Size | Statistic::SecondMoment => (Interval::NON_NEGATIVE, Unit::Unknown),
             _ => (Interval::ALL, Unit::Unknown),
         };
@@ -296,6 +298,15 @@ impl Builder {
         self.nodes.push(Node { op, ty, gradient, interval, unit, span });
         self.known.insert(key, id);
         id
+    }
+}
+
+/// The values of a divergence on listed tokens. Where the rest is left out, neither side adds up to 1.
+fn divergence_interval(taught: Taught) -> Interval {
+    match (taught.rest, taught.divergence) {
+        (Rest::Ignore, _) => Interval::ALL,
+        (_, Divergence::JensenShannon(_)) => Interval::new(0.0, std::f64::consts::LN_2),
+        _ => Interval::NON_NEGATIVE,
     }
 }
 

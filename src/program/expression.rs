@@ -90,7 +90,7 @@ impl Program {
     fn given(&self, names: &[Input], inputs: &[NodeId]) -> Vec<(&'static str, NodeId)> {
         let is_default = |input: &Input, id: NodeId| match (input.default, &self.node(id).op) {
             (InputDefault::Field, Op::Field(name)) => name == input.name,
-            (InputDefault::Field, Op::Pooled(field)) => self.node(*field).op.field() == Some(input.name),
+            (InputDefault::Field, Op::Pooled(field)) => self.node(*field).op.fields() == [input.name],
             (InputDefault::Field, Op::LogProb(_)) => input.name == "log_prob",
             (InputDefault::Constant(default), Op::Constant(value)) => default.to_bits() == value.to_bits(),
             _ => false,

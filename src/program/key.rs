@@ -1,7 +1,6 @@
 //! Keys by which equal operations are found.
 
 use super::{NodeId, Op};
-use crate::rows::{RowStatistic, Statistic, TokenSet};
 use std::mem::{Discriminant, discriminant};
 
 /// An operation as a hash key. Numbers are compared bit for bit, so that 0 and -0 differ.
@@ -20,10 +19,8 @@ impl Key {
             Op::Constant(value) => numbers.push(value.to_bits()),
             Op::Boolean(value) => numbers.push(u64::from(*value)),
             Op::Field(field) => name.clone_from(field),
-            Op::LogProb(row) | Op::Row(row) => {
-                numbers.extend(row_bits(row));
-                row.statistic.name().clone_into(&mut name);
-            }
+            // It shows every number and name, numbers with all their digits.
+            Op::LogProb(row) | Op::Row(row) => name = format!("{row:?}"),
             Op::Controller(index) => numbers.push(*index as u64),
             Op::Unary(function, _) => numbers.push(*function as u64),
             Op::Binary(function, ..) => numbers.push(*function as u64),
@@ -41,21 +38,10 @@ impl Key {
     }
 }
 
-fn row_bits(row: &RowStatistic) -> [u64; 4] {
-    let (set, limit) = match row.set {
-        TokenSet::All => (0, 0),
-        TokenSet::Drop(p) => (1, p.to_bits()),
-        TokenSet::TopK(k) => (2, k as u64),
-        TokenSet::TopP(q) => (3, q.to_bits()),
-        TokenSet::MinP(r) => (4, r.to_bits()),
-    };
-    let weight = if let Statistic::JensenShannon(beta) = row.statistic { beta.to_bits() } else { 0 };
-    [set, limit, row.temperature.to_bits(), weight]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::{FieldName, RowStatistic, Statistic, TokenSet};
 
     #[test]
     fn different_operations_have_different_keys() {
@@ -78,6 +64,8 @@ mod tests {
             row(TokenSet::TopK(3), 1.0, Statistic::Entropy),
             row(TokenSet::TopP(0.3), 1.0, Statistic::Entropy),
             row(TokenSet::MinP(0.3), 1.0, Statistic::Entropy),
+            row(TokenSet::Given(FieldName::new("kept")), 1.0, Statistic::Entropy),
+            row(TokenSet::Given(FieldName::new("others")), 1.0, Statistic::Entropy),
             row(TokenSet::All, 0.7, Statistic::Entropy),
             row(TokenSet::All, 1.0, Statistic::Mass),
             row(TokenSet::All, 1.0, Statistic::JensenShannon(0.5)),

@@ -30,7 +30,7 @@ use crate::diag::Diagnostics;
 use crate::plugin::{Controller, Reduction, Term};
 use crate::source::Sources;
 use crate::span::Span;
-use crate::types::Type;
+use crate::types::InputType;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ pub struct InputDecl {
     /// The batch field.
     pub name: String,
     /// Its type.
-    pub ty: Type,
+    pub ty: InputType,
     /// Whether gradient flows to it.
     #[serde(default)]
     pub gradient: bool,
@@ -144,7 +144,7 @@ impl Program {
 
     /// The batch fields that it reads by name, without those that statistics of the policy's logits need.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
-        self.nodes.iter().filter_map(|node| node.op.field())
+        self.nodes.iter().flat_map(|node| node.op.fields())
     }
 
     /// The nodes of the losses, the signals and moving arguments of controllers, the metrics, the assertions and, last, the named values.

@@ -2,7 +2,7 @@
 
 use crate::fields::REFERENCE;
 use crate::interval::Interval;
-use crate::rows::RowStatistic;
+use crate::rows::{FieldName, RowStatistic};
 use crate::span::Span;
 use crate::types::{Type, Unit};
 use serde::{Deserialize, Serialize};
@@ -157,13 +157,17 @@ impl Op {
         )
     }
 
-    /// The batch field that it reads by name, or the reference's logits (which hidden states may replace); not the
+    /// The batch fields that it reads by name, and the reference's logits (which hidden states may replace); not the
     /// policy's logits.
-    pub fn field(&self) -> Option<&str> {
+    pub fn fields(&self) -> Vec<&str> {
         match self {
-            Op::Field(name) => Some(name),
-            Op::Row(row) if row.statistic.needs_reference() => Some(REFERENCE.logits),
-            _ => None,
+            Op::Field(name) => vec![name],
+            Op::Row(row) => {
+                let reference = row.statistic.needs_reference().then_some(REFERENCE.logits);
+                let listed = row.listed().into_iter().chain(row.taught().map(|taught| taught.of));
+                reference.into_iter().chain(listed.map(FieldName::as_str)).collect()
+            }
+            _ => Vec::new(),
         }
     }
 

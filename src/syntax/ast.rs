@@ -1,7 +1,7 @@
 //! The syntax tree: the text as written, with places but no meaning yet.
 
 use crate::span::{SourceId, Span, Spanned};
-use crate::types::{Kind, Shape};
+use crate::types::InputType;
 
 /// A name with its place; a plugin's name keeps its `::`.
 pub type Name = Spanned<String>;
@@ -57,14 +57,12 @@ pub enum StatementKind {
         /// What it may be set to.
         range: Option<ParamRange>,
     },
-    /// `input NAME: token | seq | scalar [bool | int] [grad]`
+    /// `input NAME: token | seq | scalar [bool | int] [grad]` or `input NAME: candidates [id]`
     Input {
         /// The batch field.
         name: Name,
-        /// Its shape.
-        shape: Shape,
-        /// Its kind.
-        kind: Kind,
+        /// Its type.
+        ty: InputType,
         /// Where it says `grad`, if gradient flows to it.
         gradient: Option<Span>,
     },

@@ -177,9 +177,9 @@ fn looks_like_definition(tokens: &[Token], text: &str) -> bool {
     }
 }
 
-/// `bool`, `int` and `grad` may be on the line after `input x: token`.
+/// `bool`, `int`, `grad` and `id` may be on the line after `input x: token`.
 fn continues_statement(token: Token, text: &str) -> bool {
-    matches!(token.text(text), "bool" | "int" | "grad")
+    matches!(token.text(text), "bool" | "int" | "grad" | "id")
 }
 
 /// The error for a statement that is too large or too deep to be parsed.

@@ -10,6 +10,9 @@ use crate::plugin::prelude::*;
 ///
 /// A token with probability 0 (logit `-inf`) adds 0. It is the entropy of the tempered distribution.
 ///
+/// With `within`, the sums go over the tokens that the batch lists for each row, padded with -1, as for `clamped_entropy`
+/// over a set of the policy's own. A row without any has the result 0 and the gradient 0.
+///
 /// Result: in `0 .. ln V`, in the kind of the computation (f32 for f16 and bf16 logits).
 ///
 /// Gradient: `∂H/∂z[v] = -p[v] (log p[v] + H)`.
@@ -20,7 +23,10 @@ use crate::plugin::prelude::*;
 /// Source: Williams and Peng 1991; verl `entropy_from_logits`, TRL `entropy_from_logits`, OpenRLHF
 /// `compute_entropy`.
 #[term(name = "entropy", example = "entropy()")]
-struct Entropy {}
+struct Entropy {
+    /// The tokens on which the policy is renormalised, listed by the batch: `input kept: candidates id`.
+    within: Option<TokenList>,
+}
 
 impl Term for Entropy {
     fn signature() -> Signature {
@@ -28,6 +34,11 @@ impl Term for Entropy {
             .row(Row::new(TokenSet::All, Statistic::Entropy))
             .interval(Interval::NON_NEGATIVE)
             .unit(Unit::Entropy)
+    }
+
+    fn resolve(&self, declared: Signature) -> Signature {
+        let listed = self.within.map(|within| TokenSet::Given(within.name()));
+        declared.rows([Row::new(listed.unwrap_or(TokenSet::All), Statistic::Entropy)])
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

@@ -1,5 +1,6 @@
 //! The divergence from the reference policy over the whole vocabulary, weighed by the reference.
 
+use super::taught::Asked;
 use crate::plugin::prelude::*;
 
 /// The divergence of the reference from the policy over the whole vocabulary, in nats: `KL(ρ‖π)`.
@@ -13,6 +14,18 @@ use crate::plugin::prelude::*;
 /// The batch brings `ref_logits` `[B, T, V]`, of the kind of `logits`, or `ref_hidden` `[B, T, D]` with `ref_lm_head`
 /// `[V, D]` (and `ref_lm_head_bias` `[V]`). The reference is a constant for the gradient.
 ///
+/// On a teacher's top-k, `within` lists tokens for each row, padded with -1, and `of` has the teacher's log-probabilities
+/// beside them; what stands at a pad is not read. The sum goes over these tokens, and `rest` says what becomes of the others:
+///
+/// - `"bucket"`: they are one more token, with the rest of each side's probability, which is kept above 1e-7. This is
+///   TRL's SDPO with `distillation_add_tail`;
+/// - `"renormalise"`: both sides are divided by their sums over the list. This is TRL's SDPO without it, and NeMo-RL's
+///   `DistillationLossFn` without `zero_outside_topk`;
+/// - `"ignore"`: they are left out, and both sides keep their probabilities over all tokens, so that the result may be
+///   negative. This is verl's `forward_kl_topk` before its clamps.
+///
+/// A row without any listed token has the result 0 and the gradient 0.
+///
 /// Result: never negative, in the kind of the computation (f32 for f16 and bf16 logits).
 ///
 /// Gradient: `∂KL/∂z[v] = π[v] - ρ[v]`, divided by the temperature: that of learning from soft labels.
@@ -20,10 +33,25 @@ use crate::plugin::prelude::*;
 /// Use: as a penalty it covers modes: the policy keeps whatever the reference finds likely. With a teacher as the
 /// reference it is distillation.
 ///
+/// Errors: some of `within`, `of` and `rest` without the others.
+///
 /// Source: Hinton et al. 2015, arXiv 1503.02531; Agarwal et al. 2023, arXiv 2306.13649, as TRL's GKD with
 /// `beta = 0`; Liger `LigerFusedLinearJSD` with `jsd_beta = 0`.
 #[term(name = "forward_kl", example = "forward_kl()")]
-struct ForwardKl {}
+struct ForwardKl {
+    /// The tokens on which a teacher is known, instead of the reference: `input teacher_ids: candidates id`.
+    within: Option<TokenList>,
+    /// The teacher's log-probabilities of these tokens: `input teacher_log_prob: candidates`.
+    of: Option<ListedValues>,
+    /// What becomes of the other tokens.
+    rest: Option<Rest>,
+}
+
+impl ForwardKl {
+    fn asked(&self) -> Asked {
+        Asked { within: self.within, of: self.of, rest: self.rest }
+    }
+}
 
 impl Term for ForwardKl {
     fn signature() -> Signature {
@@ -31,6 +59,14 @@ impl Term for ForwardKl {
             .row(Row::new(TokenSet::All, Statistic::ForwardKl))
             .interval(Interval::NON_NEGATIVE)
             .unit(Unit::Divergence)
+    }
+
+    fn resolve(&self, declared: Signature) -> Signature {
+        self.asked().resolve(declared, Divergence::Forward)
+    }
+
+    fn check(&self) -> Result<(), ArgError> {
+        self.asked().check("forward_kl")
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

@@ -1,5 +1,6 @@
 //! The divergence between the policy and the reference over the whole vocabulary, through their mixture.
 
+use super::taught::Asked;
 use crate::plugin::prelude::*;
 
 /// The generalised Jensen-Shannon divergence between the policy and the reference over the whole vocabulary, in nats.
@@ -15,9 +16,23 @@ use crate::plugin::prelude::*;
 /// The batch brings `ref_logits` `[B, T, V]`, of the kind of `logits`, or `ref_hidden` `[B, T, D]` with `ref_lm_head`
 /// `[V, D]` (and `ref_lm_head_bias` `[V]`). The reference is a constant for the gradient.
 ///
+/// On a teacher's top-k, `within` lists tokens for each row, padded with -1, and `of` has the teacher's log-probabilities
+/// beside them; what stands at a pad is not read. The sum goes over these tokens, and `rest` says what becomes of the others:
+///
+/// - `"bucket"`: they are one more token, with the rest of each side's probability, which is kept above 1e-7. This is
+///   TRL's SDPO with `distillation_add_tail`;
+/// - `"renormalise"`: both sides are divided by their sums over the list. This is TRL's SDPO without it, and NeMo-RL's
+///   `DistillationLossFn` without `zero_outside_topk`;
+/// - `"ignore"`: they are left out, and both sides keep their probabilities over all tokens, so that the result may be
+///   negative. This is verl's `jsd_topk` before its clamps.
+///
+/// A row without any listed token has the result 0 and the gradient 0.
+///
 /// Result: in `0 .. ln 2`, in the kind of the computation (f32 for f16 and bf16 logits).
 ///
 /// Gradient: `∂JS/∂z[v] = (1-β) π[v] (log (π[v] / m[v]) - KL(π‖m))`, divided by the temperature.
+///
+/// Errors: some of `within`, `of` and `rest` without the others.
 ///
 /// Source: Agarwal et al. 2023, arXiv 2306.13649; TRL `GKDTrainer.generalized_jsd_loss`, Liger
 /// `LigerFusedLinearJSD`.
@@ -31,6 +46,18 @@ struct JensenShannon {
         help = "at the ends it is `forward_kl()` and `reverse_kl()`"
     )]
     beta: f64,
+    /// The tokens on which a teacher is known, instead of the reference: `input teacher_ids: candidates id`.
+    within: Option<TokenList>,
+    /// The teacher's log-probabilities of these tokens: `input teacher_log_prob: candidates`.
+    of: Option<ListedValues>,
+    /// What becomes of the other tokens.
+    rest: Option<Rest>,
+}
+
+impl JensenShannon {
+    fn asked(&self) -> Asked {
+        Asked { within: self.within, of: self.of, rest: self.rest }
+    }
 }
 
 impl Term for JensenShannon {
@@ -42,7 +69,12 @@ impl Term for JensenShannon {
     }
 
     fn resolve(&self, declared: Signature) -> Signature {
-        declared.rows([Row::new(TokenSet::All, Statistic::JensenShannon(self.beta))])
+        let declared = declared.rows([Row::new(TokenSet::All, Statistic::JensenShannon(self.beta))]);
+        self.asked().resolve(declared, Divergence::JensenShannon(self.beta))
+    }
+
+    fn check(&self) -> Result<(), ArgError> {
+        self.asked().check("jensen_shannon")
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

@@ -1,24 +1,26 @@
-//! The policy's probability of its likely tokens.
+//! The policy's probability of its likely tokens, or of listed ones.
 
 use super::token_set::Asked;
 use crate::plugin::prelude::*;
 
-/// The probability that the policy gives to its own likely tokens.
+/// The probability that the policy gives to its own likely tokens, or to tokens that the batch lists.
 ///
 /// Formula, with `p` the softmax of `logits / temperature` over all tokens and the row's token set `S`:
 ///
 ///     M = Σ_{v ∈ S} p[v]
 ///
-/// Exactly one of `drop`, `top_k`, `top_p` and `min_p` says which tokens the set has, as in `clamped_entropy`.
+/// Exactly one of `drop`, `top_k`, `top_p`, `min_p` and `within` says which tokens the set has: the first four as in
+/// `clamped_entropy`, `within` those that the batch lists for each row, padded with -1. A row without any listed token has the
+/// result 0 and the gradient 0.
 ///
 /// Result: in `0 .. 1`.
 ///
 /// Gradient: `∂M/∂z[v] = p[v] (s[v] - M)`, with `s[v]` 1 in the set and 0 outside. The set is a constant.
 ///
 /// Use: `-log(mass(min_p = 5%))` moves probability from the tail to the likely tokens; `1 - mass(top_k = 20)` is how
-/// much probability the tail has.
+/// much probability the tail has, and `mass(within = teacher_ids)` how much the policy gives to a teacher's top-k.
 ///
-/// Errors: none or several of the four arguments.
+/// Errors: none or several of the five arguments.
 ///
 /// Source: the head mass of distillation on a top-k; Lp-Reg's set, arXiv 2510.03222, is `min_p`.
 #[term(name = "mass", example = "mass(top_k = 3)")]
@@ -39,11 +41,19 @@ struct Mass {
     /// Keeps the tokens whose probability is at least this share of the highest.
     #[param(above = 0, max = 1, help = "`min_p` is measured against the likeliest token; `min_p = 5%`")]
     min_p: Option<f64>,
+    /// Takes the tokens that the batch lists: `input kept: candidates id`.
+    within: Option<TokenList>,
 }
 
 impl Mass {
     fn asked(&self) -> Asked {
-        Asked { drop: self.drop, top_k: self.top_k, top_p: self.top_p, min_p: self.min_p }
+        Asked {
+            drop: self.drop,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            within: self.within,
+        }
     }
 }
 
@@ -60,7 +70,8 @@ impl Term for Mass {
     }
 
     fn check(&self) -> Result<(), ArgError> {
-        self.asked().check("write `mass(top_k = 20)`")
+        let names = "`drop`, `top_k`, `top_p`, `min_p` and `within`";
+        self.asked().check_among(names, "write `mass(top_k = 20)`")
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

@@ -44,7 +44,7 @@ struct MassEntropy {
 
 impl MassEntropy {
     fn asked(&self) -> Asked {
-        Asked { drop: self.drop, top_k: self.top_k, top_p: self.top_p, min_p: self.min_p }
+        Asked { drop: self.drop, top_k: self.top_k, top_p: self.top_p, min_p: self.min_p, within: None }
     }
 }
 

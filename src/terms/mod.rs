@@ -31,6 +31,7 @@ mod reverse_kl;
 mod segment_count;
 mod segment_gae;
 mod surrogate;
+mod taught;
 mod token_set;
 mod tsallis_entropy;
 mod varentropy;

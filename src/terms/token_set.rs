@@ -1,6 +1,6 @@
-//! The four ways to say which of a row's tokens count.
+//! The ways to say which of a row's tokens count.
 
-use crate::plugin::{ArgError, prelude::TokenSet};
+use crate::plugin::prelude::{ArgError, TokenList, TokenSet};
 
 /// The arguments of which exactly one is given.
 #[derive(Clone, Copy, Debug)]
@@ -9,6 +9,7 @@ pub(super) struct Asked {
     pub(super) top_k: Option<i64>,
     pub(super) top_p: Option<f64>,
     pub(super) min_p: Option<f64>,
+    pub(super) within: Option<TokenList>,
 }
 
 impl Asked {
@@ -19,13 +20,18 @@ impl Asked {
 
     /// Refuses none and several of them; `help` says what to write.
     pub(super) fn check(self, help: &str) -> Result<(), ArgError> {
+        self.check_among("`drop`, `top_k`, `top_p` and `min_p`", help)
+    }
+
+    /// The same; `names` are all that the term takes.
+    pub(super) fn check_among(self, names: &str, help: &str) -> Result<(), ArgError> {
         let given = self.given();
         let message = match given.as_slice() {
             [_] => return Ok(()),
-            [] => "expected one of `drop`, `top_k`, `top_p` and `min_p`, found none".to_owned(),
-            [(first, _), (second, _), ..] => format!(
-                "expected one of `drop`, `top_k`, `top_p` and `min_p`, found `{first}` and `{second}`"
-            ),
+            [] => format!("expected one of {names}, found none"),
+            [(first, _), (second, _), ..] => {
+                format!("expected one of {names}, found `{first}` and `{second}`")
+            }
         };
         let blamed = given.get(1).map_or("", |(name, _)| name);
         Err(ArgError::new(blamed, message).help(help))
@@ -37,6 +43,7 @@ impl Asked {
             self.top_k.map(|k| ("top_k", TokenSet::TopK(k))),
             self.top_p.map(|q| ("top_p", TokenSet::TopP(q))),
             self.min_p.map(|r| ("min_p", TokenSet::MinP(r))),
+            self.within.map(|within| ("within", TokenSet::Given(within.name()))),
         ];
         sets.into_iter().flatten().collect()
     }

@@ -4,7 +4,8 @@ use crate::Batch;
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
-/// The numbers of one batch in f64, with every field of the language.
+/// The numbers of one batch in f64, with every field of the language. Its tensors have lists of tokens besides: `kept` and
+/// `teacher_ids` (`candidates id`), and `teacher_log_prob` (`candidates`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// B.
@@ -30,6 +31,9 @@ pub struct Case {
     /// `[B, T]` ids of turns, for files that declare `input turn: token int`.
     pub turn: Vec<i64>,
 }
+
+/// How many tokens are listed for each token.
+pub const LISTED: usize = 4;
 
 /// A batch with the tensors that gradient flows into.
 #[derive(Debug)]
@@ -78,6 +82,12 @@ impl Case {
             .with("rewards", Tensor::from_slice(&self.rewards).to_kind(wide).to_device(device))
             .with("group", Tensor::from_slice(&self.group).to_device(device))
             .with("turn", Tensor::from_slice(&self.turn).view([b, t]).to_device(device));
+        let each = [b, t, LISTED as i64];
+        for (name, ids) in [("kept", self.kept()), ("teacher_ids", self.teacher_ids())] {
+            batch = batch.with(name, Tensor::from_slice(&ids.concat()).view(each).to_device(device));
+        }
+        let taught = Tensor::from_slice(&self.teacher_log_prob().concat()).to_kind(wide).view(each);
+        batch = batch.with("teacher_log_prob", taught.to_device(device));
         for (name, numbers) in &self.tokens {
             let mut tensor = Tensor::from_slice(numbers).to_kind(wide).view([b, t]).to_device(device);
             if *name == "values" {
@@ -87,6 +97,48 @@ impl Case {
             batch = batch.with(*name, tensor);
         }
         Leaves { batch, logits, values }
+    }
+
+    /// The tokens listed for each token as `kept`: the action and up to two others, with -1 among them.
+    pub fn kept(&self) -> Vec<[i64; LISTED]> {
+        self.listed(|action, v| [(action + 3) % v, -1, action, (action + 1) % v])
+    }
+
+    /// The tokens listed for each token as `teacher_ids`: the action and up to two others, or none for every fourth action.
+    pub fn teacher_ids(&self) -> Vec<[i64; LISTED]> {
+        self.listed(|action, v| {
+            if action % 4 == 3 { [-1; LISTED] } else { [-1, (action + 2) % v, action, (action + 5) % v] }
+        })
+    }
+
+    /// What the reference finds of the tokens in `teacher_ids`; NaN where there is none.
+    pub fn teacher_log_prob(&self) -> Vec<[f64; LISTED]> {
+        let row = |(at, ids): (usize, [i64; LISTED])| {
+            let logits = &self.ref_logits[at * self.vocabulary..][..self.vocabulary];
+            ids.map(|id| {
+                let is_token = (0..self.vocabulary as i64).contains(&id);
+                if is_token { log_prob(logits, id as usize) } else { f64::NAN }
+            })
+        };
+        self.teacher_ids().into_iter().enumerate().map(row).collect()
+    }
+
+    /// Lists without the same token twice; beside an action that is none, they are wrong in every way.
+    fn listed(&self, list: impl Fn(i64, i64) -> [i64; LISTED]) -> Vec<[i64; LISTED]> {
+        let v = self.vocabulary as i64;
+        let row = |action: &i64| {
+            if !(0..v).contains(action) {
+                return [v + 7, i64::MIN, 0, 0];
+            }
+            let mut ids = list(*action, v);
+            for at in 1..LISTED {
+                if ids[..at].contains(&ids[at]) {
+                    ids[at] = -1;
+                }
+            }
+            ids
+        };
+        self.actions.iter().map(row).collect()
     }
 
     /// The sequences of a range, as one part of a step.
@@ -169,6 +221,12 @@ impl Case {
         case.ref_logits = round(&self.ref_logits);
         case
     }
+}
+
+/// The logarithm of the softmax of a row at a token.
+pub(super) fn log_prob(row: &[f64], token: usize) -> f64 {
+    let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    row[token] - top - row.iter().map(|logit| (logit - top).exp()).sum::<f64>().ln()
 }
 
 /// The first `kept` of every `width` elements.

@@ -8,7 +8,7 @@ mod outcome;
 mod ranks;
 mod strategy;
 
-pub use case::{Case, Leaves};
+pub use case::{Case, LISTED, Leaves};
 pub use conformance::{Conformance, conformance};
 pub use gradient::gradient_matches_differences;
 pub use outcome::{Outcome, distance};

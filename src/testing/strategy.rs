@@ -1,6 +1,7 @@
 //! Generated batches: smooth ones, where formulas have derivatives, and rough ones with every edge case.
 
 use super::Case;
+use super::case::log_prob;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -147,9 +148,4 @@ fn number(range: std::ops::Range<f64>) -> impl Strategy<Value = f64> {
 
 fn single(x: f64) -> f64 {
     f64::from(x as f32)
-}
-
-fn log_prob(row: &[f64], action: usize) -> f64 {
-    let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    row[action] - top - row.iter().map(|logit| (logit - top).exp()).sum::<f64>().ln()
 }

@@ -33,7 +33,10 @@ fn every_call_that_the_page_of_parity_names_checks() {
     let imports: String = library.collect();
     for call in calls {
         let text = format!(
-            "{imports}input turn: token int\ninput rollout: seq int\nparam x = 1\nparam score = 0\nparam beta = 0.1\nparam value = 0\nparam log_z = 0\nlet called = {call}\nloss = token_mean(log_prob)"
+            "{imports}input turn: token int\ninput rollout: seq int\nparam x = 1\nparam score = 0\nparam beta = 0.1\n\
+             param value = 0\nparam log_z = 0\n\
+             input kept: candidates id\ninput ids: candidates id\ninput of_them: candidates\n\
+             let called = {call}\nloss = token_mean(log_prob)"
         );
         if let Err(failure) = aent::compile(&text) {
             panic!("{call}\n{failure}");

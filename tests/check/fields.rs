@@ -91,7 +91,7 @@ fn an_input_that_can_be_broadcast_to_all_readers_serves_them() {
     assert_eq!(ids(&Compiler::new(), &statements(text)), [""; 0]);
     let program = Compiler::new().compile("spec.aent", &statements(text)).unwrap();
     let speeds: Vec<_> = program.inputs.iter().filter(|input| input.name == "speed").collect();
-    assert_eq!((speeds.len(), speeds[0].ty), (1, Type::SEQ));
+    assert_eq!((speeds.len(), speeds[0].ty), (1, aent::types::InputType::Value(Type::SEQ)));
 }
 
 #[test]

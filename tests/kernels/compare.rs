@@ -36,6 +36,7 @@ impl Beside<'_> {
         let reference = tensor(self.reference, kind).into();
         let [actions, mask] = actions_and_mask(self.mask);
         let inputs = RowInputs {
+            fields: &[],
             reference: Some(Source::Logits(&reference)),
             ..RowInputs::new(&logits, &actions, &mask)
         };
@@ -184,6 +185,7 @@ fn a_reference_that_is_missing_or_does_not_fit_is_refused_by_name() {
     let [actions, mask] = actions_and_mask(&[true; 3]);
     let message = |reference: Option<&Handle>| {
         let inputs = RowInputs {
+            fields: &[],
             reference: reference.map(Source::Logits),
             ..RowInputs::new(&logits, &actions, &mask)
         };

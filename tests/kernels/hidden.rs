@@ -76,7 +76,8 @@ fn request() -> Vec<RowStatistic> {
 }
 
 fn run(layer: &Layer, policy: Source<'_>, reference: Source<'_>, options: &KernelOptions) -> Outcome {
-    let inputs = RowInputs { policy, reference: Some(reference), actions: &actions(), mask: &mask() };
+    let inputs =
+        RowInputs { policy, reference: Some(reference), actions: &actions(), mask: &mask(), fields: &[] };
     let found = row_statistics(&inputs, &request(), options).unwrap();
     let terms = found.iter().enumerate().map(|(index, statistic)| statistic.sum() * (1.0 + index as f64));
     terms.reduce(|a, b| a + b).unwrap().backward().unwrap();
@@ -145,7 +146,7 @@ fn only_what_wants_a_gradient_gets_one() {
     let layer = Layer::new(DType::F32, true);
     let frozen = layer.weight.detach();
     let policy = Source::Hidden(Hidden { hidden: &layer.hidden, weight: &frozen, bias: layer.bias.as_ref() });
-    let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask() };
+    let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask(), fields: &[] };
     let found = row_statistics(&inputs, &request()[..1], &KernelOptions::default()).unwrap();
     found[0].sum().backward().unwrap();
     assert!(layer.hidden.grad().is_some() && layer.bias.as_ref().unwrap().grad().is_some());
@@ -158,7 +159,7 @@ fn masked_hidden_states_reach_nothing() {
         let layer = Layer::new(DType::F32, false);
         let poisoned = layer.hidden.detach().masked_fill(&mask().logical_not().unsqueeze(2), f64::NAN).leaf();
         let policy = Source::Hidden(Hidden { hidden: &poisoned, weight: &layer.weight, bias: None });
-        let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask() };
+        let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask(), fields: &[] };
         let found = row_statistics(&inputs, &request()[..3], &kernels.into()).unwrap();
         let clean = RowInputs { policy: layer.source(), ..inputs };
         let expected = row_statistics(&clean, &request()[..3], &kernels.into()).unwrap();
@@ -179,7 +180,13 @@ fn a_batch_without_valid_rows_has_zero_gradients() {
     for kernels in KERNELS {
         let layer = Layer::new(DType::F32, true);
         let none = mask().zeros_like();
-        let inputs = RowInputs { policy: layer.source(), reference: None, actions: &actions(), mask: &none };
+        let inputs = RowInputs {
+            policy: layer.source(),
+            reference: None,
+            actions: &actions(),
+            mask: &none,
+            fields: &[],
+        };
         let found = row_statistics(&inputs, &request()[..2], &kernels.into()).unwrap();
         (found[0].sum() + found[1].sum()).backward().unwrap();
         assert!(layer.gradients().iter().flatten().all(|g| *g == 0.0), "{kernels}");
@@ -191,7 +198,7 @@ fn layers_that_do_not_fit_are_refused_by_name() {
     let layer = Layer::new(DType::F32, true);
     let message = |weight: &Tensor, bias: &Tensor| {
         let policy = Source::Hidden(Hidden { hidden: &layer.hidden, weight, bias: Some(bias) });
-        let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask() };
+        let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask(), fields: &[] };
         row_statistics(&inputs, &request()[..1], &KernelOptions::default()).unwrap_err().to_string()
     };
     let (weight, bias) = (&layer.weight, layer.bias.as_ref().unwrap());

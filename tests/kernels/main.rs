@@ -321,3 +321,13 @@ fn kernels_are_named_as_on_the_command_line() {
     let error: KernelError = "fast".parse::<Kernels>().unwrap_err();
     assert_eq!(error.to_string(), "`kernels`: expected `auto` or `reference`, found `fast`");
 }
+
+#[test]
+fn a_statistic_that_is_asked_for_twice_is_given_twice() {
+    let entropy = RowStatistic { set: TokenSet::All, temperature: 1.0, statistic: Statistic::Entropy };
+    for kernels in KERNELS {
+        let found = statistics(&[vec![1.0, 0.0, 3.0]], &[0], &[entropy, entropy], Kind::Double, kernels);
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0], found[1]);
+    }
+}

@@ -22,6 +22,7 @@ pub(crate) fn value(logits: &[f64], action: usize, asked: &RowStatistic) -> f64 
     match asked.statistic {
         Statistic::ActionLogit => logits[action] / asked.temperature,
         Statistic::LogProb => relative[action] - log_sum_of_all,
+        Statistic::LogProbWithin => relative[action] - log_sum,
         Statistic::LogSumExp => highest + log_sum,
         Statistic::Mean => highest + expectation(&|u| u),
         Statistic::SecondMoment => expectation(&|u| (u + highest).powi(2)),
@@ -31,6 +32,7 @@ pub(crate) fn value(logits: &[f64], action: usize, asked: &RowStatistic) -> f64 
         Statistic::ReverseKl | Statistic::ForwardKl | Statistic::JensenShannon(_) => {
             panic!("{asked:?} needs a reference: see `divergence`")
         }
+        Statistic::Taught(_) => panic!("{asked:?} needs a teacher"),
     }
 }
 
@@ -87,6 +89,7 @@ pub(crate) fn members(logits: &[f64], set: TokenSet, temperature: f64) -> Vec<bo
             });
             if q < 1.0 { reached.map_or(possible, |last| last + 1) } else { possible }
         }
+        TokenSet::Given(field) => panic!("`{field}` is in no batch here"),
         TokenSet::MinP(r) => logits.iter().filter(|x| **x >= highest + temperature * r.ln()).count(),
     };
     let mut members = vec![false; count];

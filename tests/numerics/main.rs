@@ -12,6 +12,7 @@ mod extremes;
 mod gradients;
 mod judge;
 mod kinds;
+mod listed;
 mod mismatch;
 mod recipes_of_answers;
 mod recipes_of_tokens;

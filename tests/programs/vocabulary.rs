@@ -36,9 +36,10 @@ pub(crate) const BOOLS: [(&str, Shape); 4] = [
 ];
 pub(crate) const INPUTS: &str = "input weight: token\ninput score: seq\ninput scale: scalar\n\
     input flag: token bool\ninput chosen: seq bool\ninput enabled: scalar bool\n\
-    input turn: token int\ninput rollout: seq int";
+    input turn: token int\ninput rollout: seq int\n\
+    input kept: candidates id\ninput teacher_ids: candidates id\ninput teacher_log_prob: candidates";
 
-pub(crate) const TERMS: [(&str, &[(&str, bool)]); 31] = [
+pub(crate) const TERMS: [(&str, &[(&str, bool)]); 37] = [
     ("clip_ppo()", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(low = 10%, high = 0.28, dual = 3)", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(delta = 4, guard = 5)", &[("ratio", false), ("clipped", true)]),
@@ -65,6 +66,12 @@ pub(crate) const TERMS: [(&str, &[(&str, bool)]); 31] = [
     ("varentropy()", &[]),
     ("mass(top_k = 2)", &[]),
     ("mass_entropy(top_k = 2)", &[]),
+    ("log_prob(within = kept)", &[]),
+    ("entropy(within = kept)", &[]),
+    ("mass(within = teacher_ids)", &[]),
+    ("forward_kl(within = teacher_ids, of = teacher_log_prob, rest = \"bucket\")", &[]),
+    ("reverse_kl(within = teacher_ids, of = teacher_log_prob, rest = \"ignore\")", &[]),
+    ("jensen_shannon(within = teacher_ids, of = teacher_log_prob, rest = \"renormalise\")", &[]),
     ("gae(gamma = 0.9, lam = 0.8)", &[("returns", false)]),
     ("vtrace(gamma = 0.9, lam = 0.8)", &[("returns", false), ("clipped", true)]),
     ("segment_gae(by = turn, gamma = 0.9, lam = 0.8)", &[("returns", false)]),

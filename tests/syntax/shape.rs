@@ -47,8 +47,8 @@ fn kind(kind: &StatementKind) -> String {
             });
             format!("param {} {:?} {range:?}", name.node, value.node)
         }
-        StatementKind::Input { name, shape, kind, gradient } => {
-            format!("input {} {shape:?} {kind:?} {}", name.node, gradient.is_some())
+        StatementKind::Input { name, ty, gradient } => {
+            format!("input {} {ty:?} {}", name.node, gradient.is_some())
         }
         StatementKind::Set { name, value } => format!("set {} {}", name.node, expr(value)),
         StatementKind::Fn { name, params, block, body } => {

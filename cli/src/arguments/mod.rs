@@ -118,6 +118,9 @@ pub(crate) struct Explain {
     /// How many token ids V there are, for memory
     #[arg(long, value_name = "V", default_value_t = 151_936, value_parser = size())]
     pub(crate) vocabulary: u64,
+    /// How many tokens K the batch lists for each token, where it does, for memory
+    #[arg(long, value_name = "K", default_value_t = 64, value_parser = size())]
+    pub(crate) candidates: u64,
     /// Set a `param` of the file
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, ParamValue)>,

@@ -224,7 +224,7 @@ class Program:
                 can have left, such as a value outside of a controller's bounds. Then nothing changes.
         """
 
-    def explain(self, *, sequences: int = 8, length: int = 1024, vocabulary: int = 151_936) -> str:
+    def explain(self, *, sequences: int = 8, length: int = 1024, vocabulary: int = 151_936, candidates: int = 64) -> str:
         """The typed program, its row statistics, how often the logits are read, and the memory of a step, as Markdown."""
 
     @property

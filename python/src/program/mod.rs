@@ -281,9 +281,9 @@ impl Program {
     }
 
     /// The typed program, its row statistics, how often the logits are read, and the memory of a step, as Markdown.
-    #[pyo3(signature = (*, sequences = 8, length = 1024, vocabulary = 151_936))]
-    fn explain(&self, sequences: u64, length: u64, vocabulary: u64) -> String {
-        let size = Size { sequences, length, vocabulary };
+    #[pyo3(signature = (*, sequences = 8, length = 1024, vocabulary = 151_936, candidates = 64))]
+    fn explain(&self, sequences: u64, length: u64, vocabulary: u64, candidates: u64) -> String {
+        let size = Size { sequences, length, vocabulary, candidates };
         aent_show::explain(self.now().program(), size)
     }
 

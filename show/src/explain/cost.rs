@@ -4,6 +4,7 @@ use aent::Program;
 use aent::plan::{FirstPass, Leaf, Plan};
 use aent::rows::{RowStatistic, TokenSet};
 use aent::types::{Kind, Shape};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// The parts of a program that cost something. Sizes count values, independently of the kind of the logits.
@@ -11,6 +12,10 @@ use std::fmt::Write as _;
 pub(super) struct Cost {
     /// The row statistics.
     pub(super) statistics: Vec<RowStatistic>,
+    /// The fields that list tokens.
+    pub(super) lists: BTreeSet<&'static str>,
+    /// The fields with values beside them.
+    pub(super) beside: BTreeSet<&'static str>,
     /// What must be known of all parts of a step before the first one can give its gradient.
     pub(super) first_pass: FirstPass,
     /// Whether the loss sends gradient through a row statistic.
@@ -27,8 +32,11 @@ impl Cost {
     /// Counts what the loss, the metrics, the signals and the `let`s need.
     pub(super) fn of(program: &Program) -> Self {
         let plan = Plan::new(program, true);
+        let statistics: Vec<RowStatistic> = plan.log_prob.iter().chain(&plan.rows).copied().collect();
         let mut cost = Self {
-            statistics: plan.log_prob.iter().chain(&plan.rows).copied().collect(),
+            lists: statistics.iter().filter_map(|row| Some(row.listed()?.as_str())).collect(),
+            beside: statistics.iter().filter_map(|row| Some(row.taught()?.of.as_str())).collect(),
+            statistics,
             first_pass: plan.first_pass,
             gradient: false,
             log_prob: plan.log_prob.is_some(),
@@ -69,6 +77,11 @@ impl Cost {
         };
         let reference = if self.compares() { "\nThe reference's logits are read with them.\n" } else { "" };
         let mut out = format!("forward   {forward}\nbackward  {backward}\n{reference}");
+        if !self.lists.is_empty() {
+            let lists: Vec<String> = self.lists.iter().map(|name| format!("`{name}`")).collect();
+            // Writing into a string cannot fail.
+            let _ = writeln!(out, "\nThe logits of the tokens in {} are read with them.", lists.join(", "));
+        }
         if !self.statistics.is_empty() {
             out.push_str("\n`--kernels reference` reads them several times instead, and allocates several tensors of their size.\n");
         }

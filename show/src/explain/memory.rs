@@ -14,6 +14,8 @@ pub struct Size {
     pub length: u64,
     /// V.
     pub vocabulary: u64,
+    /// K: how many tokens the batch lists for each token, where it does.
+    pub candidates: u64,
 }
 
 /// Kinds of logits: their names, the bytes of a logit, and the bytes of a value computed from logits.
@@ -24,6 +26,8 @@ const KINDS: [(&str, u64, u64); 3] = [("bf16, f16", 2, 4), ("f32", 4, 4), ("f64"
 struct Token {
     logits: u64,
     reference: u64,
+    /// Lists of tokens, and the values beside them.
+    listed: u64,
     gradient: u64,
     statistics: u64,
     sums: u64,
@@ -31,21 +35,23 @@ struct Token {
 }
 
 impl Token {
-    fn of(cost: &Cost, vocabulary: u64, logit: u64, value: u64) -> Self {
+    fn of(cost: &Cost, size: Size, logit: u64, value: u64) -> Self {
+        let Size { vocabulary, candidates, .. } = size;
         let row = logit * vocabulary;
         Self {
             logits: if cost.statistics.is_empty() { 0 } else { row },
             reference: if cost.compares() { row } else { 0 },
+            listed: candidates.saturating_mul(8 * cost.lists.len() as u64 + value * cost.beside.len() as u64),
             gradient: if cost.gradient { row } else { 0 },
             statistics: value * cost.statistics.len() as u64,
-            sums: bytes_kept(&cost.statistics, vocabulary as i64) as u64,
+            sums: bytes_kept(&cost.statistics, vocabulary as i64, candidates as usize) as u64,
             formulas: value * cost.reals + cost.truths,
         }
     }
 
     /// The bytes in the batch.
     fn brought(&self) -> u64 {
-        self.logits + self.reference
+        self.logits + self.reference + self.listed
     }
 
     /// The bytes that the step adds, without the gradient of the logits.
@@ -60,7 +66,7 @@ impl Token {
 
     /// The bytes that a step of `count` tokens adds if logits are computed from hidden states, a chunk at a time.
     fn added_in_chunks(&self, count: f64) -> f64 {
-        let row = self.brought() as f64;
+        let row = (self.logits + self.reference) as f64;
         let at_once = (CHUNK_BYTES as f64 / row).floor().max(1.0);
         at_once.min(count) * row + count * self.small() as f64
     }
@@ -68,26 +74,27 @@ impl Token {
 
 /// Two tables, with explanations of their lines.
 pub(super) fn explained(cost: &Cost, size: Size) -> String {
-    let tokens = KINDS.map(|(_, logit, value)| Token::of(cost, size.vocabulary, logit, value));
+    let tokens = KINDS.map(|(_, logit, value)| Token::of(cost, size, logit, value));
     format!(
         "# Memory of a token, in bytes\n\n{}\n{}\n# Memory of a step at its peak\n\n{}",
         of_a_token(&tokens),
-        meanings(cost, size.vocabulary),
+        meanings(cost, size),
         of_a_step(cost, &tokens, size)
     )
 }
 
 /// The same for programs, for each kind of logits: bytes per token, and of the step.
 pub(super) fn json(cost: &Cost, size: Size) -> Value {
-    let Size { sequences, length, vocabulary } = size;
+    let Size { sequences, length, vocabulary, candidates } = size;
     let count = sequences as f64 * length as f64;
     let kind = |(name, logit, value): (&str, u64, u64)| {
-        let token = Token::of(cost, vocabulary, logit, value);
+        let token = Token::of(cost, size, logit, value);
         json!({
             "kind": name,
             "token": {
                 "logits": token.logits,
                 "reference_logits": token.reference,
+                "candidates": token.listed,
                 "gradient": token.gradient,
                 "row_statistics": token.statistics,
                 "sums": token.sums,
@@ -105,6 +112,7 @@ pub(super) fn json(cost: &Cost, size: Size) -> Value {
         "sequences": sequences,
         "length": length,
         "vocabulary": vocabulary,
+        "candidates": candidates,
         "bytes": KINDS.map(kind),
     })
 }
@@ -114,6 +122,7 @@ fn of_a_token(tokens: &[Token; 3]) -> String {
     let lines = [
         line("logits", |token| token.logits),
         line("reference logits", |token| token.reference),
+        line("listed tokens", |token| token.listed),
         line("gradient of the logits", |token| token.gradient),
         line("row statistics", |token| token.statistics),
         line("sums behind them", |token| token.sums),
@@ -124,7 +133,8 @@ fn of_a_token(tokens: &[Token; 3]) -> String {
     table(lines.map(|(name, bytes)| (name, bytes.map(grouped))))
 }
 
-fn meanings(cost: &Cost, vocabulary: u64) -> String {
+fn meanings(cost: &Cost, size: Size) -> String {
+    let Size { vocabulary, candidates, .. } = size;
     let mut out = String::new();
     if !cost.statistics.is_empty() {
         out.push_str("The batch brings the logits. ");
@@ -132,6 +142,13 @@ fn meanings(cost: &Cost, vocabulary: u64) -> String {
             out.push_str("Their gradient is the one tensor of their size that a step adds. ");
         }
         out.push_str("The sums are what the backward\npass needs of a row besides its logits.\n");
+    }
+    if !cost.lists.is_empty() {
+        // Writing into a string cannot fail.
+        let _ = writeln!(
+            out,
+            "Each list has {candidates} tokens (`--candidates K` for others), whose logits are among the sums."
+        );
     }
     out.push_str(
         "Of the formulas, one value is counted for each line of the program above that computes one per\n\
@@ -149,7 +166,7 @@ fn meanings(cost: &Cost, vocabulary: u64) -> String {
 }
 
 fn of_a_step(cost: &Cost, tokens: &[Token; 3], size: Size) -> String {
-    let Size { sequences, length, vocabulary } = size;
+    let Size { sequences, length, vocabulary, .. } = size;
     // Even absurd sizes must not overflow.
     let count = sequences as f64 * length as f64;
     let all = |part: fn(&Token) -> u64| tokens.each_ref().map(|token| scaled(count * part(token) as f64));
@@ -245,17 +262,34 @@ mod tests {
         Cost::of(&aent::compile(text).unwrap())
     }
 
+    fn of(vocabulary: u64) -> Size {
+        Size { sequences: 1, length: 1, vocabulary, candidates: 10 }
+    }
+
+    #[test]
+    fn listed_tokens_are_counted() {
+        let text = "input kept: candidates id\nloss = token_mean(-log_prob(within = kept))";
+        let (with, without) = (
+            Token::of(&cost(text), of(1000), 4, 4),
+            Token::of(&cost("loss = -token_mean(log_prob)"), of(1000), 4, 4),
+        );
+        // Ten ids of 8 bytes; ten logits in f64 among the sums.
+        assert_eq!((with.listed, without.listed), (80, 0));
+        assert_eq!(with.sums, without.sums + 80);
+        assert!(cost(text).passes().contains("The logits of the tokens in `kept` are read with them."));
+    }
+
     #[test]
     fn the_gradient_has_the_size_of_the_logits() {
         // One row statistic, read in one loop; its product with the advantages, and at most its negation.
-        let token = Token::of(&cost("loss = -token_mean(advantages * log_prob)"), 1000, 2, 4);
+        let token = Token::of(&cost("loss = -token_mean(advantages * log_prob)"), of(1000), 2, 4);
         assert_eq!((token.logits, token.gradient, token.statistics, token.sums), (2000, 2000, 4, 144));
         assert!((4..=8).contains(&token.formulas), "{token:?}");
     }
 
     #[test]
     fn the_reference_is_brought_and_has_no_gradient() {
-        let token = Token::of(&cost("loss = token_mean(reverse_kl)"), 1000, 4, 4);
+        let token = Token::of(&cost("loss = token_mean(reverse_kl)"), of(1000), 4, 4);
         assert_eq!((token.logits, token.reference, token.gradient), (4000, 4000, 4000));
         // A chunk contains rows of both; 3 tokens fit into one chunk.
         assert_eq!(token.added_in_chunks(3.0) as u64, 3 * (8000 + token.small()));
@@ -265,18 +299,19 @@ mod tests {
     fn a_chunk_is_full_or_a_single_row() {
         let cost = cost("loss = -token_mean(entropy)");
         let chunk = CHUNK_BYTES as u64;
-        let token = Token::of(&cost, 1 << 20, 4, 4);
+        let token = Token::of(&cost, of(1 << 20), 4, 4);
         assert_eq!(token.added_in_chunks(1e5) as u64, chunk + 100_000 * token.small());
-        let token = Token::of(&cost, 1 << 28, 4, 4);
+        let token = Token::of(&cost, of(1 << 28), 4, 4);
         assert_eq!(token.added_in_chunks(1.0) as u64, 4 * chunk + token.small());
     }
 
     #[test]
     fn what_the_loss_does_not_read_takes_nothing() {
         let text = "loss = token_mean((values - returns) ^ 2) # aent: allow(gradient-misses-policy)";
-        let token = Token::of(&cost(text), 1000, 4, 4);
+        let token = Token::of(&cost(text), of(1000), 4, 4);
         assert_eq!((token.logits, token.gradient, token.statistics, token.sums), (0, 0, 0, 0));
-        let explained = explained(&cost(text), Size { sequences: 2, length: 8, vocabulary: 1000 });
+        let explained =
+            explained(&cost(text), Size { sequences: 2, length: 8, vocabulary: 1000, candidates: 64 });
         assert!(!explained.contains("gradient"), "{explained}");
         assert!(!explained.contains("times the logits"), "{explained}");
     }
@@ -284,7 +319,7 @@ mod tests {
     #[test]
     fn sizes_that_no_machine_has_are_still_numbers() {
         let most = 1 << 32;
-        let size = Size { sequences: most, length: most, vocabulary: most };
+        let size = Size { sequences: most, length: most, vocabulary: most, candidates: most };
         // 2^32 sequences of 2^32 tokens over 2^32 ids, with 4 bytes each, are 2^98 bytes.
         let explained = explained(&cost("loss = -token_mean(entropy)"), size);
         assert!(explained.contains(&format!("{:.2} EiB", (38f64).exp2())), "{explained}");

@@ -81,7 +81,10 @@ fn parameter(of: &Parameter) -> String {
     let limits = of.limits.in_words();
     let values = match (of.ty, limits) {
         (ParameterType::Whole, Some(limits)) => format!(", {} {limits}", of.ty),
-        (ParameterType::Choice(_) | ParameterType::Whole | ParameterType::Text, _) => format!(", {}", of.ty),
+        (
+            ParameterType::Choice(_) | ParameterType::Whole | ParameterType::Text | ParameterType::Field(_),
+            _,
+        ) => format!(", {}", of.ty),
         (ParameterType::Range, Some(limits)) => format!(", both ends {}", limits.trim_start_matches("of ")),
         (_, Some(limits)) => format!(", {}", limits.trim_start_matches("of ")),
         (_, None) => String::new(),

@@ -93,6 +93,7 @@ fn parameter(of: &Parameter) -> Value {
         ParameterType::Text => ("text", None),
         ParameterType::Range => ("range", None),
         ParameterType::Choice(names) => ("choice", Some(names)),
+        ParameterType::Field(sort) => (sort.as_str(), None),
         _ => ("other", None),
     };
     let end = |limit: Limit| match limit {

@@ -290,7 +290,7 @@ fn gradient_misses_policy(program: &Program, loss: Span, found: &mut Diagnostics
     let ops = || reached.iter().map(|id| &program.node(*id).op);
     let policy = ops().any(|op| matches!(op, Op::LogProb(_) | Op::Row(_)));
     if !reached.is_empty() && !policy {
-        let fields: BTreeSet<&str> = ops().filter_map(Op::field).collect();
+        let fields: BTreeSet<&str> = ops().flat_map(Op::fields).collect();
         let fields = listed(&fields.into_iter().collect::<Vec<_>>());
         let message = format!("the gradient of this loss reaches {fields}, but not the policy");
         found.push(

@@ -50,7 +50,10 @@ impl Part {
         });
         let acts = request.iter().any(|row| row.statistic.needs_action());
         let actions = self.read_actions(batch, acts)?;
+        let listed = self.read_listed(batch, &request, reading.validate, checks)?;
+        let fields: Vec<_> = listed.iter().map(|(name, tensor)| (*name, tensor)).collect();
         let inputs = RowInputs {
+            fields: &fields,
             policy,
             reference: reference.transpose()?,
             actions: &actions,

@@ -4,6 +4,7 @@
 mod cut;
 mod field;
 mod ids;
+mod listed;
 mod log_prob;
 mod logits;
 mod packed;

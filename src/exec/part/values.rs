@@ -92,16 +92,17 @@ impl Part {
         let wrong = result.isfinite().logical_not().logical_and(&self.mask.tokens);
         let Some(at) = first_of(&wrong)? else { return Ok(()) };
         let value = result.f64_at(&at)?;
-        let found = if value == f64::NEG_INFINITY {
+        let found = if value == f64::NEG_INFINITY && row.statistic.needs_action() {
             "an action whose logit is -inf: the policy gives it no probability".to_owned()
         } else {
             format!("NaN, +inf, or nothing but -inf (the {row} is {value})")
         };
-        Err(Error::Value {
-            name: "logits".to_owned(),
-            place: place(&at),
-            expected: "a row of finite logits, or -inf for banned tokens".to_owned(),
-            found,
-        })
+        let expected = match row.listed() {
+            Some(list) => {
+                format!("finite logits, or -inf for banned tokens, of which `{list}` is not all made")
+            }
+            None => "a row of finite logits, or -inf for banned tokens".to_owned(),
+        };
+        Err(Error::Value { name: "logits".to_owned(), place: place(&at), expected, found })
     }
 }

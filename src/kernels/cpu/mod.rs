@@ -18,7 +18,7 @@ use std::sync::Arc;
 use half::{bf16, f16};
 
 use self::number::Element;
-use self::row::{Known, Pair, Place};
+use self::row::{Known, Pair, Place, Tokens};
 use super::KernelError;
 use super::engine::{Chunk, Engine, Found, Numbers, WrongId};
 use super::ids::HostIds;
@@ -54,7 +54,7 @@ impl Engine for Cpu {
     }
 
     fn read(&self, plan: &Plan, chunk: &Chunk) -> Result<Found, KernelError> {
-        chunk.check()?;
+        chunk.check(plan)?;
         let rows = Rows::of(chunk)?;
         let lines = by_kind!(chunk.logits, read_rows(&rows, plan))?;
         let part = |from: usize, columns: usize| {
@@ -107,6 +107,12 @@ impl Rows {
         })
     }
 
+    /// The ids listed for a row.
+    fn listed(&self, plan: &Plan, index: usize) -> &[i64] {
+        let width: usize = plan.lists.iter().sum();
+        &self.ids.listed[index * width..][..width]
+    }
+
     /// # Safety
     /// The chunk must be alive, on the CPU and of kind `E`, with a last stride of one, and contain row `index`.
     unsafe fn pair<E>(&self, index: usize) -> Pair<'_, E> {
@@ -134,7 +140,9 @@ fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Result<Vec<f64>, KernelErr
                 // SAFETY: the tensors are of kind `E` and on the CPU, their last stride is one, and they stay borrowed
                 // while workers run.
                 let pair = unsafe { rows.pair::<E>(index) };
-                row::read(&pair, rows.ids.actions[index] as usize, plan, scratch, &mut line);
+                let tokens =
+                    Tokens { action: rows.ids.actions[index] as usize, listed: rows.listed(plan, index) };
+                row::read(&pair, &tokens, plan, scratch, &mut line);
             } else {
                 line.skip(plan);
             }
@@ -161,7 +169,7 @@ fn write_rows<E: Element>(
             index * columns..(index + 1) * columns
         };
         let known = rows.ids.counted[index].then(|| Known {
-            action: rows.ids.actions[index] as usize,
+            tokens: Tokens { action: rows.ids.actions[index] as usize, listed: rows.listed(plan, index) },
             sums: &lines.sums[of(lines.sums, plan.sums())],
             facts: &lines.facts[of(lines.facts, plan.facts())],
             cotangents: &lines.cotangents[of(lines.cotangents, plan.sums())],

@@ -15,6 +15,13 @@ pub(crate) struct Pair<'a, E> {
     pub(crate) reference: Option<&'a [E]>,
 }
 
+/// The tokens of a row whose logits are wanted by themselves, all ids of the vocabulary.
+pub(crate) struct Tokens<'a> {
+    pub(crate) action: usize,
+    /// One list after the other, each in ascending order; -1 for none.
+    pub(crate) listed: &'a [i64],
+}
+
 /// The results for a row.
 pub(crate) struct Line<'a> {
     pub(crate) sums: &'a mut [f64],
@@ -49,7 +56,7 @@ impl<R: Real> Scratch<R> {
 /// Reads a row.
 pub(crate) fn read<E: Element>(
     pair: &Pair<'_, E>,
-    action: usize,
+    tokens: &Tokens<'_>,
     plan: &Plan,
     scratch: &mut Scratch<E::Real>,
     line: &mut Line<'_>,
@@ -76,7 +83,10 @@ pub(crate) fn read<E: Element>(
     }
     let highest = extent.highest;
     let Line { sums, facts } = line;
-    sums[sums::CHOSEN] = row[action].real().wide();
+    sums[sums::CHOSEN] = row[tokens.action].real().wide();
+    for (sum, id) in sums[plan.first_listed()..].iter_mut().zip(tokens.listed) {
+        *sum = usize::try_from(*id).map_or(0.0, |id| row[id].real().wide());
+    }
     facts[facts::HIGHEST] = highest;
     if let Some((_, extent)) = reference {
         facts[facts::REFERENCE_HIGHEST] = extent.highest;
@@ -124,7 +134,7 @@ pub(crate) struct Place<E> {
 
 /// The forward results and cotangents of a row that counts.
 pub(crate) struct Known<'a> {
-    pub(crate) action: usize,
+    pub(crate) tokens: Tokens<'a>,
     pub(crate) sums: &'a [f64],
     pub(crate) facts: &'a [f64],
     pub(crate) cotangents: &'a [f64],
@@ -157,7 +167,7 @@ pub(crate) unsafe fn write_gradient<E: Element>(
         slopes.clear();
         let passes = plan.passes.iter().enumerate();
         slopes.extend(passes.filter_map(|(index, pass)| Slopes::of(index, pass, known)));
-        run(Gradient { place, known, passes: slopes });
+        run(Gradient { place, known, passes: slopes, plan });
     }
 }
 
@@ -231,6 +241,7 @@ struct Gradient<'a, E> {
     place: &'a Place<E>,
     known: &'a Known<'a>,
     passes: &'a [Slopes],
+    plan: &'a Plan,
 }
 
 impl<E: Element> Job for Gradient<'_, E> {
@@ -275,8 +286,20 @@ impl<E: Element> Job for Gradient<'_, E> {
             if self.passes.is_empty() {
                 sum.fill(E::Real::default());
             }
-            if let Some(at) = self.known.action.checked_sub(start).filter(|at| *at < length) {
-                sum[at] = E::Real::of(sum[at].wide() + self.known.cotangents[sums::CHOSEN]);
+            let mut add = |at: usize, share: f64| sum[at] = E::Real::of(sum[at].wide() + share);
+            if let Some(at) = self.known.tokens.action.checked_sub(start).filter(|at| *at < length) {
+                add(at, self.known.cotangents[sums::CHOSEN]);
+            }
+            let mut column = self.plan.first_listed();
+            let mut rest = self.known.tokens.listed;
+            for tokens in &self.plan.lists {
+                let (ids, after) = rest.split_at(*tokens);
+                let first = ids.partition_point(|id| *id < start as i64);
+                let here = ids[first..].iter().take_while(|id| **id < (start + length) as i64);
+                for (id, share) in here.zip(&self.known.cotangents[column + first..]) {
+                    add(*id as usize - start, *share);
+                }
+                (rest, column) = (after, column + tokens);
             }
             // SAFETY: the same.
             E::narrow(sum, unsafe { std::slice::from_raw_parts_mut(self.place.gradient.add(start), length) });

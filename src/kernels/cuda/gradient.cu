@@ -44,9 +44,37 @@ __device__ __forceinline__ Slope<Real> slope(const Pass &pass, const double *sum
     return slope;
 }
 
+// Adds the cotangents of the logits of listed tokens to those among 8 tokens from `first` on.
+template <class Real>
+__device__ __forceinline__ void add_listed(const Task &task, i64 index, int first, const double *cotangents, Real (&gradient)[8]) {
+#if LISTS > 0
+    const i64 *ids = (const i64 *)task.listed + index * task.width;
+    const i64 from = first < 0 ? 0 : first;
+    for (int list = 0; list < LISTS; list++) {
+        const int length = (int)task.lists[list];
+        int low = 0, high = length;
+        while (low < high) {
+            const int middle = (low + high) / 2;
+            if (ids[middle] < from) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        for (; low < length && ids[low] < first + 8; low++) {
+#pragma unroll
+            for (int j = 0; j < 8; j++)
+                if (ids[low] == first + j) gradient[j] += (Real)cotangents[low];
+        }
+        ids += length;
+        cotangents += length;
+    }
+#endif
+}
+
 template <class E>
 __device__ __forceinline__ void write_row(const Task &task, const Shared<Slope<typename E::Real>> *slopes, i64 index,
-                                          const double *facts, double at_action) {
+                                          const double *facts, const double *cotangents) {
     typedef typename E::Real Real;
     typedef Numbers<Real> N;
     const Row<E> row(task.logits, task, index);
@@ -110,8 +138,9 @@ __device__ __forceinline__ void write_row(const Task &task, const Shared<Slope<t
         if (action >= first && action < first + 8) {
 #pragma unroll
             for (int j = 0; j < 8; j++)
-                if (action == first + j) gradient[j] += (Real)at_action;
+                if (action == first + j) gradient[j] += (Real)cotangents[0];
         }
+        if constexpr (LISTS > 0) add_listed(task, index, first, cotangents + FIRST_LISTED, gradient);
         to.store(chunk, gradient);
     }
 }
@@ -127,9 +156,9 @@ extern "C" __global__ void __launch_bounds__(BLOCK) aent_gradient(const __grid_c
     typedef E::Real Real;
     __shared__ Shared<Slope<Real>> slopes[PASSES];
     for (i64 index = blockIdx.x; index < task.rows; index += gridDim.x) {
-        const double *sums = (const double *)task.sums + index * SUMS_OF_ROW;
+        const double *sums = (const double *)task.sums + index * sums_of_row(task);
         const double *facts = (const double *)task.facts + index * FACTS_OF_ROW;
-        const double *cotangents = (const double *)task.cotangents + index * SUMS_OF_ROW;
+        const double *cotangents = (const double *)task.cotangents + index * sums_of_row(task);
         if (!counts(task, index)) {
             write_all(Row<E>(task.gradient, task, index), (Real)0);
             continue;
@@ -143,7 +172,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) aent_gradient(const __grid_c
             slopes[number] = slope<Real>(task.passes[number], sums + sum, facts + fact, cotangents + sum);
         }
         __syncthreads();
-        write_row<E>(task, slopes, index, facts, cotangents[0]);
+        write_row<E>(task, slopes, index, facts, cotangents);
         __syncthreads();
     }
 }

@@ -101,7 +101,7 @@ impl<L: Launcher> Kernels<L> {
         found: [&Tensor; 2],
         gradient: Option<(&Tensor, &Tensor)>,
     ) -> Result<(), KernelError> {
-        chunk.check()?;
+        chunk.check(plan)?;
         let rows = rows(chunk);
         if rows == 0 {
             return Ok(());

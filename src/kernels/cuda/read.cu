@@ -231,10 +231,10 @@ __device__ __forceinline__ void write_sums(double *to, const double *sums, doubl
 }
 
 // Fills a row without results: with NaN if it has no softmax; if it is masked, with ones for sums of powers and zeros.
-__device__ __forceinline__ void fill(double *sums, double *facts, bool is_masked) {
+__device__ __forceinline__ void fill(const Task &task, double *sums, double *facts, bool is_masked) {
     const double missing = is_masked ? 0.0 : Numbers<double>::INFINITE - Numbers<double>::INFINITE;
-    for (int n = (int)threadIdx.x; n < SUMS_OF_ROW; n += (int)blockDim.x) {
-        const int column = n == 0 ? -1 : (n - 1) % SUMS_OF_PASS;
+    for (int n = (int)threadIdx.x; n < (int)sums_of_row(task); n += (int)blockDim.x) {
+        const int column = n == 0 || n >= FIRST_LISTED ? -1 : (n - 1) % SUMS_OF_PASS;
         const bool is_sum = column == 0 || column == 3 || column == 6;
         sums[n] = is_masked && is_sum ? 1.0 : missing;
     }
@@ -266,7 +266,7 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
         if (!compared && !is_top_k) reader.template first<WHOLE>(scale, range, whole, tops);
         if (!reader.is_usable(compared)) {
             // A later pass may be the first to compare; then the results of earlier passes are invalid too.
-            fill(sums, facts, false);
+            fill(task, sums, facts, false);
             return;
         }
         if constexpr ((SETS & 1 << TOP_K) != 0) {
@@ -310,6 +310,13 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
         // The next pass or row overwrites shared memory.
         __syncthreads();
     }
+    if constexpr (LISTS > 0) {
+        const i64 *ids = (const i64 *)task.listed + index * task.width;
+        for (int n = (int)threadIdx.x; n < (int)task.width; n += (int)blockDim.x) {
+            const bool is_token = ids[n] >= 0 && ids[n] < task.vocabulary;
+            sums[FIRST_LISTED + n] = is_token ? (double)row.at((int)ids[n]) : ids[n] == -1 ? 0.0 : N::INFINITE - N::INFINITE;
+        }
+    }
     if (threadIdx.x == 0) {
         const i64 action = ((const i64 *)task.actions)[index];
         sums[0] = action >= 0 && action < task.vocabulary ? (double)row.at((int)action) : N::INFINITE - N::INFINITE;
@@ -322,9 +329,9 @@ extern "C" __global__ void __launch_bounds__(BLOCK) aent_read(const __grid_const
     __shared__ Meeting meeting;
     __shared__ Selection selection;
     for (i64 index = blockIdx.x; index < task.rows; index += gridDim.x) {
-        double *sums = (double *)task.sums + index * SUMS_OF_ROW, *facts = (double *)task.facts + index * FACTS_OF_ROW;
+        double *sums = (double *)task.sums + index * sums_of_row(task), *facts = (double *)task.facts + index * FACTS_OF_ROW;
         if (!counts(task, index)) {
-            fill(sums, facts, true);
+            fill(task, sums, facts, true);
             continue;
         }
         read_row<Element<KIND>>(task, meeting, selection, index, sums, facts);

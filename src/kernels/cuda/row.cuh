@@ -25,14 +25,20 @@ struct Place {
 
 struct Task {
     Place logits, reference, gradient;
-    u64 actions, mask, cotangents, sums, facts;
-    i64 rows, time, vocabulary;
+    // `listed` has `width` token ids for each row: one list after the other, each in ascending order, -1 for none.
+    u64 actions, mask, listed, cotangents, sums, facts;
+    i64 rows, time, vocabulary, width;
+#if LISTS > 0
+    i64 lists[LISTS];
+#endif
     Pass passes[PASSES];
 };
 
-// The columns of each row and, after them, of each pass.
+// The columns of each row and, after them, of each pass; among the sums the logits of listed tokens come last.
 constexpr int SUMS_OF_PASS = 10, FACTS_OF_PASS = 5;
-constexpr int SUMS_OF_ROW = 1 + SUMS_OF_PASS * PASSES, FACTS_OF_ROW = 2 + FACTS_OF_PASS * PASSES;
+constexpr int FIRST_LISTED = 1 + SUMS_OF_PASS * PASSES, FACTS_OF_ROW = 2 + FACTS_OF_PASS * PASSES;
+
+__device__ __forceinline__ i64 sums_of_row(const Task &task) { return FIRST_LISTED + (LISTS > 0 ? task.width : 0); }
 
 __device__ __forceinline__ bool counts(const Task &task, i64 row) {
     return ((const unsigned char *)task.mask)[row] != 0;

@@ -17,6 +17,8 @@ pub(super) struct Source {
     /// The sets among the passes, as bits.
     sets: u32,
     second: bool,
+    /// How many lists of tokens there are.
+    lists: usize,
     /// Whether a temperature's scale needs two f32 numbers.
     two_parts: bool,
     /// Threads per block.
@@ -41,6 +43,7 @@ impl Source {
             // All tokens need no search.
             sets: sets & !1,
             second: plan.second,
+            lists: plan.lists.len(),
             two_parts: plan.passes.iter().any(|pass| needs_two_parts(pass.temperature)),
             threads: 512,
         };
@@ -72,6 +75,7 @@ impl Source {
             ("PASSES", self.passes),
             ("SETS", self.sets as usize),
             ("SECOND", usize::from(self.second)),
+            ("LISTS", self.lists),
             ("TWO_PARTS", usize::from(self.two_parts)),
             ("BLOCK", self.threads as usize),
         ];
@@ -109,7 +113,7 @@ fn needs_two_parts(temperature: f64) -> bool {
 /// The number in the enumeration `Set` of `row.cuh`.
 pub(super) fn set_number(set: Option<TokenSet>) -> u32 {
     match set {
-        None | Some(TokenSet::All | TokenSet::Drop(_)) => 0,
+        None | Some(TokenSet::All | TokenSet::Drop(_) | TokenSet::Given(_)) => 0,
         Some(TokenSet::TopK(_)) => 1,
         Some(TokenSet::TopP(_)) => 2,
         Some(TokenSet::MinP(_)) => 3,

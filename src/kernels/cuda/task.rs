@@ -21,12 +21,15 @@ pub(super) fn task(
     for tensor in [Some(&chunk.logits), chunk.reference.as_ref(), gradient] {
         words.extend(tensor.map_or(Ok([0; 3]), place)?);
     }
-    let small = chunk.ids.flat().iter().map(Some);
+    let listed = chunk.ids.flat_lists();
+    let small = chunk.ids.flat().iter().map(Some).chain([listed]);
     for tensor in small.chain([cotangents, Some(sums), Some(facts)]) {
         words.push(tensor.map_or(Ok(0), address)?);
     }
     let size = chunk.logits.size();
     words.extend([size[0] * size[1], size[1], size[2]].map(|number| number as u64));
+    words.push(plan.lists.iter().sum::<usize>() as u64);
+    words.extend(plan.lists.iter().map(|width| *width as u64));
     words.extend(plan.passes.iter().flat_map(pass));
     Ok(words)
 }
@@ -46,7 +49,7 @@ fn pass(pass: &Pass) -> [u64; 6] {
     let (count, number) = match pass.set {
         Some(TokenSet::TopK(k)) => (k, 0.0),
         Some(TokenSet::TopP(number) | TokenSet::MinP(number)) => (0, number),
-        Some(TokenSet::All | TokenSet::Drop(_)) | None => (0, 0.0),
+        Some(TokenSet::All | TokenSet::Drop(_) | TokenSet::Given(_)) | None => (0, 0.0),
     };
     [
         pass.temperature.to_bits(),

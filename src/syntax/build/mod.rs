@@ -12,7 +12,7 @@ use super::scan::Token;
 use super::wording::{Expected, Neighbourhood};
 use crate::diag::Diagnostic;
 use crate::span::{SourceId, Span, Spanned};
-use crate::types::{Kind, Shape};
+use crate::types::{FieldSort, InputType, Kind, Shape, Type};
 use expected::expected;
 use pest::Parser;
 use pest::error::{ErrorVariant, InputLocation};
@@ -113,7 +113,12 @@ impl Builder<'_> {
                 let shape = match next(&mut parts).as_str() {
                     "token" => Shape::Token,
                     "seq" => Shape::Seq,
-                    _ => Shape::Scalar,
+                    "scalar" => Shape::Scalar,
+                    _ => {
+                        let ids = parts.next().is_some();
+                        let sort = if ids { FieldSort::CandidateIds } else { FieldSort::Candidates };
+                        return Ok(StatementKind::Input { name, ty: InputType::Field(sort), gradient: None });
+                    }
                 };
                 let (mut kind, mut gradient) = (Kind::Real, None);
                 for part in parts {
@@ -123,7 +128,7 @@ impl Builder<'_> {
                         _ => gradient = Some(self.span(&part)),
                     }
                 }
-                StatementKind::Input { name, shape, kind, gradient }
+                StatementKind::Input { name, ty: InputType::Value(Type { shape, kind }), gradient }
             }
             Rule::set => StatementKind::Set { name, value: self.expression(next(&mut parts))?.expr },
             Rule::function => self.function(name, parts)?,
@@ -339,6 +344,8 @@ fn parts(pair: Pair<'_, Rule>) -> impl Iterator<Item = Pair<'_, Rule>> {
                 | Rule::definition
                 | Rule::extra
                 | Rule::shape
+                | Rule::candidates
+                | Rule::id_kind
                 | Rule::bool_kind
                 | Rule::int_kind
                 | Rule::gradient

@@ -9,7 +9,6 @@ use super::ast::{
 use super::layout::{Doc, render};
 use super::precedence::Precedence;
 use crate::span::{Span, Spanned};
-use crate::types::Type;
 use std::fmt;
 
 /// The longest line that is not broken.
@@ -125,8 +124,7 @@ impl Printer<'_> {
                 let range = range.as_ref().map(|range| format!(" in {range}")).unwrap_or_default();
                 vec![Doc::text(format!("param {} = {}{range}", name.node, value.node))]
             }
-            StatementKind::Input { name, shape, kind, gradient } => {
-                let ty = Type { shape: *shape, kind: *kind };
+            StatementKind::Input { name, ty, gradient } => {
                 let gradient = if gradient.is_some() { " grad" } else { "" };
                 vec![Doc::text(format!("input {}: {ty}{gradient}", name.node))]
             }

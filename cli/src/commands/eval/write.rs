@@ -63,6 +63,6 @@ fn dtype(dtype: DType) -> &'static str {
 fn reads(program: &Program, name: &str) -> bool {
     program.nodes.iter().any(|node| match &node.op {
         Op::LogProb(_) => name == "log_prob",
-        op => op.field() == Some(name),
+        op => op.fields().contains(&name),
     })
 }

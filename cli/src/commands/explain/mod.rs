@@ -31,8 +31,8 @@ pub(crate) fn run(arguments: &Explain) -> Outcome {
     let compiler = input::compiler(&arguments.set, &arguments.allow_import);
     match input::program(&compiler, Path::new(target))? {
         Ok(program) => {
-            let &Explain { sequences, length, vocabulary, .. } = arguments;
-            let size = Size { sequences, length, vocabulary };
+            let &Explain { sequences, length, vocabulary, candidates, .. } = arguments;
+            let size = Size { sequences, length, vocabulary, candidates };
             stream::print(&match arguments.format {
                 Format::Human => explain(&program, size),
                 Format::Json => format!("{:#}\n", explain_json(&program, size)),

@@ -8,7 +8,7 @@ use super::naive;
 use crate::kernels::cuda::Kernels;
 use crate::kernels::cuda::emulation::Emulation;
 use crate::kernels::engine::{Chunk, Engine, Numbers as Lines};
-use crate::kernels::ids::Ids;
+use crate::kernels::ids::{Ids, Lists};
 use crate::kernels::plan::{Pass, Plan};
 use crate::tensor::Tensor;
 
@@ -25,6 +25,8 @@ pub(super) struct Case {
     pub(super) masked: Vec<usize>,
     pub(super) threads: u32,
     pub(super) in_place: bool,
+    /// How many tokens each list has.
+    pub(super) lists: Vec<usize>,
     /// Whether the kernel finds only the plan's sets.
     pub(super) specialised: bool,
 }
@@ -43,6 +45,7 @@ impl Case {
             masked: Vec::new(),
             threads: 64,
             in_place: false,
+            lists: Vec::new(),
             specialised: false,
         }
     }
@@ -65,7 +68,7 @@ impl Case {
             }
         }
         let [sums, facts, gradient, cotangents] = forwards;
-        let (columns, facts_of_row) = (1 + 10 * self.passes.len(), 2 + 5 * self.passes.len());
+        let (columns, facts_of_row) = (self.first_listed() + self.width(), 2 + 5 * self.passes.len());
         for (index, x) in self.rows.iter().enumerate() {
             let at = |all: &[f64], width: usize| all[index * width..][..width].to_vec();
             self.judge_row(
@@ -82,7 +85,8 @@ impl Case {
     fn judge_row(&self, index: usize, x: &[f64], sums: &[f64], facts: &[f64], c: &[f64], gradient: &[f64]) {
         if self.masked.contains(&index) {
             for (column, sum) in sums.iter().enumerate() {
-                let is_sum = column > 0 && matches!((column - 1) % 10, 0 | 3 | 6);
+                let is_sum =
+                    (1..self.first_listed()).contains(&column) && matches!((column - 1) % 10, 0 | 3 | 6);
                 assert!(*sum == f64::from(u8::from(is_sum)), "row {index}, column {column}: {sum}");
             }
             assert!(facts.iter().chain(gradient).all(|number| *number == 0.0), "row {index} is masked");
@@ -138,6 +142,15 @@ impl Case {
                 *size += more_size;
             }
         }
+        let listed = self.listed(index).into_iter().zip(&sums[self.first_listed()..]);
+        for ((id, sum), c) in listed.zip(&c[self.first_listed()..]) {
+            let logit = usize::try_from(id).map_or(0.0, |id| x[id]);
+            assert_eq!(sum.to_bits(), logit.to_bits(), "row {index}, listed {id}");
+            if let Ok(id) = usize::try_from(id) {
+                expected[id].0 += c;
+                expected[id].1 += c.abs();
+            }
+        }
         expected[action].0 += c[0];
         expected[action].1 += c[0].abs();
         let rounding = match self.kind {
@@ -164,11 +177,17 @@ impl Case {
         let chunk = Chunk {
             logits: self.placed(&self.rows),
             reference: (!self.references.is_empty()).then(|| self.placed(&self.references)),
-            ids: Ids::new(TchTensor::from_slice(&actions).into(), TchTensor::from_slice(&mask).into()),
+            ids: Ids::new(TchTensor::from_slice(&actions).into(), TchTensor::from_slice(&mask).into())
+                .with_lists((!self.lists.is_empty()).then(|| self.all_lists())),
         };
         let vocabulary = self.rows[0].len() as i64;
-        let plan =
-            Plan { passes: self.passes.clone(), statistics: Vec::new(), second: self.second, vocabulary };
+        let plan = Plan {
+            passes: self.passes.clone(),
+            statistics: Vec::new(),
+            second: self.second,
+            vocabulary,
+            lists: self.lists.clone(),
+        };
         let cotangents = self.cotangents(plan.sums() as i64);
         let engine = Kernels(emulation);
         let found = engine.read(&plan, &chunk).unwrap();
@@ -179,6 +198,39 @@ impl Case {
         let [sums, facts, cotangents] =
             [&found.sums, &found.facts, &cotangents].map(|lines| lines.host().unwrap().into_owned());
         [sums, facts, gradient.to_f64s().unwrap(), cotangents]
+    }
+
+    fn first_listed(&self) -> usize {
+        1 + 10 * self.passes.len()
+    }
+
+    fn width(&self) -> usize {
+        self.lists.iter().sum()
+    }
+
+    /// The ids of a row: pads, both ends of the row, the action, tokens side by side and, across lists, twice.
+    fn listed(&self, index: usize) -> Vec<i64> {
+        let length = self.rows[0].len() as i64;
+        let mut ids = Vec::new();
+        for (list, width) in self.lists.iter().enumerate() {
+            let step = 1 + (index + list) as i64 % 3 * 7;
+            let first = if index.is_multiple_of(2) { 0 } else { self.action(index) as i64 };
+            let mut own: Vec<i64> = (0..*width as i64).map(|at| (first + at * step) % length).collect();
+            own[width - 1] = length - 1;
+            own.sort_unstable();
+            own.dedup();
+            let pads = own.len().min(index % 3) + width - own.len();
+            own =
+                std::iter::repeat_n(-1, pads).chain(own.into_iter().rev().take(width - pads).rev()).collect();
+            ids.extend(own);
+        }
+        ids
+    }
+
+    fn all_lists(&self) -> Lists {
+        let ids: Vec<i64> = (0..self.rows.len()).flat_map(|index| self.listed(index)).collect();
+        let ids = TchTensor::from_slice(&ids).view([self.rows.len() as i64, self.width() as i64]);
+        Lists { fields: self.lists.iter().map(|width| ("listed", *width)).collect(), ids: ids.into() }
     }
 
     /// `[B, T, V]`, laid out with the gap.

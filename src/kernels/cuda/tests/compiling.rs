@@ -20,6 +20,7 @@ fn family() -> Vec<(DType, Plan)> {
         statistics: Vec::new(),
         second,
         vocabulary: 151_936,
+        lists: Vec::new(),
     };
     let of = |set| Pass { set: Some(set), ..PASS };
     let top_k = of(TokenSet::TopK(100_000));
@@ -36,6 +37,8 @@ fn family() -> Vec<(DType, Plan)> {
         (DType::BF16, plan(&[&of(TokenSet::MinP(0.1))], false)),
         (DType::BF16, plan(&[&compared], false)),
         (DType::F32, plan(&[&compared, &top_k], true)),
+        (DType::BF16, Plan { lists: vec![20], ..plan(&[&PASS], false) }),
+        (DType::F32, Plan { lists: vec![1024, 64], ..plan(&[&warm, &compared], false) }),
     ]
 }
 

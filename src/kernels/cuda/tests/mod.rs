@@ -86,6 +86,19 @@ fn a_kernel_of_one_set_finds_what_a_kernel_of_all_does() {
 }
 
 #[test]
+fn listed_tokens_are_read_and_get_their_own_gradient() {
+    for kind in KINDS {
+        for (length, lists) in [(9, vec![4]), (130, vec![1, 20]), (1501, vec![300, 7, 64])] {
+            for set in [None, Some(TokenSet::TopK(3))] {
+                let case = Case::new(rows(length), vec![Pass { set, ..PASS }]);
+                let lists = lists.clone();
+                Case { kind, lists, masked: vec![1], gap: length % 4, ..case }.judge();
+            }
+        }
+    }
+}
+
+#[test]
 fn rows_may_begin_anywhere_and_blocks_have_any_size() {
     for kind in KINDS {
         for (gap, threads) in [(1, 32), (3, 64), (5, 96), (8, 256), (13, 1024)] {

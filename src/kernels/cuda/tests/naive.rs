@@ -130,7 +130,7 @@ fn members(x: &[f64], powers: &[f64], pass: &Pass) -> Vec<bool> {
     order.sort_by(|a, b| x[*b].partial_cmp(&x[*a]).unwrap());
     let mut members = vec![false; x.len()];
     let kept = match pass.set {
-        None | Some(TokenSet::All | TokenSet::Drop(_)) => 0,
+        None | Some(TokenSet::All | TokenSet::Drop(_) | TokenSet::Given(_)) => 0,
         Some(TokenSet::TopK(k)) => k as usize,
         Some(TokenSet::TopP(q)) if q >= 1.0 => x.iter().filter(|x| **x > f64::NEG_INFINITY).count(),
         Some(TokenSet::TopP(q)) => {

@@ -1,5 +1,9 @@
 //! Requests for row statistics: which statistic of a row of logits, over which tokens, at which temperature.
 
+mod name;
+
+pub use name::FieldName;
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -18,6 +22,44 @@ pub enum TokenSet {
     TopP(f64),
     /// Tokens whose probability is at least `r` times the highest; `0 < r <= 1`.
     MinP(f64),
+    /// The tokens that the batch lists in this field, `[B, T, K]` int64 padded with -1. A row without any has the value 0
+    /// and the gradient 0.
+    Given(FieldName),
+}
+
+/// A divergence between two policies, of which the first is the one that is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Divergence {
+    /// `Σ π (log π - log ρ)`
+    Reverse,
+    /// `Σ ρ (log ρ - log π)`
+    Forward,
+    /// `β Σ ρ (log ρ - log m) + (1-β) Σ π (log π - log m)` with `m = β ρ + (1-β) π`; `0 < β < 1`.
+    JensenShannon(f64),
+}
+
+/// A teacher whose log-probabilities are known on the tokens of a [`TokenSet::Given`] only.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Taught {
+    /// What is computed.
+    pub divergence: Divergence,
+    /// The field with the teacher's log-probabilities, `[B, T, K]` beside the ids. What stands at a pad is not read.
+    pub of: FieldName,
+    /// What becomes of the tokens that are not listed.
+    pub rest: Rest,
+}
+
+/// What a divergence on some tokens makes of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rest {
+    /// They are one more token, with the rest of each side's probability, `-expm1(min(log Σ p, -1e-7))`.
+    Bucket,
+    /// Both sides are renormalised on the listed tokens.
+    Renormalise,
+    /// They are left out of the sum, and neither side is renormalised.
+    Ignore,
 }
 
 /// A statistic of a row over a set. With `z = logits / temperature` and `p` the softmax of `z` on the set, and with `π`
@@ -47,6 +89,10 @@ pub enum Statistic {
     ForwardKl,
     /// `β KL(ρ‖m) + (1-β) KL(π‖m)` with `m = β ρ + (1-β) π`, for any set; `0 < β < 1`; nats.
     JensenShannon(f64),
+    /// `z[action] - logsumexp(z)` over the set; nats. Above 0 where the action is not in the set.
+    LogProbWithin,
+    /// A divergence from a teacher on the tokens of a [`TokenSet::Given`]; nats.
+    Taught(Taught),
 }
 
 /// A statistic over a set at a temperature.
@@ -62,7 +108,7 @@ pub struct RowStatistic {
 
 impl Statistic {
     /// Every statistic of a policy alone, in the order of their definition.
-    pub const OF_POLICY: [Statistic; 8] = [
+    pub const OF_POLICY: [Statistic; 9] = [
         Statistic::ActionLogit,
         Statistic::LogProb,
         Statistic::LogSumExp,
@@ -71,6 +117,7 @@ impl Statistic {
         Statistic::Entropy,
         Statistic::Size,
         Statistic::Mass,
+        Statistic::LogProbWithin,
     ];
 
     /// Its name in `aent explain` and `aent terms`.
@@ -86,7 +133,13 @@ impl Statistic {
             Statistic::Mass => "mass",
             Statistic::ReverseKl => "reverse_kl",
             Statistic::ForwardKl => "forward_kl",
+            Statistic::LogProbWithin => "log_prob_within",
             Statistic::JensenShannon(_) => "jensen_shannon",
+            Statistic::Taught(of) => match of.divergence {
+                Divergence::Reverse => "reverse_kl",
+                Divergence::Forward => "forward_kl",
+                Divergence::JensenShannon(_) => "jensen_shannon",
+            },
         }
     }
 
@@ -97,16 +150,32 @@ impl Statistic {
 
     /// Whether it depends on the action.
     pub fn needs_action(self) -> bool {
-        matches!(self, Self::ActionLogit | Self::LogProb)
+        matches!(self, Self::ActionLogit | Self::LogProb | Self::LogProbWithin)
     }
 
     /// Whether it covers all tokens for any set.
     fn is_of_all(self) -> bool {
-        self.needs_action() || self.needs_reference()
+        matches!(self, Self::ActionLogit | Self::LogProb) || self.needs_reference()
     }
 }
 
 impl RowStatistic {
+    /// The field that lists the tokens it covers, if the batch does.
+    pub fn listed(&self) -> Option<FieldName> {
+        match self.set {
+            TokenSet::Given(name) if !self.statistic.is_of_all() => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The teacher that it compares the policy with, if it does.
+    pub fn taught(&self) -> Option<Taught> {
+        match self.statistic {
+            Statistic::Taught(taught) => Some(taught),
+            _ => None,
+        }
+    }
+
     /// The set that it covers, in a row of `vocabulary` tokens.
     pub(crate) fn effective_set(&self, vocabulary: i64) -> TokenSet {
         if self.statistic.is_of_all() { TokenSet::All } else { self.set.simplified(vocabulary) }
@@ -132,6 +201,19 @@ impl fmt::Display for RowStatistic {
             Statistic::JensenShannon(beta) => {
                 write!(f, "{name}({beta}) to the reference at temperature {temperature}")
             }
+            Statistic::Taught(Taught { divergence, of, rest }) => {
+                let beta = match divergence {
+                    Divergence::JensenShannon(beta) => format!("({beta})"),
+                    Divergence::Reverse | Divergence::Forward => String::new(),
+                };
+                let rest = match rest {
+                    Rest::Bucket => "with a bucket for the rest",
+                    Rest::Renormalise => "both renormalised",
+                    Rest::Ignore => "without the rest",
+                };
+                let set = self.set;
+                write!(f, "{name}{beta} to `{of}` over {set}, {rest}, at temperature {temperature}")
+            }
             _ => write!(f, "{name} over {} at temperature {temperature}", self.set),
         }
     }
@@ -145,6 +227,7 @@ impl fmt::Display for TokenSet {
             TokenSet::TopK(k) => write!(f, "top_k = {k}"),
             TokenSet::TopP(q) => write!(f, "top_p = {q}"),
             TokenSet::MinP(r) => write!(f, "min_p = {r}"),
+            TokenSet::Given(name) => write!(f, "the tokens in `{name}`"),
         }
     }
 }

@@ -1,0 +1,300 @@
+//! Statistics of the tokens that a batch lists for each row, from their log-probabilities: algebra on `[B, T, K]` above the
+//! kernels, under the host's own autograd.
+
+use std::sync::Arc;
+
+use super::KernelError;
+use super::ids::{Ids, Lists};
+use super::plan::Listed;
+use super::rows::RowInputs;
+use super::source::{check_usable, refuse};
+use crate::rows::{Divergence, FieldName, Rest, RowStatistic, Statistic, Taught, TokenSet};
+use crate::tensor::{DType, Tensor};
+
+/// The least `-log` of the probability of listed tokens whose rest is a bucket: rounding may bring it to 0.
+const LEAST: f64 = 1e-7;
+
+/// A request, taken apart into what engines compute.
+pub(super) struct Split {
+    /// Statistics of rows alone.
+    pub(super) request: Vec<RowStatistic>,
+    /// Log-probabilities of listed tokens.
+    pub(super) listed: Vec<Listed>,
+    /// The fields with lists of ids.
+    pub(super) fields: Vec<FieldName>,
+    origins: Vec<Origin>,
+}
+
+/// Where a statistic comes from.
+#[derive(Clone, Copy)]
+enum Origin {
+    /// It is one of the rows alone.
+    Row(usize),
+    /// It is computed from the log-probabilities of listed tokens, and from a statistic of the rows if one is given.
+    Listed { listed: usize, row: Option<usize> },
+}
+
+/// A list of tokens for each row.
+pub(super) struct List {
+    /// `[B, T, K]` int64, in ascending order; -1 for none, everywhere in rows that do not count.
+    ids: Tensor,
+    /// Where each id stood in its field.
+    order: Tensor,
+}
+
+impl Split {
+    pub(super) fn of(request: &[RowStatistic]) -> Self {
+        let mut split =
+            Self { request: Vec::new(), listed: Vec::new(), fields: Vec::new(), origins: Vec::new() };
+        for asked in request {
+            let origin = match asked.listed() {
+                // Without lists, what engines compute is the answer, so each has its own place.
+                None => {
+                    split.request.push(*asked);
+                    Origin::Row(split.request.len() - 1)
+                }
+                Some(field) => {
+                    let list = place(&mut split.fields, field);
+                    let listed = place(&mut split.listed, Listed { list, temperature: asked.temperature });
+                    let of_all = |statistic| RowStatistic { set: TokenSet::All, statistic, ..*asked };
+                    let row = match asked.statistic {
+                        Statistic::LogProbWithin => Some(of_all(Statistic::LogProb)),
+                        Statistic::LogSumExp | Statistic::Mean | Statistic::SecondMoment => {
+                            Some(of_all(Statistic::LogSumExp))
+                        }
+                        _ => None,
+                    };
+                    Origin::Listed { listed, row: row.map(|row| place(&mut split.request, row)) }
+                }
+            };
+            split.origins.push(origin);
+        }
+        split
+    }
+
+    /// The lists that it reads, each checked but for the values of its ids.
+    pub(super) fn lists(&self, inputs: &RowInputs<'_>, shape: [i64; 2]) -> Result<Vec<List>, KernelError> {
+        let list = |field: &FieldName| {
+            let ids = find(inputs, *field, "int64 token ids `[B, T, K]`, padded with -1")?;
+            check_size(field.as_str(), ids, shape, inputs)?;
+            if ids.dtype() != DType::I64 {
+                return refuse(field.as_str(), DType::I64.name(), ids.dtype().name());
+            }
+            let counted = inputs.mask.unsqueeze(-1);
+            let [ids, order] = counted.where_cond(ids, &ids.full(&[], -1i64, DType::I64)).sort(-1, false);
+            Ok(List { ids: ids.ok()?, order: order.ok()? })
+        };
+        self.fields.iter().map(list).collect()
+    }
+
+    /// All lists as engines read them.
+    pub(super) fn joined(&self, lists: &[List]) -> Option<Lists> {
+        let fields: Arc<[_]> =
+            self.fields.iter().zip(lists).map(|(field, list)| (field.as_str(), list.length())).collect();
+        let ids: Vec<Tensor> = lists.iter().map(|list| list.ids.clone()).collect();
+        (!ids.is_empty()).then(|| Lists { fields, ids: Tensor::cat(&ids, -1) })
+    }
+
+    /// Refuses a list with the same id twice, and one without the action where its log-probability on the list is asked
+    /// for. Waits for a device.
+    pub(super) fn check(
+        &self,
+        request: &[RowStatistic],
+        lists: &[List],
+        ids: &Ids,
+    ) -> Result<(), KernelError> {
+        let actions = ids.tensors()[0].unsqueeze(-1);
+        let mut wrong = Vec::new();
+        for (field, list) in self.fields.iter().zip(lists) {
+            let later = list.length() as i64 - 1;
+            let repeated = list.ids.narrow(-1, 1, later);
+            let twice = repeated.eq(&list.ids.narrow(-1, 0, later)).logical_and(&repeated.ge(0i64));
+            wrong.push((*field, twice.any_dim(-1), "different token ids, padded with -1", "one twice"));
+            let acts = |asked: &&RowStatistic| {
+                asked.listed() == Some(*field) && asked.statistic == Statistic::LogProbWithin
+            };
+            if request.iter().any(|asked| acts(&asked)) {
+                let lacks = list.ids.eq(&actions).any_dim(-1).logical_not().logical_and(&list.is_any());
+                wrong.push((
+                    *field,
+                    lacks,
+                    "the sampled token among the ids, or no id at all",
+                    "other tokens",
+                ));
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let any: Vec<Tensor> = wrong.iter().map(|(_, wrong, ..)| wrong.any()).collect();
+        let any = Tensor::stack(&any, 0).to_u8s()?;
+        let Some(first) = any.iter().position(|wrong| *wrong != 0) else { return Ok(()) };
+        let (field, wrong, expected, found) = &wrong[first];
+        let at = wrong.nonzero().select(0, 0).to_i64s()?;
+        Err(KernelError::Listed {
+            name: field.as_str(),
+            place: [at[0], at[1]],
+            expected: (*expected).to_owned(),
+            found: (*found).to_owned(),
+        })
+    }
+
+    /// The statistics asked for, in `dtype`, from what engines computed.
+    pub(super) fn finish(
+        &self,
+        request: &[RowStatistic],
+        inputs: &RowInputs<'_>,
+        lists: &[List],
+        computed: &[Tensor],
+        dtype: DType,
+    ) -> Result<Vec<Tensor>, KernelError> {
+        let (rows, listed) = computed.split_at(self.request.len());
+        let one = |(asked, origin): (&RowStatistic, &Origin)| match *origin {
+            Origin::Row(row) => Ok(rows[row].to_dtype(dtype).ok()?),
+            Origin::Listed { listed: of, row } => {
+                let list = &lists[self.listed[of].list];
+                let row = row.map(|row| &rows[row]);
+                Ok(statistic(asked, inputs, list, &listed[of], row)?.to_dtype(dtype).ok()?)
+            }
+        };
+        request.iter().zip(&self.origins).map(one).collect()
+    }
+}
+
+impl List {
+    fn length(&self) -> usize {
+        self.ids.length(2) as usize
+    }
+
+    fn is_present(&self) -> Tensor {
+        self.ids.ge(0i64)
+    }
+
+    /// `[B, T]`: which rows have a token.
+    fn is_any(&self) -> Tensor {
+        self.is_present().any_dim(-1)
+    }
+}
+
+/// A statistic of the listed tokens, `[B, T]`. `log_prob` are their log-probabilities over all tokens, and `row` is the
+/// log-probability of the action or the logarithm of the sum over all tokens, if it is needed.
+fn statistic(
+    asked: &RowStatistic,
+    inputs: &RowInputs<'_>,
+    list: &List,
+    log_prob: &Tensor,
+    row: Option<&Tensor>,
+) -> Result<Tensor, KernelError> {
+    let (present, any) = (list.is_present(), list.is_any());
+    // A row without tokens has numbers that do no harm until its value is replaced.
+    let some = any.logical_not().unsqueeze(-1);
+    let on_list = |x: &Tensor| {
+        present.where_cond(x, &x.full(&[], f64::NEG_INFINITY, x.dtype())).masked_fill(&some, 0.0)
+    };
+    let log_prob = on_list(log_prob);
+    let log_mass = log_prob.logsumexp(-1, false);
+    let row = || row.expect("the split asks for it");
+    // The expectation of `f` of the policy on the list.
+    let expected = |f: &dyn Fn(&Tensor) -> Tensor| {
+        let within = &log_prob - log_mass.unsqueeze(-1);
+        weighed(&within, &f(&within))
+    };
+    let logits = |_: &Tensor| &log_prob + row().unsqueeze(-1);
+    let value = match asked.statistic {
+        Statistic::LogProbWithin => row() - &log_mass,
+        Statistic::Entropy => -expected(&Tensor::clone),
+        Statistic::Mass => log_mass.exp().clamp_max(1.0),
+        Statistic::LogSumExp => &log_mass + row(),
+        Statistic::Mean => expected(&logits),
+        Statistic::SecondMoment => expected(&|within| logits(within).square()),
+        Statistic::Size => sum(&present.to_dtype(log_prob.dtype())),
+        Statistic::Taught(taught) => {
+            let values = find(inputs, taught.of, "real values `[B, T, K]` beside the ids")?;
+            let ids = find(inputs, asked.listed().unwrap_or(taught.of), "ids")?;
+            if values.size() != ids.size() {
+                let expected = format!("{:?}, as the ids beside it", ids.size());
+                return refuse(taught.of.as_str(), &expected, &format!("{:?}", values.size()));
+            }
+            check_usable(taught.of.as_str(), values)?;
+            let values = values.detach().gather(-1, &list.order).to_dtype(log_prob.dtype());
+            divergence(taught, &log_prob, &on_list(&values))
+        }
+        Statistic::ActionLogit
+        | Statistic::LogProb
+        | Statistic::ReverseKl
+        | Statistic::ForwardKl
+        | Statistic::JensenShannon(_) => unreachable!("they cover all tokens"),
+    };
+    Ok(any.where_cond(&value, &value.full(&[], 0.0, value.dtype())))
+}
+
+/// A divergence of log-probabilities `[B, T, K]`, `-inf` where there is no token.
+fn divergence(taught: Taught, policy: &Tensor, teacher: &Tensor) -> Tensor {
+    let prepared = |log_prob: &Tensor| match taught.rest {
+        Rest::Ignore => log_prob.clone(),
+        Rest::Renormalise => log_prob - log_prob.logsumexp(-1, true),
+        Rest::Bucket => {
+            let log_mass = log_prob.logsumexp(-1, true).clamp_max(-LEAST);
+            Tensor::cat(&[log_prob.clone(), (-log_mass.expm1()).log()], -1)
+        }
+    };
+    let (policy, teacher) = (prepared(policy), prepared(teacher));
+    match taught.divergence {
+        Divergence::Reverse => weighed(&policy, &(&policy - &teacher)),
+        Divergence::Forward => weighed(&teacher, &(&teacher - &policy)),
+        Divergence::JensenShannon(beta) => {
+            // Where neither has any, the derivative of the logarithm would be NaN.
+            let none = policy.detach().maximum(&teacher).eq(f64::NEG_INFINITY);
+            let share = |log_prob: &Tensor, share: f64| (log_prob + share.ln()).masked_fill(&none, 0.0);
+            let mixture = share(&policy, 1.0 - beta).logaddexp(&share(&teacher, beta));
+            weighed(&teacher, &(&teacher - &mixture)) * beta
+                + weighed(&policy, &(&policy - &mixture)) * (1.0 - beta)
+        }
+    }
+}
+
+/// `Σ e^log_prob · f`; a token without probability adds nothing, for any `f`.
+fn weighed(log_prob: &Tensor, f: &Tensor) -> Tensor {
+    let p = log_prob.exp();
+    let none = p.detach().eq(0.0);
+    sum(&(p * f.masked_fill(&none, 0.0)))
+}
+
+fn sum(values: &Tensor) -> Tensor {
+    values.sum_dim(-1, false, values.dtype())
+}
+
+/// The place of an item, which is added if it is new.
+fn place<T: PartialEq>(items: &mut Vec<T>, item: T) -> usize {
+    let known = items.iter().position(|of| *of == item);
+    known.unwrap_or_else(|| {
+        items.push(item);
+        items.len() - 1
+    })
+}
+
+fn find<'a>(inputs: &RowInputs<'a>, field: FieldName, expected: &str) -> Result<&'a Tensor, KernelError> {
+    match inputs.fields.iter().find(|(name, _)| *name == field) {
+        Some((_, tensor)) => Ok(tensor),
+        None => refuse(field.as_str(), expected, "none"),
+    }
+}
+
+fn check_size(
+    name: &'static str,
+    tensor: &Tensor,
+    [batch, time]: [i64; 2],
+    inputs: &RowInputs<'_>,
+) -> Result<(), KernelError> {
+    check_usable(name, tensor)?;
+    let size = tensor.size();
+    if !matches!(*size.as_slice(), [b, t, count] if [b, t] == [batch, time] && count > 0) {
+        let expected = format!("[{batch}, {time}, K], at least one for each token");
+        return refuse(name, &expected, &format!("{size:?}"));
+    }
+    if tensor.device() != inputs.mask.device() {
+        let expected = format!("device {}, as the logits", inputs.mask.device());
+        return refuse(name, &expected, &tensor.device().to_string());
+    }
+    Ok(())
+}
