@@ -46,7 +46,10 @@ impl<'a> Checker<'a> {
             return;
         }
         let Value::Node(id) = valued.value else {
-            let _reported = self.expect_kind(&valued.value, field.ty.kind, value);
+            let found =
+                if matches!(valued.value, Value::Text(_)) { "a string" } else { "no value of formulas" };
+            let message = format!("expected numbers, found {found}");
+            self.report(Diagnostic::error("kind-mismatch", value, message));
             return;
         };
         let node = self.builder.node(id);

@@ -11,7 +11,7 @@ use crate::plugin::{
     registry,
 };
 use crate::program::{ControllerDecl, NodeId};
-use crate::rows::RowStatistic;
+use crate::rows::Statistic;
 use crate::span::Span;
 use crate::syntax::ast::{Arg, Call, Name};
 use crate::types::{Kind, Shape, Unit};
@@ -160,8 +160,10 @@ impl<'a> Checker<'a> {
             .rows
             .iter()
             .map(|row| {
-                let temperature = self.temperature / row.power;
-                RowStatistic { set: row.set, temperature, statistic: row.statistic }
+                let found = row.at(self.temperature);
+                let is_at_files = found.temperature.to_bits() == self.temperature.to_bits();
+                let stays = row.temperature.is_none() || made.moving.is_empty();
+                (found, found.statistic == Statistic::LogProb && is_at_files && stays)
             })
             .collect();
         Ok(self.builder.term(made.object, inputs, rows, made.moving, span))

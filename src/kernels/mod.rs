@@ -80,6 +80,13 @@ pub(crate) fn check_actions(actions: &Tensor, mask: &Tensor, vocabulary: i64) ->
     ids::Ids::new(actions.clone(), mask.clone()).check(vocabulary)
 }
 
+/// How often an engine goes through each row of logits that it reads: once for every temperature, and for every further set
+/// or weight at the same one.
+pub fn loops(request: &[RowStatistic]) -> usize {
+    let split = given::Split::of(request);
+    plan::Plan::new(&split.request, &split.listed, &vec![0; split.fields.len()], i64::MAX).passes.len()
+}
+
 /// The bytes per row that the backward pass keeps for this request, besides logits; `listed` is the length of each list of
 /// tokens that the batch brings.
 pub fn bytes_kept(request: &[RowStatistic], vocabulary: i64, listed: usize) -> usize {

@@ -4,13 +4,13 @@ use super::{
     ArgError, ControllerSignature, EvalError, ReductionSignature, Signature, TermContext, TermValue,
 };
 use crate::interval::Interval;
-use crate::rows::{Statistic, TokenSet};
+use crate::rows::{RowStatistic, Statistic, TokenSet};
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// A row statistic that a term needs; the compiler adds the program's temperature.
+/// A row statistic that a term needs; the compiler adds the program's temperature, unless it has one of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Row {
     /// The tokens that count.
@@ -19,12 +19,27 @@ pub struct Row {
     pub statistic: Statistic,
     /// The power to which probabilities are raised, that is, a factor on the tempered logits; usually 1.
     pub power: f64,
+    /// What divides the logits instead of the program's temperature.
+    pub temperature: Option<f64>,
 }
 
 impl Row {
     /// A statistic over a set.
     pub const fn new(set: TokenSet, statistic: Statistic) -> Self {
-        Self { set, statistic, power: 1.0 }
+        Self { set, statistic, power: 1.0, temperature: None }
+    }
+
+    /// What it asks of the kernels in a program with that temperature.
+    pub(crate) fn at(&self, temperature: f64) -> RowStatistic {
+        let temperature = self.temperature.unwrap_or(temperature) / self.power;
+        RowStatistic { set: self.set, temperature, statistic: self.statistic }
+    }
+
+    /// The same at a temperature of its own, if one is given, which costs one more pass over the row.
+    #[must_use]
+    pub const fn temperature(mut self, temperature: Option<f64>) -> Self {
+        self.temperature = temperature;
+        self
     }
 
     /// The same for probabilities raised to a power above zero, which costs one more pass over the row.

@@ -99,18 +99,19 @@ impl Builder {
         id
     }
 
+    /// The log-probability of the actions at the file's temperature, which a batch may bring.
+    fn log_prob(&mut self, row: RowStatistic, span: Span) -> NodeId {
+        self.add(Op::LogProb(row), Type::TOKEN, true, Interval::NON_POSITIVE, Unit::LogProb, span)
+    }
+
     /// A statistic of the rows of logits.
-    pub fn row(&mut self, row: RowStatistic, span: Span) -> NodeId {
-        if row.statistic == Statistic::LogProb {
-            let (interval, unit) = (Interval::NON_POSITIVE, Unit::LogProb);
-            return self.add(Op::LogProb(row), Type::TOKEN, true, interval, unit, span);
-        }
+    fn row(&mut self, row: RowStatistic, span: Span) -> NodeId {
         let (interval, unit) = match row.statistic {
             Statistic::Entropy => (Interval::NON_NEGATIVE, Unit::Entropy),
             Statistic::Mass => (Interval::UNIT, Unit::Probability),
             Statistic::JensenShannon(_) => (Interval::new(0.0, std::f64::consts::LN_2), Unit::Divergence),
             Statistic::ReverseKl | Statistic::ForwardKl => (Interval::NON_NEGATIVE, Unit::Divergence),
-            Statistic::LogProbWithin => (Interval::NON_POSITIVE, Unit::LogProb),
+            Statistic::LogProb | Statistic::LogProbWithin => (Interval::NON_POSITIVE, Unit::LogProb),
             Statistic::Taught(taught) => (divergence_interval(taught), Unit::Divergence),
             Statistic::Size | Statistic::SecondMoment => (Interval::NON_NEGATIVE, Unit::Unknown),
             _ => (Interval::ALL, Unit::Unknown),
@@ -215,12 +216,13 @@ impl Builder {
         self.add(Op::TopFraction(x, p), ty, false, Interval::UNIT, Unit::Unknown, span)
     }
 
-    /// A term's value. It reads the statistics in `rows`; `moving` are the values of its moving arguments.
+    /// A term's value. It reads the statistics in `rows`, each of which may be the batch field `log_prob`; `moving` are the
+    /// values of its moving arguments.
     pub fn term(
         &mut self,
         object: Object<dyn Term>,
         inputs: Vec<NodeId>,
-        rows: Vec<RowStatistic>,
+        rows: Vec<(RowStatistic, bool)>,
         moving: Vec<NodeId>,
         span: Span,
     ) -> NodeId {
@@ -228,9 +230,17 @@ impl Builder {
         let index = intern(&mut self.terms, &mut self.objects, object, &moving);
         let rows: Vec<NodeId> = match self.moving_rows.get(&index) {
             Some(rows) => rows.clone(),
-            None if moving.is_empty() => rows.into_iter().map(|row| self.row(row, span)).collect(),
+            None if moving.is_empty() => {
+                let one = |(row, is_field)| {
+                    if is_field { self.log_prob(row, span) } else { self.row(row, span) }
+                };
+                rows.into_iter().map(one).collect()
+            }
             None => {
-                let rows: Vec<_> = rows.into_iter().map(|row| self.moving_row(row, span)).collect();
+                let one = |(row, is_field)| {
+                    if is_field { self.log_prob(row, span) } else { self.moving_row(row, span) }
+                };
+                let rows: Vec<_> = rows.into_iter().map(one).collect();
                 self.moving_rows.insert(index, rows.clone());
                 rows
             }

@@ -130,7 +130,10 @@ impl Program {
             Op::Term { object, inputs: of, rows, .. } => {
                 let object = &self.terms[*object];
                 let operands = inputs(&object.signature.inputs, of);
-                let temperature = rows.first().map_or(1.0, |row| self.temperature_of(*row));
+                // A temperature of its own is among the arguments.
+                let is_own = object.args().get("temperature").is_some_and(|own| !own.is_null());
+                let temperature =
+                    rows.first().filter(|_| !is_own).map_or(1.0, |row| self.temperature_of(*row));
                 Text::atom(format!("{}{}", object.call(operands), at(temperature)))
             }
             Op::Reduce { object, operand, inputs: of, .. } => {

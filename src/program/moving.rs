@@ -3,7 +3,6 @@
 
 use super::{Node, NodeId, Object, Op, Program};
 use crate::plugin::{Parameter, ParameterType, Plugin};
-use crate::rows::RowStatistic;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -88,9 +87,10 @@ impl Program {
                 Op::Term { object, rows, moving, .. } if !moving.is_empty() => {
                     let term = self.terms[*object].at(&values(moving))?;
                     for (row, id) in term.signature.rows.iter().zip(rows) {
-                        let temperature = self.temperature / row.power;
-                        let row = RowStatistic { set: row.set, temperature, statistic: row.statistic };
-                        program.nodes[id.index()].op = Op::Row(row);
+                        // What is read from the batch stays.
+                        if let op @ Op::Row(_) = &mut program.nodes[id.index()].op {
+                            *op = Op::Row(row.at(self.temperature));
+                        }
                     }
                     program.terms[*object] = term;
                 }

@@ -2,7 +2,6 @@
 
 use super::{Op, Program};
 use crate::fields::{self, POLICY, ROWS};
-use crate::rows::Statistic;
 use std::collections::BTreeSet;
 
 /// What a program reads from a batch and from its step.
@@ -42,8 +41,7 @@ impl Program {
         let any = |what: &dyn Fn(&Op) -> bool| self.nodes.iter().any(|node| what(&node.op));
         let log_prob = any(&|op| matches!(op, Op::LogProb(_)));
         let rows = any(&|op| matches!(op, Op::Row(_)));
-        let logit_of_action =
-            any(&|op| matches!(op, Op::Row(row) if row.statistic == Statistic::ActionLogit));
+        let logit_of_action = any(&|op| matches!(op, Op::Row(row) if row.statistic.needs_action()));
         let width = any(&|op| match op {
             Op::Term { object, .. } => self.terms[*object].signature.width,
             Op::Reduce { object, .. } => self.reductions[*object].signature.width,
@@ -76,6 +74,12 @@ mod tests {
         assert_eq!(found.fields.iter().map(String::as_str).collect::<Vec<_>>(), expected);
         assert!(found.log_prob && found.rows && !found.takes_log_prob());
         assert!(reads("loss = token_mean(clip_ppo())").takes_log_prob());
+        let listed = reads("input kept: candidates id\nloss = -token_mean(log_prob(within = kept))");
+        let expected = ["actions", "kept", "logits", "response_mask"];
+        assert_eq!(listed.fields.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+        assert!(!listed.takes_log_prob());
+        let hot = reads("loss = -token_mean(log_prob(temperature = 2) + log_prob)");
+        assert!(hot.fields.contains("actions") && hot.log_prob && !hot.takes_log_prob());
         let entropy = reads("loss = -token_mean(entropy())");
         assert!(!entropy.fields.contains("actions") && !entropy.takes_log_prob());
     }

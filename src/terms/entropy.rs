@@ -20,12 +20,18 @@ use crate::plugin::prelude::*;
 /// Use: as a bonus, `loss = ... - beta * token_mean(entropy())`. Over a large vocabulary most of its gradient
 /// goes to tokens that are never right; `clamped_entropy` leaves those out.
 ///
+/// A `temperature` of its own costs one more pass over each row, which is in the cache then: nothing is read twice from
+/// memory.
+///
 /// Source: Williams and Peng 1991; verl `entropy_from_logits`, TRL `entropy_from_logits`, OpenRLHF
 /// `compute_entropy`.
 #[term(name = "entropy", example = "entropy()")]
 struct Entropy {
     /// The tokens on which the policy is renormalised, listed by the batch: `input kept: candidates id`.
     within: Option<TokenList>,
+    /// Divides the logits, instead of the file's `set temperature`.
+    #[param(above = 0, help = "a temperature divides the logits; `temperature = 1` is the policy itself")]
+    temperature: Option<f64>,
 }
 
 impl Term for Entropy {
@@ -38,7 +44,8 @@ impl Term for Entropy {
 
     fn resolve(&self, declared: Signature) -> Signature {
         let listed = self.within.map(|within| TokenSet::Given(within.name()));
-        declared.rows([Row::new(listed.unwrap_or(TokenSet::All), Statistic::Entropy)])
+        let row = Row::new(listed.unwrap_or(TokenSet::All), Statistic::Entropy);
+        declared.rows([row.temperature(self.temperature)])
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

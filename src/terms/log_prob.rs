@@ -9,7 +9,7 @@ use crate::plugin::prelude::*;
 ///     log_prob = z[a] - log Σ_v exp z[v]
 ///
 /// It is computed from `logits` and `actions`, unless the batch brings a `log_prob` of its own. The batch field
-/// `log_prob`, without parentheses, is the same value.
+/// `log_prob`, without parentheses, is the same value. At a temperature of its own it is always computed.
 ///
 /// With `within`, the sum goes over the tokens `S` that the batch lists for each row, padded with -1. Where the inference
 /// engine sampled from its top-k or top-p, this replays its sets: `log_prob(within = kept)` is what it sampled from, so that
@@ -21,6 +21,9 @@ use crate::plugin::prelude::*;
 ///
 /// Gradient: `∂/∂z[v] = 1[v = a] - p[v]`, with `within` that of the policy renormalised on the list. A sampled token whose logit is `-inf` has the value `-inf`.
 ///
+/// A `temperature` of its own costs one more pass over each row, which is in the cache then: nothing is read twice from
+/// memory.
+///
 /// Source: the log-likelihood of REINFORCE (Williams 1992); verl `logprobs_from_logits`, TRL
 /// `selective_log_softmax`, AReaL `gather_logprobs`. With `within`: Keep Sampling Mask, DeepSeek-V3.2,
 /// arXiv 2512.02556; vLLM `return_sampling_mask`, slime `log_prob_keep_mask`.
@@ -28,6 +31,9 @@ use crate::plugin::prelude::*;
 struct LogProb {
     /// The tokens on which the policy is renormalised, listed by the batch: `input kept: candidates id`.
     within: Option<TokenList>,
+    /// Divides the logits, instead of the file's `set temperature`.
+    #[param(above = 0, help = "a temperature divides the logits; `temperature = 1` is the policy itself")]
+    temperature: Option<f64>,
 }
 
 impl Term for LogProb {
@@ -39,12 +45,11 @@ impl Term for LogProb {
     }
 
     fn resolve(&self, declared: Signature) -> Signature {
-        match self.within {
-            Some(within) => {
-                declared.rows([Row::new(TokenSet::Given(within.name()), Statistic::LogProbWithin)])
-            }
-            None => declared,
-        }
+        let row = match self.within {
+            Some(within) => Row::new(TokenSet::Given(within.name()), Statistic::LogProbWithin),
+            None => Row::new(TokenSet::All, Statistic::LogProb),
+        };
+        declared.rows([row.temperature(self.temperature)])
     }
 
     fn eval(&self, ctx: &TermContext<'_>) -> Result<TermValue, EvalError> {

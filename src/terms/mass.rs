@@ -20,6 +20,9 @@ use crate::plugin::prelude::*;
 /// Use: `-log(mass(min_p = 5%))` moves probability from the tail to the likely tokens; `1 - mass(top_k = 20)` is how
 /// much probability the tail has, and `mass(within = teacher_ids)` how much the policy gives to a teacher's top-k.
 ///
+/// A `temperature` of its own costs one more pass over each row, which is in the cache then: nothing is read twice from
+/// memory.
+///
 /// Errors: none or several of the five arguments.
 ///
 /// Source: the head mass of distillation on a top-k; Lp-Reg's set, arXiv 2510.03222, is `min_p`.
@@ -43,6 +46,9 @@ struct Mass {
     min_p: Option<f64>,
     /// Takes the tokens that the batch lists: `input kept: candidates id`.
     within: Option<TokenList>,
+    /// Divides the logits, instead of the file's `set temperature`.
+    #[param(above = 0, help = "a temperature divides the logits; `temperature = 1` is the policy itself")]
+    temperature: Option<f64>,
 }
 
 impl Mass {
@@ -66,7 +72,7 @@ impl Term for Mass {
     }
 
     fn resolve(&self, declared: Signature) -> Signature {
-        declared.rows([Row::new(self.asked().set(), Statistic::Mass)])
+        declared.rows([Row::new(self.asked().set(), Statistic::Mass).temperature(self.temperature)])
     }
 
     fn check(&self) -> Result<(), ArgError> {

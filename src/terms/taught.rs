@@ -2,21 +2,25 @@
 
 use crate::plugin::prelude::*;
 
-/// The arguments of which either all or none is given.
+/// The arguments; of the first three, either all or none is given.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) within: Option<TokenList>,
     pub(super) of: Option<ListedValues>,
     pub(super) rest: Option<Rest>,
+    pub(super) temperature: Option<f64>,
 }
 
 impl Asked {
-    /// The signature for these arguments.
-    pub(super) fn resolve(self, declared: Signature, divergence: Divergence) -> Signature {
-        let (Some(within), Some(of), Some(rest)) = (self.within, self.of, self.rest) else { return declared };
+    /// The signature for these arguments; `of_all` compares with the reference.
+    pub(super) fn resolve(self, declared: Signature, of_all: Statistic, divergence: Divergence) -> Signature {
+        let (Some(within), Some(of), Some(rest)) = (self.within, self.of, self.rest) else {
+            return declared.rows([Row::new(TokenSet::All, of_all).temperature(self.temperature)]);
+        };
         let taught = Statistic::Taught(Taught { divergence, of: of.name(), rest });
         let interval = if rest == Rest::Ignore { Interval::ALL } else { declared.interval };
-        declared.rows([Row::new(TokenSet::Given(within.name()), taught)]).interval(interval)
+        let row = Row::new(TokenSet::Given(within.name()), taught).temperature(self.temperature);
+        declared.rows([row]).interval(interval)
     }
 
     /// Refuses some of the three without the others; `name` is the term's.

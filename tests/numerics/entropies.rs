@@ -98,6 +98,52 @@ fn the_temperature_comes_before_the_power() {
     }
 }
 
+/// Each with a formula of the tempered logits.
+#[test]
+fn a_term_may_have_a_temperature_of_its_own() {
+    let entropy = |z: &[f64]| reference::entropy(z, Set::All);
+    let specs: [(&str, Formula); 4] = [
+        ("entropy(temperature = 0.5)", entropy),
+        ("clamped_entropy(top_k = 40, temperature = 0.5)", entropy),
+        ("mass(top_k = 2, temperature = 0.5)", |z| mass(z, 2)),
+        ("mass_entropy(top_k = 3, temperature = 0.5)", |z| mass_entropy(z, 3)),
+    ];
+    for (call, formula) in specs {
+        let text =
+            format!("set temperature = 2\nlet a = {call}\nlet b = entropy()\nloss = token_mean(a + b)");
+        let session = session(&text);
+        for case in sample(&smooth(Extent::default()), 15) {
+            let output = session.forward(&case.leaves(Kind::Double, Device::Cpu).batch).unwrap();
+            let at = |temperature: f64, formula: Formula| {
+                per_token(&case, |at| {
+                    formula(&row(&case, at).iter().map(|z| z / temperature).collect::<Vec<_>>())
+                })
+            };
+            assert_near(&numbers(named(&output, "a")), &at(0.5, formula), 1e-12, call);
+            assert_near(&numbers(named(&output, "b")), &at(2.0, entropy), 1e-12, "the file's");
+            gradient_matches_differences(&session, &case).unwrap_or_else(|error| panic!("{call}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn the_log_probability_at_another_temperature_is_not_the_batch_field() {
+    let text = "let hot = log_prob(temperature = 2)\nlet own = log_prob\nloss = -token_mean(hot + own)";
+    for case in sample(&smooth(Extent::default()), 15) {
+        let session = session(text);
+        let output = session.forward(&case.leaves(Kind::Double, Device::Cpu).batch).unwrap();
+        let at = |temperature: f64| {
+            per_token(&case, |at| {
+                let z: Vec<f64> = row(&case, at).iter().map(|z| z / temperature).collect();
+                z[case.actions[at] as usize] - z.iter().map(|z| z.exp()).sum::<f64>().ln()
+            })
+        };
+        assert_near(&numbers(named(&output, "hot")), &at(2.0), 1e-12, "hot");
+        assert_near(&numbers(named(&output, "own")), &at(1.0), 1e-12, "own");
+        gradient_matches_differences(&session, &case).unwrap();
+    }
+}
+
 #[test]
 fn the_full_entropy_is_that_of_the_choice_and_of_what_follows_it() {
     let [mass, inside] = ["mass_entropy(top_k = 2)", "clamped_entropy(top_k = 2)"].map(values);
@@ -230,4 +276,27 @@ fn tokens_that_are_likely_already_are_reinforced() {
             if likely { -sheet.moved(at).exp() * sheet.advantage(at).abs() } else { 0.0 }
         })
     });
+}
+
+/// The temperature is a coefficient here: it holds during a step.
+#[test]
+fn a_temperature_may_be_a_coefficient() {
+    let text = "controller heat = linear(from = 1, to = 3, steps = 2)\nlet a = log_prob(temperature = heat)\n\
+                let b = entropy(temperature = heat)\nloss = token_mean(log_prob - a) - 0.1 * token_mean(b)";
+    for case in sample(&smooth(Extent::default()), 8) {
+        let mut session = session(text);
+        let batch = case.leaves(Kind::Double, Device::Cpu).batch;
+        for temperature in [1.0, 2.0, 3.0] {
+            let output = session.forward(&batch).unwrap();
+            let tempered = |at: usize| row(&case, at).iter().map(|z| z / temperature).collect::<Vec<f64>>();
+            let expected = per_token(&case, |at| {
+                let z = tempered(at);
+                z[case.actions[at] as usize] - z.iter().map(|z| z.exp()).sum::<f64>().ln()
+            });
+            assert_near(&numbers(named(&output, "a")), &expected, 1e-12, "log_prob");
+            let expected = per_token(&case, |at| reference::entropy(&tempered(at), Set::All));
+            assert_near(&numbers(named(&output, "b")), &expected, 1e-12, "entropy");
+            session.update(&output).unwrap();
+        }
+    }
 }

@@ -367,3 +367,28 @@ fn a_list_of_banned_tokens_alone_is_refused() {
          found NaN, +inf, or nothing but -inf (the entropy over the tokens in `kept` at temperature 1 is NaN)"
     );
 }
+
+#[test]
+fn a_temperature_of_its_own_divides_before_the_list_is_taken() {
+    for (call, plain) in [
+        ("log_prob(within = kept, temperature = 0.5)", "log_prob(within = kept)"),
+        ("entropy(within = kept, temperature = 0.5)", "entropy(within = kept)"),
+        (
+            "reverse_kl(within = teacher_ids, of = teacher_log_prob, rest = \"bucket\", temperature = 0.5)",
+            "reverse_kl(within = teacher_ids, of = teacher_log_prob, rest = \"bucket\")",
+        ),
+        ("reverse_kl(temperature = 0.5)", "reverse_kl()"),
+        ("forward_kl(temperature = 0.5)", "forward_kl()"),
+        ("jensen_shannon(temperature = 0.5)", "jensen_shannon()"),
+    ] {
+        let own = session(&format!("{INPUTS}let a = {call}\nlet b = {plain}\nloss = token_mean(a + b)"));
+        let file = session(&format!("{INPUTS}set temperature = 0.5\nlet a = {plain}\nloss = token_mean(a)"));
+        for case in sample(&smooth(Extent { vocabulary: 6..=9, ..Extent::default() }), 6) {
+            let batch = case.leaves(Kind::Double, Device::Cpu).batch;
+            let [found, expected] =
+                [&own, &file].map(|session| numbers(crate::named(&session.forward(&batch).unwrap(), "a")));
+            assert_near(&found, &expected, 1e-12, call);
+            gradient_matches_differences(&own, &case).unwrap_or_else(|error| panic!("{call}: {error}"));
+        }
+    }
+}

@@ -39,7 +39,7 @@ pub(crate) const INPUTS: &str = "input weight: token\ninput score: seq\ninput sc
     input turn: token int\ninput rollout: seq int\n\
     input kept: candidates id\ninput teacher_ids: candidates id\ninput teacher_log_prob: candidates";
 
-pub(crate) const TERMS: [(&str, &[(&str, bool)]); 37] = [
+pub(crate) const TERMS: [(&str, &[(&str, bool)]); 40] = [
     ("clip_ppo()", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(low = 10%, high = 0.28, dual = 3)", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(delta = 4, guard = 5)", &[("ratio", false), ("clipped", true)]),
@@ -66,6 +66,9 @@ pub(crate) const TERMS: [(&str, &[(&str, bool)]); 37] = [
     ("varentropy()", &[]),
     ("mass(top_k = 2)", &[]),
     ("mass_entropy(top_k = 2)", &[]),
+    ("entropy(temperature = 0.6)", &[]),
+    ("log_prob(temperature = 1.7)", &[]),
+    ("mass(within = kept, temperature = 0.8)", &[]),
     ("log_prob(within = kept)", &[]),
     ("entropy(within = kept)", &[]),
     ("mass(within = teacher_ids)", &[]),

@@ -1,6 +1,7 @@
 //! Counts the cost of a program: row statistics, passes over the logits, and values computed per token.
 
 use aent::Program;
+use aent::kernels::loops;
 use aent::plan::{FirstPass, Leaf, Plan};
 use aent::rows::{RowStatistic, TokenSet};
 use aent::types::{Kind, Shape};
@@ -82,6 +83,14 @@ impl Cost {
             // Writing into a string cannot fail.
             let _ = writeln!(out, "\nThe logits of the tokens in {} are read with them.", lists.join(", "));
         }
+        let loops = loops(&self.statistics);
+        if loops > 1 {
+            // Writing into a string cannot fail.
+            let _ = writeln!(
+                out,
+                "\nEach row is gone through {loops} times while it is in the cache: once for each temperature, set and weight."
+            );
+        }
         if !self.statistics.is_empty() {
             out.push_str("\n`--kernels reference` reads them several times instead, and allocates several tensors of their size.\n");
         }
@@ -111,6 +120,17 @@ mod tests {
         assert_eq!(cost.statistics.len(), 1);
         assert!(!cost.gradient);
         assert!(cost.passes().contains("backward  none"));
+    }
+
+    #[test]
+    fn a_temperature_of_its_own_is_one_more_loop() {
+        let told = "Each row is gone through 2 times";
+        let own = cost("loss = -token_mean(entropy() + 0.1 * entropy(temperature = 0.7))");
+        assert!(own.passes().contains(told));
+        let same =
+            cost("set temperature = 0.7\nloss = -token_mean(entropy() + 0.1 * entropy(temperature = 0.7))");
+        assert_eq!(same.statistics.len(), 1);
+        assert!(!same.passes().contains("times while"));
     }
 
     #[test]
