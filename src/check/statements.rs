@@ -233,10 +233,8 @@ impl<'a> Checker<'a> {
             InputType::Value(ty) => ty,
             InputType::Field(sort) => {
                 let field = FieldArg { name: FieldName::new(&name.node), sort };
-                let meaning = match self.has_no_readers(name, sort) {
-                    Ok(()) => Meaning::Value(Value::Field(field).into()),
-                    Err(_) => Meaning::Poisoned,
-                };
+                let value = Meaning::Value(Value::Field(field).into());
+                let meaning = self.has_no_readers(name, sort).map_or(Meaning::Poisoned, |()| value);
                 if !self.inputs.iter().any(|input| input.name == name.node) {
                     self.inputs.push(declared);
                 }
