@@ -173,7 +173,9 @@ impl<'a> Judged<'a> {
             return;
         }
         output.backward().expect("the loss reaches the log-probabilities");
-        let gradient = numbers(leaf.grad());
+        // A formula that reads the logits in another way has no slope in `log_prob`; `listed.rs` judges that of such terms.
+        let gradient = leaf.grad();
+        let gradient = if gradient.defined() { numbers(gradient) } else { vec![0.0; held.len()] };
         let total = |x: &[f64]| formula(&Sheet { case, x, held: &held }).iter().sum::<f64>();
         for (at, found) in gradient.into_iter().enumerate() {
             let slope = if case.mask[at] { slope(total, &held, at) } else { Some(0.0) };

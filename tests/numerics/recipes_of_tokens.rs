@@ -218,3 +218,48 @@ fn entrocraft_chooses_advantages_by_the_entropy() {
         token_mean(sheet, 1e-6, |at, advantage| clipped(advantage, ratio(sheet, at), 0.2, 0.2))
     });
 }
+
+#[test]
+fn sampling_mask_is_ppo_over_the_tokens_that_the_sampler_kept() {
+    judge_recipe("sampling_mask", &[], |sheet| {
+        let kept = sheet.case.kept();
+        token_mean(sheet, 1e-6, |at, advantage| {
+            let z = row(sheet.case, at);
+            let ids = kept[at].iter().filter(|id| **id >= 0).map(|id| z[*id as usize]);
+            let top = ids.clone().fold(f64::NEG_INFINITY, f64::max);
+            let log_sum = top + ids.map(|z| (z - top).exp()).sum::<f64>().ln();
+            let log_prob = z[sheet.case.actions[at] as usize] - log_sum;
+            let ratio = (log_prob - sheet.get("rollout_log_prob", at)).clamp(-20.0, 20.0).exp();
+            clipped(advantage, ratio, 0.2, 0.2)
+        })
+    });
+}
+
+#[test]
+fn top_k_distillation_has_the_rest_of_each_side_as_one_more_token() {
+    // TRL's `add_tail` keeps `log Σ p` at or below -1e-7.
+    let rest = |log_sum: f64| -log_sum.min(-1e-7).exp_m1();
+    judge_recipe("top_k_distillation", &[], |sheet| {
+        let (ids, teacher) = (sheet.case.teacher_ids(), sheet.case.teacher_log_prob());
+        mean(&sheet.all(), |at| {
+            let z = row(sheet.case, at);
+            let top = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let log_sum = top + z.iter().map(|z| (z - top).exp()).sum::<f64>().ln();
+            let listed = ids[at].iter().zip(teacher[at]).filter(|(id, _)| **id >= 0);
+            let pairs: Vec<[f64; 2]> =
+                listed.map(|(id, teacher)| [z[*id as usize] - log_sum, teacher]).collect();
+            if pairs.is_empty() {
+                return 0.0;
+            }
+            // A token that the teacher bans adds 0.
+            let part = |[policy, teacher]: [f64; 2]| {
+                if teacher == f64::NEG_INFINITY { 0.0 } else { teacher.exp() * (teacher - policy) }
+            };
+            let rests = [0, 1].map(|side| {
+                let sum: f64 = pairs.iter().map(|pair| pair[side].exp()).sum();
+                rest(sum.ln()).ln()
+            });
+            pairs.iter().copied().map(part).sum::<f64>() + part(rests)
+        })
+    });
+}
