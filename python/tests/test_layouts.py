@@ -63,6 +63,23 @@ def test_rows_are_made_where_the_logits_are() -> None:
     torch.testing.assert_close(rows[..., 0], log_prob, rtol=1e-12, atol=1e-12)
 
 
+def test_what_a_trainer_logs_comes_with_the_rows() -> None:
+    program = aent.compile("loss = -token_mean(clamped_entropy(top_k = 5))")
+    fields = batch()
+    rows = program.rows(fields, more=["log_prob", "entropy"])
+    assert rows.shape == (3, 5, 3)
+    log_probs = fields["logits"].log_softmax(-1)
+    mask = fields["response_mask"]
+    torch.testing.assert_close(
+        rows[..., 1][mask], log_probs.gather(-1, fields["actions"][..., None])[..., 0][mask], rtol=1e-12, atol=1e-12
+    )
+    entropy = -(log_probs.exp() * log_probs).sum(-1)
+    torch.testing.assert_close(rows[..., 2][mask], entropy[mask], rtol=1e-12, atol=1e-12)
+    assert program(fields | {"logits": None}, rows=rows[..., :1]).total == program(fields).total
+    with pytest.raises(ValueError, match="`more`: expected `log_prob` or `entropy`, found `mass`"):
+        program.rows(fields, more=["mass"])
+
+
 def test_rows_of_packed_hidden_states_go_through_the_head_in_chunks() -> None:
     program = aent.compile(SPEC)
     fields = batch()

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
+import aent
+from aent.heads import needs_logits
 from trl_tiny import LONGEST, arguments, batch, halves, loss_and_gradient, save_model, trainer
 
 BETA = 0.3
@@ -138,6 +141,46 @@ def test_logits_are_read_at_trls_temperature(folder: Path) -> None:
     expected = loss_and_gradient(theirs, [inputs])
     found = loss_and_gradient(ours, [inputs])
     torch.testing.assert_close(found[1], expected[1], rtol=1e-4, atol=1e-6)
+
+
+def test_rows_of_hidden_states_are_those_of_the_logits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = file("entropy_coef", 0.0)
+    hidden, logits = [trainer(folder, arguments(folder), spec) for _ in range(2)]
+    seen: list[set[str]] = []
+
+    class Spied:
+        """A program that tells what its rows were made of."""
+
+        def __init__(self, program: aent.Program) -> None:
+            self._program = program
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._program, name)
+
+        def rows(self, **given: object) -> object:
+            seen.append(set(given))
+            return self._program.rows(**given)
+
+    for made in (hidden, logits):
+        made.program = Spied(made.program)
+    found = loss_and_gradient(hidden, [batch(hidden)])
+    assert seen and all("hidden" in given and "logits" not in given for given in seen)
+    seen.clear()
+    monkeypatch.setattr("aent.trl.needs_logits", lambda _: "it is asked for")
+    expected = loss_and_gradient(logits, [batch(logits)])
+    assert seen and all("logits" in given and "hidden" not in given for given in seen)
+    assert found[0] == pytest.approx(expected[0], rel=1e-6)
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-4, atol=1e-6)
+
+
+def test_a_head_that_is_more_than_a_weight_is_named(folder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert needs_logits(model) is None
+    model.config.final_logit_softcapping = 30.0
+    assert needs_logits(model) == "its config has `final_logit_softcapping`"
+    model.config.final_logit_softcapping = None
+    model.set_output_embeddings(torch.nn.Sequential(model.get_output_embeddings()))
+    assert needs_logits(model) == "its head is a `Sequential`"
 
 
 @pytest.mark.parametrize("name", ["grpo", "entropy_coef"])

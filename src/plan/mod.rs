@@ -127,9 +127,10 @@ impl Plan {
         plan
     }
 
-    /// The plan of the row statistics alone.
-    pub(crate) fn of_rows(&self) -> Self {
-        Self { nodes: Vec::new(), fields: Vec::new(), ..self.clone() }
+    /// The plan of the row statistics alone, and of `more` behind them.
+    pub(crate) fn of_rows(&self, more: &[RowStatistic]) -> Self {
+        let rows = self.rows.iter().chain(more).copied().collect();
+        Self { nodes: Vec::new(), fields: Vec::new(), rows, ..self.clone() }
     }
 
     /// For each node, whether `of` holds.

@@ -156,7 +156,14 @@ class Program:
             StepWarning: an ``assert`` of the file did not hold in the step, once for each.
         """
 
-    def rows(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> torch.Tensor:
+    def rows(
+        self,
+        batch: Mapping[str, Any] | None = None,
+        /,
+        *,
+        more: Sequence[Literal["log_prob", "entropy"]] = [],
+        **fields: torch.Tensor | None,
+    ) -> torch.Tensor:
         """What the file reads of the logits, computed where they are: ``[..., R]`` with gradient, of logits ``[..., V]`` or
         hidden states ``[..., D]`` of any leading shape, such as ``[B, T]`` or the ``[N]`` of a packed batch.
 
@@ -168,9 +175,12 @@ class Program:
             batch: tensors by name, as for ``forward``.
             fields: ``logits``, or ``hidden`` with ``lm_head``, and what else the statistics need of the same leading shape:
                 ``actions``, ``ref_logits``. With ``response_mask`` only its rows are computed, and the others are zero.
+            more: further numbers behind those R, for what a trainer logs: ``"log_prob"`` and ``"entropy"``, at the file's
+                temperature. They come out of the same reading; a step takes the first R.
 
         Raises:
             BatchError: as for ``forward``.
+            ValueError: ``more`` names something else.
         """
 
     @property
@@ -224,7 +234,9 @@ class Program:
                 can have left, such as a value outside of a controller's bounds. Then nothing changes.
         """
 
-    def explain(self, *, sequences: int = 8, length: int = 1024, vocabulary: int = 151_936, candidates: int = 64) -> str:
+    def explain(
+        self, *, sequences: int = 8, length: int = 1024, vocabulary: int = 151_936, candidates: int = 64
+    ) -> str:
         """The typed program, its row statistics, how often the logits are read, and the memory of a step, as Markdown."""
 
     @property

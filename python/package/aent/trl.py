@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import is_peft_model
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import nanmax, nanmin
 
-from . import BatchError, Program, _aent
+from . import BatchError, Program
 from .compiler import program_of
 from .files import read_json, take_up, write_json
+from .heads import add_rows, needs_logits
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -55,17 +57,13 @@ class AentLoss(GRPOTrainer):
         **others: Any,
     ) -> None:
         self.program, self._strict = program_of(spec, params, _calls_in_this_file() + 2), strict
-        scores = (
-            f"set temperature = {self.program.temperature} let log_prob_now = log_prob let entropy_now = entropy() "
-            "loss = token_mean(log_prob_now) + token_mean(entropy_now)"
-        )
-        self._scorer = _aent.compile("scores.aent", scores, {}, "auto", False, None, True, True, [])
         self._clipped_at = _clip_bounds(str(self.program))
         configs = (value for value in (*given, *others.values()) if isinstance(value, GRPOConfig))
         _refuse_contradictions(
             self.program, next(configs, None) or GRPOConfig(), others.get("rollout_func") is not None
         )
         super().__init__(*given, **others)
+        add_rows(self._base_model())
         self._accumulation: Any = None  # An `Accumulation`, while a step is under way.
         observer = TrainerCallback()
         observer.on_optimizer_step = lambda *_, **__: self._finish("train")
@@ -132,17 +130,32 @@ class AentLoss(GRPOTrainer):
         for part in parts:
             self._accumulation.measure(self._batch(part, self._scores(model, part) if model_first else None))
 
+    def _base_model(self) -> PreTrainedModel:
+        """The model without what PEFT and accelerate put around it."""
+        model = self.accelerator.unwrap_model(self.model)
+        return model.get_base_model() if is_peft_model(model) else model
+
     def _scores(self, model: Any, inputs: dict[str, Any]) -> _Scores:
-        """TRL's own log-probabilities, or logits where the file reads more of a row."""
+        """TRL's own log-probabilities, or the file's rows where it reads more: of the hidden states, or else of the logits."""
         ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
         attention = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
-        keep, outputs = inputs["completion_ids"].size(1), []
+        keep = inputs["completion_ids"].size(1)
 
-        def with_logits(**asked: Any) -> Any:
-            labels, _ = asked.pop("labels"), asked.pop("fused_lm_head")
-            outputs.append(model(**asked, logits_to_keep=torch.arange(-keep - 1, -1), use_cache=False))
-            outputs[0].log_probs = labels  # It is asked for, and not used.
-            return outputs[0]
+        def rows(**logits: torch.Tensor | None) -> torch.Tensor:
+            actions, mask = inputs["completion_ids"], inputs["completion_mask"]
+            return self.program.rows(**logits, actions=actions, response_mask=mask, more=["log_prob", "entropy"])
+
+        def with_rows(**asked: Any) -> Any:
+            del asked["labels"], asked["fused_lm_head"]
+            if self.aux_loss_enabled or needs_logits(self._base_model()):
+                output = model(**asked, logits_to_keep=torch.arange(-keep - 1, -1), use_cache=False)
+                output.log_probs = rows(logits=output.logits)
+                return output
+
+            def of_hidden(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+                return rows(hidden=hidden[:, -keep - 1 : -1], lm_head=weight, lm_head_bias=bias)
+
+            return model(**asked, aent_rows=of_hidden)
 
         score = self._get_per_token_logps_and_entropies  # It knows what images need.
         asked = {name: inputs[name] for name in inspect.signature(score).parameters if name in inputs}
@@ -150,10 +163,9 @@ class AentLoss(GRPOTrainer):
         if self.program.takes_log_prob or "logits" not in self.program.fields:
             log_prob, entropy, aux_loss = score(model, ids, attention, keep, compute_entropy=True, **asked)
             return _Scores({"log_prob": log_prob}, log_prob.detach(), entropy.detach(), aux_loss)
-        aux_loss = score(with_logits, ids, attention, keep, **asked)[2]
-        logits, mask = outputs[0].logits, inputs["completion_mask"]
-        now = self._scorer(logits=logits.detach(), actions=inputs["completion_ids"], response_mask=mask).lets
-        return _Scores({"logits": logits}, now["log_prob_now"], now["entropy_now"], aux_loss)
+        found, _, aux_loss = score(with_rows, ids, attention, keep, **asked)
+        read, now = found.split([found.size(-1) - 2, 2], dim=-1)
+        return _Scores({"rows": read}, now[..., 0].detach(), now[..., 1].detach(), aux_loss)
 
     def _batch(self, inputs: dict[str, Any], scores: _Scores | None) -> dict[str, torch.Tensor | None]:
         """TRL's inputs under the language's names; ``None`` is no field."""

@@ -12,10 +12,11 @@ use crate::ranks::{self, Joined};
 use crate::state::{self, Restored};
 use crate::turns::Turn;
 use aent::program::Object;
+use aent::rows::Statistic;
 use aent::tensor::Tensor;
 use aent::{Kernels, Options, Session};
 use aent_show::{Colour, Size};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::collections::{BTreeMap, BTreeSet};
@@ -185,17 +186,29 @@ impl Program {
     ///     batch: tensors by name, as for ``forward``.
     ///     fields: ``logits``, or ``hidden`` with ``lm_head``, and what else the statistics need of the same leading shape:
     ///         ``actions``, ``ref_logits``. With ``response_mask`` only its rows are computed, and the others are zero.
+    ///     more: further numbers behind those R, for what a trainer logs: ``"log_prob"`` and ``"entropy"``, at the file's
+    ///         temperature. They come out of the same reading; a step takes the first R.
     ///
     /// Raises:
     ///     BatchError: as for ``forward``.
-    #[pyo3(signature = (batch = None, /, **fields))]
+    ///     ValueError: ``more`` names something else.
+    #[pyo3(signature = (batch = None, /, *, more = Vec::new(), **fields))]
     fn rows<'py>(
         &self,
         py: Python<'py>,
         batch: Option<&Bound<'py, PyAny>>,
+        more: Vec<String>,
         fields: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let rows = self.look(batch, fields, Session::rows)?;
+        let known = [Statistic::LogProb, Statistic::Entropy];
+        let statistic = |name: &String| {
+            let found = known.into_iter().find(|statistic| statistic.name() == name);
+            found.ok_or_else(|| {
+                PyValueError::new_err(format!("`more`: expected `log_prob` or `entropy`, found `{name}`"))
+            })
+        };
+        let more = more.iter().map(statistic).collect::<PyResult<Vec<_>>>()?;
+        let rows = self.look(batch, fields, |session, batch| session.rows_with(batch, &more))?;
         to_python(py, &rows)
     }
 

@@ -14,8 +14,13 @@ use crate::tensor::{DType, Tensor};
 use crate::types::Shape;
 
 /// The statistics `[..., R]` of logits or hidden states with any leading shape: the log-probability of the actions first, if the
-/// program reads it.
-pub(in crate::exec) fn row_tensor(plan: &Plan, batch: &Batch, reading: Reading) -> Result<Tensor> {
+/// program reads it, and `more` statistics last.
+pub(in crate::exec) fn row_tensor(
+    plan: &Plan,
+    batch: &Batch,
+    reading: Reading,
+    more: &[RowStatistic],
+) -> Result<Tensor> {
     let names = [POLICY.logits, POLICY.hidden];
     let Some(model) = names.iter().find_map(|name| batch.get(name)) else {
         let expected = "float logits `[..., V]`, or `hidden` `[..., D]` with `lm_head`".to_owned();
@@ -42,7 +47,7 @@ pub(in crate::exec) fn row_tensor(plan: &Plan, batch: &Batch, reading: Reading) 
     if flat.get(RESPONSE_MASK).is_none() {
         flat = flat.with(RESPONSE_MASK, model.full(&[1, count], 1i64, DType::Bool));
     }
-    let part = Part::read(&plan.of_rows(), &flat, Reading { depth: FirstPass::Model, ..reading })?;
+    let part = Part::read(&plan.of_rows(more), &flat, Reading { depth: FirstPass::Model, ..reading })?;
     let all: Vec<Tensor> = part.log_prob.into_iter().chain(part.rows).collect();
     if all.is_empty() {
         return Ok(model.zeros(&[leading, &[0]].concat(), DType::F32));

@@ -20,6 +20,7 @@ use super::value::Presets;
 use crate::plan::{FirstPass, Plan};
 use crate::plugin::ControllerState;
 use crate::program::Program;
+use crate::rows::{RowStatistic, Statistic, TokenSet};
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,7 +101,18 @@ impl Session {
     /// # }
     /// ```
     pub fn rows(&self, batch: &Batch) -> Result<Tensor> {
-        caught(|| row_tensor(self.plan(), batch, self.frozen().reading(FirstPass::Model)))
+        self.rows_with(batch, &[])
+    }
+
+    /// The same with further statistics of all tokens behind those of the program, `[..., R + more.len()]`, at the program's
+    /// temperature: what a trainer logs beside the loss comes out of the same reading. A step takes the first R.
+    pub fn rows_with(&self, batch: &Batch, more: &[Statistic]) -> Result<Tensor> {
+        let temperature = self.program().temperature;
+        let more: Vec<RowStatistic> = more
+            .iter()
+            .map(|statistic| RowStatistic { set: TokenSet::All, temperature, statistic: *statistic })
+            .collect();
+        caught(|| row_tensor(self.plan(), batch, self.frozen().reading(FirstPass::Model), &more))
     }
 
     fn try_step(&self, batch: &Batch) -> Result<Output> {
