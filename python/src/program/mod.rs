@@ -12,11 +12,10 @@ use crate::ranks::{self, Joined};
 use crate::state::{self, Restored};
 use crate::turns::Turn;
 use aent::program::Object;
-use aent::rows::Statistic;
 use aent::tensor::Tensor;
 use aent::{Kernels, Options, Session};
 use aent_show::{Colour, Size};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::collections::{BTreeMap, BTreeSet};
@@ -200,14 +199,7 @@ impl Program {
         more: Vec<String>,
         fields: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let known = [Statistic::LogProb, Statistic::Entropy];
-        let statistic = |name: &String| {
-            let found = known.into_iter().find(|statistic| statistic.name() == name);
-            found.ok_or_else(|| {
-                PyValueError::new_err(format!("`more`: expected `log_prob` or `entropy`, found `{name}`"))
-            })
-        };
-        let more = more.iter().map(statistic).collect::<PyResult<Vec<_>>>()?;
+        let more = session::statistics(&more)?;
         let rows = self.look(batch, fields, |session, batch| session.rows_with(batch, &more))?;
         to_python(py, &rows)
     }

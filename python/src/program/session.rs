@@ -4,7 +4,9 @@ use super::{Origin, Program};
 use crate::batch::{Given, Names};
 use crate::errors::{self, guarded};
 use crate::turns::Turn;
+use aent::rows::Statistic;
 use aent::{Batch, Session};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -73,4 +75,16 @@ impl Program {
         });
         result.map_err(errors::of_step)
     }
+}
+
+/// Statistics by the names that `rows` takes.
+pub(super) fn statistics(names: &[String]) -> PyResult<Vec<Statistic>> {
+    let statistic = |name: &String| {
+        let known = [Statistic::LogProb, Statistic::Entropy];
+        let found = known.into_iter().find(|statistic| statistic.name() == name);
+        found.ok_or_else(|| {
+            PyValueError::new_err(format!("`more`: expected `log_prob` or `entropy`, found `{name}`"))
+        })
+    };
+    names.iter().map(statistic).collect()
 }
