@@ -200,8 +200,7 @@ impl Program {
         fields: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let more = session::statistics(&more)?;
-        let rows = self.look(batch, fields, |session, batch| session.rows_with(batch, &more))?;
-        to_python(py, &rows)
+        to_python(py, &self.look(batch, fields, |session, batch| session.rows_with(batch, &more))?)
     }
 
     /// What each number of ``rows`` is, in their order.
