@@ -8,7 +8,14 @@ use crate::plugin::quoted;
 use crate::span::{SourceId, Span};
 use crate::syntax::ast::{Expr, ExprKind, Name};
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
+    /// The name of an import.
+    pub(super) fn import_statement(&mut self, import: Span, alias: &'a Name) {
+        if let Some(&target) = self.bundle.imports.get(&import) {
+            self.define(alias, "import", Meaning::Import(target));
+        }
+    }
+
     /// The function `member` of the file that is imported as `import`.
     pub(super) fn imported_function(&mut self, callee: &Name, import: &str, member: &str) -> Outcome<usize> {
         let Some(file) = self.import(import, callee.span.source) else {

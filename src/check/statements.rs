@@ -99,17 +99,16 @@ impl<'a> Checker<'a> {
     fn poison_broken(&mut self) {
         for file in &self.bundle.files {
             for name in file.broken.iter().filter_map(|broken| broken.name.as_ref()) {
-                let poisoned = Binding {
-                    meaning: Meaning::Poisoned,
-                    keyword: BROKEN,
-                    span: name.span,
-                    files: vec![name.span.source],
-                    used: true,
-                };
-                if self.scope.clash(&name.node, name.span.source).is_none() {
-                    self.scope.insert(&name.node, poisoned);
-                }
+                self.poison(name, BROKEN);
             }
+        }
+    }
+
+    /// Marks a name whose uses are not reported.
+    fn poison(&mut self, name: &'a Name, keyword: &'static str) {
+        let (meaning, span, files) = (Meaning::Poisoned, name.span, vec![name.span.source]);
+        if self.scope.clash(&name.node, name.span.source).is_none() {
+            self.scope.insert(&name.node, Binding { meaning, keyword, span, files, used: true });
         }
     }
 
@@ -137,13 +136,6 @@ impl<'a> Checker<'a> {
                     );
                 }
             }
-        }
-    }
-
-    /// The name of an import.
-    fn import_statement(&mut self, import: Span, alias: &'a Name) {
-        if let Some(&target) = self.bundle.imports.get(&import) {
-            self.define(alias, "import", Meaning::Import(target));
         }
     }
 
@@ -176,6 +168,10 @@ impl<'a> Checker<'a> {
                             self.lets.push((self.scope.public(name), id));
                         }
                         Meaning::Value(valued)
+                    }
+                    Err(_) if root && field_to_give(&name.node).is_some() => {
+                        self.poison(name, "let");
+                        return;
                     }
                     Err(_) => Meaning::Poisoned,
                 };

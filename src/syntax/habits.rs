@@ -50,7 +50,12 @@ pub(super) fn habit(
                 _ => Some(error().help(method(name))),
             }
         }
-        text if operator && before.kind == TokenKind::Number && starts_operand(found) => {
+        // In a block, the next line may lack its `let` or `return`.
+        text if operator
+            && before.kind == TokenKind::Number
+            && starts_operand(found)
+            && !expected.contains(&Expected::Word("return")) =>
+        {
             let number = before.text(here.text);
             let start = Span::new(here.source, found.start as usize, found.start as usize);
             Some(error().help(format!("write `{number} * {text}`")).fix(start, "* "))
@@ -111,7 +116,8 @@ pub(super) fn statement(word: &str) -> Option<&'static str> {
             "a constant that may be set is written `param name = 0.2`"
         }
         "var" | "const" | "val" | "auto" => "write `let`, or `param` for a constant that may be set",
-        "return" => "the value to minimise is written `loss = ...`",
+        "extra" => "an `extra` stands in the block of a `fn`: `fn f(a) { extra b = a > 1 return a }`",
+        "return" => "the value to minimise is written `loss = ...`; a `return` ends the block of a `fn`",
         "from" | "include" | "use" => "write `import \"file.aent\"`",
         _ => return None,
     })

@@ -148,6 +148,7 @@ fn way_out(id: &str, before: &str, found: &str, expected: &[Expected]) -> Option
             "a choice is written `where(condition, value, otherwise)`".into()
         }
         (_, "+") if has(Expected::Expression) || has(Expected::Number) => "leave out the `+`".into(),
+        ("=", "{") => "a block takes no `=` before it: `fn f(a) { return a }`".into(),
         (_, "..") if operator => {
             "a range `a .. b` can only be the value of an argument: `target = 0 .. 1`".into()
         }
@@ -171,22 +172,33 @@ fn way_out(id: &str, before: &str, found: &str, expected: &[Expected]) -> Option
 
 /// An example of the statement, for a mistake outside its expressions.
 fn pattern(keyword: &str, expected: &[Expected]) -> Option<&'static str> {
-    if expected.contains(&Expected::Operator) || expected.contains(&Expected::Expression) {
-        return None;
+    let has = |wanted| expected.contains(&wanted);
+    match keyword {
+        "fn" if has(Expected::Word("return")) => {
+            return Some(
+                "a block is written `{ let a = ... return a }`, with any number of `let` and `extra`",
+            );
+        }
+        "assert" if has(Expected::Symbol(",")) => {
+            return Some("write it like `assert token_mean(w) < 5, \"weights explode\"`");
+        }
+        _ if has(Expected::Operator) || has(Expected::Expression) => return None,
+        _ => {}
     }
     match keyword {
         "edition" => Some("write it like `edition 1`"),
         "param" if expected.contains(&Expected::Number) => {
             Some("a `param` is a number, a truth value or a string; a formula is a `let`")
         }
+        "param" if has(Expected::Symbol(",")) => {
+            Some("write it like `param estimator = \"k3\" in \"k1\", \"k3\"`")
+        }
         "param" => Some("write it like `param eps = 0.2 in 0 .. 1`"),
+        "loss" => Some("write it like `loss = ...`, or `loss critic = ...` where there are several"),
         "input" => {
             Some("write it like `input weight: seq`, `input kept: token bool` or `input turn: token int`")
         }
         "set" => Some("write it like `set temperature = 1.0`"),
-        "fn" if expected.contains(&Expected::Word("return")) => {
-            Some("a block is written `{ let a = ... return a }`, with any number of `let` and `extra`")
-        }
         "fn" => Some("write it like `fn scaled(x, by = 2) = x * by`"),
         "assert" => Some("write it like `assert token_mean(w) < 5, \"weights explode\"`"),
         "controller" => {

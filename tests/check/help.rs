@@ -169,6 +169,13 @@ fn habits_of_other_languages_are_answered() {
         ("let a = 0.001 entropy", "syntax-error", "`0.001 * entropy`"),
         ("let a = 2 (log_prob)", "syntax-error", "`2 * (`"),
         ("for i in 3", "unknown-statement", "no loops"),
+        ("loss critic token_mean(entropy)", "syntax-error", "`loss critic = ...`"),
+        ("assert token_mean(entropy) < 1", "syntax-error", "\"weights explode\""),
+        ("param a = \"x\" in \"x\" \"y\"", "syntax-error", "in \"k1\", \"k3\""),
+        ("fn f(a) { let b = a }", "syntax-error", "`{ let a = ... return a }`"),
+        ("fn f(a) = { return a }", "missing-expression", "no `=` before it"),
+        ("fn f(a) {\n  let b = a * 2\n  b\n}", "syntax-error", "`{ let a = ... return a }`"),
+        ("extra a = log_prob", "unknown-statement", "in the block of a `fn`"),
         (
             "param use_kl = 1\nif use_kl {\n  let a = kl()\n}\nlet b = a * use_kl",
             "unknown-statement",
