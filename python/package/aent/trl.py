@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate.utils import is_peft_model
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import nanmax, nanmin
@@ -133,7 +132,7 @@ class AentLoss(GRPOTrainer):
     def _base_model(self) -> PreTrainedModel:
         """The model without what PEFT and accelerate put around it."""
         model = self.accelerator.unwrap_model(self.model)
-        return model.get_base_model() if is_peft_model(model) else model
+        return model.get_base_model() if hasattr(model, "get_base_model") else model
 
     def _scores(self, model: Any, inputs: dict[str, Any]) -> _Scores:
         """TRL's own log-probabilities, or the file's rows where it reads more: of the hidden states, or else of the logits."""
