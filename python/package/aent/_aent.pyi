@@ -161,7 +161,7 @@ class Program:
         batch: Mapping[str, Any] | None = None,
         /,
         *,
-        more: Sequence[Literal["log_prob", "entropy"]] = [],
+        more: Sequence[Literal["log_prob", "entropy"]] | None = None,
         **fields: torch.Tensor | None,
     ) -> torch.Tensor:
         """What the file reads of the logits, computed where they are: ``[..., R]`` with gradient, of logits ``[..., V]`` or

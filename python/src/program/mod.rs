@@ -191,15 +191,15 @@ impl Program {
     /// Raises:
     ///     BatchError: as for ``forward``.
     ///     ValueError: ``more`` names something else.
-    #[pyo3(signature = (batch = None, /, *, more = Vec::new(), **fields))]
+    #[pyo3(signature = (batch = None, /, *, more = None, **fields))]
     fn rows<'py>(
         &self,
         py: Python<'py>,
         batch: Option<&Bound<'py, PyAny>>,
-        more: Vec<String>,
+        more: Option<Vec<String>>,
         fields: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let more = session::statistics(&more)?;
+        let more = session::statistics(&more.unwrap_or_default())?;
         to_python(py, &self.look(batch, fields, |session, batch| session.rows_with(batch, &more))?)
     }
 
