@@ -138,19 +138,16 @@ def told() -> None:
 
 
 def in_verl() -> tuple[str, str]:
-    loss = verl.Loss("tests", aent.compile("loss = token_mean(clip_ppo() + entropy())"), whole_step=False)
+    loss = verl.Loss("tests", aent.compile("loss = token_mean(clip_ppo() + entropy())"))
     batch = mine()
-    logits = batch.pop("logits").detach()
+    logits, actions = batch.pop("logits").detach(), batch.pop("actions")
     batch["log_prob"] = batch["old_log_prob"]
-
-    def hand(program: aent.Program) -> torch.Tensor:
-        if dist.get_rank() == 1:
-            raise ValueError("no logits today")
-        return logits
-
     try:
-        with verl.step(dist.group.WORLD) as step:
-            step.hand_over(hand)
+        with verl.step(dist.group.WORLD, loss) as step:
+            with step.telling():
+                if dist.get_rank() == 1:
+                    raise ValueError("no logits today")
+                step.hand_over(loss.program.rows(logits=logits, actions=actions))
             step.share(loss, batch, verl.Counts(19, 5, 1, 2, known=True))
     except (aent.Error, ValueError) as error:
         return type(error).__name__, str(error)

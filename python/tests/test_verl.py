@@ -144,14 +144,14 @@ def test_kl_cov_and_clip_cov_equal_verls_where_the_mini_batch_is_whole() -> None
     fields = batch()
     whole = GLOBAL | {"global_batch_size": 5}
     fields = {field: tensor[[0, 1, 3, 4, 5]] for field, tensor in fields.items()}
-    aent.verl.register("kl", IMPORT + "loss = token_mean(kl_cov(share = 0.2, coef = 0.7))", whole_step=True, engines=[])
+    aent.verl.register("kl", IMPORT + "loss = token_mean(kl_cov(share = 0.2, coef = 0.7))", engines=[])
     settings = config(whole, policy_loss={"kl_cov_ratio": 0.2, "ppo_kl_coef": 0.7})
     torch.testing.assert_close(
         run("kl", fields, "token-mean", settings), run("kl_cov", fields, "token-mean", settings), **EQUAL
     )
     # With a share of 1 every token within the bounds is taken, so that nothing is left to chance.
     text = "loss = token_mean(clip_cov(share = 1, bounds = 0.1 .. 1.2, low = 0.2, high = 0.2))"
-    aent.verl.register("clip", text, whole_step=True, engines=[])
+    aent.verl.register("clip", text, engines=[])
     settings = config(whole, policy_loss={"clip_cov_ratio": 1.0, "clip_cov_lb": 0.1, "clip_cov_ub": 1.2})
     torch.testing.assert_close(
         run("clip", fields, "token-mean", settings), run("clip_cov", fields, "token-mean", settings), **EQUAL
@@ -236,26 +236,41 @@ def test_a_step_that_fails_moves_nothing() -> None:
     assert program.steps == 1
 
 
-def test_logits_are_handed_over_for_a_file_that_reads_them() -> None:
+def test_rows_of_logits_are_handed_over_for_a_file_that_reads_them() -> None:
     program = register(
-        "let h = entropy()\nloss = token_mean(clip_ppo()) - 0.1 * token_mean(h)\nmetric h = token_mean(h)"
+        "let h = entropy()\nloss = token_mean(clip_ppo(dual = 3)) - 0.1 * token_mean(h)\nmetric h = token_mean(h)"
     )
-    fields = batch()
+    fields, settings = batch(), config(GLOBAL, **clip(0.2, 0.2))
     logits = torch.arange(6 * 6 * 9, dtype=torch.float64).mul(0.7).sin().mul(3).view(6, 6, 9).requires_grad_()
+    actions = torch.arange(36).view(6, 6) % 9
     with aent.verl.step() as step:
         for rows in (slice(0, 2), slice(2, 6)):
-            step.hand_over(logits[rows])
+            step.hand_over(program.rows(logits=logits[rows], actions=actions[rows]))
             part = {field: tensor[rows] for field, tensor in fields.items()}
-            loss, _ = get_policy_loss_fn("file")(config=config(GLOBAL), **part)
+            loss, _ = get_policy_loss_fn("file")(config=settings, **part)
             loss.backward()
-    # verl's own way: the entropy of the logits, averaged as the loss is.
-    p = logits.softmax(-1)
-    entropy = -(p * logits.log_softmax(-1)).sum(-1)
-    expected = agg_loss(entropy, fields["response_mask"], "token-mean")
-    assert step.metrics["actor/aent/h"] == pytest.approx(expected.item(), rel=1e-12)
-    (gradient,) = torch.autograd.grad(-0.1 * expected, logits)
+    # verl's own way: its loss for the log-probabilities of these logits, and their entropy, averaged as the loss is.
+    log_p = logits.log_softmax(-1)
+    fields["log_prob"] = log_p.gather(-1, actions[..., None]).squeeze(-1)
+    entropy = agg_loss(-(log_p.exp() * log_p).sum(-1), fields["response_mask"], "token-mean")
+    assert step.metrics["actor/aent/h"] == pytest.approx(entropy.item(), rel=1e-12)
+    policy, _ = get_policy_loss_fn("vanilla")(config=settings, loss_agg_mode="token-mean", **fields)
+    (gradient,) = torch.autograd.grad(policy - 0.1 * entropy, logits)
     torch.testing.assert_close(logits.grad, gradient, **EQUAL)
-    assert program.fields >= {"logits"}
+
+
+def test_fields_are_handed_over_for_a_file_that_reads_what_verl_hands_to_no_policy_loss() -> None:
+    register("loss = batch_mean(-rewards * seq_sum(log_prob)) + token_mean(kl())")
+    fields = batch()
+    reference, rewards = fields["old_log_prob"] - 0.3, torch.tensor([1.0, 0, 0, 0.5, 2, 1], dtype=torch.float64)
+    found = 0.0
+    with aent.verl.step() as step:
+        for rows in (slice(0, 2), slice(2, 6)):
+            step.hand_over(ref_log_prob=reference[rows], rewards=rewards[rows])
+            part = {field: tensor[rows] for field, tensor in fields.items()}
+            found += call(**part, config=config(GLOBAL | {"global_batch_size": 5}))()[0]
+    program = aent.compile("loss = batch_mean(-rewards * seq_sum(log_prob)) + token_mean(kl())")
+    assert found.item() == pytest.approx(program(fields, ref_log_prob=reference, rewards=rewards).total, rel=1e-12)
 
 
 def test_widths_that_differ_are_refused_where_a_loss_divides_by_them() -> None:
@@ -288,10 +303,8 @@ def call(**changes: Any) -> Callable[[], Any]:
 @pytest.mark.parametrize(
     ("spec", "settings", "error", "words"),
     [
-        ("loss = token_mean(clip_ppo() + kl())", {}, aent.BatchError, "reads `ref_log_prob`.*`actor.use_kl_loss`"),
-        ("loss = batch_mean(-rewards * seq_sum(log_prob))", {}, aent.BatchError, "reads `rewards`.*adv_estimator"),
-        ("input mine: token\nloss = token_mean(mine * log_prob)", {}, aent.BatchError, "reads `mine`.*there are `adv"),
-        ("loss = token_mean(kl_cov())", {}, aent.StepError, "more of the whole step than its counts.*whole_step=True"),
+        ("loss = token_mean(values - returns)", {}, aent.BatchError, "reads `values`.*critic.*`old_values`"),
+        ("loss = token_mean(reverse_kl())", {}, aent.BatchError, "reads `ref_logits`.*`ref_log_prob`"),
         ("set temperature = 0.7\nloss = token_mean(clip_ppo())", {}, aent.StepError, "rollout.temperature"),
         ("loss = token_mean(clip_pp())", {}, aent.SpecError, "did you mean `clip_ppo`"),
         ("param a = 1 in 0 .. 2\nloss = a * token_mean(clip_ppo())", {"params": {"a": 3}}, aent.SpecError, "0 .. 2"),
@@ -338,7 +351,14 @@ def test_what_a_call_lacks_is_said() -> None:
         ("input rollout_is_weights: token\nloss = token_mean(rollout_is_weights * log_prob)", {}, "verl has none: set"),
         ("loss = token_mean(clip_ppo()) - 0.1 * token_mean(entropy())", {}, "reads the logits: an engine that"),
         (STEERED, {}, "has controllers, which move between steps: an engine that"),
-        ("loss = token_mean(kl_cov())", {"whole_step": True}, "in one micro-batch on one rank"),
+        (
+            "loss = token_mean(where(top_fraction(advantages, 20%), log_prob, 0))",
+            {},
+            "must be one micro-batch on one rank",
+        ),
+        ("loss = token_mean(clip_ppo() + kl())", {}, "reads `ref_log_prob`.*use_kl_loss=True"),
+        ("loss = batch_mean(-rewards * seq_sum(log_prob))", {}, "reads `rewards`.*`hand_over`"),
+        ("input mine: token\nloss = token_mean(mine * log_prob)", {}, "reads `mine`.*a column `mine`"),
     ],
 )
 def test_what_a_micro_batch_alone_cannot_give_is_said(spec: str, settings: dict[str, Any], words: str) -> None:

@@ -60,6 +60,55 @@ def test_gradient_and_signals_do_not_depend_on_micro_batches_and_ranks(
         assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-6)
 
 
+@pytest.mark.parametrize("cut", ["True", "False", "dynamic"])
+@pytest.mark.parametrize("name", ["columns", "entropies", "log-probabilities"])
+@pytest.mark.parametrize("rank", [(1, 0), (2, 0), (2, 1)])
+def test_what_must_be_known_of_the_mini_batch_is_measured_before(
+    reports: dict[tuple[int, int], dict[str, Any]], rank: tuple[int, int], name: str, cut: str
+) -> None:
+    found, expected = reports[rank][f"{name} {cut}"], reports[rank][f"direct {name}"]
+    assert expected["gradient"].norm() > 0.1
+    torch.testing.assert_close(found["gradient"], expected["gradient"], rtol=1e-4, atol=1e-6)
+    for metric, value in expected["metrics"].items():
+        assert found["metrics"][metric] == pytest.approx(value, rel=1e-5, abs=1e-6)
+
+
+PAIRS = [
+    ("file with its divergence", "verl with its divergence"),
+    ("file fused False", "verl tied False"),
+    ("file fused True", "verl tied True"),
+    ("file with ulysses", "verl with ulysses"),
+]
+
+
+@pytest.mark.parametrize(("files", "verls"), PAIRS)
+@pytest.mark.parametrize("rank", [(1, 0), (2, 0), (2, 1)])
+def test_rows_have_verls_gradient_where_logits_are_cut_over_ranks_or_never_made(
+    reports: dict[tuple[int, int], dict[str, Any]], rank: tuple[int, int], files: str, verls: str
+) -> None:
+    found = reports[rank]
+    assert (files in found) == (rank[0] == 2 or "ulysses" not in files)
+    if files in found:
+        assert found[verls]["gradient"].norm() > 0.1
+        torch.testing.assert_close(found[files]["gradient"], found[verls]["gradient"], rtol=1e-4, atol=1e-6)
+        entropy = found[verls]["metrics"]["actor/entropy_loss"]
+        assert found[files]["metrics"]["actor/aent/entropy"] == pytest.approx(entropy, rel=1e-6)
+
+
+def test_no_other_tensor_with_a_vocabulary_is_made(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
+    for report in reports.values():
+        assert report["shapes"] == []
+        assert report["shapes of a copy"] == [(1, 2, 32)]
+
+
+def test_a_worker_says_when_it_starts_what_its_engine_cannot_give(
+    reports: dict[tuple[int, int], dict[str, Any]],
+) -> None:
+    for report in reports.values():
+        assert "verl's fused kernel `triton` shows neither" in report["refused with triton"]
+        assert "set `actor_rollout_ref.rollout.calculate_log_probs=True`" in report["refused without a column"]
+
+
 def test_sixteen_bits_are_added_up_in_more(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
     for report in reports.values():
         files, exact = report["file in bf16"], report["verl packed at 1.0"]

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -40,11 +42,8 @@ class OnCpu(PlatformCUDA):
 set_platform(OnCpu())
 
 import verl.models.transformers.monkey_patch  # noqa: E402
-from tensordict import TensorDict  # noqa: E402
-from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: E402
 from verl.trainer.config import CheckpointConfig  # noqa: E402
 from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY  # noqa: E402
-from verl.utils import tensordict_utils as tu  # noqa: E402
 from verl.utils.metric import Metric  # noqa: E402
 from verl.workers.config import (  # noqa: E402
     ActorConfig,
@@ -55,11 +54,11 @@ from verl.workers.config import (  # noqa: E402
 )
 from verl.workers.engine import FSDPEngineWithLMHead  # noqa: E402
 from verl.workers.utils.losses import ppo_loss  # noqa: E402
-from verl.workers.utils.padding import left_right_2_no_padding  # noqa: E402
 
 import aent  # noqa: E402
 import aent.verl  # noqa: E402
 from aent.verl.state import registered  # noqa: E402
+from verl_tiny import VOCABULARY, Made, direct, mini_batch, save_model  # noqa: E402
 
 # verl 0.9.1 asks for a class that newer releases of TRL do not have any more.
 verl.models.transformers.monkey_patch.is_trl_available = lambda: False
@@ -71,58 +70,24 @@ controller beta = step(signal = token_mean(entropy), target = 1, step = 0.25, bo
 loss = token_mean(clip_ppo(dual = 3)) - beta * token_mean(entropy)
 metric entropy = token_mean(entropy)
 """
-VOCABULARY, PROMPT, RESPONSE = 32, 4, 5
+# What must be known of the mini-batch before the first share of it: its columns, entropies, log-probabilities.
+MEASURED = {
+    "columns": """
+import "std/advantages.aent"
+import "std/mismatch.aent"
+input difficulty: seq
+let advantage = difficulty * grpo_advantages() + returns - old_values
+loss = token_mean(token_tis(1.5) * clip_ppo(advantages = advantage)) + 0.1 * token_mean(kl()) - 0.05 * token_mean(entropy())
+metric reward = batch_mean(rewards)
+""",
+    "entropies": "loss = token_mean(where(top_fraction(entropy(), 40%), clip_ppo(dual = 3), 0))",
+    "log-probabilities": "loss = seq_mean_token_mean(where(top_fraction(log_prob, 50%), clip_ppo(dual = 3), 0))",
+}
 
 
-def save_model(folder: Path) -> None:
-    """A model of two layers whose weights are sines."""
-    model = Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=VOCABULARY,
-            hidden_size=16,
-            intermediate_size=24,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            max_position_embeddings=32,
-            tie_word_embeddings=False,
-        )
-    )
-    with torch.no_grad():
-        for at, weight in enumerate(model.parameters()):
-            if weight.dim() > 1:
-                weight.copy_(torch.arange(weight.numel()).mul(0.7 + at).sin().mul(0.4).view_as(weight))
-    model.save_pretrained(folder)
-
-
-def mini_batch(rows: slice, temperature: float, **settings: Any) -> TensorDict:
-    """Sequences of different lengths, padded on both sides as rollouts are; verl then packs them."""
-    prompts, responses = torch.tensor([4, 2, 3, 1])[rows], torch.tensor([5, 1, 3, 4])[rows]
-    places = torch.arange(4 * (PROMPT + RESPONSE)).view(4, -1)[rows]
-    attention = torch.cat(
-        [torch.arange(PROMPT) >= PROMPT - prompts[:, None], torch.arange(RESPONSE) < responses[:, None]], dim=1
-    )
-    tokens = places * 7 % VOCABULARY
-    of_response = places[:, PROMPT:].float()
-    data = TensorDict(
-        {
-            "input_ids": tokens,
-            "attention_mask": attention.long(),
-            "position_ids": (attention.cumsum(1) - 1).clamp(min=0),
-            "prompts": tokens[:, :PROMPT],
-            "responses": tokens[:, PROMPT:],
-            "response_mask": attention[:, PROMPT:].long(),
-            "old_log_probs": -3 + of_response.sin(),
-            "advantages": of_response.mul(0.9).cos(),
-        },
-        batch_size=len(prompts),
-    )
-    data = left_right_2_no_padding(data)
-    tu.assign_non_tensor(data, temperature=temperature, global_batch_size=4, use_dynamic_bsz=False, **settings)
-    return data
-
-
-def engine(folder: Path, packed: bool, computes: str = "fp32") -> FSDPEngineWithLMHead:
+def engine(
+    folder: Path, packed: bool, computes: str = "fp32", fused: bool = False, ulysses: int = 1
+) -> FSDPEngineWithLMHead:
     made = FSDPEngineWithLMHead(
         HFModelConfig(
             path=str(folder),
@@ -131,9 +96,15 @@ def engine(folder: Path, packed: bool, computes: str = "fp32") -> FSDPEngineWith
             use_remove_padding=packed,
             enable_gradient_checkpointing=False,
             override_config={"attn_implementation": "sdpa"},
+            use_fused_kernels=fused,
+            fused_kernel_options={"impl_backend": "torch"},
         ),
         FSDPEngineConfig(
-            strategy="fsdp2", use_torch_compile=False, model_dtype="fp32", mixed_precision={"param_dtype": computes}
+            strategy="fsdp2",
+            use_torch_compile=False,
+            model_dtype="fp32",
+            mixed_precision={"param_dtype": computes},
+            ulysses_sequence_parallel_size=ulysses,
         ),
         FSDPOptimizerConfig(lr=1e-2, clip_grad=1e9, total_training_steps=10),
         # The state of the device's random numbers is nothing that torch.cpu has.
@@ -153,31 +124,43 @@ def train(
     steps: int = 1,
     coefficient: float = 0.0,
     computes: str = "fp32",
+    fused: bool = False,
+    ulysses: int = 1,
+    dynamic: bool = False,
+    use_kl_loss: bool = False,
+    without: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Trains a fresh engine; what its last step left."""
-    made = engine(folder, packed, computes)
+    made = engine(folder, packed, computes, fused, ulysses)
     actor = ActorConfig(
         strategy="fsdp2",
         rollout_n=1,
         ppo_micro_batch_size_per_gpu=micro,
         policy_loss=PolicyLossConfig(loss_mode=loss_mode),
         entropy_coeff=coefficient,
+        use_kl_loss=use_kl_loss,
+        kl_loss_coef=0.3,
     )
-    each = 4 // dist.get_world_size()
-    rows = slice(dist.get_rank() * each, (dist.get_rank() + 1) * each)
+    each = 4 // made.get_data_parallel_size()
+    rows = slice(made.get_data_parallel_rank() * each, (made.get_data_parallel_rank() + 1) * each)
     settings = {
         "use_remove_padding": packed,
         "micro_batch_size_per_gpu": micro,
         "calculate_entropy": coefficient != 0,
-        "use_fused_kernels": False,
+        "use_fused_kernels": fused,
+        "use_dynamic_bsz": dynamic,
+        "max_token_len_per_gpu": 12,
     }
     with made.train_mode(disable_auto_offload=True):
         for _ in range(steps):
-            outputs = made.train_batch(mini_batch(rows, temperature, **settings), partial(ppo_loss, config=actor))
+            data = mini_batch(rows, temperature, **settings).exclude(*without)
+            outputs = made.train_batch(data, partial(ppo_loss, config=actor))
         gradient = torch.cat([weight.grad.full_tensor().flatten() for weight in made.module.parameters()])
-    # Over ranks as verl's worker does it.
+    # Over ranks as verl's worker does it, which asks one of those that share sequences.
+    mine = {name: of for name, of in outputs["metrics"].items() if isinstance(of, Metric)}
     everybodys = [None] * dist.get_world_size()
-    dist.all_gather_object(everybodys, {name: of for name, of in outputs["metrics"].items() if isinstance(of, Metric)})
+    dist.all_gather_object(everybodys, mine if made.is_mp_src_rank_with_outputs() else None)
+    everybodys = [of for of in everybodys if of is not None]
     metrics = {name: float(Metric.aggregate_dp([of[name] for of in everybodys])) for name in everybodys[0]}
     return {"engine": made, "gradient": gradient, "metrics": metrics}
 
@@ -189,10 +172,89 @@ def steered(temperature: float = 1.0) -> aent.Program:
     return aent.verl.register("steered", STEERED.format(temperature=temperature))
 
 
+def measured(spec: str) -> None:
+    """Registers a program under the name `measured`."""
+    POLICY_LOSS_REGISTRY.pop("measured", None)
+    registered.clear()
+    aent.verl.register("measured", spec)
+
+
+def start(model: Any) -> None:
+    """A worker of verl, told its loss by the trainer. What it serves rollouts with is not installed, and not asked for."""
+    sys.modules.setdefault("uvicorn", ModuleType("uvicorn"))
+    from verl.workers.engine_workers import TrainingWorker
+
+    program = steered()  # As a worker does that imports `external_lib`: its own module is there.
+    assert program.row_names
+    worker = object.__new__(TrainingWorker)
+    worker.engine = object.__new__(FSDPEngineWithLMHead)
+    worker.engine.model_config = model
+    actor = ActorConfig(
+        strategy="fsdp2",
+        rollout_n=1,
+        ppo_micro_batch_size_per_gpu=1,
+        policy_loss=PolicyLossConfig(loss_mode="steered"),
+    )
+    worker.set_loss_fn(partial(ppo_loss, config=actor))
+
+
+def report_of_rows(folder: Path) -> dict[str, Any]:
+    """Where logits are cut over ranks, are never made, or are read beside what verl adds itself."""
+    found: dict[str, Any] = {}
+    how = {"packed": True, "temperature": 1.0, "micro": 2}
+    steered()
+    found["verl with its divergence"] = train(folder, "vanilla", coefficient=0.5, use_kl_loss=True, **how)
+    found["file with its divergence"] = train(folder, "steered", use_kl_loss=True, **how)
+    shapes: list[tuple[int, ...]] = []
+    made_by = aent.verl.engine.packed_rows
+
+    def watched(engine: Any, output: Any, *args: Any) -> torch.Tensor:
+        with Made(output.logits, shapes):
+            return made_by(engine, output, *args)
+
+    aent.verl.engine.packed_rows = watched
+    for packed in (False, True):
+        steered()
+        train(folder, "steered", packed=packed, temperature=1.0, micro=2)
+    aent.verl.engine.packed_rows = made_by
+    found["shapes"] = list(shapes)
+    logits = torch.zeros(3, VOCABULARY)
+    with Made(logits, shapes):
+        logits[1:].view(1, 2, VOCABULARY).exp()
+    found["shapes of a copy"] = shapes
+    if dist.get_world_size() == 2:
+        found["verl with ulysses"] = train(folder, "vanilla", coefficient=0.5, ulysses=2, **how)
+        steered()
+        found["file with ulysses"] = train(folder, "steered", ulysses=2, **how)
+    try:
+        start(SimpleNamespace(use_fused_kernels=True, fused_kernel_options={"impl_backend": "triton"}))
+    except aent.StepError as error:
+        found["refused with triton"] = str(error)
+    measured("loss = token_mean(clip_ppo(old_log_prob = rollout_log_prob))")
+    try:
+        train(folder, "measured", without=["rollout_log_probs"], **how)
+    except aent.BatchError as error:
+        found["refused without a column"] = str(error)
+    # Last: from here on the class of the model has verl's fused forward pass, which takes no output layer of its own shards.
+    for packed in (False, True):
+        of_tied = how | {"packed": packed}
+        found[f"verl tied {packed}"] = train(folder / "tied", "vanilla", coefficient=0.5, **of_tied)
+    for packed in (False, True):
+        of_tied = how | {"packed": packed}
+        steered()
+        found[f"file fused {packed}"] = train(folder / "tied", "steered", fused=True, **of_tied)
+    return found
+
+
 def report(folder: Path) -> dict[str, Any]:
     """What the tests look at."""
-    found: dict[str, Any] = {}
-    found["example"] = train(folder, "aent", packed=True, micro=1, temperature=1.0)
+    found: dict[str, Any] = {"example": train(folder, "aent", packed=True, micro=1, temperature=1.0)}
+    for name, spec in MEASURED.items():
+        found[f"direct {name}"] = direct(folder, spec)
+        measured(spec)
+        for packed in (False, True):
+            found[f"{name} {packed}"] = train(folder, "measured", packed=packed, micro=1, temperature=1.0)
+        found[f"{name} dynamic"] = train(folder, "measured", packed=True, micro=1, temperature=1.0, dynamic=True)
     for packed in (False, True):
         for temperature in (1.0, 0.7):
             how = {"packed": packed, "temperature": temperature}
@@ -229,6 +291,7 @@ def report(folder: Path) -> dict[str, Any]:
         train(folder, "steered", packed=False, temperature=0.7, micro=1)
     except aent.StepError as error:
         found["refused"] = str(error)
+    found |= report_of_rows(folder)
     for of in found.values():
         if isinstance(of, dict):
             of.pop("engine", None)
@@ -241,6 +304,7 @@ def main(folder: Path, rank: int, world: int) -> None:
     sys.path.append(str(Path(__file__).resolve().parents[1] / "examples"))
     if not (folder / "config.json").exists():
         save_model(folder)
+        save_model(folder / "tied", tied=True)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting-{world}", rank=rank, world_size=world)
     torch.save(report(folder), folder / f"report-{world}-{rank}.pt")
     dist.destroy_process_group()

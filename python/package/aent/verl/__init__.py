@@ -11,9 +11,10 @@ cut. When an optimizer step ends, controllers move and metrics join verl's.
 
 from __future__ import annotations
 
+from .columns import needs
 from .engine import follow
 from .mini_batch import step
 from .registry import register
 from .state import load_state_dict, programs, state_dict
 
-__all__ = ["follow", "load_state_dict", "programs", "register", "state_dict", "step"]
+__all__ = ["follow", "load_state_dict", "needs", "programs", "register", "state_dict", "step"]

@@ -1,12 +1,21 @@
-"""What a policy loss of verl is not told, and its engine knows: where an optimizer step ends, the logits, checkpoints.
+"""What a policy loss of verl is not told, and its engine knows: the mini-batch, where a step ends, the logits, checkpoints.
 
-``follow`` wraps four methods of an engine class. No other part of verl changes.
+``follow`` wraps methods of an engine class. What they and ``rows.py`` know of verl, tested with 0.9.1:
+
+- ``BaseEngine``: ``train_batch(data, loss_function)``, where ``loss_function`` is ``partial(ppo_loss, config=...)`` and is called
+  as ``loss_function(model_output=, data=, dp_group=)``; ``forward_backward_batch``, ``save_checkpoint``, ``load_checkpoint``,
+  ``get_data_parallel_group``, ``get_data_parallel_size``, ``is_mp_src_rank_with_outputs``
+- ``FSDPEngineWithLMHead``: ``forward_step``; ``prepare_model_outputs`` with ``input_ids_rmpad_rolled``, ``pad_size`` and
+  ``temperature_is_one`` in ``output_args``; ``_gather_and_unpad_packed``, ``use_ulysses_sp``, ``model_config``
+- ``FusedLinearForPPO.forward``, where a fused model's hidden states meet its output layer, and the models that call it
+- ``TrainingWorker.set_loss_fn``, where a worker's configuration is complete
+- ``no_padding_2_padding``, and the columns that ``columns.py`` lists
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
-import weakref
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -17,7 +26,9 @@ import torch
 from aent.errors import StateError, StepError
 from aent.files import read_json, write_json
 
-from .mini_batch import open_step, step
+from .columns import fields_of
+from .mini_batch import Loss, Step, open_step, step
+from .rows import packed_rows
 from .state import programs, registered, restore, state_dict
 
 STATE_FILE = "aent_state.json"
@@ -26,20 +37,22 @@ STATE_FILE = "aent_state.json"
 def follow(engine: type) -> None:
     """Has an engine class of verl tell the registered files what they need. ``register`` does it for the FSDP engine.
 
-    - ``train_batch`` is an optimizer step: when it ends, controllers move and metrics join its own.
-    - ``prepare_model_outputs``, of the FSDP engine and what is derived from it, hands the logits over.
+    - ``train_batch`` is an optimizer step: it hands over the columns of each micro-batch, and when it ends, controllers move and
+      metrics join its own. An FSDP engine first shows the whole mini-batch to a file that needs it.
+    - ``prepare_model_outputs``, of the FSDP engine and what is derived from it, makes the rows of a file that reads logits.
     - ``save_checkpoint`` and ``load_checkpoint`` keep the state of the files in ``aent_state.json`` beside the weights.
     """
-    from verl.workers.engine import FSDPEngineWithLMHead
+    from verl.utils.experimental.torch_functional import FusedLinearForPPO
 
-    wrapped = {"train_batch": _train_batch, "save_checkpoint": _save_checkpoint, "load_checkpoint": _load_checkpoint}
-    if issubclass(engine, FSDPEngineWithLMHead):
-        wrapped["prepare_model_outputs"] = _prepare_model_outputs
-    for name, wrap in wrapped.items():
-        method = getattr(engine, name)
-        if not _is_followed(method):
-            setattr(engine, name, wrap(method))
-            getattr(engine, name).followed_by_aent = True
+    _wrap(engine, "train_batch", _train_batch)
+    _wrap(engine, "save_checkpoint", _save_checkpoint)
+    _wrap(engine, "load_checkpoint", _load_checkpoint)
+    if _has_whole_logits(engine):
+        _wrap(engine, "prepare_model_outputs", _prepare_model_outputs)
+        _wrap(FusedLinearForPPO, "forward", _fused_linear)
+    # Wherever verl's workers run, their module is loaded before ours.
+    if (workers := sys.modules.get("verl.workers.engine_workers")) is not None:
+        _wrap(workers.TrainingWorker, "set_loss_fn", _set_loss_fn)
 
 
 def fsdp_engines() -> list[type]:
@@ -47,6 +60,20 @@ def fsdp_engines() -> list[type]:
     from verl.workers.engine import FSDPEngineWithLMHead
 
     return [FSDPEngineWithLMHead]
+
+
+def _wrap(owner: type, name: str, wrap: Callable[..., Any]) -> None:
+    method = getattr(owner, name)
+    if not _is_followed(method):
+        wrapped = wrap(method)
+        wrapped.followed_by_aent = True
+        setattr(owner, name, wrapped)
+
+
+def _has_whole_logits(engine: type) -> bool:
+    from verl.workers.engine import FSDPEngineWithLMHead
+
+    return issubclass(engine, FSDPEngineWithLMHead)
 
 
 def _is_followed(method: Any) -> bool:
@@ -58,13 +85,69 @@ def _is_actor(engine: Any) -> bool:
     return _is_followed(getattr(engine, "prepare_model_outputs", None))
 
 
+def _configured(loss_function: Any) -> tuple[Loss | None, Any]:
+    """The file that ``actor.policy_loss.loss_mode`` names, and the actor's configuration."""
+    config = getattr(loss_function, "keywords", {}).get("config")
+    policy_loss = getattr(config, "policy_loss", None)
+    name = None if policy_loss is None else policy_loss.get("loss_mode", None)
+    if name not in registered:
+        return None, config
+    return Loss(name, registered[name].program), config
+
+
+def _check(engine: Any, loss: Loss, config: Any) -> None:
+    """Refuses what this engine and its configuration can never give."""
+    whole = _has_whole_logits(type(engine))
+    if loss.reads_logits and not whole:
+        raise StepError(
+            f"`{loss.name}` reads the logits, which only verl's FSDP engines have whole: set "
+            f"`actor_rollout_ref.actor.strategy=fsdp2`; found `{type(engine).__name__}`"
+        )
+    if loss.measured and not whole:
+        raise StepError(
+            f"`{loss.name}` needs more of the mini-batch than its counts, which only verl's FSDP engines show before: set "
+            f"`actor_rollout_ref.actor.strategy=fsdp2`; found `{type(engine).__name__}`"
+        )
+    model: Any = getattr(engine, "model_config", None)
+    if loss.reads_logits and getattr(model, "use_fused_kernels", False):
+        backend = (model.fused_kernel_options or {}).get("impl_backend")
+        if backend not in ("torch", "liger"):
+            raise StepError(
+                f"`{loss.name}` reads the logits, and verl's fused kernel `{backend}` shows neither them nor hidden states: set "
+                "`actor_rollout_ref.model.fused_kernel_options.impl_backend=torch`, or "
+                "`actor_rollout_ref.model.use_fused_kernels=False`"
+            )
+    if loss.measured and loss.program.reads_width and getattr(config, "loss_scale_factor", None) is not None:
+        raise StepError(
+            f"`{loss.name}` divides by the width of the mini-batch: write `length = {config.loss_scale_factor}` into the file, "
+            "where `actor.loss_scale_factor` does not reach a file that needs more of the mini-batch than its counts"
+        )
+
+
+def _set_loss_fn(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def set_loss_fn(self: Any, loss_fn: Any) -> Any:
+        loss, config = _configured(loss_fn)
+        if loss is not None:
+            _check(self.engine, loss, config)
+        return method(self, loss_fn)
+
+    return set_loss_fn
+
+
 def _train_batch(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def train_batch(self: Any, data: Any, loss_function: Callable[..., Any]) -> Any:
         from verl.utils.metric import AggregationType, Metric
 
         group = self.get_data_parallel_group() if self.get_data_parallel_size() > 1 else None
-        with step(group) as done:
+        loss, config = _configured(loss_function)
+        with step(group, loss) as done:
+            if loss is not None:
+                _check(self, loss, config)
+                if loss.measured:
+                    _measure(self, data, done, loss)
+                loss_function = _with_columns(loss_function, done, loss)
             outputs = method(self, data, loss_function)
         # Which engine the files train: the critic's has nothing of theirs to save.
         self._aent_losses = vars(self).get("_aent_losses", set()) | done.names
@@ -77,51 +160,103 @@ def _train_batch(method: Callable[..., Any]) -> Callable[..., Any]:
     return train_batch
 
 
+def _with_columns(loss_function: Callable[..., Any], current: Step, loss: Loss) -> Callable[..., Any]:
+    """The loss function of verl, which hands the columns of each micro-batch over before it calls the policy loss."""
+
+    @wraps(loss_function)
+    def with_columns(*args: Any, **more: Any) -> Any:
+        # Distillation calls it for something else, with logits in place of a model's output.
+        if "model_output" in more:
+            with current.telling():
+                current.hand_over(**fields_of(loss.name, loss.program, more["data"]))
+        return loss_function(*args, **more)
+
+    return with_columns
+
+
+def _measure(engine: Any, data: Any, current: Step, loss: Loss) -> None:
+    """Shows a file the mini-batch, cut as it will be. Only where the file needs it is the model read, without gradient."""
+    from verl.workers.utils.padding import no_padding_2_padding
+
+    reads_model = loss.program.first_pass == "model"
+
+    def measure(model_output: Any, data: Any, **_: Any) -> tuple[torch.Tensor, dict[str, Any]]:
+        with current.telling():
+            batch = fields_of(loss.name, loss.program, data)
+        if reads_model and not loss.reads_logits:
+            batch["log_prob"] = no_padding_2_padding(model_output["log_probs"], data)
+        current.measure(loss, batch)
+        return torch.zeros(()), {}
+
+    def forward_step(micro_batch: Any, loss_function: Any, forward_only: bool) -> tuple[torch.Tensor, dict[str, Any]]:  # noqa: ARG001 - verl's signature
+        from verl.utils.device import get_device_id
+
+        share, metrics = measure(None, micro_batch.to(get_device_id()))
+        return share, {"loss": 0.0, "metrics": metrics}
+
+    if reads_model:
+        engine.forward_backward_batch(data, measure, forward_only=True)
+        return
+    engine.forward_step = forward_step  # Of this object alone, and until it is deleted.
+    try:
+        engine.forward_backward_batch(data, measure, forward_only=True)
+    finally:
+        del engine.forward_step
+
+
 def _prepare_model_outputs(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def prepare_model_outputs(
         self: Any, output: Any, output_args: dict[str, Any], micro_batch: Any, logits_processor_func: Any
     ) -> Any:
-        logits = getattr(output, "logits", None)
-        if logits is not None and (current := open_step()):
-            # A reference of ours would keep them alive until the next micro-batch; the engine's lasts until the loss.
-            held = weakref.ref(logits)
-            current.hand_over(lambda program: _response_logits(self, held(), output_args, micro_batch, program))
-        return method(self, output, output_args, micro_batch, logits_processor_func)
+        current = open_step()
+        if current is None or current.loss is None or not current.loss.reads_logits:
+            return method(self, output, output_args, micro_batch, logits_processor_func)
+        from verl.workers.utils.padding import no_padding_2_padding
+
+        program, fused = current.loss.program, None
+        if current.fused:
+            current.fused, fused = False, output.log_probs
+            at = program.row_names.index("log_prob") if "log_prob" in program.row_names else -1
+            output.log_probs, fused = fused[..., at], fused[..., : len(program.row_names)]
+        with current.telling():
+            rows = packed_rows(self, output, output_args, micro_batch, program, fused)
+        current.hand_over(no_padding_2_padding(rows, micro_batch))
+        if "log_prob" not in program.row_names:
+            # At temperature 1 verl's log-probabilities may write their gradient over the logits, which the rows still need.
+            output_args = output_args | {"temperature_is_one": False}
+        found = method(self, output, output_args, micro_batch, logits_processor_func)
+        if "log_prob" in program.row_names:
+            # So that what verl adds itself, such as `use_kl_loss`, goes through the same node, and nothing is kept for another.
+            log_prob = rows[:, program.row_names.index("log_prob")]
+            found["log_probs"] = torch.nested.nested_tensor_from_jagged(log_prob, micro_batch["input_ids"].offsets())
+        return found
 
     return prepare_model_outputs
 
 
-def _response_logits(
-    engine: Any, logits: torch.Tensor | None, output_args: dict[str, Any], micro_batch: Any, program: Any
-) -> torch.Tensor:
-    """``[B, T, V]`` of the response's tokens, laid out as verl lays out ``log_prob``."""
-    from torch.distributed.tensor import DTensor
-    from verl.workers.utils.padding import no_padding_2_padding
+def _fused_linear(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def forward(
+        self: Any,
+        hidden_states: torch.Tensor,
+        vocab_weights: torch.Tensor,
+        input_ids: torch.Tensor,
+        temperature: float = 1.0,
+    ) -> Any:
+        log_probs, entropy = method(self, hidden_states, vocab_weights, input_ids, temperature)
+        current = open_step()
+        if current is None or current.loss is None or not current.loss.reads_logits:
+            return log_probs, entropy
+        program, actions = current.loss.program, input_ids.to(torch.int64)
+        rows = program.rows(hidden=hidden_states, lm_head=vocab_weights, actions=actions)
+        if "log_prob" not in program.row_names:
+            rows = torch.cat([rows, log_probs.to(rows.dtype)[..., None]], -1)
+        # What leaves the model makes FSDP gather the output layer for the backward pass, so they leave it in this place.
+        current.fused = True
+        return rows, entropy
 
-    if logits is None:
-        raise StepError(
-            "the logits of this micro-batch are gone: the policy loss was called outside of the engine's step"
-        )
-    if engine.use_ulysses_sp:
-        raise StepError(
-            "no rank has all logits of a sequence: set `ulysses_sequence_parallel_size=1` for a file that reads them"
-        )
-    temperature = torch.as_tensor(micro_batch["temperature"], dtype=torch.float32).flatten()
-    if not torch.allclose(temperature, torch.tensor(program.temperature)):
-        raise StepError(
-            f"verl divides the logits by {temperature[0].item():g}, the file by {program.temperature:g}: "
-            f"write `set temperature = {temperature[0].item():g}`"
-        )
-    if isinstance(logits, DTensor):
-        logits = logits.full_tensor()
-    if (padding := output_args.get("pad_size")) is not None:
-        packed = logits.squeeze(0)[: logits.shape[1] - padding]
-    else:
-        lengths = micro_batch["input_ids"].offsets().diff().tolist()
-        packed = torch.cat([row[:length] for row, length in zip(logits, lengths, strict=True)])
-    padded: torch.Tensor = no_padding_2_padding(packed, micro_batch)
-    return padded
+    return forward
 
 
 def _save_checkpoint(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 import torch
 
 from aent._aent import Accumulation, Output, Program
-from aent.errors import StepError
+from aent.errors import BatchError, StepError
 from aent.ranks import Ranks
+
+from .columns import OF_THE_MODEL, needs
 
 _open: Step | None = None
 
@@ -22,17 +24,20 @@ class Loss:
 
     Attributes:
         name: what ``actor.policy_loss.loss_mode`` says.
-        whole_step: whether it needs a mini-batch in one micro-batch.
     """
 
     name: str
     program: Program
-    whole_step: bool
 
     @property
     def reads_logits(self) -> bool:
         """Whether it needs more of the policy than ``log_prob``."""
         return "logits" in self.program.fields and not self.program.takes_log_prob
+
+    @property
+    def measured(self) -> bool:
+        """Whether the mini-batch must be seen before the first share of it."""
+        return self.program.first_pass != "counts"
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,18 @@ class Step:
 
     Attributes:
         metrics: when it has ended, the whole step's metrics and signals, and the coefficients that were in force.
+        loss: the policy loss that verl's configuration names, where an engine opened the step.
+        fused: whether a fused model put the rows of a micro-batch in the place of its log-probabilities.
     """
 
-    def __init__(self, group: Any = None, ranks: int | None = None) -> None:
+    def __init__(self, group: Any = None, ranks: int | None = None, loss: Loss | None = None) -> None:
         self.metrics: dict[str, float] = {}
+        self.loss = loss
+        self.fused = False
         self._group = group
         self._ranks = ranks or (1 if group is None else Ranks(group).size)
-        self._logits: Callable[[Program], torch.Tensor] | None = None
+        self._handed: dict[str, torch.Tensor] = {}
+        self._measured: dict[Loss, Accumulation] = {}
         self._begun: dict[Loss, tuple[Counts, Accumulation | Output]] = {}
 
     @property
@@ -82,20 +92,42 @@ class Step:
         """The policy losses that were called."""
         return {loss.name for loss in self._begun}
 
-    def hand_over(self, logits: torch.Tensor | Callable[[Program], torch.Tensor]) -> None:
-        """Gives the next call of a policy loss its logits.
+    def hand_over(self, rows: torch.Tensor | None = None, **fields: torch.Tensor) -> None:
+        """Gives the next call of a policy loss what verl does not hand to it.
 
         Args:
-            logits: ``[B, T, V]``, where row ``t`` scores the response's token ``t``, not yet divided by a temperature;
-                or what makes them when a program reads them.
+            rows: for a file that reads logits, ``[B, T, R]`` of the response's tokens, which ``program.rows`` made.
+            fields: fields of the file by name, in place of verl's arguments where it has them.
         """
-        self._logits = logits if callable(logits) else lambda _: logits
+        self._handed |= fields if rows is None else fields | {"rows": rows}
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """What fails in here on one rank before its first share fails on all of them: the others would wait for that share."""
+        try:
+            yield
+        except BaseException as error:
+            if self.loss is not None and self.loss not in self._begun and self._ranks > 1:
+                (self._measured.get(self.loss) or self._empty(self.loss)).fail(error)
+            raise
+
+    def measure(self, loss: Loss, batch: dict[str, torch.Tensor]) -> None:
+        """Looks at a micro-batch before the first share, for a program that needs more of the step than its counts. What was
+        handed over counts as for ``share``."""
+        if loss not in self._measured:
+            self._measured[loss] = self._empty(loss)
+        with self.telling():
+            batch = self._filled(loss, batch, loss.program.first_pass == "model")
+        self._measured[loss].measure(batch)
 
     def share(self, loss: Loss, batch: dict[str, torch.Tensor], counts: Counts) -> torch.Tensor:
         """A micro-batch's share of the loss. The shares of all ranks add up to the loss of the step."""
-        first = None if loss in self._begun or loss.whole_step else self._accumulate(loss, counts)
+        accumulation = self._measured.get(loss)
+        first = None
+        if loss not in self._begun:
+            first = accumulation or (None if loss.measured else self._accumulate(loss, counts))
         try:
-            batch = self._with_logits(loss, batch)
+            batch = self._filled(loss, batch)
             if counts.ranks != self._ranks:
                 raise StepError(
                     f"`{loss.name}`: verl counts {counts.ranks} ranks, the step has {self._ranks}: open it with the "
@@ -107,7 +139,7 @@ class Step:
             raise
         if loss not in self._begun:
             self._begun[loss] = counts, first or self._whole(loss, batch, counts)
-        elif loss.whole_step or not counts.known or counts != self._begun[loss][0]:
+        elif accumulation is None and (loss.measured or not counts.known or counts != self._begun[loss][0]):
             raise StepError(
                 f"`{loss.name}`: a second micro-batch of a step needs the counts of the mini-batch, the same for both; "
                 f"expected {self._begun[loss][0]}, found {counts}"
@@ -127,16 +159,27 @@ class Step:
                 self.metrics |= {f"actor/aent/{kind}{name}": value for name, value in found.items()}
             loss.program.update(output)
 
-    def _with_logits(self, loss: Loss, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        logits, self._logits = self._logits, None
-        if not loss.reads_logits:
-            return batch
-        if logits is None:
+    def _filled(self, loss: Loss, batch: dict[str, torch.Tensor], with_model: bool = True) -> dict[str, torch.Tensor]:
+        """The batch with what was handed over for it, checked for what is missing."""
+        handed, self._handed = self._handed, {}
+        batch = batch | handed
+        if loss.reads_logits and "rows" in batch:
+            batch.pop("log_prob", None)  # It is one of the rows.
+        elif loss.reads_logits and with_model:
             raise StepError(
                 f"`{loss.name}` reads the logits, and nobody handed them over for this micro-batch: an engine that "
-                "`aent.verl.follow` follows does, but not with `use_fused_kernels=True`, where it has none"
+                "`aent.verl.follow` follows does, of which only verl's FSDP engines have them whole"
             )
-        return batch | {"logits": logits(loss.program)}
+        for field in sorted(loss.program.fields - OF_THE_MODEL - set(batch)):
+            brings = needs(loss.program).get(field, "it is in the mini-batch that verl's engine trains on")
+            raise BatchError(
+                f"`{loss.name}` reads `{field}`, which verl hands to no policy loss. An engine that `aent.verl.follow` follows "
+                f"brings it, or `hand_over` of `aent.verl.step()`; it needs {brings}"
+            )
+        return batch
+
+    def _empty(self, loss: Loss) -> Accumulation:
+        return loss.program.accumulate(group=self._group, gradients="sum")
 
     def _accumulate(self, loss: Loss, counts: Counts) -> Accumulation:
         return loss.program.accumulate(
@@ -149,28 +192,29 @@ class Step:
 
     def _whole(self, loss: Loss, batch: dict[str, torch.Tensor], counts: Counts) -> Output:
         rows, tokens = batch["response_mask"].shape[0], int(batch["response_mask"].sum())
-        whole = counts.tokens == tokens and counts.sequences == rows if counts.known else True
-        if counts.ranks > 1 or not whole:
+        if counts.ranks > 1 or not counts.known or counts.tokens != tokens or counts.sequences != rows:
             raise StepError(
-                f"`{loss.name}` needs the mini-batch in one micro-batch on one rank: expected {rows} sequences "
+                f"`{loss.name}` needs more of the mini-batch than its counts, and nothing measured it before: verl's FSDP "
+                f"engine does. Elsewhere the mini-batch must be one micro-batch on one rank; expected {rows} sequences "
                 f"with {tokens} tokens, found {counts}"
             )
         return loss.program(batch)
 
 
 @contextmanager
-def step(group: Any = None) -> Iterator[Step]:
+def step(group: Any = None, loss: Loss | None = None) -> Iterator[Step]:
     """An optimizer step, from its first micro-batch to behind ``optimizer.step()``; when it ends, controllers move.
 
     Engines that are followed open it by themselves.
 
     Args:
         group: the data-parallel process group, where the step lies on several ranks. Every rank ends the step.
+        loss: the policy loss that will be called, which an engine knows.
     """
     global _open
     if _open is not None:
         raise StepError("a step is open already: one ends before the next begins")
-    _open = Step(group)
+    _open = Step(group, loss=loss)
     try:
         yield _open
         _open.end()

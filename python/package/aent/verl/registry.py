@@ -13,21 +13,10 @@ from aent._aent import Program
 from aent.compiler import program_of
 from aent.errors import BatchError, StepError
 
+from .columns import NEVER
 from .engine import follow, fsdp_engines
 from .mini_batch import Counts, Loss, Step, open_step
 from .state import Registered, registered
-
-# What a policy loss is handed, and the logits.
-_GIVEN = ["advantages", "log_prob", "logits", "old_log_prob", "response_mask", "rollout_is_weights"]
-_ADVANTAGES = "verl computes advantages before: choose `algorithm.adv_estimator`, and read `advantages`"
-_INSTEAD = {
-    "group": _ADVANTAGES,
-    "ref_log_prob": "verl adds its own divergence from the reference: `actor.use_kl_loss`",
-    "rewards": _ADVANTAGES,
-    "rollout_log_prob": "verl corrects for what sampled: choose `algorithm.rollout_correction`, "
-    "and read `input rollout_is_weights: token`",
-    "values": "verl trains its critic with a loss of its own",
-}
 
 
 def register(
@@ -35,7 +24,6 @@ def register(
     spec: str | os.PathLike[str] | Program,
     *,
     params: Mapping[str, float] | None = None,
-    whole_step: bool = False,
     engines: Sequence[type] | None = None,
     strict: bool = True,
 ) -> Program:
@@ -46,8 +34,6 @@ def register(
         name: what ``actor.policy_loss.loss_mode`` will say.
         spec: a file, the text of one, or what ``aent.compile`` gave.
         params: values for ``param``s of a file or text.
-        whole_step: every mini-batch is one micro-batch on one rank, which each call checks. Files that must know more
-            of the mini-batch than its counts need it, such as one with ``top_fraction``.
         engines: the engine classes to ``follow``; verl's FSDP engine unless given.
         strict: whether a checkpoint must have the state of the same controllers. Otherwise what fits is taken up, and a
             warning says what begins anew.
@@ -57,8 +43,8 @@ def register(
 
     Raises:
         SpecError: the file is wrong.
-        BatchError: it reads what verl hands to no policy loss.
-        StepError: it needs more of the mini-batch than its counts.
+        BatchError: it reads what no configuration of verl brings.
+        StepError: it sets a temperature that changes nothing.
         ValueError: the name is verl's or another module's, or there are ``params`` for what is compiled already.
     """
     from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY, register_policy_loss
@@ -72,30 +58,25 @@ def register(
     if (current := open_step()) is not None and name in current.names:
         raise StepError(f"`{name}` is in use: a step that called it is open")
     program = program_of(spec, params, 3)
-    _check(name, program, whole_step)
+    _check(name, program)
     for engine in fsdp_engines() if engines is None else engines:
         follow(engine)
-    policy_loss = _policy_loss(Loss(name, program, whole_step))
+    policy_loss = _policy_loss(Loss(name, program))
     POLICY_LOSS_REGISTRY.pop(name, None)
     register_policy_loss(name)(policy_loss)
     registered[name] = Registered(program, module, strict, policy_loss)
     return program
 
 
-def _check(name: str, program: Program, whole_step: bool) -> None:
+def _check(name: str, program: Program) -> None:
     """Refuses what could never run as a policy loss of verl."""
-    for field in sorted(program.fields - {*_GIVEN, "actions"}):
-        instead = _INSTEAD.get(field, "there are " + ", ".join(f"`{given}`" for given in _GIVEN))
-        raise BatchError(f"`{name}` reads `{field}`, which verl hands to no policy loss; {instead}")
+    for field, reason in NEVER.items():
+        if field in program.fields:
+            raise BatchError(f"`{name}` reads `{field}`, which verl never brings: {reason}")
     if program.takes_log_prob and program.temperature != 1:
         raise StepError(
             f"`{name}`: `set temperature` changes nothing where only `log_prob` is read, which verl computes: "
             "set `actor_rollout_ref.rollout.temperature`, and leave the line out"
-        )
-    if program.first_pass != "counts" and not whole_step:
-        raise StepError(
-            f"`{name}` needs more of the whole step than its counts, and verl shows a policy loss one micro-batch at a "
-            "time. Where each is a whole mini-batch, register it with `whole_step=True`"
         )
 
 
@@ -150,7 +131,7 @@ def _outside_of_a_step(
             f"`{loss.name}` {needs}: an engine that `aent.verl.follow` follows, or a loop within `aent.verl.step()`, "
             "has to call it"
         )
+    share = Step(ranks=counts.ranks).share(loss, batch, counts)
     with torch.no_grad():
         metrics = loss.program(batch).metrics
-    share = Step(ranks=counts.ranks).share(loss, batch, counts)
     return share * counts.ranks, {f"actor/aent/{name}": value for name, value in metrics.items()}

@@ -1,0 +1,127 @@
+"""Which columns of verl's data are which fields of a file, and what verl must be configured to bring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import torch
+
+from aent._aent import Program
+from aent.errors import BatchError
+
+# What the model gives. Everything else is a column of the mini-batch.
+OF_THE_MODEL = {"actions", "log_prob", "logits"}
+# verl's names, the first that is there. A field that is not here is a column of its own name.
+COLUMNS = {
+    "old_log_prob": ("old_log_probs",),
+    "rollout_log_prob": ("rollout_log_probs",),
+    "old_values": ("values",),
+    # What verl makes its own advantages from: with the price of the reference where it is in the reward.
+    "rewards": ("token_level_rewards", "token_level_scores", "rm_scores"),
+    "token_rewards": ("token_rewards", "token_level_rewards", "token_level_scores", "rm_scores"),
+    "group": ("uid",),
+}
+# What verl's defaults do not bring, and what does.
+CONFIGURATION = {
+    "ref_log_prob": "`actor_rollout_ref.actor.use_kl_loss=True` with `actor_rollout_ref.actor.kl_loss_coef=0`, so that verl "
+    "adds no divergence of its own",
+    "rollout_log_prob": "`actor_rollout_ref.rollout.calculate_log_probs=True`, verl's default",
+    "rollout_is_weights": "`algorithm.rollout_correction.rollout_is=token` or `sequence`",
+    "old_values": "a critic: `algorithm.adv_estimator=gae`",
+}
+# What no configuration brings.
+NEVER = {
+    "values": "verl's critic is a model of its own with a loss of its own; the policy's loss may read what it gave as "
+    "`old_values`, as `gae()` does",
+    "ref_logits": "verl's reference gives log-probabilities alone: read `ref_log_prob`",
+}
+_ALWAYS = {
+    "advantages",
+    "group",
+    "old_log_prob",
+    "response_mask",
+    "returns",
+    "rewards",
+    "rollout_log_prob",
+    "token_rewards",
+}
+
+
+def needs(program: Program) -> dict[str, str]:
+    """What verl must be configured to bring for a program, beyond its defaults: a sentence for each field."""
+    return {
+        field: NEVER.get(field) or CONFIGURATION.get(field) or f"a column `{field}` of verl's data"
+        for field in sorted(program.fields - OF_THE_MODEL - _ALWAYS)
+    }
+
+
+def fields_of(name: str, program: Program, data: Any) -> dict[str, torch.Tensor]:
+    """The fields of a program that are columns of a micro-batch, padded to the longest response as verl pads them.
+
+    Raises:
+        BatchError: a column is not there, with what brings it.
+    """
+    found = {}
+    for field in sorted(program.fields - OF_THE_MODEL):
+        value = _column(field, data)
+        if value is None:
+            names = " or ".join(f"`{column}`" for column in COLUMNS.get(field, (field,)))
+            brings = CONFIGURATION.get(field)
+            raise BatchError(
+                f"`{name}` reads `{field}`, and verl's data has no {names}"
+                + (f": set {brings}" if brings else f"; it has {sorted(map(str, data.keys()))}")
+            )
+        found[field] = value
+    return found
+
+
+def _column(field: str, data: Any) -> torch.Tensor | None:
+    from verl.utils import tensordict_utils as tu
+
+    device = data["input_ids"].device
+    for column in COLUMNS.get(field, (field,)):
+        value = tu.get(data, column) if column in data else _extra(data, column)
+        if value is None:
+            continue
+        if field == "group":
+            return _ids(value).to(device)
+        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
+        if tensor.is_nested:
+            tensor = torch.nested.to_padded_tensor(tensor, 0)
+        if field == "response_mask":
+            return tensor.to(device, torch.bool)
+        if tensor.dtype == torch.bool:  # 0 and 1 are a number and a truth value.
+            tensor = tensor.long()
+        if field == "rewards" and tensor.dim() == 2:
+            tensor = tensor.sum(-1)
+        return tensor.to(device)
+    return None
+
+
+def _extra(data: Any, name: str) -> list[Any] | None:
+    """What a reward function gave besides, which verl keeps as a dictionary of each sample."""
+    from verl.utils import tensordict_utils as tu
+
+    rows = tu.get(data, "extra_fields") if "extra_fields" in data else None
+    if rows is None:
+        return None
+    found = [{**_dictionary(row, "reward_extra_info"), **row}.get(name) for row in rows]
+    return None if any(value is None for value in found) else found
+
+
+def _dictionary(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    inner = row.get(name)
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _ids(names: Any) -> torch.Tensor:
+    """Names of prompts as int64, the same on every rank: integers as they are, the others by a hash."""
+    if isinstance(names, torch.Tensor):
+        return names.flatten().long()
+    return torch.tensor([name if isinstance(name, int) else _hash(str(name)) for name in names])
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") >> 1

@@ -1,0 +1,101 @@
+"""Row statistics of a micro-batch where its logits are, brought into verl's layout of a response.
+
+What this file and ``engine.py`` know of verl beyond its documented interface is listed there, with the tested versions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from aent._aent import Program
+from aent.errors import StepError
+
+
+def packed_rows(
+    engine: Any,
+    output: Any,
+    output_args: dict[str, Any],
+    micro_batch: Any,
+    program: Program,
+    fused: torch.Tensor | None,
+) -> torch.Tensor:
+    """``[N, R]``: the rows of all N tokens of a micro-batch, one sequence behind the other, zero where none counts.
+
+    Each rank of a sequence-parallel group computes those of its own tokens, for the labels that verl has for its own
+    log-probabilities, and gathers them as verl gathers those.
+
+    Args:
+        fused: rows of the model's layout that were made where hidden states met the output layer, in place of logits.
+    """
+    from torch.distributed.tensor import DTensor
+
+    _check_temperature(micro_batch, program)
+    labels, offsets = output_args["input_ids_rmpad_rolled"], micro_batch["input_ids"].offsets()
+    logits: Any = getattr(output, "logits", None)
+    if logits is None and fused is None:
+        raise StepError(
+            "the model gave no logits, and its fused forward pass is none of those that verl has for "
+            "`fused_kernel_options.impl_backend=torch`: set `actor_rollout_ref.model.use_fused_kernels=False`"
+        )
+    if isinstance(logits, DTensor):
+        logits = logits.full_tensor()
+    if (padding := output_args.get("pad_size")) is not None:
+        if fused is None:
+            counted = _own_part(engine, _counted(micro_batch), padding, len(labels))
+            rows = program.rows(logits=logits.squeeze(0), actions=labels, response_mask=counted)
+        else:
+            rows = fused.squeeze(0)
+        gathered: torch.Tensor = engine._gather_and_unpad_packed(rows, padding)
+        return gathered
+    if fused is None:
+        shape = logits.shape[:2]
+        rows = program.rows(
+            logits=logits,
+            actions=_padded(labels, offsets, shape),
+            response_mask=_padded(_counted(micro_batch).long(), offsets, shape).bool(),
+        )
+    else:
+        rows = fused
+    lengths = offsets.diff().tolist()
+    return torch.cat([row[:length] for row, length in zip(rows, lengths, strict=True)])
+
+
+def _counted(micro_batch: Any) -> torch.Tensor:
+    """``[N]``: which tokens' rows a response is made of, and count in it."""
+    from verl.workers.utils.padding import no_padding_2_padding
+
+    total = micro_batch["input_ids"].values().shape[0]
+    mask = micro_batch["response_mask"]
+    mask = torch.nested.to_padded_tensor(mask, 0) if mask.is_nested else mask
+    places = no_padding_2_padding(torch.arange(total, device=mask.device), micro_batch)
+    counted = torch.zeros(total, dtype=torch.bool, device=mask.device)
+    counted[places[mask.bool()]] = True
+    return counted
+
+
+def _own_part(engine: Any, packed: torch.Tensor, padding: int, length: int) -> torch.Tensor:
+    """What of a packed batch is this rank's."""
+    packed = torch.nn.functional.pad(packed, (0, padding))
+    if not engine.use_ulysses_sp:
+        return packed
+    from verl.utils.ulysses import get_ulysses_sequence_parallel_rank
+
+    start = get_ulysses_sequence_parallel_rank() * length
+    return packed[start : start + length]
+
+
+def _padded(packed: torch.Tensor, offsets: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    nested = torch.nested.nested_tensor_from_jagged(packed, offsets)
+    padded: torch.Tensor = torch.nested.to_padded_tensor(nested, 0, output_size=tuple(shape))
+    return padded
+
+
+def _check_temperature(micro_batch: Any, program: Program) -> None:
+    temperature = torch.as_tensor(micro_batch["temperature"], dtype=torch.float32).flatten()
+    if not torch.allclose(temperature, torch.full_like(temperature, program.temperature)):
+        raise StepError(
+            f"verl divides the logits by {temperature[0].item():g}, the file by {program.temperature:g}: "
+            f"write `set temperature = {temperature[0].item():g}`"
+        )
