@@ -11,8 +11,9 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import torch
 import torch.distributed as dist
@@ -181,7 +182,7 @@ def measured(spec: str) -> None:
 
 def start(model: Any) -> None:
     """A worker of verl, told its loss by the trainer. What it serves rollouts with is not installed, and not asked for."""
-    sys.modules.setdefault("uvicorn", ModuleType("uvicorn"))
+    sys.modules.setdefault("verl.workers.rollout.utils", MagicMock())
     from verl.workers.engine_workers import TrainingWorker
 
     program = steered()  # As a worker does that imports `external_lib`: its own module is there.
