@@ -58,8 +58,11 @@ class AentLoss(GRPOTrainer):
         self.program, self._strict = program_of(spec, params, _calls_in_this_file() + 2), strict
         self._clipped_at = _clip_bounds(str(self.program))
         configs = (value for value in (*given, *others.values()) if isinstance(value, GRPOConfig))
+        # Whatever the data set has for each prompt, the file may read.
+        columns = set(getattr(others.get("train_dataset"), "column_names", None) or [])
+        self._columns = sorted(self.program.fields & columns - set(_FED))
         _refuse_contradictions(
-            self.program, next(configs, None) or GRPOConfig(), others.get("rollout_func") is not None
+            self.program, next(configs, None) or GRPOConfig(), others.get("rollout_func") is not None, self._columns
         )
         super().__init__(*given, **others)
         add_rows(self._base_model())
@@ -93,7 +96,12 @@ class AentLoss(GRPOTrainer):
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         rows = torch.arange(len(inputs), device=self._rewards.device) + self.accelerator.process_index * len(inputs)
         samples = self.num_generations if self.model.training else self.num_generations_eval
-        return output | {"rewards": self._rewards[rows], "group": rows // samples}
+        columns = {name: [row.get(name) for row in inputs] for name in self._columns}
+        for name, column in columns.items():
+            if not all(isinstance(value, int | float) for value in column):
+                raise BatchError(f"`{name}`: expected a number or a truth value for each prompt, found {column[0]!r}")
+        more = {name: torch.tensor(column, device=rows.device) for name, column in columns.items()}
+        return output | more | {"rewards": self._rewards[rows], "group": rows // samples}
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         first = self._step % self.args.steps_per_generation
@@ -168,7 +176,8 @@ class AentLoss(GRPOTrainer):
 
     def _batch(self, inputs: dict[str, Any], scores: _Scores | None) -> dict[str, torch.Tensor | None]:
         """TRL's inputs under the language's names; ``None`` is no field."""
-        batch = {name: inputs[name] for name in ("advantages", "rewards", "group")} | (scores.fields if scores else {})
+        fed = ("advantages", "rewards", "group", *self._columns)
+        batch = {name: inputs[name] for name in fed} | (scores.fields if scores else {})
         batch["actions"], mask = inputs["completion_ids"], inputs["completion_mask"]
         batch["response_mask"] = mask * inputs["tool_mask"] if "tool_mask" in inputs else mask
         old, rollout = inputs.get("old_per_token_logps"), inputs.get("sampling_per_token_logps")
@@ -313,11 +322,19 @@ def _clip_bounds(program: str) -> tuple[float, float] | None:
     return (float(calls[0][0]), float(calls[0][1])) if len(calls) == 1 else None
 
 
-def _refuse_contradictions(program: Program, args: GRPOConfig, rollouts_are_scored: bool) -> None:
+def _refuse_contradictions(program: Program, args: GRPOConfig, rollouts_are_scored: bool, columns: list[str]) -> None:
     reads, step, generation = program.fields, args.gradient_accumulation_steps, args.steps_per_generation
-    fed = _FED + ["ref_log_prob"] * (args.beta != 0) + ["rollout_log_prob"] * (args.use_vllm or rollouts_are_scored)
+    fed = (
+        _FED
+        + columns
+        + ["ref_log_prob"] * (args.beta != 0)
+        + ["rollout_log_prob"] * (args.use_vllm or rollouts_are_scored)
+    )
     if lacking := sorted(reads.difference(fed)):
-        ways = "`ref_log_prob` takes a `beta` that is not 0, `rollout_log_prob` takes `use_vllm` or a `rollout_func`"
+        ways = (
+            "`ref_log_prob` takes a `beta` that is not 0, `rollout_log_prob` takes `use_vllm` or a `rollout_func`, an "
+        )
+        ways += "`input` of one number for each answer a column of the data set"
         raise ValueError(f"the file reads {lacking}, and TRL feeds {fed}; {ways}")
     unread = ["beta"] * ("ref_log_prob" not in reads)
     left = {name: getattr(GRPOConfig, name) for name in _SAID_BY_THE_FILE.split() + unread}
