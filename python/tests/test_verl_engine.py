@@ -75,6 +75,7 @@ def test_what_must_be_known_of_the_mini_batch_is_measured_before(
 
 PAIRS = [
     ("file with its divergence", "verl with its divergence"),
+    ("file with verl's entropy", "verl with twice the entropy"),
     ("file fused False", "verl tied False"),
     ("file fused True", "verl tied True"),
     ("file with ulysses", "verl with ulysses"),

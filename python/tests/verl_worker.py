@@ -206,6 +206,9 @@ def report_of_rows(folder: Path) -> dict[str, Any]:
     steered()
     found["verl with its divergence"] = train(folder, "vanilla", coefficient=0.5, use_kl_loss=True, **how)
     found["file with its divergence"] = train(folder, "steered", use_kl_loss=True, **how)
+    steered()
+    found["verl with twice the entropy"] = train(folder, "vanilla", coefficient=1.0, **how)
+    found["file with verl's entropy"] = train(folder, "steered", coefficient=0.5, **how)
     shapes: list[tuple[int, ...]] = []
     made_by = aent.verl.engine.packed_rows
 

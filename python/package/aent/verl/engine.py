@@ -6,7 +6,8 @@
   as ``loss_function(model_output=, data=, dp_group=)``; ``forward_backward_batch``, ``save_checkpoint``, ``load_checkpoint``,
   ``get_data_parallel_group``, ``get_data_parallel_size``, ``is_mp_src_rank_with_outputs``
 - ``FSDPEngineWithLMHead``: ``forward_step``; ``prepare_model_outputs`` with ``input_ids_rmpad_rolled``, ``pad_size`` and
-  ``temperature_is_one`` in ``output_args``; ``_gather_and_unpad_packed``, ``use_ulysses_sp``, ``model_config``
+  ``temperature_is_one`` in ``output_args``, and what ``_OF_LOGITS`` lists in its micro-batch; ``_gather_and_unpad_packed``,
+  ``use_ulysses_sp``, ``model_config``
 - ``FusedLinearForPPO.forward``, where a fused model's hidden states meet its output layer, and the models that call it
 - ``TrainingWorker.set_loss_fn``, where a worker's configuration is complete
 - ``no_padding_2_padding``, and the columns that ``columns.py`` lists
@@ -32,6 +33,8 @@ from .rows import packed_rows
 from .state import programs, registered, restore, state_dict
 
 STATE_FILE = "aent_state.json"
+# What verl computes of the logits besides log-probabilities, where a micro-batch says so.
+_OF_LOGITS = ("calculate_entropy", "calculate_sum_pi_squared", "distillation_use_topk")
 
 
 def follow(engine: type) -> None:
@@ -212,6 +215,7 @@ def _prepare_model_outputs(method: Callable[..., Any]) -> Callable[..., Any]:
         current = open_step()
         if current is None or current.loss is None or not current.loss.reads_logits:
             return method(self, output, output_args, micro_batch, logits_processor_func)
+        from verl.utils import tensordict_utils as tu
         from verl.workers.utils.padding import no_padding_2_padding
 
         program, fused = current.loss.program, None
@@ -224,12 +228,14 @@ def _prepare_model_outputs(method: Callable[..., Any]) -> Callable[..., Any]:
         current.hand_over(no_padding_2_padding(rows, micro_batch))
         if "log_prob" not in program.row_names:
             # At temperature 1 verl's log-probabilities may write their gradient over the logits, which the rows still need.
-            output_args = output_args | {"temperature_is_one": False}
-        found = method(self, output, output_args, micro_batch, logits_processor_func)
-        if "log_prob" in program.row_names:
-            # So that what verl adds itself, such as `use_kl_loss`, goes through the same node, and nothing is kept for another.
-            log_prob = rows[:, program.row_names.index("log_prob")]
-            found["log_probs"] = torch.nested.nested_tensor_from_jagged(log_prob, micro_batch["input_ids"].offsets())
+            apart = output_args | {"temperature_is_one": False}
+            return method(self, output, apart, micro_batch, logits_processor_func)
+        # verl's own would be another reading of the logits. It is asked for what else its configuration wants of them.
+        wanted = any(tu.get_non_tensor_data(micro_batch, name, False) for name in _OF_LOGITS)
+        found = method(self, output, output_args, micro_batch, logits_processor_func) if wanted else {}
+        # So that what verl adds itself, such as `use_kl_loss`, goes through the same node, and nothing is kept for another.
+        log_prob = rows[:, program.row_names.index("log_prob")]
+        found["log_probs"] = torch.nested.nested_tensor_from_jagged(log_prob, micro_batch["input_ids"].offsets())
         return found
 
     return prepare_model_outputs
