@@ -110,6 +110,15 @@ def test_a_worker_says_when_it_starts_what_its_engine_cannot_give(
         assert "set `actor_rollout_ref.rollout.calculate_log_probs=True`" in report["refused without a column"]
 
 
+def test_a_column_that_is_wrong_on_one_rank_fails_the_step_on_all(
+    reports: dict[tuple[int, int], dict[str, Any]],
+) -> None:
+    assert "broken on one rank" not in reports[1, 0]
+    (other, others), (own, words) = (reports[2, rank]["broken on one rank"] for rank in (0, 1))
+    assert (own, other) == ("BatchError", "StepError")
+    assert "`rewards`" in words and others == f"rank 1: BatchError: {words}"
+
+
 def test_sixteen_bits_are_added_up_in_more(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
     for report in reports.values():
         files, exact = report["file in bf16"], report["verl packed at 1.0"]

@@ -5,6 +5,7 @@ verl has no platform for the CPU; this one answers what the engine asks. Everyth
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import warnings
@@ -130,6 +131,7 @@ def train(
     dynamic: bool = False,
     use_kl_loss: bool = False,
     without: Sequence[str] = (),
+    broken_on: int | None = None,
 ) -> dict[str, Any]:
     """Trains a fresh engine; what its last step left."""
     made = engine(folder, packed, computes, fused, ulysses)
@@ -155,6 +157,8 @@ def train(
     with made.train_mode(disable_auto_offload=True):
         for _ in range(steps):
             data = mini_batch(rows, temperature, **settings).exclude(*without)
+            if dist.get_rank() == broken_on:
+                data["rm_scores"].fill_(math.nan)
             outputs = made.train_batch(data, partial(ppo_loss, config=actor))
         gradient = torch.cat([weight.grad.full_tensor().flatten() for weight in made.module.parameters()])
     # Over ranks as verl's worker does it, which asks one of those that share sequences.
@@ -239,6 +243,11 @@ def report_of_rows(folder: Path) -> dict[str, Any]:
         train(folder, "measured", without=["rollout_log_probs"], **how)
     except aent.BatchError as error:
         found["refused without a column"] = str(error)
+    measured(MEASURED["columns"])
+    try:
+        train(folder, "measured", broken_on=1, **how)
+    except aent.Error as error:
+        found["broken on one rank"] = (type(error).__name__, str(error))
     # Last: from here on the class of the model has verl's fused forward pass, which takes no output layer of its own shards.
     for packed in (False, True):
         of_tied = how | {"packed": packed}

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from aent.errors import StateError, StepError
+from aent.errors import Error, StateError, StepError
 from aent.files import read_json, write_json
 
 from .columns import fields_of
@@ -178,17 +178,24 @@ def _with_columns(loss_function: Callable[..., Any], current: Step, loss: Loss) 
 
 
 def _measure(engine: Any, data: Any, current: Step, loss: Loss) -> None:
-    """Shows a file the mini-batch, cut as it will be. Only where the file needs it is the model read, without gradient."""
+    """Shows a file the mini-batch, cut as it will be. Only where the file needs it is the model read, without gradient.
+
+    What fails on one rank fails on all of them, before verl's own exchanges would go out of step.
+    """
     from verl.workers.utils.padding import no_padding_2_padding
 
     reads_model = loss.program.first_pass == "model"
+    alone, parts, failed = loss.program.accumulate(), [], []
 
     def measure(model_output: Any, data: Any, **_: Any) -> tuple[torch.Tensor, dict[str, Any]]:
-        with current.telling():
+        try:
             batch = fields_of(loss.name, loss.program, data)
-        if reads_model and not loss.reads_logits:
-            batch["log_prob"] = no_padding_2_padding(model_output["log_probs"], data)
-        current.measure(loss, batch)
+            if reads_model and not loss.reads_logits:
+                batch["log_prob"] = no_padding_2_padding(model_output["log_probs"], data)
+            parts.append(current.filled(loss, batch, reads_model))
+            alone.measure(parts[-1])
+        except Error as error:
+            failed.append(error)
         return torch.zeros(()), {}
 
     def forward_step(micro_batch: Any, loss_function: Any, forward_only: bool) -> tuple[torch.Tensor, dict[str, Any]]:  # noqa: ARG001 - verl's signature
@@ -197,14 +204,30 @@ def _measure(engine: Any, data: Any, current: Step, loss: Loss) -> None:
         share, metrics = measure(None, micro_batch.to(get_device_id()))
         return share, {"loss": 0.0, "metrics": metrics}
 
-    if reads_model:
-        engine.forward_backward_batch(data, measure, forward_only=True)
-        return
-    engine.forward_step = forward_step  # Of this object alone, and until it is deleted.
+    if not reads_model:
+        engine.forward_step = forward_step  # Of this object alone, and until it is deleted.
+    current.measuring = True
     try:
         engine.forward_backward_batch(data, measure, forward_only=True)
     finally:
-        del engine.forward_step
+        current.measuring = False
+        if not reads_model:
+            del engine.forward_step
+    _agree(engine, failed)
+    current.measure(loss, parts)
+
+
+def _agree(engine: Any, failed: list[Error]) -> None:
+    """Raises what failed here, or else on another rank."""
+    if engine.get_data_parallel_size() > 1:
+        group = engine.get_data_parallel_group()
+        words: list[str | None] = [None] * engine.get_data_parallel_size()
+        mine = f"{type(failed[0]).__name__}: {failed[0]}" if failed else None
+        torch.distributed.all_gather_object(words, mine, group)
+        if not failed and any(words):
+            raise StepError("; ".join(f"rank {rank}: {of}" for rank, of in enumerate(words) if of))
+    if failed:
+        raise failed[0]
 
 
 def _prepare_model_outputs(method: Callable[..., Any]) -> Callable[..., Any]:

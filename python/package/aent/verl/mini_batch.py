@@ -75,12 +75,14 @@ class Step:
         metrics: when it has ended, the whole step's metrics and signals, and the coefficients that were in force.
         loss: the policy loss that verl's configuration names, where an engine opened the step.
         fused: whether a fused model put the rows of a micro-batch in the place of its log-probabilities.
+        measuring: whether the mini-batch is looked at, after which the ranks tell each other what failed.
     """
 
     def __init__(self, group: Any = None, ranks: int | None = None, loss: Loss | None = None) -> None:
         self.metrics: dict[str, float] = {}
         self.loss = loss
         self.fused = False
+        self.measuring = False
         self._group = group
         self._ranks = ranks or (1 if group is None else Ranks(group).size)
         self._handed: dict[str, torch.Tensor] = {}
@@ -107,18 +109,20 @@ class Step:
         try:
             yield
         except BaseException as error:
-            if self.loss is not None and self.loss not in self._begun and self._ranks > 1:
+            if self.loss is not None and self.loss not in self._begun and self._ranks > 1 and not self.measuring:
                 (self._measured.get(self.loss) or self._empty(self.loss)).fail(error)
             raise
 
-    def measure(self, loss: Loss, batch: dict[str, torch.Tensor]) -> None:
-        """Looks at a micro-batch before the first share, for a program that needs more of the step than its counts. What was
-        handed over counts as for ``share``."""
-        if loss not in self._measured:
-            self._measured[loss] = self._empty(loss)
-        with self.telling():
-            batch = self._filled(loss, batch, loss.program.first_pass == "model")
-        self._measured[loss].measure(batch)
+    def measure(self, loss: Loss, parts: list[dict[str, torch.Tensor]]) -> None:
+        """Looks at the micro-batches before the first share, for a program that needs more of the step than its counts.
+
+        Args:
+            loss: the policy loss that will be called.
+            parts: what ``filled`` gave for each.
+        """
+        self._measured[loss] = self._empty(loss)
+        for part in parts:
+            self._measured[loss].measure(part)
 
     def share(self, loss: Loss, batch: dict[str, torch.Tensor], counts: Counts) -> torch.Tensor:
         """A micro-batch's share of the loss. The shares of all ranks add up to the loss of the step."""
@@ -127,7 +131,7 @@ class Step:
         if loss not in self._begun:
             first = accumulation or (None if loss.measured else self._accumulate(loss, counts))
         try:
-            batch = self._filled(loss, batch)
+            batch = self.filled(loss, batch)
             if counts.ranks != self._ranks:
                 raise StepError(
                     f"`{loss.name}`: verl counts {counts.ranks} ranks, the step has {self._ranks}: open it with the "
@@ -159,8 +163,8 @@ class Step:
                 self.metrics |= {f"actor/aent/{kind}{name}": value for name, value in found.items()}
             loss.program.update(output)
 
-    def _filled(self, loss: Loss, batch: dict[str, torch.Tensor], with_model: bool = True) -> dict[str, torch.Tensor]:
-        """The batch with what was handed over for it, checked for what is missing."""
+    def filled(self, loss: Loss, batch: dict[str, torch.Tensor], with_model: bool = True) -> dict[str, torch.Tensor]:
+        """A batch with what was handed over for it, checked for what is missing; ``with_model`` where rows must be there."""
         handed, self._handed = self._handed, {}
         batch = batch | handed
         if loss.reads_logits and "rows" in batch:
