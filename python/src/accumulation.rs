@@ -73,7 +73,7 @@ impl Accumulation {
         fields: Option<&Bound<'_, PyDict>>,
         act: impl FnOnce(&mut aent::Accumulation, &Batch) -> aent::Result<T> + Send,
     ) -> PyResult<T> {
-        let Given { batch, others } = match guarded(|| self.names.read(batch, fields)) {
+        let Given { batch, others, .. } = match guarded(|| self.names.read(batch, fields)) {
             Ok(given) => given,
             Err(raised) => return Err(self.give_up(py, raised)),
         };

@@ -2,8 +2,9 @@
 
 use crate::errors::of_batch;
 use crate::host::{is_tensor, is_torchs_own, of_python, to_python};
-use aent::fields::{self, CU_SEQLENS};
+use aent::fields::{self, CU_SEQLENS, RESPONSE_MASK};
 use aent::near::nearest;
+use aent::tensor::Tensor;
 use aent::{Batch, Program};
 use pyo3::prelude::*;
 use pyo3::types::{PyAny, PyDict, PyMapping};
@@ -19,6 +20,8 @@ pub(crate) struct Given {
     pub(crate) batch: Batch,
     /// The fields of other classes than torch's own, each in words.
     pub(crate) others: Vec<String>,
+    /// The fields that came as nested tensors.
+    nested: Vec<String>,
 }
 
 impl Names {
@@ -60,6 +63,7 @@ impl Names {
                 given.add(name, &value)?;
             }
         }
+        given.is_nested_as_a_whole()?;
         Ok(given)
     }
 
@@ -103,6 +107,21 @@ impl Given {
         Ok(())
     }
 
+    /// Refuses a nested field among strided ones.
+    fn is_nested_as_a_whole(&self) -> PyResult<()> {
+        let Some(first) = self.nested.first() else { return Ok(()) };
+        let is_nested = |name: &str| self.nested.iter().any(|nested| nested == name);
+        let padded = |(name, tensor): &(&str, &Tensor)| {
+            !fields::is_shared(name) && !is_nested(name) && (tensor.dim() > 1 || *name == RESPONSE_MASK)
+        };
+        match self.batch.iter().find(padded) {
+            Some((other, _)) => Err(of_batch(format!(
+                "`{first}`: expected a strided tensor, as `{other}` is, found a nested one; a packed batch is nested as a whole"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// A nested tensor is its values, one sequence behind the other, and says where each begins.
     fn add_nested(&mut self, name: String, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = value.py();
@@ -120,6 +139,7 @@ impl Given {
                 }
             }
         }
+        self.nested.push(name.clone());
         self.batch = std::mem::take(&mut self.batch).with(name, of_python(value.call_method0("values")?));
         Ok(())
     }

@@ -79,7 +79,7 @@ impl Program {
         guarded(|| {
             let (named, ranks) = ranks::split(py, fields, group, process_group)?;
             let given = guarded(|| Ok((Joined::named(gradients)?, self.names.read(batch, Some(&named))?)));
-            let (joined, Given { batch, others }) = match (given, &ranks) {
+            let (joined, Given { batch, others, .. }) = match (given, &ranks) {
                 (Ok(given), _) => given,
                 (Err(raised), Some(ranks)) => return Err(ranks::give_up(py, &self.now(), ranks, raised)),
                 (Err(raised), None) => return Err(raised),

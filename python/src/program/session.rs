@@ -49,7 +49,7 @@ impl Program {
         look: impl FnOnce(&Session, &Batch) -> aent::Result<T>,
     ) -> PyResult<T> {
         guarded(|| {
-            let Given { batch, others } = self.names.read(batch, fields)?;
+            let Given { batch, others, .. } = self.names.read(batch, fields)?;
             self.run(&others, |session| look(session, &batch))
         })
     }
