@@ -53,7 +53,7 @@ fn requests() -> Vec<Vec<RowStatistic>> {
             Statistic::JensenShannon(0.5),
             Statistic::JensenShannon(0.1),
         ]
-        .map(|statistic| RowStatistic { set: TokenSet::All, temperature, statistic })
+        .map(|statistic| RowStatistic { set: TokenSet::All, temperature, divisor: None, statistic })
         .to_vec()
     };
     requests.push(compared(1.0));
@@ -64,7 +64,7 @@ fn requests() -> Vec<Vec<RowStatistic>> {
 
 /// Every statistic over a set.
 fn of_set(set: TokenSet, temperature: f64) -> Vec<RowStatistic> {
-    Statistic::OF_POLICY.map(|statistic| RowStatistic { set, temperature, statistic }).to_vec()
+    Statistic::OF_POLICY.map(|statistic| RowStatistic { set, temperature, divisor: None, statistic }).to_vec()
 }
 
 fn compare(batch: &Batch, request: &[RowStatistic], kind: Kind, device: Device) -> Result<i64, String> {

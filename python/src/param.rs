@@ -1,6 +1,6 @@
-//! Values of ``param``s between Python and the library.
+//! Values of ``param``s and the temperature between Python and the library.
 
-use aent::program::ParamValue;
+use aent::program::{ParamValue, TemperatureOf};
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 use std::collections::BTreeMap;
@@ -39,5 +39,24 @@ impl<'py> IntoPyObject<'py> for Param {
             ParamValue::Bool(value) => value.into_pyobject(py)?.to_owned().into_any(),
             ParamValue::Text(value) => value.into_pyobject(py)?.into_any(),
         })
+    }
+}
+
+/// A number, or the name of the batch field with the temperature of each row.
+#[derive(IntoPyObject)]
+pub(crate) enum Temperature {
+    /// One for all rows.
+    Number(f64),
+    /// One for each row.
+    Field(&'static str),
+}
+
+impl Temperature {
+    /// That of a program now.
+    pub(crate) fn of(program: &aent::Program) -> Self {
+        match &program.temperature_of {
+            TemperatureOf::Row(field) => Self::Field(field.as_str()),
+            TemperatureOf::File | TemperatureOf::Step { .. } => Self::Number(program.temperature),
+        }
     }
 }

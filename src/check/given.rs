@@ -14,7 +14,7 @@ impl<'a> Checker<'a> {
     /// A field of the language: the batch's, or what the file gives in its place.
     pub(super) fn field(&mut self, field: &'static Field, span: Span) -> NodeId {
         let Some(given) = self.given.get(field.name).copied() else {
-            return self.builder.field(field, self.temperature, span);
+            return self.builder.field(field, self.temperature, self.temperature_of.field(), span);
         };
         if let Some(binding) = self.scope.find(field.name, crate::span::SourceId(0)) {
             binding.used = true;

@@ -22,6 +22,7 @@ mod params;
 mod scope;
 mod silence;
 mod statements;
+mod temperature;
 
 pub use elsewhere::elsewhere;
 pub use functions::{BUILTINS, Builtin};
@@ -30,9 +31,11 @@ use crate::diag::{Diagnostic, Diagnostics};
 use crate::load::Bundle;
 use crate::plugin::FieldArg;
 use crate::program::{
-    Assertion, BinaryFn, Builder, ControllerDecl, InputDecl, NodeId, Param, ParamValue, Program, prune,
+    Assertion, BinaryFn, Builder, ControllerDecl, InputDecl, NodeId, Param, ParamValue, Program,
+    TemperatureOf, prune,
 };
 use crate::span::Span;
+use crate::syntax::ast::Expr;
 use scope::Scope;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -120,6 +123,9 @@ struct Checker<'a> {
     /// Places already reported inside functions, so that further calls do not repeat the error.
     blamed: HashSet<(Span, &'static str)>,
     temperature: f64,
+    temperature_of: TemperatureOf,
+    /// The formula of a temperature that moves, whose names come later.
+    temperature_later: Option<&'a Expr>,
     /// Where the temperature was set.
     temperature_set: Option<Span>,
     params: Vec<Param>,
@@ -145,6 +151,8 @@ impl<'a> Checker<'a> {
             diagnostics: Diagnostics::default(),
             blamed: HashSet::new(),
             temperature: 1.0,
+            temperature_of: TemperatureOf::File,
+            temperature_later: None,
             temperature_set: None,
             params: Vec::new(),
             inputs: Vec::new(),
@@ -179,6 +187,7 @@ impl<'a> Checker<'a> {
         let Some([first, rest @ ..]) = values.as_deref() else {
             return (None, self.diagnostics);
         };
+        let starts = self.starts();
         let spans: Vec<Span> = self.losses.iter().map(|loss| loss.span).collect();
         let sum = |sum, id: &NodeId| self.builder.binary(BinaryFn::Add, sum, *id, spans[0]);
         let mut loss = rest.iter().fold(*first, sum);
@@ -190,10 +199,18 @@ impl<'a> Checker<'a> {
             .assertions
             .iter_mut()
             .flat_map(|of| std::iter::once(&mut of.condition).chain(&mut of.compared));
-        let mut roots: Vec<&mut NodeId> =
-            std::iter::once(&mut loss).chain(metrics).chain(named).chain(asserted).collect();
+        let temperature = match &mut self.temperature_of {
+            TemperatureOf::Step { node, .. } => Some(node),
+            TemperatureOf::File | TemperatureOf::Row(_) => None,
+        };
+        let mut roots: Vec<&mut NodeId> = std::iter::once(&mut loss)
+            .chain(metrics)
+            .chain(named)
+            .chain(asserted)
+            .chain(temperature)
+            .collect();
         prune(&mut self.builder, &mut self.controllers, &mut roots);
-        let program = Program {
+        let mut program = Program {
             nodes: self.builder.nodes,
             terms: self.builder.terms,
             reductions: self.builder.reductions,
@@ -201,6 +218,7 @@ impl<'a> Checker<'a> {
             params: self.params,
             inputs: self.inputs,
             temperature: self.temperature,
+            temperature_of: self.temperature_of,
             loss,
             losses,
             assertions: self.assertions,
@@ -209,6 +227,9 @@ impl<'a> Checker<'a> {
             warnings: Diagnostics::default(),
             sources: Arc::default(),
         };
+        if let Ok(first) = program.at(&starts, 0.0) {
+            program = first;
+        }
         lints::run(&program, &spans, &mut self.diagnostics);
         (Some(program), self.diagnostics)
     }

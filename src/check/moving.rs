@@ -46,7 +46,7 @@ impl Checker<'_> {
     }
 
     /// The coefficients of the first step.
-    fn starts(&self) -> Vec<f64> {
+    pub(super) fn starts(&self) -> Vec<f64> {
         self.controllers.iter().map(|of| of.object.value.start().value).collect()
     }
 

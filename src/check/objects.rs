@@ -160,8 +160,10 @@ impl<'a> Checker<'a> {
             .rows
             .iter()
             .map(|row| {
-                let found = row.at(self.temperature);
-                let is_at_files = found.temperature.to_bits() == self.temperature.to_bits();
+                let field = self.temperature_of.field();
+                let found = row.at(self.temperature, field);
+                let is_at_files =
+                    found.temperature.to_bits() == self.temperature.to_bits() && found.divisor == field;
                 let stays = row.temperature.is_none() || made.moving.is_empty();
                 (found, found.statistic == Statistic::LogProb && is_at_files && stays)
             })

@@ -1,7 +1,7 @@
-//! Values known before a program runs: parameters, what the host sets them to, and settings.
+//! Values known before a program runs: parameters, what the host sets them to, and settings that do not hold.
 
 use super::scope::Meaning;
-use super::statements::{defined_name, empty_range};
+use super::statements::empty_range;
 use super::{Checker, Value, Valued};
 use crate::diag::Diagnostic;
 use crate::interval::Interval;
@@ -9,9 +9,7 @@ use crate::near::nearest;
 use crate::plugin::quoted;
 use crate::program::{Param, ParamRange, ParamValue};
 use crate::span::{SourceId, Span, Spanned};
-use crate::syntax::ast::{
-    Expr, ExprKind, Name, ParamRange as WrittenRange, ParamValue as Written, StatementKind,
-};
+use crate::syntax::ast::{Name, ParamRange as WrittenRange, ParamValue as Written, StatementKind};
 use crate::syntax::comment_above;
 
 impl<'a> Checker<'a> {
@@ -149,74 +147,6 @@ impl<'a> Checker<'a> {
                         .label(statement.span, "it is set here")
                         .help("set it in this file too"),
                 );
-            }
-        }
-    }
-
-    /// The keyword of the statement in the compiled file that defines a name whose value is not known yet.
-    fn keyword_of(&self, name: &str) -> Option<&'static str> {
-        let statements = self.bundle.file(SourceId(0)).statements.iter();
-        statements.filter_map(defined_name).find(|(of, _)| of.node == name).map(|(_, keyword)| keyword)
-    }
-
-    pub(super) fn setting(&mut self, name: &'a Name, value: &'a Expr) {
-        if name.node != "temperature" {
-            self.report(
-                Diagnostic::error(
-                    "unknown-setting",
-                    name.span,
-                    format!("there is no setting `{}`", name.node),
-                )
-                .help("the one setting is `temperature`"),
-            );
-            return;
-        }
-        if let Some(first) = self.temperature_set.replace(name.span) {
-            self.report(
-                Diagnostic::error("duplicate-name", name.span, "`temperature` is set twice")
-                    .label(first, "it is set here first")
-                    .help("it holds for the whole file: keep one of them"),
-            );
-            return;
-        }
-        if let ExprKind::Name(of) = &value.kind
-            && let Some(keyword) = self.keyword_of(of)
-        {
-            let message = format!("expected a number or a `param`, found the {keyword} `{of}`");
-            self.report(
-                Diagnostic::error("invalid-temperature", value.span, message)
-                    .help("the temperature is fixed before a program runs"),
-            );
-            return;
-        }
-        let Ok(value_id) = self.expr(value) else { return };
-        match value_id {
-            Value::Node(id) => match self.builder.as_constant(id) {
-                Some(temperature) if temperature > 0.0 && temperature.is_finite() => {
-                    self.temperature = temperature;
-                }
-                Some(temperature) => {
-                    self.report(Diagnostic::error(
-                        "invalid-temperature",
-                        value.span,
-                        format!("expected a temperature above zero, found {temperature}"),
-                    ));
-                }
-                None => {
-                    self.report(
-                        Diagnostic::error(
-                            "invalid-temperature",
-                            value.span,
-                            "expected a number or a `param`",
-                        )
-                        .help("the temperature is fixed before a program runs"),
-                    );
-                }
-            },
-            other => {
-                let found = if matches!(other, Value::Text(_)) { "a string" } else { "a batch field" };
-                let message = format!("expected a number or a `param`, found {found}");
-                self.report(Diagnostic::error("invalid-temperature", value.span, message));
             }
         }
     }

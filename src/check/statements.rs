@@ -54,6 +54,7 @@ impl<'a> Checker<'a> {
                 return;
             }
         }
+        self.settle_temperature();
         if self.losses.is_empty() {
             let end = self.bundle.sources.get(root).text().trim_end().len();
             let diagnostic = Diagnostic::error(

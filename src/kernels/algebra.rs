@@ -18,7 +18,14 @@ fn statistic<N: Number>(
     sum: &impl Fn(usize) -> N,
     fact: &impl Fn(usize) -> N,
 ) -> N {
-    let temperature = plan.passes[planned.pass].temperature;
+    let pass = &plan.passes[planned.pass];
+    let divided = |x: N| {
+        if pass.divided {
+            x.over(&fact(facts::DIVISOR).times_constant(pass.temperature))
+        } else {
+            x.over_constant(pass.temperature)
+        }
+    };
     let (own_sums, own_facts) = (sums::of(planned.pass), facts::of(planned.pass));
     let sum_of = |column: usize| sum(own_sums + column);
     let chosen = || sum(planned.chosen + token);
@@ -27,13 +34,11 @@ fn statistic<N: Number>(
     let asked = |order: usize| sum_of(if planned.of_set { sums::INSIDE } else { sums::WHOLE } + order);
     let mean = || asked(1).over(&asked(0));
     let highest = || fact(facts::HIGHEST);
-    let shift = || highest().over_constant(temperature);
+    let shift = || divided(highest());
     match planned.statistic {
-        Statistic::ActionLogit => chosen().over_constant(temperature),
-        Statistic::LogProb => chosen().minus(&highest()).over_constant(temperature).minus(&whole().ln()),
-        Statistic::LogProbWithin => {
-            chosen().minus(&highest()).over_constant(temperature).minus(&asked(0).ln())
-        }
+        Statistic::ActionLogit => divided(chosen()),
+        Statistic::LogProb => divided(chosen().minus(&highest())).minus(&whole().ln()),
+        Statistic::LogProbWithin => divided(chosen().minus(&highest())).minus(&asked(0).ln()),
         Statistic::LogSumExp => shift().plus(&asked(0).ln()),
         Statistic::Mean => shift().plus(&mean()),
         Statistic::SecondMoment => {
@@ -193,21 +198,33 @@ mod tests {
     use super::*;
     use crate::host::Libtorch;
     use crate::kernels::plan::Listed;
-    use crate::rows::{RowStatistic, TokenSet};
+    use crate::rows::{FieldName, RowStatistic, TokenSet};
 
     const ROWS: usize = 5;
 
-    /// Every statistic, of all tokens and of a set, at two temperatures.
+    /// Every statistic, of all tokens and of a set, at two temperatures and at that of each row.
     fn plan() -> Plan {
         let compared = [Statistic::ReverseKl, Statistic::ForwardKl, Statistic::JensenShannon(0.3)];
+        let field = Some(FieldName::new("heat"));
         let statistics = [&Statistic::OF_POLICY[..], &compared].concat();
-        let of = |(set, temperature)| {
-            let row = move |statistic: &Statistic| RowStatistic { set, temperature, statistic: *statistic };
+        let of = |(set, temperature, divisor)| {
+            let row = move |statistic: &Statistic| RowStatistic {
+                set,
+                temperature,
+                divisor,
+                statistic: *statistic,
+            };
             statistics.iter().map(row)
         };
         let request: Vec<RowStatistic> =
-            [(TokenSet::All, 1.0), (TokenSet::TopK(4), 0.7)].into_iter().flat_map(of).collect();
-        let listed = [Listed { list: 1, temperature: 0.7 }, Listed { list: 0, temperature: 1.0 }];
+            [(TokenSet::All, 1.0, None), (TokenSet::TopK(4), 0.7, None), (TokenSet::TopK(4), 1.0, field)]
+                .into_iter()
+                .flat_map(of)
+                .collect();
+        let listed = [
+            Listed { list: 1, temperature: 0.7, divided: true },
+            Listed { list: 0, temperature: 1.0, divided: false },
+        ];
         Plan::new(&request, &listed, &[2, 3], 30)
     }
 

@@ -18,6 +18,9 @@ pub(super) struct Chunk {
     pub(super) reference: Option<Tensor>,
     /// The ids of `N = B·T` rows.
     pub(super) ids: Ids,
+    /// `[N]` f64: what the batch divides each row by, if it does; NaN where it cannot. The backward pass has it among the
+    /// facts.
+    pub(super) divisors: Option<Tensor>,
 }
 
 /// The result of the forward pass, in the columns of [`super::plan`]: f64, one line per row.
@@ -142,6 +145,21 @@ impl Chunk {
         self.check_rows(gradient)
     }
 
+    /// The divisors of the rows, if the plan has passes that need them; refuses those that do not fit.
+    pub(super) fn divisors(&self, plan: &Plan) -> Result<Option<&Tensor>, KernelError> {
+        match &self.divisors {
+            _ if !plan.divides() => Ok(None),
+            None => refuse("the kernels' tensors", "a divisor of each row", "none"),
+            Some(divisors) => {
+                check(divisors, &[self.rows() as i64], DType::F64)?;
+                if divisors.length(0) > 1 && divisors.stride()[0] != 1 {
+                    differs("divisors in one piece", divisors)?;
+                }
+                Ok(Some(divisors))
+            }
+        }
+    }
+
     fn check_rows(&self, tensor: &Tensor) -> Result<(), KernelError> {
         check(tensor, &self.logits.size(), self.logits.dtype())?;
         if tensor.length(2) > 1 && tensor.stride()[2] != 1 {
@@ -161,7 +179,8 @@ fn check(tensor: &Tensor, size: &[i64], dtype: DType) -> Result<(), KernelError>
 /// Computes the sums of rows.
 ///
 /// A row that does not count is not read: its sums of `e^u` and of `e^v` are one, all others zero, and its gradient is
-/// zero. A row without a softmax, in the policy or in the reference it is compared with, is NaN everywhere.
+/// zero. A row without a softmax, in the policy or in the reference it is compared with, is NaN everywhere, as is one whose
+/// divisor is NaN.
 /// `e^u (u - v)` is zero where `e^u` is zero, and infinite where only `e^v` is.
 pub(super) trait Engine: Sync {
     /// Whether it reads whole batches in place. Other engines get a few contiguous rows at a time, all of which count.

@@ -55,7 +55,9 @@ impl Split {
                 }
                 Some(field) => {
                     let list = place(&mut split.fields, field);
-                    let listed = place(&mut split.listed, Listed { list, temperature: asked.temperature });
+                    let (temperature, divided) = (asked.temperature, asked.divisor.is_some());
+                    let of_list = Listed { list, temperature, divided };
+                    let listed = place(&mut split.listed, of_list);
                     let of_all = |statistic| RowStatistic { set: TokenSet::All, statistic, ..*asked };
                     let row = match asked.statistic {
                         Statistic::LogProbWithin => Some(of_all(Statistic::LogProb)),
@@ -75,7 +77,7 @@ impl Split {
     /// The lists that it reads, each checked but for the values of its ids.
     pub(super) fn lists(&self, inputs: &RowInputs<'_>, shape: [i64; 2]) -> Result<Vec<List>, KernelError> {
         let list = |field: &FieldName| {
-            let ids = find(inputs, *field, "int64 token ids `[B, T, K]`, padded with -1")?;
+            let ids = inputs.field(*field, "int64 token ids `[B, T, K]`, padded with -1")?;
             check_size(field.as_str(), ids, shape, inputs)?;
             if ids.dtype() != DType::I64 {
                 return refuse(field.as_str(), DType::I64.name(), ids.dtype().name());
@@ -209,8 +211,8 @@ fn statistic(
         Statistic::SecondMoment => expected(&|within| logits(within).square()),
         Statistic::Size => sum(&present.to_dtype(log_prob.dtype())),
         Statistic::Taught(taught) => {
-            let values = find(inputs, taught.of, "real values `[B, T, K]` beside the ids")?;
-            let ids = find(inputs, asked.listed().unwrap_or(taught.of), "ids")?;
+            let values = inputs.field(taught.of, "real values `[B, T, K]` beside the ids")?;
+            let ids = inputs.field(asked.listed().unwrap_or(taught.of), "ids")?;
             if values.size() != ids.size() {
                 let expected = format!("{:?}, as the ids beside it", ids.size());
                 return refuse(taught.of.as_str(), &expected, &format!("{:?}", values.size()));
@@ -271,13 +273,6 @@ fn place<T: PartialEq>(items: &mut Vec<T>, item: T) -> usize {
         items.push(item);
         items.len() - 1
     })
-}
-
-fn find<'a>(inputs: &RowInputs<'a>, field: FieldName, expected: &str) -> Result<&'a Tensor, KernelError> {
-    match inputs.fields.iter().find(|(name, _)| *name == field) {
-        Some((_, tensor)) => Ok(tensor),
-        None => refuse(field.as_str(), expected, "none"),
-    }
 }
 
 fn check_size(

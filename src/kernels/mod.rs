@@ -3,6 +3,7 @@
 mod algebra;
 mod cpu;
 mod cuda;
+mod divisor;
 mod engine;
 mod error;
 mod given;
@@ -53,8 +54,7 @@ pub fn row_statistics(
     for asked in request {
         request::check(asked)?;
     }
-    let compares = request.iter().any(|asked| asked.statistic.needs_reference());
-    let mut rows = rows::Rows::checked(inputs, compares)?;
+    let mut rows = rows::Rows::checked(inputs, request)?;
     if request.is_empty() {
         return Ok(Vec::new());
     }

@@ -34,6 +34,7 @@ pub(super) fn row_statistics(
         policy: rows.policy,
         reference: rows.reference,
         ids: rows.ids.clone(),
+        divisors: rows.divisors.clone(),
         shape: rows.shape,
         dtype: rows.logits,
     };
@@ -85,6 +86,8 @@ struct Inputs<'a> {
     policy: Source<'a>,
     reference: Option<Source<'a>>,
     ids: Ids,
+    /// `[B·T]` f64: what the batch divides each row by, if it does. Only the forward pass needs it.
+    divisors: Option<Tensor>,
     /// B and T.
     shape: [i64; 2],
     /// The kind of the logits, given or computed.
@@ -106,7 +109,7 @@ impl Reading {
     fn of(rows: &Rows<'_>, options: &KernelOptions) -> Result<Self, KernelError> {
         let sources = || [Some(rows.policy), rows.reference].into_iter().flatten();
         let engine = engine::of(rows.policy.host()?, rows.policy.device());
-        if engine.reads_in_place() && sources().all(|source| lies_in_rows(&source)) {
+        if engine.reads_in_place() && sources().all(|source| source.lies_in_rows()) {
             return Ok(Self::InPlace);
         }
         let row = rows.vocabulary as usize * rows.logits.bytes() * sources().count();
@@ -179,7 +182,7 @@ impl Inputs<'_> {
         let in_place = |source: &Source<'_>| match source {
             Source::Logits(logits) => {
                 let logits = if logits.is_negated() { logits.resolve_neg() } else { (*logits).clone() };
-                if lies_in_rows(source) { logits } else { logits.contiguous() }
+                if source.lies_in_rows() { logits } else { logits.contiguous() }
             }
             Source::Hidden(_) => unreachable!("only logits lie anywhere"),
         };
@@ -187,6 +190,7 @@ impl Inputs<'_> {
             logits: in_place(&self.policy).ok()?,
             reference: self.reference.as_ref().map(|source| in_place(source).ok()).transpose()?,
             ids: self.ids.clone(),
+            divisors: self.divisors.clone(),
         })
     }
 
@@ -216,6 +220,7 @@ impl Inputs<'_> {
                 reference: reference.map(|(logits, _)| logits),
                 ids: Ids::new(actions.index_select(0, &places).ok()?, all.ok()?)
                     .with_lists(self.ids.lists().map(|lists| lists.pick(&places))),
+                divisors: self.divisors.as_ref().map(|all| all.index_select(0, &places).ok()).transpose()?,
             };
             work(Part { range, at, chunk, hidden }, &policy)?;
         }
@@ -331,6 +336,7 @@ impl Backward for Node {
             policy: Source::again(tensors),
             reference: (!reference.is_empty()).then(|| Source::again(reference)),
             ids,
+            divisors: None,
             shape: self.shape,
             dtype: self.dtype,
         };
@@ -387,13 +393,5 @@ impl Node {
                 Ok(gradients)
             }
         }
-    }
-}
-
-/// Whether every row is contiguous.
-fn lies_in_rows(source: &Source<'_>) -> bool {
-    match source {
-        Source::Logits(logits) => logits.length(2) == 1 || logits.stride().get(2) == Some(&1),
-        Source::Hidden(_) => false,
     }
 }

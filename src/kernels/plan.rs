@@ -18,6 +18,8 @@ pub(super) struct Plan {
 #[derive(Clone, Debug)]
 pub(super) struct Pass {
     pub(super) temperature: f64,
+    /// Whether the divisor of each row is multiplied to the temperature.
+    pub(super) divided: bool,
     /// Never `All` or `Drop`.
     pub(super) set: Option<TokenSet>,
     /// Whether the row is compared with the reference.
@@ -46,6 +48,15 @@ pub(super) struct Listed {
     pub(super) list: usize,
     /// The divisor of the logits.
     pub(super) temperature: f64,
+    /// Whether each row has one more.
+    pub(super) divided: bool,
+}
+
+impl Pass {
+    /// The temperature at a row with that divisor.
+    pub(super) fn at(&self, divisor: f64) -> f64 {
+        if self.divided { self.temperature * divisor } else { self.temperature }
+    }
 }
 
 impl Planned {
@@ -82,10 +93,12 @@ pub(super) mod sums {
     }
 }
 
-/// Columns of the facts, which carry no gradient: `h`, `g`, and [`facts::PER_PASS`] for each pass.
+/// Columns of the facts, which carry no gradient: `h`, `g`, the row's divisor, and [`facts::PER_PASS`] for each pass.
 pub(super) mod facts {
     pub(in super::super) const HIGHEST: usize = 0;
     pub(in super::super) const REFERENCE_HIGHEST: usize = 1;
+    /// What the batch divides the row's logits by; one if it does not, or if the row does not count.
+    pub(in super::super) const DIVISOR: usize = 2;
     pub(in super::super) const PER_PASS: usize = 5;
     /// Tokens before `CUT` are in the set if their logit is at least this.
     pub(in super::super) const FROM: usize = 0;
@@ -99,7 +112,7 @@ pub(super) mod facts {
 
     /// The first column of a pass.
     pub(in super::super) const fn of(pass: usize) -> usize {
-        2 + pass * PER_PASS
+        3 + pass * PER_PASS
     }
 }
 
@@ -120,7 +133,7 @@ impl Plan {
                 Statistic::JensenShannon(beta) => Some(beta),
                 _ => None,
             };
-            let pass = plan.pass(asked.temperature, set, beta);
+            let pass = plan.pass((asked.temperature, asked.divisor.is_some()), set, beta);
             plan.passes[pass].compares |= asked.statistic.needs_reference();
             plan.statistics.push(Planned {
                 statistic: asked.statistic,
@@ -131,7 +144,8 @@ impl Plan {
             });
             plan.second |= asked.statistic == Statistic::SecondMoment;
         }
-        let passes: Vec<usize> = listed.iter().map(|of| plan.pass(of.temperature, None, None)).collect();
+        let of_list = |of: &Listed| plan.pass((of.temperature, of.divided), None, None);
+        let passes: Vec<usize> = listed.iter().map(of_list).collect();
         for (of, pass) in listed.iter().zip(passes) {
             plan.statistics.push(Planned {
                 statistic: Statistic::LogProb,
@@ -162,22 +176,32 @@ impl Plan {
         facts::of(self.passes.len())
     }
 
+    /// Whether the batch divides the logits of each row.
+    pub(super) fn divides(&self) -> bool {
+        self.passes.iter().any(|pass| pass.divided)
+    }
+
     /// Whether finding a set needs buffers for a row.
     pub(super) fn ranks(&self) -> bool {
         self.passes.iter().any(|pass| matches!(pass.set, Some(TokenSet::TopK(_) | TokenSet::TopP(_))))
     }
 
     /// The pass with the sums: the first set and the first weight of a temperature share its loop over all tokens.
-    fn pass(&mut self, temperature: f64, set: Option<TokenSet>, beta: Option<f64>) -> usize {
+    fn pass(
+        &mut self,
+        (temperature, divided): (f64, bool),
+        set: Option<TokenSet>,
+        beta: Option<f64>,
+    ) -> usize {
         let fits = |pass: &Pass, free: bool| {
-            pass.temperature.to_bits() == temperature.to_bits()
+            (pass.temperature.to_bits(), pass.divided) == (temperature.to_bits(), divided)
                 && (set.is_none() || pass.set == set || (free && pass.set.is_none()))
                 && (beta.is_none() || pass.beta == beta || (free && pass.beta.is_none()))
         };
         let found = self.passes.iter().position(|pass| fits(pass, false));
         let found = found.or_else(|| self.passes.iter().position(|pass| fits(pass, true)));
         let Some(index) = found else {
-            self.passes.push(Pass { temperature, set, compares: false, beta });
+            self.passes.push(Pass { temperature, divided, set, compares: false, beta });
             return self.passes.len() - 1;
         };
         let pass = &mut self.passes[index];

@@ -1,6 +1,7 @@
 //! Row statistics in plain operations under the host's own autograd: any device, any float type.
 
 use super::KernelError;
+use super::divisor::Divisor;
 use super::plan::Listed;
 use super::rows::{Rows, positions};
 use super::sets;
@@ -66,15 +67,21 @@ struct Reader {
     reference: Option<Tensor>,
     /// `[M, 1]`.
     actions: Tensor,
+    /// `[M]` f64: what the batch divides each row by, if it does; NaN where it cannot.
+    divisors: Option<Tensor>,
     softmaxes: Vec<Softmax>,
     unusable: Option<Tensor>,
     has_banned: Option<bool>,
 }
 
+/// A temperature, and whether each row is divided once more.
+type At = (f64, bool);
+
 /// A softmax of each row, over a set at a temperature.
 struct Softmax {
     set: TokenSet,
-    temperature: f64,
+    at: At,
+    temperature: Divisor,
     /// Logits divided by the temperature, minus the shift; `-inf` outside the set.
     z: Tensor,
     /// `[M, 1]`, without a gradient. Division would round away small differences between large logits, so the row's
@@ -93,7 +100,8 @@ impl Reader {
         let logits = valid.logits(rows, &rows.policy);
         let reference = rows.reference.map(|source| valid.logits(rows, &source).detach());
         let actions = valid.pick(&rows.ids.flat()[0]).unsqueeze(1);
-        Self { logits, reference, actions, softmaxes: Vec::new(), unusable: None, has_banned: None }
+        let divisors = rows.divisors.as_ref().map(|divisors| valid.pick(divisors));
+        Self { logits, reference, actions, divisors, softmaxes: Vec::new(), unusable: None, has_banned: None }
     }
 
     /// One statistic of each valid row, `[M]`.
@@ -103,15 +111,19 @@ impl Reader {
             return Ok(sum(&self.logits).ok()?);
         }
         let set = asked.effective_set(self.logits.length(1));
-        let softmax = self.softmax(set, asked.temperature)?;
+        let at = (asked.temperature, asked.divisor.is_some());
+        let softmax = self.softmax(set, at)?;
         let value = match asked.statistic {
-            Statistic::ActionLogit => self.at_action(&self.logits) / asked.temperature,
+            Statistic::ActionLogit => {
+                let chosen = self.logits.gather(-1, &self.actions);
+                self.softmaxes[softmax].temperature.of(&chosen).squeeze(-1)
+            }
             Statistic::LogProb => {
                 let logp = self.softmaxes[softmax].logp();
                 self.at_action(&logp)
             }
             Statistic::LogProbWithin => {
-                let whole = self.softmax(TokenSet::All, asked.temperature)?;
+                let whole = self.softmax(TokenSet::All, at)?;
                 let within = self.softmaxes[softmax].z.logsumexp(-1, false);
                 self.at_action(&self.softmaxes[whole].z) - within
             }
@@ -140,6 +152,7 @@ impl Reader {
             }
         };
         let shows_unusable = set == TokenSet::All
+            && self.divisors.is_none()
             && matches!(
                 asked.statistic,
                 Statistic::LogProb | Statistic::Mean | Statistic::SecondMoment | Statistic::Entropy
@@ -153,7 +166,7 @@ impl Reader {
         if self.logits.length(0) == 0 {
             return Ok((sum(&self.logits).unsqueeze(1) * ids.to_dtype(self.logits.dtype())).ok()?);
         }
-        let softmax = self.softmax(TokenSet::All, of.temperature)?;
+        let softmax = self.softmax(TokenSet::All, (of.temperature, of.divided))?;
         Ok(self.softmaxes[softmax].logp().gather(-1, ids).ok()?)
     }
 
@@ -182,7 +195,7 @@ impl Reader {
     }
 
     fn mass(&mut self, softmax: usize) -> Result<Tensor, KernelError> {
-        let whole = self.softmax(TokenSet::All, self.softmaxes[softmax].temperature)?;
+        let whole = self.softmax(TokenSet::All, self.softmaxes[softmax].at)?;
         let probability = self.softmaxes[whole].probability();
         Ok(match &self.softmaxes[softmax].outside {
             Some(outside) => sum(&probability.masked_fill(outside, 0.0)),
@@ -197,7 +210,7 @@ impl Reader {
         let reference = self.reference.as_ref().expect("rows that are compared have a reference");
         let highest = reference.amax(-1, true);
         let unusable = (&highest * 0.0).squeeze(-1);
-        let z = (reference - &highest) / softmax.temperature;
+        let z = softmax.temperature.of(&(reference - &highest));
         let (policy, reference) = (softmax.logp(), z.log_softmax(-1));
         // `Σ p (a - b)`; a token of probability zero adds nothing.
         let from = |logp: &Tensor, a: &Tensor, b: &Tensor| {
@@ -224,24 +237,27 @@ impl Reader {
         values.gather(-1, &self.actions).squeeze(-1)
     }
 
-    fn softmax(&mut self, set: TokenSet, temperature: f64) -> Result<usize, KernelError> {
-        let known = |softmax: &Softmax| softmax.set == set && is_same(softmax.temperature, temperature);
+    fn softmax(&mut self, set: TokenSet, at: At) -> Result<usize, KernelError> {
+        let known = |softmax: &Softmax| softmax.set == set && is_same(softmax.at, at);
         if let Some(index) = self.softmaxes.iter().position(known) {
             return Ok(index);
         }
         let softmax = if set != TokenSet::All {
-            let whole = self.softmax(TokenSet::All, temperature)?;
+            let whole = self.softmax(TokenSet::All, at)?;
             let whole = &self.softmaxes[whole];
-            let outside = sets::members(&self.logits.detach(), set, temperature)?.logical_not();
+            let temperature = whole.temperature.clone();
+            let outside = sets::members(&self.logits.detach(), set, &temperature)?.logical_not();
             let z = whole.z.masked_fill(&outside, f64::NEG_INFINITY);
-            Softmax { outside: Some(outside), ..Softmax::new(set, temperature, z, whole.shift.clone()) }
-        } else if is_same(temperature, 1.0) {
+            let shift = whole.shift.clone();
+            Softmax { outside: Some(outside), ..Softmax::new(set, at, temperature, z, shift) }
+        } else if is_same(at, (1.0, false)) {
             // Division by one would cost a pass and a copy of the logits.
-            Softmax::new(set, temperature, self.logits.clone(), None)
+            Softmax::new(set, at, Divisor::Number(1.0), self.logits.clone(), None)
         } else {
             let highest = self.logits.detach().amax(-1, true);
-            let z = (&self.logits - &highest) / temperature;
-            Softmax::new(set, temperature, z, Some(highest / temperature))
+            let temperature = Divisor::new(at.0, self.divisors.as_ref().filter(|_| at.1));
+            let (z, shift) = (temperature.of(&(&self.logits - &highest)), temperature.of(&highest));
+            Softmax::new(set, at, temperature, z, Some(shift))
         };
         self.softmaxes.push(softmax);
         Ok(self.softmaxes.len() - 1)
@@ -250,7 +266,11 @@ impl Reader {
     /// `[M]`: NaN for a row without a softmax, otherwise zero. Even if the set leaves out the logit at fault, the
     /// statistic must be NaN.
     fn unusable(&mut self) -> Tensor {
-        once(&mut self.unusable, || self.logits.detach().amax(-1, false) * 0.0)
+        once(&mut self.unusable, || {
+            let of_logits = self.logits.detach().amax(-1, false) * 0.0;
+            let dtype = of_logits.dtype();
+            self.divisors.iter().fold(of_logits, |sum, divisors| sum + (divisors * 0.0).to_dtype(dtype))
+        })
     }
 
     /// Whether any logit is `-inf`. One pass to find out is cheaper than masking products that need no mask.
@@ -267,8 +287,8 @@ impl Reader {
 }
 
 impl Softmax {
-    fn new(set: TokenSet, temperature: f64, z: Tensor, shift: Option<Tensor>) -> Self {
-        Self { set, temperature, z, shift, outside: None, banned: None, logp: None, probability: None }
+    fn new(set: TokenSet, at: At, temperature: Divisor, z: Tensor, shift: Option<Tensor>) -> Self {
+        Self { set, at, temperature, z, shift, outside: None, banned: None, logp: None, probability: None }
     }
 
     fn logp(&mut self) -> Tensor {
@@ -299,6 +319,6 @@ fn sum(values: &Tensor) -> Tensor {
     values.sum_dim(-1, false, values.dtype())
 }
 
-fn is_same(a: f64, b: f64) -> bool {
-    a.to_bits() == b.to_bits()
+fn is_same(a: At, b: At) -> bool {
+    (a.0.to_bits(), a.1) == (b.0.to_bits(), b.1)
 }

@@ -4,9 +4,9 @@ use crate::tensor::{DType, Tensor};
 
 use super::error::KernelError;
 use super::ids::Ids;
-use super::source::{Source, check_usable, refuse};
+use super::source::{Source, check_kind, check_usable, refuse};
 use crate::fields::{POLICY, REFERENCE};
-use crate::rows::FieldName;
+use crate::rows::{FieldName, RowStatistic};
 
 /// The inputs of row statistics.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,8 @@ pub struct RowInputs<'a> {
     pub actions: &'a Tensor,
     /// `[B, T]` bool: which rows count.
     pub mask: &'a Tensor,
-    /// The fields that statistics name, `[B, T, K]` each: lists of token ids, and real values beside them.
+    /// The fields that statistics name: lists of token ids and real values beside them, `[B, T, K]` each; divisors,
+    /// `[B, T]`, of which one that is not above zero and finite makes its row NaN.
     pub fields: &'a [(FieldName, &'a Tensor)],
 }
 
@@ -28,6 +29,14 @@ impl<'a> RowInputs<'a> {
     /// Rows of logits without a reference.
     pub fn new(logits: &'a Tensor, actions: &'a Tensor, mask: &'a Tensor) -> Self {
         Self { policy: Source::Logits(logits), reference: None, actions, mask, fields: &[] }
+    }
+
+    /// A field that a statistic names.
+    pub(super) fn field(&self, field: FieldName, expected: &str) -> Result<&'a Tensor, KernelError> {
+        match self.fields.iter().find(|(name, _)| *name == field) {
+            Some((_, tensor)) => Ok(tensor),
+            None => refuse(field.as_str(), expected, "none"),
+        }
     }
 }
 
@@ -37,6 +46,8 @@ pub(super) struct Rows<'a> {
     pub(super) reference: Option<Source<'a>>,
     /// The actions and the mask, `[B, T]`, and the lists of the batch.
     pub(super) ids: Ids,
+    /// `[B·T]` f64: what the batch divides each row by, if it does; NaN where it cannot.
+    pub(super) divisors: Option<Tensor>,
     /// B and T.
     pub(super) shape: [i64; 2],
     pub(super) vocabulary: i64,
@@ -45,8 +56,8 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Validates inputs; `compares` says whether the reference is needed, otherwise it is dropped.
-    pub(super) fn checked(inputs: &RowInputs<'a>, compares: bool) -> Result<Self, KernelError> {
+    /// Validates inputs; a reference that the request does not need is dropped.
+    pub(super) fn checked(inputs: &RowInputs<'a>, request: &[RowStatistic]) -> Result<Self, KernelError> {
         let RowInputs { policy, actions, mask, .. } = *inputs;
         let [batch, time, vocabulary] = policy.shape(&POLICY)?;
         let logits = policy.kind(&POLICY)?;
@@ -64,10 +75,12 @@ impl<'a> Rows<'a> {
                 return refuse(name, &expected, &tensor.device().to_string());
             }
         }
+        let compares = request.iter().any(|asked| asked.statistic.needs_reference());
         let reference =
             if compares { Some(reference(inputs, [batch, time, vocabulary], logits)?) } else { None };
+        let divisors = divisors(inputs, request, [batch, time])?;
         let ids = Ids::new(actions.clone(), mask.clone());
-        Ok(Self { policy, reference, ids, shape: [batch, time], vocabulary, logits })
+        Ok(Self { policy, reference, ids, divisors, shape: [batch, time], vocabulary, logits })
     }
 
     /// The number of rows, including those that do not count.
@@ -96,6 +109,40 @@ pub(super) fn summed_in(kind: DType) -> DType {
 /// The `[M]` positions where a mask of `[N]` rows is true.
 pub(super) fn positions(mask: &Tensor) -> Tensor {
     mask.nonzero().squeeze(1)
+}
+
+/// The field that divides the rows, if the request names one.
+fn divisors(
+    inputs: &RowInputs<'_>,
+    request: &[RowStatistic],
+    [batch, time]: [i64; 2],
+) -> Result<Option<Tensor>, KernelError> {
+    let mut names = request.iter().filter_map(|asked| asked.divisor);
+    let Some(field) = names.next() else { return Ok(None) };
+    if let Some(other) = names.find(|other| *other != field) {
+        let found = format!("`{field}` and `{other}`");
+        return Err(KernelError::Request {
+            what: "divisor",
+            expected: "one field for all statistics",
+            found,
+        });
+    }
+    let name = field.as_str();
+    let tensor = inputs.field(field, "real numbers `[B, T]`")?;
+    check_usable(name, tensor)?;
+    if tensor.size() != [batch, time] {
+        let expected = format!("[{batch}, {time}], as the logits");
+        return refuse(name, &expected, &format!("{:?}", tensor.size()));
+    }
+    check_kind(name, tensor)?;
+    if tensor.device() != inputs.policy.device() {
+        let expected = format!("device {}, as the logits", inputs.policy.device());
+        return refuse(name, &expected, &tensor.device().to_string());
+    }
+    let wide = tensor.detach().to_dtype(DType::F64);
+    let usable = wide.gt(0.0).logical_and(&wide.isfinite());
+    let usable = usable.where_cond(&wide, &wide.full(&[], f64::NAN, DType::F64));
+    Ok(Some(usable.contiguous().reshape(&[-1]).ok()?))
 }
 
 fn reference<'a>(inputs: &RowInputs<'a>, shape: [i64; 3], logits: DType) -> Result<Source<'a>, KernelError> {

@@ -3,13 +3,14 @@
 use crate::tensor::{DType, Tensor};
 
 use super::KernelError;
+use super::divisor::Divisor;
 use crate::rows::TokenSet;
 
 /// The most elements to sort at once, so that sorting needs well under 1 GB.
 const SORTED_AT_ONCE: i64 = 1 << 24;
 
 /// Which of `logits`, `[M, V]` with `M >= 1`, are in the set: bool. The set must be simplified, and not all tokens.
-pub(super) fn members(logits: &Tensor, set: TokenSet, temperature: f64) -> Result<Tensor, KernelError> {
+pub(super) fn members(logits: &Tensor, set: TokenSet, temperature: &Divisor) -> Result<Tensor, KernelError> {
     match set {
         TokenSet::All | TokenSet::Drop(_) | TokenSet::Given(_) => {
             Ok(logits.full(&logits.size(), 1i64, DType::Bool))
@@ -20,7 +21,7 @@ pub(super) fn members(logits: &Tensor, set: TokenSet, temperature: f64) -> Resul
             highest(logits, &border, &kept)
         }
         TokenSet::MinP(r) => {
-            let border = logits.amax(-1, true).to_dtype(DType::F64) + temperature * r.ln();
+            let border = temperature.added(&logits.amax(-1, true).to_dtype(DType::F64), r.ln());
             Ok(logits.ge(&rounded_up(&border, logits.dtype())))
         }
     }
@@ -46,12 +47,16 @@ fn sorted(logits: &Tensor) -> impl Iterator<Item = Tensor> {
 }
 
 /// The logit at which the mass of the highest logits reaches `q`, and how many logits that takes: `[M, 1]` each.
-fn mass_border(logits: &Tensor, q: f64, temperature: f64) -> (Tensor, Tensor) {
+fn mass_border(logits: &Tensor, q: f64, temperature: &Divisor) -> (Tensor, Tensor) {
     let (mut borders, mut counts) = (Vec::new(), Vec::new());
+    let mut start = 0;
     for sorted in sorted(logits) {
+        let rows = sorted.length(0);
+        let temperature = temperature.narrow(start, rows);
+        start += rows;
         let kept = if q < 1.0 {
             let relative = sorted.to_dtype(DType::F64) - sorted.narrow(-1, 0, 1);
-            let mass = (relative / temperature).exp().cumsum(-1, DType::F64);
+            let mass = temperature.of(&relative).exp().cumsum(-1, DType::F64);
             let wanted = mass.narrow(-1, -1, 1) * q;
             mass.lt(&wanted).sum_dim(-1, true, DType::I64) + 1i64
         } else {

@@ -66,6 +66,14 @@ impl<'a> Source<'a> {
         tensors
     }
 
+    /// Whether it is a tensor of logits with every row in one piece.
+    pub(super) fn lies_in_rows(&self) -> bool {
+        match self {
+            Self::Logits(logits) => logits.length(2) == 1 || logits.stride().get(2) == Some(&1),
+            Self::Hidden(_) => false,
+        }
+    }
+
     pub(super) fn host(&self) -> Result<&'static dyn Host, KernelError> {
         Ok(self.tensors()[0].host()?)
     }
@@ -213,7 +221,7 @@ pub(super) fn refuse<T>(name: &'static str, expected: &str, found: &str) -> Resu
     Err(KernelError::Tensor { name, expected: expected.to_owned(), found: found.to_owned() })
 }
 
-fn check_kind(name: &'static str, tensor: &Tensor) -> Result<(), KernelError> {
+pub(super) fn check_kind(name: &'static str, tensor: &Tensor) -> Result<(), KernelError> {
     if matches!(tensor.dtype(), DType::F32 | DType::F64 | DType::BF16 | DType::F16) {
         return Ok(());
     }

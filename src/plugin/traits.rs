@@ -4,7 +4,7 @@ use super::{
     ArgError, ControllerSignature, EvalError, ReductionSignature, Signature, TermContext, TermValue,
 };
 use crate::interval::Interval;
-use crate::rows::{RowStatistic, Statistic, TokenSet};
+use crate::rows::{FieldName, RowStatistic, Statistic, TokenSet};
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -29,10 +29,11 @@ impl Row {
         Self { set, statistic, power: 1.0, temperature: None }
     }
 
-    /// What it asks of the kernels in a program with that temperature.
-    pub(crate) fn at(&self, temperature: f64) -> RowStatistic {
+    /// What it asks of the kernels in a program with that temperature, and with a field that has one of each row.
+    pub(crate) fn at(&self, temperature: f64, field: Option<FieldName>) -> RowStatistic {
+        let divisor = if self.temperature.is_none() { field } else { None };
         let temperature = self.temperature.unwrap_or(temperature) / self.power;
-        RowStatistic { set: self.set, temperature, statistic: self.statistic }
+        RowStatistic { set: self.set, temperature, divisor, statistic: self.statistic }
     }
 
     /// The same at a temperature of its own, if one is given, which costs one more pass over the row.

@@ -6,7 +6,7 @@ use super::{BinaryFn, InputDecl, Node, NodeId, Object, Op, UnaryFn};
 use crate::fields;
 use crate::interval::Interval;
 use crate::plugin::{Input, Plugin, Reduction, Scale, Term};
-use crate::rows::{Divergence, Rest, RowStatistic, Statistic, Taught, TokenSet};
+use crate::rows::{Divergence, FieldName, Rest, RowStatistic, Statistic, Taught, TokenSet};
 use crate::span::Span;
 use crate::types::{Kind, Shape, Type, Unit};
 use std::collections::HashMap;
@@ -49,10 +49,17 @@ impl Builder {
         self.add(Op::Boolean(value), Type::SCALAR.to_bool(), false, interval, Unit::Unknown, span)
     }
 
-    /// A field of the language, `log_prob` at the given temperature.
-    pub fn field(&mut self, field: &fields::Field, temperature: f64, span: Span) -> NodeId {
+    /// A field of the language; `log_prob` at the given temperature, times the divisor of each row.
+    pub fn field(
+        &mut self,
+        field: &fields::Field,
+        temperature: f64,
+        divisor: Option<FieldName>,
+        span: Span,
+    ) -> NodeId {
         let op = if field.name == "log_prob" {
-            Op::LogProb(RowStatistic { set: TokenSet::All, temperature, statistic: Statistic::LogProb })
+            let (set, statistic) = (TokenSet::All, Statistic::LogProb);
+            Op::LogProb(RowStatistic { set, temperature, divisor, statistic })
         } else {
             Op::Field(field.name.to_owned())
         };

@@ -16,7 +16,7 @@ impl fmt::Display for Program {
         for param in &self.params {
             writeln!(f, "param {} = {}", param.name, param.value)?;
         }
-        writeln!(f, "set temperature = {}", self.temperature)?;
+        writeln!(f, "set temperature = {}", self.temperature_text())?;
         for (index, node) in self.nodes.iter().enumerate() {
             let gradient = if node.gradient { " grad" } else { "" };
             writeln!(f, "%{index}: {}{gradient} = {}", node.ty, self.describe(&node.op))?;
@@ -52,7 +52,7 @@ impl Program {
             Op::Constant(value) => value.to_string(),
             Op::Boolean(value) => value.to_string(),
             Op::Field(name) => name.clone(),
-            Op::LogProb(row) => format!("log_prob at temperature {}", row.temperature),
+            Op::LogProb(row) => format!("log_prob at temperature {}", row.temperature_in_words()),
             Op::Row(row) => row.to_string(),
             Op::Controller(index) => {
                 self.controllers.get(*index).map_or("?", |of| of.name.as_str()).to_owned()

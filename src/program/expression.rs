@@ -1,9 +1,9 @@
 //! The formula of one value as text, independent of node numbers and of the rest of its program.
 
 use super::moving::MOVING;
-use super::{BinaryFn, NodeId, Object, Op, Program, UnaryFn};
+use super::{BinaryFn, NodeId, Object, Op, Program, TemperatureOf, UnaryFn};
 use crate::plugin::{Input, InputDefault, Parameter, Plugin};
-use crate::rows::Statistic;
+use crate::rows::{RowStatistic, Statistic};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -109,7 +109,7 @@ impl Program {
         match &self.node(id).op {
             Op::Constant(value) => Text { text: value.to_string(), atomic: value.is_sign_positive() },
             Op::Pooled(x) => Text { text: text(x).to_owned(), atomic: texts[x].atomic },
-            Op::LogProb(row) => Text::atom(format!("log_prob{}", at(row.temperature))),
+            Op::LogProb(row) => Text::atom(format!("log_prob{}", self.heat(row))),
             Op::Unary(UnaryFn::Neg, x) => Text { text: format!("-{}", operand(x)), atomic: false },
             Op::Unary(UnaryFn::Not, x) => Text { text: format!("not {}", operand(x)), atomic: false },
             Op::Unary(function, x) => Text::atom(format!("{}({})", function.as_str(), text(x))),
@@ -132,9 +132,9 @@ impl Program {
                 let operands = inputs(&object.signature.inputs, of);
                 // A temperature of its own is among the arguments.
                 let is_own = object.args().get("temperature").is_some_and(|own| !own.is_null());
-                let temperature =
-                    rows.first().filter(|_| !is_own).map_or(1.0, |row| self.temperature_of(*row));
-                Text::atom(format!("{}{}", object.call(operands), at(temperature)))
+                let row = rows.first().filter(|_| !is_own).and_then(|row| self.tempered(*row));
+                let at = row.map_or_else(String::new, |row| self.heat(&row));
+                Text::atom(format!("{}{at}", object.call(operands)))
             }
             Op::Reduce { object, operand, inputs: of, .. } => {
                 let object = &self.reductions[*object];
@@ -148,19 +148,28 @@ impl Program {
         }
     }
 
-    /// The temperature of a row statistic.
-    fn temperature_of(&self, row: NodeId) -> f64 {
+    /// The row statistic whose temperature a term's text names. The logit of the action has the file's.
+    fn tempered(&self, row: NodeId) -> Option<RowStatistic> {
+        let (temperature, divisor) = (self.temperature, self.temperature_of.field());
         match &self.node(row).op {
-            Op::LogProb(row) | Op::Row(row) if row.statistic != Statistic::ActionLogit => row.temperature,
-            _ => self.temperature,
+            Op::LogProb(row) | Op::Row(row) if row.statistic == Statistic::ActionLogit => {
+                Some(RowStatistic { temperature, divisor, ..*row })
+            }
+            Op::LogProb(row) | Op::Row(row) => Some(*row),
+            _ => None,
         }
     }
-}
 
-fn at(temperature: f64) -> String {
-    #[expect(clippy::float_cmp, reason = "1 is what a file without a temperature has")]
-    let plain = temperature == 1.0;
-    if plain { String::new() } else { format!(" at temperature {temperature}") }
+    /// ` at temperature 0.7`: a number other than 1, the field with that of each row, or the formula that it moves by.
+    fn heat(&self, row: &RowStatistic) -> String {
+        #[expect(clippy::float_cmp, reason = "1 is what a file without a temperature has")]
+        let plain = row.temperature == 1.0 && row.divisor.is_none();
+        match &self.temperature_of {
+            TemperatureOf::Step { formula, .. } => format!(" at temperature {formula}"),
+            _ if plain => String::new(),
+            _ => format!(" at temperature {}", row.temperature_in_words()),
+        }
+    }
 }
 
 impl<T: ?Sized + Plugin> Object<T> {

@@ -11,7 +11,7 @@ impl Program {
         for param in &self.params {
             parts.push((format!("`param {}`", param.name), param.value.to_string()));
         }
-        parts.push(("the temperature".to_owned(), self.temperature.to_string()));
+        parts.push(("the temperature".to_owned(), self.temperature_text()));
         self.terms.iter().for_each(|object| parts.push(plugin(object)));
         self.reductions.iter().for_each(|object| parts.push(plugin(object)));
         for controller in &self.controllers {

@@ -45,7 +45,9 @@ mod tests {
 
     #[test]
     fn different_operations_have_different_keys() {
-        let row = |set, temperature, statistic| Op::Row(RowStatistic { set, temperature, statistic });
+        let row = |set, temperature, statistic| {
+            Op::Row(RowStatistic { set, temperature, divisor: None, statistic })
+        };
         let x = NodeId(3);
         let ops = [
             Op::Constant(0.0),

@@ -28,6 +28,7 @@ pub use reads::Reads;
 
 use crate::diag::Diagnostics;
 use crate::plugin::{Controller, Reduction, Term};
+use crate::rows::FieldName;
 use crate::source::Sources;
 use crate::span::Span;
 use crate::types::InputType;
@@ -49,8 +50,11 @@ pub struct Program {
     pub params: Vec<Param>,
     /// The extra batch fields the program declares.
     pub inputs: Vec<InputDecl>,
-    /// The temperature that divides the logits.
+    /// The temperature that divides the logits: that of this step, if it moves, and 1 if the batch has that of each row.
     pub temperature: f64,
+    /// What the temperature is of.
+    #[serde(default, skip_serializing_if = "TemperatureOf::is_of_file")]
+    pub temperature_of: TemperatureOf,
     /// The loss; of several, their sum.
     pub loss: NodeId,
     /// The losses by name, where the file has several.
@@ -69,6 +73,24 @@ pub struct Program {
     /// The sources it was compiled from.
     #[serde(skip)]
     pub(crate) sources: Arc<Sources>,
+}
+
+/// What `set temperature` names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TemperatureOf {
+    /// A number.
+    #[default]
+    File,
+    /// A batch field with that of each row.
+    Row(FieldName),
+    /// A value that holds during a step.
+    Step {
+        /// The value.
+        node: NodeId,
+        /// As it is written.
+        formula: String,
+    },
 }
 
 /// A `controller` statement.
@@ -112,6 +134,28 @@ pub struct InputDecl {
     pub gradient: bool,
 }
 
+impl TemperatureOf {
+    fn is_of_file(&self) -> bool {
+        *self == Self::File
+    }
+
+    /// The batch field, if it names one.
+    pub(crate) fn field(&self) -> Option<FieldName> {
+        match self {
+            Self::Row(field) => Some(*field),
+            Self::File | Self::Step { .. } => None,
+        }
+    }
+
+    /// The value that it moves by, if it moves.
+    pub(crate) fn node(&self) -> Option<NodeId> {
+        match self {
+            Self::Step { node, .. } => Some(*node),
+            Self::File | Self::Row(_) => None,
+        }
+    }
+}
+
 impl Assertion {
     /// What a step computes for it.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
@@ -142,17 +186,31 @@ impl Program {
         Some(format!("{}:{line}:{column}", source.name()))
     }
 
+    /// The temperature as `set temperature` names it: a number, a batch field or a formula.
+    pub fn temperature_text(&self) -> String {
+        match &self.temperature_of {
+            TemperatureOf::File => self.temperature.to_string(),
+            TemperatureOf::Row(field) => field.to_string(),
+            TemperatureOf::Step { formula, .. } => formula.clone(),
+        }
+    }
+
     /// The batch fields that it reads by name, without those that statistics of the policy's logits need.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().flat_map(|node| node.op.fields())
     }
 
-    /// The nodes of the losses, the signals and moving arguments of controllers, the metrics, the assertions and, last, the named values.
+    /// The nodes of the losses, the temperature, the signals and moving arguments of controllers, the metrics, the assertions and, last, the named values.
     pub fn roots(&self) -> impl Iterator<Item = NodeId> {
         let signals = self.controllers.iter().flat_map(|of| of.signal.iter().chain(&of.moving)).copied();
         let named = self.losses.iter().chain(&self.metrics).map(|(_, id)| *id);
         let asserted = self.assertions.iter().flat_map(Assertion::nodes);
         let lets = self.lets.iter().map(|(_, id)| *id);
-        std::iter::once(self.loss).chain(signals).chain(named).chain(asserted).chain(lets)
+        std::iter::once(self.loss)
+            .chain(self.temperature_of.node())
+            .chain(signals)
+            .chain(named)
+            .chain(asserted)
+            .chain(lets)
     }
 }

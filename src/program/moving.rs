@@ -3,6 +3,7 @@
 
 use super::{Node, NodeId, Object, Op, Program};
 use crate::plugin::{Parameter, ParameterType, Plugin};
+use crate::rows::RowStatistic;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -71,7 +72,8 @@ impl Program {
     pub fn moves(&self) -> bool {
         let terms = self.terms.iter().any(|object| !object.moving.is_empty());
         let reductions = self.reductions.iter().any(|object| !object.moving.is_empty());
-        terms || reductions || self.controllers.iter().any(|of| !of.object.moving.is_empty())
+        let temperature = self.temperature_of.node().is_some();
+        temperature || terms || reductions || self.controllers.iter().any(|of| !of.object.moving.is_empty())
     }
 
     /// The program of a step with these coefficients after `steps` others: every object has the arguments that hold in it.
@@ -82,14 +84,29 @@ impl Program {
             let value = |id: &NodeId| fixed(&self.nodes, *id, coefficients, steps).unwrap_or(f64::NAN);
             ids.iter().map(value).collect()
         };
-        for node in &self.nodes {
+        if let Some(node) = self.temperature_of.node() {
+            program.temperature = values(&[node])[0];
+            if !(program.temperature > 0.0 && program.temperature.is_finite()) {
+                return Err(format!("`set temperature`: expected above 0, found {}", program.temperature));
+            }
+        }
+        let (temperature, field) = (program.temperature, self.temperature_of.field());
+        let is_hotter = temperature.to_bits() != self.temperature.to_bits();
+        for (index, node) in self.nodes.iter().enumerate() {
             match &node.op {
-                Op::Term { object, rows, moving, .. } if !moving.is_empty() => {
-                    let term = self.terms[*object].at(&values(moving))?;
+                Op::LogProb(row) => {
+                    program.nodes[index].op = Op::LogProb(RowStatistic { temperature, ..*row });
+                }
+                Op::Term { object, rows, moving, .. } if is_hotter || !moving.is_empty() => {
+                    let term = if moving.is_empty() {
+                        self.terms[*object].clone()
+                    } else {
+                        self.terms[*object].at(&values(moving))?
+                    };
                     for (row, id) in term.signature.rows.iter().zip(rows) {
                         // What is read from the batch stays.
                         if let op @ Op::Row(_) = &mut program.nodes[id.index()].op {
-                            *op = Op::Row(row.at(self.temperature));
+                            *op = Op::Row(row.at(temperature, field));
                         }
                     }
                     program.terms[*object] = term;

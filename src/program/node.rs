@@ -162,10 +162,12 @@ impl Op {
     pub fn fields(&self) -> Vec<&str> {
         match self {
             Op::Field(name) => vec![name],
+            Op::LogProb(row) => row.divisor.iter().map(|field| field.as_str()).collect(),
             Op::Row(row) => {
                 let reference = row.statistic.needs_reference().then_some(REFERENCE.logits);
                 let listed = row.listed().into_iter().chain(row.taught().map(|taught| taught.of));
-                reference.into_iter().chain(listed.map(FieldName::as_str)).collect()
+                let named = listed.chain(row.divisor).map(FieldName::as_str);
+                reference.into_iter().chain(named).collect()
             }
             _ => Vec::new(),
         }

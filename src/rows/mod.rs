@@ -102,6 +102,9 @@ pub struct RowStatistic {
     pub set: TokenSet,
     /// The divisor of the logits; positive.
     pub temperature: f64,
+    /// The batch field with one more divisor for each row, `[B, T]`; the temperature of a row is the product of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divisor: Option<FieldName>,
     /// The statistic.
     pub statistic: Statistic,
 }
@@ -176,6 +179,15 @@ impl RowStatistic {
         }
     }
 
+    /// `0.7`, or the field that has the temperature of each row.
+    pub(crate) fn temperature_in_words(&self) -> String {
+        match self.divisor {
+            None => self.temperature.to_string(),
+            Some(field) if self.temperature.to_bits() == 1f64.to_bits() => format!("`{field}`"),
+            Some(field) => format!("{} · `{field}`", self.temperature),
+        }
+    }
+
     /// The set that it covers, in a row of `vocabulary` tokens.
     pub(crate) fn effective_set(&self, vocabulary: i64) -> TokenSet {
         if self.statistic.is_of_all() { TokenSet::All } else { self.set.simplified(vocabulary) }
@@ -196,7 +208,7 @@ impl TokenSet {
 
 impl fmt::Display for RowStatistic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, temperature) = (self.statistic.name(), self.temperature);
+        let (name, temperature) = (self.statistic.name(), self.temperature_in_words());
         match self.statistic {
             Statistic::JensenShannon(beta) => {
                 write!(f, "{name}({beta}) to the reference at temperature {temperature}")

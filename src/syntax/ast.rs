@@ -66,7 +66,7 @@ pub enum StatementKind {
         /// Where it says `grad`, if gradient flows to it.
         gradient: Option<Span>,
     },
-    /// `set NAME = NUMBER-OR-PARAM`
+    /// `set NAME = VALUE`
     Set {
         /// The setting; only `temperature` is known.
         name: Name,

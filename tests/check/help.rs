@@ -228,8 +228,10 @@ fn controllers_and_settings_say_what_they_cannot_read() {
         "target-out-of-reach",
         "can have",
     );
-    let temperature = "controller t = linear(from = 1, to = 2, steps = 9)\nset temperature = t\nloss = t * token_mean(clip_ppo())";
-    helped(temperature, "invalid-temperature", "before a program runs");
+    let temperature = "set temperature = 1 + step\nloss = token_mean(clip_ppo())";
+    helped(temperature, "invalid-temperature", "clamp(1 + step, 0.1, 2)");
+    let temperature = "input heat: scalar\nset temperature = heat\nloss = token_mean(clip_ppo() * heat)";
+    helped(temperature, "invalid-temperature", "input heat: seq");
 }
 
 #[test]

@@ -243,3 +243,46 @@ fn what_is_wrong_with_a_layout_is_told() {
     let error = refused(bare.with("rows", rows.narrow(1, 0, 1)));
     assert_says(&error, &["`rows`", "[1, 6, 2]", "[1, 6, 1]"]);
 }
+
+/// A batch whose rows have temperatures of their own.
+fn warmed(make: fn(Kind) -> (Batch, Tensor), kind: Kind, of_sequences: bool) -> (Batch, Tensor) {
+    let (batch, leaf) = make(kind);
+    let is_packed = batch.get("cu_seqlens").is_some();
+    let heat: &[f64] = match (of_sequences, is_packed) {
+        (true, _) => &[0.5, f64::NAN, 2.0],
+        (false, true) => &[0.5, f64::NAN, 0.5, f64::NAN, 2.0, 2.0],
+        (false, false) => &[0.5, f64::NAN, 0.5, f64::NAN, -1.0, 0.0, 2.0, 2.0, f64::INFINITY],
+    };
+    let heat = Tensor::from_slice(heat).to_kind(Kind::Float);
+    let heat = if of_sequences || is_packed { heat } else { heat.view([3, 3]) };
+    (batch.with("heat", heat), leaf)
+}
+
+#[test]
+fn temperatures_of_rows_follow_every_layout() {
+    for text in PROGRAMS {
+        let session = session(&format!("input heat: seq\nset temperature = heat\n{text}"));
+        for kind in [Kind::Double, Kind::Float, Kind::BFloat16] {
+            let (plain, wide) = warmed(padded, kind, true);
+            let expected = session.forward(&plain).unwrap();
+            expected.backward().unwrap();
+            for (make, of_sequences) in
+                [(padded as fn(Kind) -> (Batch, Tensor), false), (packed, true), (packed, false)]
+            {
+                let (batch, leaf) = warmed(make, kind, of_sequences);
+                let found = session.forward(&batch).unwrap();
+                found.backward().unwrap();
+                assert_eq!(told(&found), told(&expected), "{text}");
+                let gradient = leaf.grad();
+                let gradient = if gradient.dim() == 3 {
+                    of_tokens(&gradient)
+                } else {
+                    numbers(gradient.to_kind(Kind::Double))
+                };
+                assert_eq!(gradient, of_tokens(&wide.grad()), "{text}");
+                // The rows of the second call come from temperatures in any of these shapes.
+                assert_eq!(told(&in_two_calls(&session, &batch)), told(&expected), "{text}");
+            }
+        }
+    }
+}

@@ -54,7 +54,7 @@ fn actions_and_mask(mask: &[bool]) -> [Handle; 2] {
 }
 
 fn of(statistic: Statistic, temperature: f64) -> RowStatistic {
-    RowStatistic { set: TokenSet::All, temperature, statistic }
+    RowStatistic { set: TokenSet::All, temperature, divisor: None, statistic }
 }
 
 /// A reference for [`spread_rows`]: as long, near it in one row and far in the others.

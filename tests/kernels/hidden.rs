@@ -65,7 +65,7 @@ fn mask() -> Tensor {
 }
 
 fn request() -> Vec<RowStatistic> {
-    let of = |set, statistic| RowStatistic { set, temperature: 0.8, statistic };
+    let of = |set, statistic| RowStatistic { set, temperature: 0.8, divisor: None, statistic };
     vec![
         of(TokenSet::All, Statistic::LogProb),
         of(TokenSet::Drop(0.3), Statistic::Entropy),

@@ -24,6 +24,7 @@ mod segments;
 mod selections;
 mod sequences;
 mod surrogates;
+mod temperature;
 mod terms;
 mod values;
 mod worked;

@@ -76,6 +76,8 @@ pub(crate) fn leaves(case: &Case) -> Leaves {
         .with("token_rewards", Tensor::from_slice(&of("old_values", |x| 0.1 * x.cos())).view([b, t]))
         .with("proxy_log_prob", Tensor::from_slice(&of("rollout_log_prob", |x| x)).view([b, t]))
         .with("rollout", Tensor::from_slice(&case.group))
+        .with("warmth", Tensor::from_slice(&case.rewards).cos() + 1.5)
+        .with("warm_tokens", Tensor::from_slice(&of("returns", |x| 1.5 + x.cos())).view([b, t]))
         .with("scale", Tensor::from(0.6))
         .with("enabled", Tensor::from(true));
     leaves

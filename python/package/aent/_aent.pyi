@@ -252,8 +252,8 @@ class Program:
         """The ``param``s with the values in force."""
 
     @property
-    def temperature(self) -> float:
-        """What logits are divided by."""
+    def temperature(self) -> float | str:
+        """What logits are divided by: a number, that of this step if it moves, or the batch field with that of each row."""
 
     @property
     def fields(self) -> set[str]:

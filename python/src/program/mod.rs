@@ -7,7 +7,7 @@ use crate::batch::{Given, Names};
 use crate::errors::{self, guarded};
 use crate::host::to_python;
 use crate::output::Output;
-use crate::param::{Param, Params};
+use crate::param::{Param, Params, Temperature};
 use crate::ranks::{self, Joined};
 use crate::state::{self, Restored};
 use crate::turns::Turn;
@@ -311,10 +311,10 @@ impl Program {
         params.map(|param| (param.name.clone(), Param(param.value.clone()))).collect()
     }
 
-    /// What logits are divided by.
+    /// What logits are divided by: a number, that of this step if it moves, or the batch field with that of each row.
     #[getter]
-    fn temperature(&self) -> f64 {
-        self.now().program().temperature
+    fn temperature(&self) -> Temperature {
+        Temperature::of(self.now().program())
     }
 
     /// The batch fields that a batch must bring. ``hidden`` and ``lm_head`` may stand in for ``logits``, and ``log_prob``

@@ -8,6 +8,7 @@ pub use memory::Size;
 
 use aent::Program;
 use aent::plan::FirstPass;
+use aent::program::TemperatureOf;
 use cost::Cost;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -41,7 +42,7 @@ pub fn explain_json(program: &Program, size: Size) -> Value {
         "fields": batch::json_fields(program),
         "params": batch::json_params(program),
         "functions": batch::json_functions(program),
-        "temperature": program.temperature,
+        "temperature": temperature(program),
         "controllers": program.controllers.iter().map(|of| of.name.as_str()).collect::<Vec<_>>(),
         "losses": names(&program.losses),
         "metrics": names(&program.metrics),
@@ -54,6 +55,14 @@ pub fn explain_json(program: &Program, size: Size) -> Value {
         "first_pass": cost.first_pass.as_str(),
         "memory": memory::json(&cost, size),
     })
+}
+
+/// A number, or the field or formula that gives it.
+fn temperature(program: &Program) -> Value {
+    match program.temperature_of {
+        TemperatureOf::File => json!(program.temperature),
+        TemperatureOf::Row(_) | TemperatureOf::Step { .. } => json!(program.temperature_text()),
+    }
 }
 
 /// What must be known of all parts of a step before the first one can give its gradient.

@@ -1,5 +1,6 @@
 //! What is read of the logits: the row statistics, and the log-probability of the actions.
 
+use super::temperature::divisor;
 use super::values::{Check, Wanted};
 use super::wrong::{field_error, missing, refuse_gradient, taken};
 use super::{Part, Reading, UncheckedIds};
@@ -51,7 +52,10 @@ impl Part {
         let acts = request.iter().any(|row| row.statistic.needs_action());
         let actions = self.read_actions(batch, acts)?;
         let listed = self.read_listed(batch, &request, reading.validate, checks)?;
-        let fields: Vec<_> = listed.iter().map(|(name, tensor)| (*name, tensor)).collect();
+        let divisor = divisor(&request)
+            .map(|field| Ok::<_, Error>((field, self.read_divisor(batch, field, checks)?)))
+            .transpose()?;
+        let fields: Vec<_> = listed.iter().chain(&divisor).map(|(name, tensor)| (*name, tensor)).collect();
         let inputs = RowInputs {
             fields: &fields,
             policy,

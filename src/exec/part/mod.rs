@@ -10,6 +10,7 @@ mod logits;
 mod packed;
 mod rows;
 mod source;
+mod temperature;
 mod values;
 mod wrong;
 

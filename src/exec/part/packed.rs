@@ -20,6 +20,8 @@ pub(super) struct Packed {
     index: Tensor,
     /// `[B, T]`: whether a place has a token.
     inside: Tensor,
+    /// `[N]`: the sequence of each token.
+    sequence: Tensor,
 }
 
 impl Packed {
@@ -55,11 +57,16 @@ impl Packed {
                 inside.push(u8::from(has_token));
             }
         }
+        let tokens_of = |(sequence, length): (usize, &i64)| {
+            std::iter::repeat_n(sequence as i64, usize::try_from(*length).unwrap_or(0))
+        };
+        let sequence: Vec<i64> = lengths.iter().enumerate().flat_map(tokens_of).collect();
         let near = mask.as_ref().unwrap_or(&offsets);
         let (host, device) = (near.host()?, near.device());
         let index = Tensor::from_slice(host, &index, &[size[0] * size[1]]).to_device(device);
         let inside = Tensor::from_slice(host, &inside, &size).eq(1i64).to_device(device);
-        Ok(Some(Self { tokens, size, index: index.ok()?, inside: inside.ok()? }))
+        let sequence = Tensor::from_slice(host, &sequence, &[tokens]).to_device(device).ok()?;
+        Ok(Some(Self { tokens, size, index: index.ok()?, inside: inside.ok()?, sequence }))
     }
 
     /// The mask, padded: false where no token is.
@@ -78,6 +85,12 @@ impl Packed {
         let rows = flat.squeeze(0).index_select(0, &self.index);
         size.splice(0..2, self.size);
         rows.reshape(&size)
+    }
+
+    /// The value of its sequence for each token, `[1, N]`, of a field with one for each sequence.
+    pub(super) fn spread(&self, field: &Tensor) -> Option<Tensor> {
+        let of_sequences = field.size() == [self.size[0]] && self.size[0] != self.tokens;
+        of_sequences.then(|| field.index_select(0, &self.sequence).unsqueeze(0))
     }
 
     /// The plan's token fields, padded; all others as they are.

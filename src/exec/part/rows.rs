@@ -2,8 +2,9 @@
 //! with the batch.
 
 use super::packed::Packed;
+use super::temperature::divisor;
 use super::values::{Check, Wanted};
-use super::wrong::{field_error, missing};
+use super::wrong::{field_error, missing, taken};
 use super::{Part, Reading};
 use crate::exec::batch::Batch;
 use crate::exec::error::Result;
@@ -32,10 +33,16 @@ pub(in crate::exec) fn row_tensor(
         return Err(field_error(name, "[..., V]", &format!("{size:?}")));
     };
     let count: i64 = leading.iter().product();
+    let tempered = divisor(plan.log_prob.iter().chain(&plan.rows).chain(more));
     let mut flat = Batch::new();
     let read = |name: &str| !["log_prob", CU_SEQLENS, ROWS].contains(&name);
     for (name, tensor) in batch.iter().filter(|(name, _)| read(name)) {
-        let of_rows = !is_shared(name) && tensor.unusable().is_none() && tensor.size().starts_with(leading);
+        let plain = !is_shared(name) && tensor.unusable().is_none();
+        let tensor = match tempered {
+            Some(field) if plain && name == field.as_str() => &spread(batch, tensor, leading)?,
+            _ => tensor,
+        };
+        let of_rows = plain && tensor.size().starts_with(leading);
         let tensor = if of_rows {
             let rest = &tensor.size()[leading.len()..];
             tensor.reshape(&[&[1, count], rest].concat()).ok()?
@@ -53,6 +60,23 @@ pub(in crate::exec) fn row_tensor(
         return Ok(model.zeros(&[leading, &[0]].concat(), DType::F32));
     }
     Ok(Tensor::stack(&all, 2).reshape(&[leading, &[all.len() as i64]].concat()).ok()?)
+}
+
+/// The values of a field for each row, if it has one for each of the first dimensions, or for each sequence of a packed
+/// batch.
+fn spread(batch: &Batch, tensor: &Tensor, leading: &[i64]) -> Result<Tensor> {
+    let size = tensor.size();
+    if size == leading {
+        return Ok(tensor.clone());
+    }
+    if let Some(of_tokens) = Packed::of(batch)?.and_then(|packed| packed.spread(tensor)) {
+        return Ok(of_tokens.reshape(leading).ok()?);
+    }
+    if size.is_empty() || !leading.starts_with(&size) {
+        return Ok(tensor.clone());
+    }
+    let spread = (size.len()..leading.len()).fold(tensor.clone(), |spread, _| spread.unsqueeze(-1));
+    Ok(spread.expand(leading).ok()?)
 }
 
 impl Part {
@@ -100,7 +124,14 @@ impl Part {
         batch: &Batch,
         reading: Reading,
     ) -> Result<()> {
-        let flat = packed.flat(batch)?;
+        let mut flat = packed.flat(batch)?;
+        // Where the batch has one temperature for each sequence, its tokens have it too.
+        if let Some(field) = divisor(plan.log_prob.iter().chain(&plan.rows))
+            && let Some(of_sequences) = taken(batch, field.as_str())?
+            && let Some(of_tokens) = packed.spread(&of_sequences)
+        {
+            flat = flat.with(field.as_str(), of_tokens.ok()?);
+        }
         let mut row = Part::of_mask(super::field::mask(&flat)?, plan);
         let mut checks = Vec::new();
         row.read_rows(plan, &flat, reading, &mut checks)?;

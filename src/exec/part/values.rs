@@ -19,6 +19,8 @@ pub(super) struct Check {
 #[derive(Clone, Copy)]
 pub(super) enum Wanted {
     Finite,
+    /// Finite and above zero.
+    Positive,
     /// A log-probability, which the batch brought in that type.
     LogProb(DType),
     /// Finite, as a row without a softmax is not.
@@ -43,11 +45,14 @@ impl Part {
 
     /// The same on the CPU, where reading costs less than an operation.
     fn is_wrong_here(&self, check: &Check) -> Result<bool> {
-        let most = match check.wanted {
-            Wanted::LogProb(brought) => log_prob::slack(brought),
-            Wanted::Finite | Wanted::Row(_) => f64::INFINITY,
+        let is_wrong = |value: f64| {
+            let is_out = match check.wanted {
+                Wanted::LogProb(brought) => value > log_prob::slack(brought),
+                Wanted::Positive => value <= 0.0,
+                Wanted::Finite | Wanted::Row(_) => false,
+            };
+            is_out || !value.is_finite()
         };
-        let is_wrong = |value: f64| !value.is_finite() || value > most;
         // A tensor of a class that wraps others may have no memory to read.
         let (Ok(values), Some(tokens)) = (check.tensor.detach().to_wide(), self.mask.on_host()) else {
             return Ok(self.wrong(check).any().i64_at(&[])? != 0);
@@ -66,6 +71,7 @@ impl Part {
         let not_finite = check.tensor.isfinite().logical_not();
         let wrong = match check.wanted {
             Wanted::LogProb(brought) => check.tensor.gt(log_prob::slack(brought)).logical_or(&not_finite),
+            Wanted::Positive => check.tensor.le(0.0).logical_or(&not_finite),
             Wanted::Finite | Wanted::Row(_) => not_finite,
         };
         match self.counted(check.shape) {
@@ -83,6 +89,10 @@ impl Part {
                 log_prob::check(name, tensor, *brought, &not_finite, counted)
             }
             (Wanted::Row(row), _) => self.refuse_row(row, tensor),
+            (Wanted::Positive, _) => {
+                let wrong = tensor.le(0.0).logical_or(&not_finite);
+                refuse_values(name, tensor, wrong, counted, "a temperature above zero and finite")
+            }
             _ => refuse_values(name, tensor, not_finite, counted, FINITE),
         }
     }

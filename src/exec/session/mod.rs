@@ -107,11 +107,15 @@ impl Session {
     /// The same with further statistics of all tokens behind those of the program, `[..., R + more.len()]`, at the program's
     /// temperature: what a trainer logs beside the loss comes out of the same reading. A step takes the first R.
     pub fn rows_with(&self, batch: &Batch, more: &[Statistic]) -> Result<Tensor> {
-        let temperature = self.program().temperature;
-        let more: Vec<RowStatistic> = more
-            .iter()
-            .map(|statistic| RowStatistic { set: TokenSet::All, temperature, statistic: *statistic })
-            .collect();
+        let program = self.program();
+        let (temperature, divisor) = (program.temperature, program.temperature_of.field());
+        let of = |statistic: &Statistic| RowStatistic {
+            set: TokenSet::All,
+            temperature,
+            divisor,
+            statistic: *statistic,
+        };
+        let more: Vec<RowStatistic> = more.iter().map(of).collect();
         caught(|| row_tensor(self.plan(), batch, self.frozen().reading(FirstPass::Model), &more))
     }
 

@@ -55,7 +55,8 @@ impl Engine for Cpu {
 
     fn read(&self, plan: &Plan, chunk: &Chunk) -> Result<Found, KernelError> {
         chunk.check(plan)?;
-        let rows = Rows::of(chunk)?;
+        let divisors = chunk.divisors(plan)?.map(Tensor::to_f64s).transpose()?;
+        let rows = Rows { divisors, ..Rows::of(chunk)? };
         let lines = by_kind!(chunk.logits, read_rows(&rows, plan))?;
         let part = |from: usize, columns: usize| {
             let lines = lines.chunks_exact(plan.sums() + plan.facts());
@@ -87,6 +88,8 @@ struct Rows {
     logits: Layout,
     reference: Option<Layout>,
     ids: Arc<HostIds>,
+    /// What the batch divides each row by, if it does.
+    divisors: Option<Vec<f64>>,
     host: &'static dyn Host,
 }
 
@@ -103,6 +106,7 @@ impl Rows {
             logits: Layout::of(&chunk.logits)?,
             reference: chunk.reference.as_ref().map(Layout::of).transpose()?,
             ids: chunk.ids.host(chunk.logits.length(2))?,
+            divisors: None,
             host: chunk.logits.host()?,
         })
     }
@@ -121,6 +125,7 @@ impl Rows {
             Pair {
                 row: self.logits.row(index),
                 reference: self.reference.as_ref().map(|layout| layout.row(index)),
+                divisor: self.divisors.as_ref().map_or(1.0, |divisors| divisors[index]),
             }
         }
     }

@@ -13,6 +13,8 @@ use crate::rows::TokenSet;
 pub(crate) struct Pair<'a, E> {
     pub(crate) row: &'a [E],
     pub(crate) reference: Option<&'a [E]>,
+    /// What the batch divides both by, or one; NaN where it cannot.
+    pub(crate) divisor: f64,
 }
 
 /// The tokens of a row whose logits are wanted by themselves, all ids of the vocabulary.
@@ -31,6 +33,7 @@ pub(crate) struct Line<'a> {
 impl Line<'_> {
     /// Fills the line of a row that does not count.
     pub(crate) fn skip(&mut self, plan: &Plan) {
+        self.facts[facts::DIVISOR] = 1.0;
         for pass in 0..plan.passes.len() {
             for column in [sums::WHOLE, sums::INSIDE, sums::REFERENCE] {
                 // One, because its logarithm is finite.
@@ -76,7 +79,8 @@ pub(crate) fn read<E: Element>(
     }
     let extent = extent.unwrap_or_else(|| run(Highest(row)));
     let reference = pair.reference.map(|reference| (reference, run(Highest(reference))));
-    if !extent.is_usable || reference.is_some_and(|(_, extent)| !extent.is_usable) {
+    let is_usable = extent.is_usable && reference.is_none_or(|(_, extent)| extent.is_usable);
+    if !is_usable || pair.divisor.is_nan() {
         line.sums.fill(f64::NAN);
         line.facts.fill(f64::NAN);
         return;
@@ -88,11 +92,12 @@ pub(crate) fn read<E: Element>(
         *sum = usize::try_from(*id).map_or(0.0, |id| row[id].real().wide());
     }
     facts[facts::HIGHEST] = highest;
+    facts[facts::DIVISOR] = pair.divisor;
     if let Some((_, extent)) = reference {
         facts[facts::REFERENCE_HIGHEST] = extent.highest;
     }
     for (index, (pass, ranked)) in plan.passes.iter().zip(borders.iter()).enumerate() {
-        let temperature = pass.temperature;
+        let temperature = pass.at(pair.divisor);
         let border = match pass.set {
             Some(TokenSet::TopP(share)) => Some(massed(row, highest, temperature, share, scratch)),
             Some(TokenSet::MinP(ratio)) => Some(select::above(row, highest + temperature * ratio.ln())),
@@ -206,9 +211,10 @@ impl Slopes {
         let sums = &known.sums[sums::of(index)..][..sums::PER_PASS];
         let facts = &known.facts[facts::of(index)..][..facts::PER_PASS];
         // The derivative of `u^k e^u` is `(k u^(k-1) + u^k) e^u`.
+        let temperature = pass.at(known.facts[facts::DIVISOR]);
         let slope = |from: usize| {
             let c = &cotangents[from..from + 3];
-            [c[0] + c[1], c[1] + 2.0 * c[2], c[2]].map(|c| c / pass.temperature)
+            [c[0] + c[1], c[1] + 2.0 * c[2], c[2]].map(|c| c / temperature)
         };
         let outside = slope(sums::WHOLE);
         let inside = pass.set.map(|_| {
@@ -225,15 +231,15 @@ impl Slopes {
             (both, border)
         });
         let comparison = pass.compares.then(|| Comparison {
-            reverse: cotangents[sums::REVERSE] / pass.temperature,
-            forward: cotangents[sums::FORWARD] / pass.temperature,
-            mixture: cotangents[sums::JENSEN_SHANNON] / pass.temperature,
+            reverse: cotangents[sums::REVERSE] / temperature,
+            forward: cotangents[sums::FORWARD] / temperature,
+            mixture: cotangents[sums::JENSEN_SHANNON] / temperature,
             beta: pass.beta,
             norms: [sums[sums::WHOLE], sums[sums::REFERENCE]],
             to_mixture: facts[facts::TO_MIXTURE],
             highest: known.facts[facts::REFERENCE_HIGHEST],
         });
-        Some(Self { temperature: pass.temperature, outside, inside, comparison })
+        Some(Self { temperature, outside, inside, comparison })
     }
 }
 

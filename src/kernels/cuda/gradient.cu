@@ -14,11 +14,13 @@ template <class Real> struct Slope {
 };
 
 template <class Real>
-__device__ __forceinline__ Slope<Real> slope(const Pass &pass, const double *sums, const double *facts, const double *cotangents) {
-    const double unit = Numbers<Real>::WIDE_UNIT, inverse = 1.0 / pass.temperature;
+__device__ __forceinline__ Slope<Real> slope(const Pass &pass, double divisor, const double *sums, const double *facts,
+                                             const double *cotangents) {
+    const double temperature = temperature_at(pass, divisor);
+    const double unit = Numbers<Real>::WIDE_UNIT, inverse = 1.0 / temperature;
     const bool compared = COMPARES && pass.reference != 0;
     Slope<Real> slope = {};
-    slope.scale = Numbers<Real>::scale(pass.temperature);
+    slope.scale = Numbers<Real>::scale(temperature);
     const double second = SECOND ? cotangents[2] : 0.0, second_inside = SECOND ? cotangents[5] : 0.0;
     const double whole[3] = {cotangents[0] + cotangents[1], cotangents[1] + 2.0 * second, second};
     // The part of the set's sums.
@@ -168,8 +170,8 @@ extern "C" __global__ void __launch_bounds__(BLOCK) aent_gradient(const __grid_c
             continue;
         }
         for (int number = (int)threadIdx.x; number < PASSES; number += (int)blockDim.x) {
-            const int sum = 1 + SUMS_OF_PASS * number, fact = 2 + FACTS_OF_PASS * number;
-            slopes[number] = slope<Real>(task.passes[number], sums + sum, facts + fact, cotangents + sum);
+            const int sum = 1 + SUMS_OF_PASS * number, fact = FIRST_FACT + FACTS_OF_PASS * number;
+            slopes[number] = slope<Real>(task.passes[number], facts[2], sums + sum, facts + fact, cotangents + sum);
         }
         __syncthreads();
         write_row<E>(task, slopes, index, facts, cotangents);

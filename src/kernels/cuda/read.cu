@@ -141,11 +141,12 @@ template <class E> struct Reader {
         }
     }
 
-    __device__ __forceinline__ Border top_p(const Pass &pass, typename N::Scale scale, double sum, double *inside) {
+    __device__ __forceinline__ Border top_p(const Pass &pass, double temperature, typename N::Scale scale, double sum,
+                                            double *inside) {
         const u64 wanted = mass_units(pass.number * sum);
         // All logits below it together weigh less than what may be left out.
-        const double least = (double)highest + pass.temperature * log((1.0 - pass.number) * sum / (double)row.length) -
-                             1e-6 * (fabs((double)highest) + pass.temperature);
+        const double least = (double)highest + temperature * log((1.0 - pass.number) * sum / (double)row.length) -
+                             1e-6 * (fabs((double)highest) + temperature);
         typename K::Bits low = K::of((Real)least) - 1, lowest = K::of(-N::INFINITE) + 1;
         Range<E> range(low < lowest ? lowest : low, K::of(highest), COUNT_BINS);
         u64 above = 0;
@@ -238,7 +239,7 @@ __device__ __forceinline__ void fill(const Task &task, double *sums, double *fac
         const bool is_sum = column == 0 || column == 3 || column == 6;
         sums[n] = is_masked && is_sum ? 1.0 : missing;
     }
-    for (int n = (int)threadIdx.x; n < FACTS_OF_ROW; n += (int)blockDim.x) facts[n] = missing;
+    for (int n = (int)threadIdx.x; n < FACTS_OF_ROW; n += (int)blockDim.x) facts[n] = is_masked && n == 2 ? 1.0 : missing;
 }
 
 template <class E>
@@ -246,13 +247,19 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
     typedef typename E::Real Real;
     typedef Numbers<Real> N;
     const double unit = N::WIDE_UNIT;
+    const double divisor = DIVIDES ? ((const double *)task.divisors)[index] : 1.0;
+    if (divisor != divisor) {
+        fill(task, sums, facts, false);
+        return;
+    }
     const Row<E> row(task.logits, task, index);
     const Row<E> other(!COMPARES ? task.logits : task.reference, task, index, row.lead);
     Reader<E> reader = {task, meeting, selection, row, other, -N::INFINITE, -N::INFINITE};
     for (int number = 0; number < PASSES; number++) {
         const Pass &pass = task.passes[number];
         const bool compared = COMPARES && pass.reference != 0;
-        const typename N::Scale scale = N::scale(pass.temperature);
+        const double temperature = temperature_at(pass, divisor);
+        const typename N::Scale scale = N::scale(temperature);
         double whole[10] = {}, tops[4] = {}, inside[3] = {}, mixed[2] = {};
         Border border = {0.0, 0.0, 0.0, 0.0};
         // For `TOP_K`, the first reading already counts.
@@ -273,13 +280,13 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
             if (is_top_k) border = reader.top_k(pass, scale, range, whole, inside);
         }
         if constexpr ((SETS & 1 << TOP_P) != 0) {
-            if (pass.set == TOP_P && pass.number < 1.0) border = reader.top_p(pass, scale, whole[0], inside);
+            if (pass.set == TOP_P && pass.number < 1.0) border = reader.top_p(pass, temperature, scale, whole[0], inside);
             if (pass.set == TOP_P && pass.number >= 1.0)
                 border = reader.not_below(Keys<E>::value(Keys<E>::of(-N::INFINITE) + 1), scale, inside);
         }
         if constexpr ((SETS & 1 << MIN_P) != 0) {
             if (pass.set == MIN_P) {
-                const double from = (double)reader.highest + pass.temperature * log(pass.number);
+                const double from = (double)reader.highest + temperature * log(pass.number);
                 border = reader.not_below(rounded_up<E>(from), scale, inside);
             }
         }
@@ -300,7 +307,7 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
             } else {
                 to[6] = to[7] = to[8] = to[9] = 0.0;
             }
-            double *fact = facts + 2 + FACTS_OF_PASS * number;
+            double *fact = facts + FIRST_FACT + FACTS_OF_PASS * number;
             fact[0] = border.from;
             fact[1] = border.from_after;
             fact[2] = border.cut;
@@ -321,6 +328,7 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
         const i64 action = ((const i64 *)task.actions)[index];
         sums[0] = action >= 0 && action < task.vocabulary ? (double)row.at((int)action) : N::INFINITE - N::INFINITE;
         facts[0] = (double)reader.highest;
+        facts[2] = divisor;
         facts[1] = !COMPARES || !(reader.their_highest > -N::INFINITE) ? 0.0 : (double)reader.their_highest;
     }
 }

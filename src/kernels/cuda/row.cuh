@@ -6,6 +6,8 @@ enum Set { ALL, TOP_K, TOP_P, MIN_P };
 // One temperature, and what to compute at it. All fields have 8 bytes, so that all compilers use the same layout.
 struct Pass {
     double temperature;
+    // Whether each row's divisor is multiplied to it.
+    i64 divided;
     i64 set;
     // The number of tokens in `TOP_K`.
     i64 count;
@@ -26,7 +28,8 @@ struct Place {
 struct Task {
     Place logits, reference, gradient;
     // `listed` has `width` token ids for each row: one list after the other, each in ascending order, -1 for none.
-    u64 actions, mask, listed, cotangents, sums, facts;
+    // `divisors` has what the batch divides each row by; only `aent_read` reads it.
+    u64 actions, mask, listed, cotangents, sums, facts, divisors;
     i64 rows, time, vocabulary, width;
 #if LISTS > 0
     i64 lists[LISTS];
@@ -36,12 +39,17 @@ struct Task {
 
 // The columns of each row and, after them, of each pass; among the sums the logits of listed tokens come last.
 constexpr int SUMS_OF_PASS = 10, FACTS_OF_PASS = 5;
-constexpr int FIRST_LISTED = 1 + SUMS_OF_PASS * PASSES, FACTS_OF_ROW = 2 + FACTS_OF_PASS * PASSES;
+constexpr int FIRST_LISTED = 1 + SUMS_OF_PASS * PASSES, FIRST_FACT = 3, FACTS_OF_ROW = FIRST_FACT + FACTS_OF_PASS * PASSES;
 
 __device__ __forceinline__ i64 sums_of_row(const Task &task) { return FIRST_LISTED + (LISTS > 0 ? task.width : 0); }
 
 __device__ __forceinline__ bool counts(const Task &task, i64 row) {
     return ((const unsigned char *)task.mask)[row] != 0;
+}
+
+// The temperature of a pass at a row with that divisor.
+__device__ __forceinline__ double temperature_at(const Pass &pass, double divisor) {
+    return DIVIDES && pass.divided ? pass.temperature * divisor : pass.temperature;
 }
 
 // 8 elements as stored in memory.

@@ -9,6 +9,7 @@ use crate::rows::TokenSet;
 
 /// A kernel, with everything that is fixed when it is compiled. Numbers such as temperatures are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one `#define` of the text")]
 pub(super) struct Source {
     pub(super) kernel: Kernel,
     kind: u32,
@@ -19,6 +20,8 @@ pub(super) struct Source {
     second: bool,
     /// How many lists of tokens there are.
     lists: usize,
+    /// Whether the batch divides each row.
+    divides: bool,
     /// Whether a temperature's scale needs two f32 numbers.
     two_parts: bool,
     /// Threads per block.
@@ -44,7 +47,8 @@ impl Source {
             sets: sets & !1,
             second: plan.second,
             lists: plan.lists.len(),
-            two_parts: plan.passes.iter().any(|pass| needs_two_parts(pass.temperature)),
+            divides: plan.divides(),
+            two_parts: plan.divides() || plan.passes.iter().any(|pass| needs_two_parts(pass.temperature)),
             threads: 512,
         };
         // Rows that are read again stay in the cache with one block per processor; otherwise two hide each other's latency.
@@ -76,6 +80,7 @@ impl Source {
             ("SETS", self.sets as usize),
             ("SECOND", usize::from(self.second)),
             ("LISTS", self.lists),
+            ("DIVIDES", usize::from(self.divides)),
             ("TWO_PARTS", usize::from(self.two_parts)),
             ("BLOCK", self.threads as usize),
         ];

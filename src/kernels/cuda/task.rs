@@ -26,6 +26,9 @@ pub(super) fn task(
     for tensor in small.chain([cotangents, Some(sums), Some(facts)]) {
         words.push(tensor.map_or(Ok(0), address)?);
     }
+    // The backward pass has the divisors among the facts.
+    let divisors = if gradient.is_none() { chunk.divisors(plan)? } else { None };
+    words.push(divisors.map_or(Ok(0), address)?);
     let size = chunk.logits.size();
     words.extend([size[0] * size[1], size[1], size[2]].map(|number| number as u64));
     words.push(plan.lists.iter().sum::<usize>() as u64);
@@ -45,7 +48,7 @@ fn address(tensor: &Tensor) -> Result<u64, KernelError> {
 }
 
 /// The struct `Pass`.
-fn pass(pass: &Pass) -> [u64; 6] {
+fn pass(pass: &Pass) -> [u64; 7] {
     let (count, number) = match pass.set {
         Some(TokenSet::TopK(k)) => (k, 0.0),
         Some(TokenSet::TopP(number) | TokenSet::MinP(number)) => (0, number),
@@ -53,6 +56,7 @@ fn pass(pass: &Pass) -> [u64; 6] {
     };
     [
         pass.temperature.to_bits(),
+        u64::from(pass.divided),
         u64::from(super::source::set_number(pass.set)),
         count as u64,
         f64::to_bits(number),

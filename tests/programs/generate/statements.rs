@@ -13,9 +13,15 @@ impl Writer<'_> {
         if self.pick(5) == 1 {
             self.statements.push("let advantages = returns - seq_mean(returns) + 0 * scale".to_owned());
         }
-        match self.pick(4) {
+        match self.pick(7) {
             1 => self.statements.push("set temperature = 0.7".to_owned()),
             2 => self.statements.push("param heat = 1.5 in 0.1 .. 10\nset temperature = heat".to_owned()),
+            3 => self.statements.push("input warmth: seq\nset temperature = warmth".to_owned()),
+            4 => self.statements.push("input warm_tokens: token\nset temperature = warm_tokens".to_owned()),
+            5 => self.statements.push(
+                "controller warming = linear(from = 0.5, to = 2, steps = 3)\nset temperature = 1.5 * warming"
+                    .to_owned(),
+            ),
             _ => {}
         }
         for number in 0..self.pick(7) {

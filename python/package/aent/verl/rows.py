@@ -94,8 +94,9 @@ def _padded(packed: torch.Tensor, offsets: torch.Tensor, shape: torch.Size) -> t
 
 def _check_temperature(micro_batch: Any, program: Program) -> None:
     temperature = torch.as_tensor(micro_batch["temperature"], dtype=torch.float32).flatten()
-    if not torch.allclose(temperature, torch.full_like(temperature, program.temperature)):
+    own = program.temperature
+    if isinstance(own, str) or not torch.allclose(temperature, torch.full_like(temperature, own)):
         raise StepError(
-            f"verl divides the logits by {temperature[0].item():g}, the file by {program.temperature:g}: "
+            f"verl divides the logits by {temperature[0].item():g}, the file by {own if isinstance(own, str) else f'{own:g}'}: "
             f"write `set temperature = {temperature[0].item():g}`"
         )

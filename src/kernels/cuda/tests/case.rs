@@ -23,6 +23,8 @@ pub(super) struct Case {
     pub(super) passes: Vec<Pass>,
     pub(super) second: bool,
     pub(super) masked: Vec<usize>,
+    /// What the batch divides each row by; none if it does not.
+    pub(super) divisors: Vec<f64>,
     pub(super) threads: u32,
     pub(super) in_place: bool,
     /// How many tokens each list has.
@@ -31,7 +33,11 @@ pub(super) struct Case {
     pub(super) specialised: bool,
 }
 
-pub(super) const PASS: Pass = Pass { temperature: 1.0, set: None, compares: false, beta: None };
+pub(super) const PASS: Pass =
+    Pass { temperature: 1.0, divided: false, set: None, compares: false, beta: None };
+
+/// The columns of the facts before those of the first pass.
+const FIRST_FACT: usize = 3;
 
 impl Case {
     pub(super) fn new(rows: Vec<Vec<f64>>, passes: Vec<Pass>) -> Self {
@@ -43,6 +49,7 @@ impl Case {
             passes,
             second: false,
             masked: Vec::new(),
+            divisors: Vec::new(),
             threads: 64,
             in_place: false,
             lists: Vec::new(),
@@ -68,7 +75,8 @@ impl Case {
             }
         }
         let [sums, facts, gradient, cotangents] = forwards;
-        let (columns, facts_of_row) = (self.first_listed() + self.width(), 2 + 5 * self.passes.len());
+        let (columns, facts_of_row) =
+            (self.first_listed() + self.width(), FIRST_FACT + 5 * self.passes.len());
         for (index, x) in self.rows.iter().enumerate() {
             let at = |all: &[f64], width: usize| all[index * width..][..width].to_vec();
             self.judge_row(
@@ -89,12 +97,18 @@ impl Case {
                     (1..self.first_listed()).contains(&column) && matches!((column - 1) % 10, 0 | 3 | 6);
                 assert!(*sum == f64::from(u8::from(is_sum)), "row {index}, column {column}: {sum}");
             }
-            assert!(facts.iter().chain(gradient).all(|number| *number == 0.0), "row {index} is masked");
+            let rest = facts.iter().enumerate().filter(|(column, _)| *column != 2).map(|(_, fact)| fact);
+            assert!(rest.chain(gradient).all(|number| *number == 0.0), "row {index} is masked");
+            assert_eq!(facts[2], 1.0, "row {index} is masked");
             return;
         }
         let y = self.references.get(index).map(Vec::as_slice);
         let reads_reference = self.passes.iter().any(|pass| pass.compares);
-        if !naive::is_usable(x) || y.is_some_and(|y| reads_reference && !naive::is_usable(y)) {
+        let divisor = self.divisors.get(index).copied().unwrap_or(1.0);
+        if divisor.is_nan()
+            || !naive::is_usable(x)
+            || y.is_some_and(|y| reads_reference && !naive::is_usable(y))
+        {
             let all = sums.iter().chain(facts).chain(gradient);
             assert!(
                 all.clone().all(|number| number.is_nan()),
@@ -102,7 +116,7 @@ impl Case {
             );
             return;
         }
-        assert_eq!(facts[0], naive::highest(x), "row {index}");
+        assert_eq!((facts[0], facts[2]), (naive::highest(x), divisor), "row {index}");
         if let Some(y) = y.filter(|_| reads_reference) {
             assert_eq!(facts[1], naive::highest(y), "row {index}");
         }
@@ -110,11 +124,12 @@ impl Case {
         assert_eq!(sums[0].to_bits(), x[action].to_bits(), "row {index}");
         let mut expected = vec![(0.0, 0.0); x.len()];
         for (number, pass) in self.passes.iter().enumerate() {
+            let pass = &Pass { temperature: pass.at(divisor), ..pass.clone() };
             let place =
                 format!("row {index}, pass {number}, {:?} of {} in {:?}", pass.set, x.len(), self.kind);
             let least = if self.kind == Kind::Double { -708.0 } else { -87.33 };
             let found = naive::find(x, y, pass, self.second, least);
-            let facts = &facts[2 + 5 * number..][..5];
+            let facts = &facts[FIRST_FACT + 5 * number..][..5];
             if pass.set.is_some() {
                 let border = |id: usize| if (id as f64) < facts[2] { facts[0] } else { facts[1] };
                 let members: Vec<bool> = (0..x.len()).map(|id| x[id] >= border(id)).collect();
@@ -167,6 +182,11 @@ impl Case {
         }
     }
 
+    /// Reads the rows and writes their gradient, whatever the numbers.
+    pub(super) fn runs(&self) {
+        self.run(false);
+    }
+
     /// Sums, facts, the gradient and its cotangents.
     fn run(&self, backwards: bool) -> [Vec<f64>; 4] {
         let blocks = 2.min(self.rows.len() as u32);
@@ -179,6 +199,7 @@ impl Case {
             reference: (!self.references.is_empty()).then(|| self.placed(&self.references)),
             ids: Ids::new(TchTensor::from_slice(&actions).into(), TchTensor::from_slice(&mask).into())
                 .with_lists((!self.lists.is_empty()).then(|| self.all_lists())),
+            divisors: (!self.divisors.is_empty()).then(|| TchTensor::from_slice(&self.divisors).into()),
         };
         let vocabulary = self.rows[0].len() as i64;
         let plan = Plan {

@@ -36,6 +36,8 @@ fn family() -> Vec<(DType, Plan)> {
         (DType::BF16, plan(&[&of(TokenSet::TopP(0.9))], false)),
         (DType::BF16, plan(&[&of(TokenSet::MinP(0.1))], false)),
         (DType::BF16, plan(&[&compared], false)),
+        (DType::BF16, plan(&[&Pass { divided: true, ..PASS }], false)),
+        (DType::F32, plan(&[&Pass { divided: true, ..of(TokenSet::TopP(0.9)) }, &compared], true)),
         (DType::F32, plan(&[&compared, &top_k], true)),
         (DType::BF16, Plan { lists: vec![20], ..plan(&[&PASS], false) }),
         (DType::F32, Plan { lists: vec![1024, 64], ..plan(&[&warm, &compared], false) }),

@@ -158,3 +158,38 @@ fn passes_have_their_own_temperature_set_and_comparison_with_a_reference() {
         }
     }
 }
+
+#[test]
+fn the_batch_may_divide_each_row() {
+    let own = |set, beta| Pass { divided: true, set, compares: true, beta, ..PASS };
+    let half = |set| Pass { divided: true, temperature: 0.5, set: Some(set), ..PASS };
+    let [top_k, min_p, top_p] = [TokenSet::TopK(64), TokenSet::MinP(0.1), TokenSet::TopP(0.8137)];
+    let passes = [
+        vec![own(None, Some(0.5)), half(min_p), PASS],
+        vec![own(Some(top_k), None), half(top_p)],
+        vec![Pass { divided: true, set: Some(top_p), ..PASS }],
+    ];
+    for kind in KINDS {
+        for (passes, length) in passes.iter().zip([640, 1203, 300]) {
+            let rows = rows(length);
+            let references = references(&rows);
+            let mut divisors: Vec<f64> = (0..rows.len()).map(|row| 0.3 + 0.37 * row as f64).collect();
+            (divisors[3], divisors[4]) = (f64::NAN, f64::NAN);
+            let case = Case::new(rows, passes.clone());
+            let case = Case { kind, references, gap: 3, second: true, masked: vec![3], divisors, ..case };
+            case.judge();
+        }
+    }
+}
+
+#[test]
+fn extreme_divisors_come_to_an_end() {
+    for set in [TokenSet::TopK(9), TokenSet::TopP(0.8), TokenSet::MinP(0.1)] {
+        for divisor in [1e-300, 5e-324, 1e300] {
+            let rows = rows(300);
+            let divisors = vec![divisor; rows.len()];
+            let passes = vec![Pass { divided: true, set: Some(set), ..PASS }];
+            Case { divisors, ..Case::new(rows, passes) }.runs();
+        }
+    }
+}

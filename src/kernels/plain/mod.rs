@@ -1,5 +1,9 @@
 //! The engine for devices without their own: plain operations of the host, a few rows at a time.
 
+#[cfg(test)]
+mod tests;
+
+use super::divisor::Divisor;
 use super::engine::{Chunk, Engine, Found, Numbers, WrongId};
 use super::plan::{Pass, Plan, facts, sums};
 use super::rows::summed_in;
@@ -19,13 +23,14 @@ impl Engine for Plain {
     }
 
     fn read(&self, plan: &Plan, chunk: &Chunk) -> Result<Found, KernelError> {
-        let rows = Rows::of(chunk);
+        let rows = Rows::of(chunk, chunk.divisors(plan)?.cloned());
         let count = rows.logits.length(0);
         let mut columns =
             Columns { sums: Vec::new(), facts: Vec::new(), zero: rows.logits.zeros(&[count], DType::F64) };
         columns.sums.push(rows.logits.gather(1, &chunk.ids.flat()[0].unsqueeze(1)).squeeze(1));
         columns.facts.push(rows.highest.clone());
         columns.facts.push(rows.reference_highest());
+        columns.facts.push(rows.divisors.clone().unwrap_or_else(|| columns.zero.ones_like()));
         if count > 0 {
             for pass in &plan.passes {
                 rows.read(pass, plan.second, &mut columns)?;
@@ -42,12 +47,14 @@ impl Engine for Plain {
         cotangents: &Numbers,
         gradient: &Tensor,
     ) -> Result<(), KernelError> {
-        let rows = Rows::of(chunk);
+        let near = &chunk.logits;
+        let found_facts = found.facts.tensor(plan.facts(), near)?;
+        let divisors = plan.divides().then(|| found_facts.select(1, facts::DIVISOR as i64));
+        let rows = Rows::of(chunk, divisors);
         let dtype = rows.logits.dtype();
         let column = |lines: &Tensor, at: usize| lines.narrow(1, at as i64, 1).to_dtype(dtype);
-        let cotangents = cotangents.tensor(plan.sums(), &rows.logits)?;
-        let found_sums = found.sums.tensor(plan.sums(), &rows.logits)?;
-        let found_facts = found.facts.tensor(plan.facts(), &rows.logits)?;
+        let cotangents = cotangents.tensor(plan.sums(), near)?;
+        let found_sums = found.sums.tensor(plan.sums(), near)?;
         let mut sum = rows.logits.zeros_like();
         for (index, pass) in plan.passes.iter().enumerate() {
             let c = |at: usize| column(&cotangents, sums::of(index) + at);
@@ -75,7 +82,7 @@ impl Engine for Plain {
                     by_z = by_z + by_mixture * (c(sums::JENSEN_SHANNON) * (1.0 - beta));
                 }
             }
-            sum = sum + by_z / pass.temperature;
+            sum = sum + rows.temperature(pass).of(&by_z);
         }
         let mut sum =
             sum.scatter_add(1, &chunk.ids.flat()[0].unsqueeze(1), &column(&cotangents, sums::CHOSEN));
@@ -95,13 +102,20 @@ struct Rows {
     /// `[k]` in f64.
     highest: Tensor,
     reference: Option<Tensor>,
+    /// `[k]` in f64: what the batch divides each row by, if it does; NaN where it cannot.
+    divisors: Option<Tensor>,
 }
 
 impl Rows {
-    fn of(chunk: &Chunk) -> Self {
+    fn of(chunk: &Chunk, divisors: Option<Tensor>) -> Self {
         let wide = |logits: &Tensor| logits.flatten(0, 1).to_dtype(summed_in(logits.dtype()));
         let logits = wide(&chunk.logits);
-        Self { highest: highest(&logits), reference: chunk.reference.as_ref().map(wide), logits }
+        let reference = chunk.reference.as_ref().map(wide);
+        Self { highest: highest(&logits), reference, divisors, logits }
+    }
+
+    fn temperature(&self, pass: &Pass) -> Divisor {
+        Divisor::new(pass.temperature, self.divisors.as_ref().filter(|_| pass.divided))
     }
 
     /// The ids listed for rows, where there is none, and their logits, `[k, W]` each; zero where there is none.
@@ -120,11 +134,12 @@ impl Rows {
     fn unusable(&self) -> Tensor {
         let of = |highest: &Tensor| highest * 0.0;
         let own = of(&self.highest);
+        let own = self.divisors.iter().fold(own, |own, divisors| own + of(divisors));
         if self.reference.is_some() { own + of(&self.reference_highest()) } else { own }
     }
 
     fn members(&self, pass: &Pass) -> Result<Option<Tensor>, KernelError> {
-        pass.set.map(|set| sets::members(&self.logits, set, pass.temperature)).transpose()
+        pass.set.map(|set| sets::members(&self.logits, set, &self.temperature(pass))).transpose()
     }
 
     fn read(&self, pass: &Pass, second: bool, columns: &mut Columns) -> Result<(), KernelError> {
@@ -174,7 +189,7 @@ struct Softmax {
 
 impl Softmax {
     fn of(rows: &Rows, pass: &Pass) -> Self {
-        relative(&rows.logits, &rows.highest, pass.temperature)
+        relative(&rows.logits, &rows.highest, &rows.temperature(pass))
     }
 
     /// `u`, or zero where `e^u` is zero, so that their product is zero there.
@@ -195,7 +210,7 @@ struct Met {
 impl Met {
     fn of(rows: &Rows, pass: &Pass, softmax: &Softmax) -> Option<Self> {
         let reference = rows.reference.as_ref().filter(|_| pass.compares)?;
-        let Softmax { u: v, e: r } = relative(reference, &rows.reference_highest(), pass.temperature);
+        let Softmax { u: v, e: r } = relative(reference, &rows.reference_highest(), &rows.temperature(pass));
         let apart = &softmax.u - &v;
         Some(Self { u: softmax.u.clone(), v, r, apart })
     }
@@ -255,8 +270,8 @@ impl Columns {
     }
 }
 
-fn relative(logits: &Tensor, highest: &Tensor, temperature: f64) -> Softmax {
-    let u = (logits - highest.to_dtype(logits.dtype()).unsqueeze(1)) / temperature;
+fn relative(logits: &Tensor, highest: &Tensor, temperature: &Divisor) -> Softmax {
+    let u = temperature.of(&(logits - highest.to_dtype(logits.dtype()).unsqueeze(1)));
     Softmax { e: u.exp(), u }
 }
 
@@ -274,123 +289,4 @@ fn product(weight: &Tensor, x: &Tensor) -> Tensor {
 
 fn total(terms: &Tensor) -> Tensor {
     terms.sum_dim(-1, false, DType::F64)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use tch::{Device, Kind, Tensor as TchTensor};
-
-    use super::*;
-    use crate::kernels::cpu::Cpu;
-    use crate::kernels::ids::{Ids, Lists};
-    use crate::rows::{RowStatistic, Statistic, TokenSet};
-
-    const ROWS: i64 = 6;
-    const VOCABULARY: i64 = 301;
-
-    /// Rows with ties, bans and one without a softmax, and a reference.
-    fn chunk(kind: Kind) -> Chunk {
-        // Concurrent tests share torch's generator.
-        let spread = |by: f64| {
-            let ids = TchTensor::arange(ROWS * VOCABULARY, (Kind::Double, Device::Cpu));
-            ((ids * by).sin() * 6.0).to_kind(Kind::Float).view([1, ROWS, VOCABULARY])
-        };
-        let logits = spread(12.9898);
-        let _ = logits.get(0).get(1).narrow(0, 0, 100).fill_(0.5);
-        let _ = logits.get(0).get(2).narrow(0, 50, 100).fill_(f64::NEG_INFINITY);
-        let _ = logits.get(0).get(3).narrow(0, 7, 1).fill_(f64::NAN);
-        Chunk {
-            logits: logits.to_kind(kind).into(),
-            reference: Some(spread(78.233).to_kind(kind).into()),
-            ids: Ids::new(
-                TchTensor::arange(ROWS, (Kind::Int64, Device::Cpu)).into(),
-                TchTensor::ones([ROWS], (Kind::Bool, Device::Cpu)).into(),
-            )
-            .with_lists(Some(lists())),
-        }
-    }
-
-    /// Two lists, with pads, the action, the same token in both, and the ends of a row.
-    fn lists() -> Lists {
-        let rows = (0..ROWS).flat_map(|row| [-1, -1, row, 100 + row, 0, row, VOCABULARY - 1]);
-        let ids = TchTensor::from_slice(&rows.collect::<Vec<i64>>()).view([ROWS, 7]);
-        Lists { fields: Arc::new([("kept", 4), ("taught", 3)]), ids: ids.into() }
-    }
-
-    fn plan() -> Plan {
-        let of = |set, temperature, statistic| RowStatistic { set, temperature, statistic };
-        let request = [
-            of(TokenSet::All, 1.0, Statistic::LogProb),
-            of(TokenSet::Drop(0.3), 1.0, Statistic::SecondMoment),
-            of(TokenSet::TopP(0.8), 0.7, Statistic::Mass),
-            of(TokenSet::MinP(0.02), 1.0, Statistic::Entropy),
-            of(TokenSet::All, 1.0, Statistic::ReverseKl),
-            of(TokenSet::All, 0.7, Statistic::ForwardKl),
-            of(TokenSet::All, 0.7, Statistic::JensenShannon(0.3)),
-        ];
-        Plan::new(&request, &[], &[4, 3], VOCABULARY)
-    }
-
-    fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64, what: &str) {
-        let [found, expected] = [found, expected].map(|tensor| tensor.tch().unwrap().to_kind(Kind::Double));
-        assert_eq!(found.size(), expected.size(), "{what}");
-        assert_eq!(found.isnan(), expected.isnan(), "{what}");
-        let apart = (&found - &expected).abs() / expected.abs().clamp_min(1.0);
-        let worst = f64::try_from(apart.nan_to_num(0.0, None, None).max()).unwrap();
-        assert!(worst <= tolerance, "{what}: off by {worst}");
-    }
-
-    #[test]
-    fn plain_operations_find_what_the_fused_ones_find() {
-        let plan = plan();
-        for (kind, tolerance, step) in
-            [(Kind::Double, 1e-10, 1e-10), (Kind::Float, 1e-5, 1e-5), (Kind::BFloat16, 1e-5, 2f64.powi(-8))]
-        {
-            let chunk = chunk(kind);
-            let (plain, fused) = (Plain.read(&plan, &chunk).unwrap(), Cpu.read(&plan, &chunk).unwrap());
-            let lines = |found: &Found| {
-                let sums = found.sums.tensor(plan.sums(), &chunk.logits).unwrap();
-                [sums, found.facts.tensor(plan.facts(), &chunk.logits).unwrap()]
-            };
-            let ([sums, of_plain], [fused_sums, of_fused]) = (lines(&plain), lines(&fused));
-            assert_close(&sums, &fused_sums, tolerance, &format!("sums in {kind:?}"));
-            for pass in 0..plan.passes.len() {
-                for column in [facts::SIZE, facts::TO_MIXTURE] {
-                    let at = (facts::of(pass) + column) as i64;
-                    let [plain, fused] = [&of_plain, &of_fused].map(|facts| facts.select(1, at));
-                    assert_close(&plain, &fused, tolerance, &format!("fact {at} in {kind:?}"));
-                }
-            }
-            let count = ROWS * plan.sums() as i64;
-            let cotangents =
-                TchTensor::arange(count, (Kind::Double, Device::Cpu)).sin().view([ROWS, -1]) * 0.01;
-            let cotangents = Numbers::Device(cotangents.into());
-            let on_host = Numbers::Host(Arc::new(cotangents.host().unwrap().into_owned()));
-            let gradient = |engine: &dyn Engine, found: &Found, cotangents: &Numbers| {
-                let gradient = chunk.logits.zeros_like();
-                engine.write_gradient(&plan, &chunk, found, cotangents, &gradient).unwrap();
-                gradient
-            };
-            let plain = gradient(&Plain, &plain, &cotangents);
-            let fused = gradient(&Cpu, &fused, &on_host);
-            assert_close(&plain, &fused, step, &format!("gradient in {kind:?}"));
-        }
-    }
-
-    #[test]
-    fn the_gradient_may_lie_over_the_logits() {
-        let plan = plan();
-        let (apart, over) = (chunk(Kind::Float), chunk(Kind::Float));
-        let found = Plain.read(&plan, &apart).unwrap();
-        let cotangents = found.sums.tensor(plan.sums(), &apart.logits).unwrap().ones_like() * 0.01;
-        let cotangents = Numbers::Device(cotangents);
-        let gradient = apart.logits.zeros_like();
-        Plain.write_gradient(&plan, &apart, &found, &cotangents, &gradient).unwrap();
-        let same = over.logits.clone();
-        Plain.write_gradient(&plan, &over, &found, &cotangents, &same).unwrap();
-        let [over, apart] = [over.logits, gradient].map(|tensor| tensor.tch().unwrap());
-        assert!(over.allclose(&apart, 0.0, 0.0, true));
-    }
 }
