@@ -340,10 +340,10 @@ fn losses_have_numbers_of_their_own_and_an_assertion_is_a_remark() {
 #[test]
 fn the_temperature_of_each_row_comes_from_the_file() {
     let text = |heat: &str| format!("{heat}loss = -token_mean(advantages * log_prob)\n");
-    let folder = Folder::with("spec.aent", &text("input heat: seq\n\nset temperature = heat\n\n"));
+    let folder = Folder::with("spec.aent", text("input heat: seq\n\nset temperature = heat\n\n"));
     batch(&folder, &[("heat", Tensor::from_slice(&[0.5f32, 0.5, 0.5]))]);
     let found = loss(&eval(&folder, &[]));
-    let plain = Folder::with("spec.aent", &text("set temperature = 0.5\n\n"));
+    let plain = Folder::with("spec.aent", text("set temperature = 0.5\n\n"));
     batch(&plain, &[]);
     assert!((found - loss(&eval(&plain, &[]))).abs() < 1e-6);
     batch(&folder, &[("heat", Tensor::from_slice(&[0.5f32, -0.5, 0.5]))]);

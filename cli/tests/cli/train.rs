@@ -41,7 +41,7 @@ fn a_small_run_ends_with_a_table_and_a_report() {
 fn every_recipe_that_the_task_can_feed_is_trained_and_the_others_are_refused_by_field() {
     /// What answers to sums do not come with: a critic, greedy answers, several rewards, pairs, turns, rollouts, an entropy or a
     /// proxy of before.
-    const UNFED: [&str; 18] = [
+    const UNFED: [&str; 20] = [
         "aepo",
         "dpo",
         "entrocraft",
@@ -56,7 +56,9 @@ fn every_recipe_that_the_task_can_feed_is_trained_and_the_others_are_refused_by_
         "remax",
         "rlhf_ppo",
         "rollouts",
+        "sampling_mask",
         "simpo",
+        "top_k_distillation",
         "turn_gspo",
         "turn_ppo",
         "vapo",
