@@ -281,9 +281,10 @@ mod tests {
 
     #[test]
     fn the_gradient_has_the_size_of_the_logits() {
-        // One row statistic, read in one loop; its product with the advantages, and at most its negation.
+        // One row statistic, read in one loop; its product with the advantages, and at most its negation. Of the row 19
+        // numbers are kept in f64, its temperature among them.
         let token = Token::of(&cost("loss = -token_mean(advantages * log_prob)"), of(1000), 2, 4);
-        assert_eq!((token.logits, token.gradient, token.statistics, token.sums), (2000, 2000, 4, 144));
+        assert_eq!((token.logits, token.gradient, token.statistics, token.sums), (2000, 2000, 4, 19 * 8));
         assert!((4..=8).contains(&token.formulas), "{token:?}");
     }
 
