@@ -54,11 +54,24 @@ def batch(dtype: torch.dtype) -> dict[str, torch.Tensor]:
         if "log_prob" in name:
             tokens[name] = tokens[name] * 0.3 - 2.5
     tokens["old_entropy"] = tokens["old_entropy"].abs()
+    actions = torch.tensor([i * 7 % V for i in range(B * T)]).view(B, T)
+    # The action and two others, with a pad among them.
+    lists = torch.stack([(actions + 3) % V, torch.full_like(actions, -1), actions, (actions + 1) % V], dim=-1)
+    ids = {"turn": torch.arange(T).div(2, rounding_mode="floor").expand(B, T), "rollout": torch.arange(B) // 3}
+    pairs = {
+        "chosen": torch.arange(B) % 2 == 0,
+        "tempered": torch.arange(B) % 4 == 0,
+    }
     sequences = {name: (wave(B, 1.7 + at, (B,), dtype) > 0).to(dtype) for at, name in enumerate(SEQUENCES)}
     return {
         "logits": (2 * wave(B * T * V, 0.7, (B, T, V), dtype)).requires_grad_(),
         "ref_logits": 2 * wave(B * T * V, 0.9, (B, T, V), dtype),
-        "actions": torch.tensor([i * 7 % V for i in range(B * T)]).view(B, T),
+        "actions": actions,
+        "kept": lists,
+        "teacher_ids": lists,
+        "teacher_log_prob": wave(B * T * 4, 0.6, (B, T, 4), dtype) * 0.3 - 2.5,
+        **ids,
+        **pairs,
         "response_mask": mask,
         "group": torch.tensor([i // 2 for i in range(B)]),
         **tokens,
@@ -77,8 +90,9 @@ TOKENS = [
     "returns",
     "old_entropy",
     "token_rewards",
+    "proxy_log_prob",
 ]
-SEQUENCES = ["rewards", "correct", "greedy", "well_formed", "log_z"]
+SEQUENCES = ["rewards", "correct", "greedy", "well_formed", "log_z", "mismatched"]
 
 
 def flat(tensor: torch.Tensor | None) -> list[float]:
