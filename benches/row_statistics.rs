@@ -31,7 +31,7 @@ impl Batch {
     }
 
     fn step(&mut self, set: TokenSet, kernels: Kernels) {
-        let of = |set, statistic| RowStatistic { set, temperature: 1.0, divisor: None, statistic };
+        let of = |set, statistic| RowStatistic::new(set, 1.0, statistic);
         let request = [of(TokenSet::All, Statistic::LogProb), of(set, Statistic::Entropy)];
         let [logits, actions, mask] = [&self.logits, &self.actions, &self.mask].map(Into::into);
         let found = row_statistics(&RowInputs::new(&logits, &actions, &mask), &request, &kernels.into())

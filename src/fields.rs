@@ -1,6 +1,7 @@
 //! The batch fields that every spec can use, with verl's names.
 
 use crate::interval::Interval;
+use crate::rows::FieldName;
 use crate::types::{Type, Unit};
 
 /// A batch field of the language.
@@ -130,6 +131,15 @@ pub const REFERENCE: LogitFields = LogitFields {
 const LOGITS: [LogitFields; 2] = [POLICY, REFERENCE];
 
 impl LogitFields {
+    /// Those of a reference: the fields that belong to a declared `logits` field, or [`REFERENCE`]. Of `input math: logits` they
+    /// are `math`, or `math_hidden` with `math_lm_head` and `math_lm_head_bias`; of `math_logits` as well.
+    pub fn of_reference(declared: Option<FieldName>) -> Self {
+        let Some(logits) = declared.map(FieldName::as_str) else { return REFERENCE };
+        let stem = logits.strip_suffix("_logits").unwrap_or(logits);
+        let field = |suffix: &str| FieldName::new(&format!("{stem}_{suffix}")).as_str();
+        Self { logits, hidden: field("hidden"), weight: field("lm_head"), bias: field("lm_head_bias") }
+    }
+
     /// All four names.
     pub fn names(&self) -> [&'static str; 4] {
         [self.logits, self.hidden, self.weight, self.bias]
@@ -142,9 +152,12 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     FIELDS.iter().map(|field| field.name).chain(["actions", CU_SEQLENS, ROWS]).chain(logits)
 }
 
-/// Whether a field belongs to the model rather than to the batch, so that it is not split into micro-batches.
+/// Whether a field belongs to a model rather than to the batch, so that it is not split into micro-batches: the output layer of
+/// the policy, of the reference, and of what a file declares as `logits`.
 pub fn is_shared(name: &str) -> bool {
-    LOGITS.iter().any(|fields| name == fields.weight || name == fields.bias)
+    [POLICY.weight, POLICY.bias]
+        .iter()
+        .any(|of| name.strip_suffix(of).is_some_and(|stem| stem.is_empty() || stem.ends_with('_')))
 }
 
 /// Whether only row statistics read the field, so that a formula cannot name it.

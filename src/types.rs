@@ -105,17 +105,20 @@ pub enum FieldSort {
     CandidateIds,
     /// `[B, T, K]`: real values beside such ids.
     Candidates,
+    /// `[B, T, V]`: the logits of one more policy to compare with, or hidden states with an output layer in their place.
+    Logits,
 }
 
 impl FieldSort {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::CandidateIds, Self::Candidates];
+    pub const ALL: [Self; 3] = [Self::CandidateIds, Self::Candidates, Self::Logits];
 
     /// As in a file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::CandidateIds => "candidates id",
             Self::Candidates => "candidates",
+            Self::Logits => "logits",
         }
     }
 }

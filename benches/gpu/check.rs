@@ -53,7 +53,7 @@ fn requests() -> Vec<Vec<RowStatistic>> {
             Statistic::JensenShannon(0.5),
             Statistic::JensenShannon(0.1),
         ]
-        .map(|statistic| RowStatistic { set: TokenSet::All, temperature, divisor: None, statistic })
+        .map(|statistic| RowStatistic::new(TokenSet::All, temperature, statistic))
         .to_vec()
     };
     requests.push(compared(1.0));
@@ -64,7 +64,7 @@ fn requests() -> Vec<Vec<RowStatistic>> {
 
 /// Every statistic over a set.
 fn of_set(set: TokenSet, temperature: f64) -> Vec<RowStatistic> {
-    Statistic::OF_POLICY.map(|statistic| RowStatistic { set, temperature, divisor: None, statistic }).to_vec()
+    Statistic::OF_POLICY.map(|statistic| RowStatistic::new(set, temperature, statistic)).to_vec()
 }
 
 fn compare(batch: &Batch, request: &[RowStatistic], kind: Kind, device: Device) -> Result<i64, String> {
@@ -113,7 +113,7 @@ fn run(batch: &Batch, request: &[RowStatistic], options: KernelOptions) -> Resul
     let inputs = RowInputs {
         fields: &[],
         policy: Source::Logits(&logits),
-        reference: Some(Source::Logits(&reference)),
+        references: &[(None, Source::Logits(&reference))],
         actions: &actions,
         mask: &mask,
     };
@@ -153,7 +153,7 @@ fn hidden(device: Device) -> Result<i64, String> {
         let mask = Tensor::ones([2, 5], (Kind::Bool, device)).into();
         let source = Source::Hidden(Hidden { hidden: &hidden, weight: &weight, bias: Some(&bias) });
         let inputs =
-            RowInputs { policy: source, reference: None, actions: &actions, mask: &mask, fields: &[] };
+            RowInputs { policy: source, references: &[], actions: &actions, mask: &mask, fields: &[] };
         // Three rows at once.
         let options = KernelOptions { chunk_bytes: 3 * 997 * 4, ..KernelOptions::from(kernels) };
         let found = read(&inputs, &of_set(TokenSet::Drop(0.3), 1.0), &options)?;

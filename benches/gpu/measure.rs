@@ -46,7 +46,7 @@ pub(crate) fn everything(device: Device, rows: i64, vocabulary: i64) {
 }
 
 fn requests() -> Vec<(&'static str, Vec<RowStatistic>)> {
-    let of = |set, statistic| RowStatistic { set, temperature: 1.0, divisor: None, statistic };
+    let of = |set, statistic| RowStatistic::new(set, 1.0, statistic);
     let log_prob = of(TokenSet::All, Statistic::LogProb);
     let with_entropy = |set| vec![log_prob, of(set, Statistic::Entropy)];
     vec![
@@ -67,7 +67,7 @@ fn read(logits: &Tensor, batch: &Batch, request: &[RowStatistic], kernels: Kerne
     let inputs = RowInputs {
         fields: &[],
         policy: Source::Logits(&logits),
-        reference: Some(Source::Logits(&reference)),
+        references: &[(None, Source::Logits(&reference))],
         actions: &actions,
         mask: &mask,
     };

@@ -121,7 +121,7 @@ impl Batch {
 
     /// Forward and backward. The gradient is written to memory of its own, unless the logits were given up.
     pub(crate) fn step(&self, entropy: Entropy) -> Step {
-        let of = |set, statistic| RowStatistic { set, temperature: 1.0, divisor: None, statistic };
+        let of = |set, statistic| RowStatistic::new(set, 1.0, statistic);
         let request = [of(TokenSet::All, Statistic::LogProb), of(entropy.set(), Statistic::Entropy)];
         let start = Instant::now();
         let leaf = self.logits.detach().set_requires_grad(true);

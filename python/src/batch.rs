@@ -4,6 +4,7 @@ use crate::errors::of_batch;
 use crate::host::{is_tensor, is_torchs_own, of_python, to_python};
 use aent::fields::{self, CU_SEQLENS, RESPONSE_MASK};
 use aent::near::nearest;
+use aent::program::InputDecl;
 use aent::tensor::Tensor;
 use aent::{Batch, Program};
 use pyo3::prelude::*;
@@ -27,8 +28,9 @@ pub(crate) struct Given {
 impl Names {
     /// Every field that a batch for this program may have.
     pub(crate) fn of(program: &Program) -> Self {
-        let declared = program.inputs.iter().map(|input| input.name.clone());
-        Self(fields::names().map(str::to_owned).chain(declared).collect())
+        let declared = program.inputs.iter().flat_map(InputDecl::names).map(str::to_owned);
+        let language = fields::names().map(str::to_owned);
+        Self(language.chain(declared).collect())
     }
 
     /// The fields of a mapping, and over them those given by name. A mapping may hold whatever a trainer has: names that

@@ -95,6 +95,9 @@ impl<'a> Checker<'a> {
             FieldSort::CandidateIds => {
                 format!("a term takes it as an argument: `log_prob(within = {})`", field.name)
             }
+            FieldSort::Logits => {
+                format!("a divergence takes it as an argument: `forward_kl(of = {})`", field.name)
+            }
             FieldSort::Candidates => format!(
                 "a term takes it as an argument: `forward_kl(within = ..., of = {}, rest = \"bucket\")`",
                 field.name

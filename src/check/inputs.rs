@@ -123,8 +123,12 @@ impl<'a> Checker<'a> {
             .chain(constants().map(|of| of.name))
             .collect();
         let of_batch = |field: &FieldArg| {
-            let ty = ParameterType::Field(field.sort);
-            declaration.parameters.iter().find(move |of| of.ty == ty)
+            let sort = field.sort;
+            let takes = move |of: &&crate::plugin::Parameter| match of.ty {
+                ParameterType::Field(sorts) => sorts.contains(&sort),
+                _ => false,
+            };
+            declaration.parameters.iter().find(takes)
         };
         if constants().count() < declaration.parameters.len()
             && let Ok(Value::Field(field)) = self.expr(expr)

@@ -3,6 +3,7 @@
 mod args;
 mod assertions;
 mod calls;
+mod declared;
 mod default_fields;
 mod elsewhere;
 mod expr;

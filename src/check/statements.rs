@@ -5,12 +5,9 @@ use super::scope::{BROKEN, Binding, Function, Meaning};
 use super::{Checker, Outcome, Value};
 use crate::diag::Diagnostic;
 use crate::fields;
-use crate::plugin::FieldArg;
-use crate::program::InputDecl;
-use crate::rows::FieldName;
 use crate::span::{SourceId, Span};
 use crate::syntax::ast::{Expr, Name, Statement, StatementKind};
-use crate::types::{InputType, Kind, Shape};
+use crate::types::{Kind, Shape};
 use std::collections::HashSet;
 
 impl<'a> Checker<'a> {
@@ -199,68 +196,6 @@ impl<'a> Checker<'a> {
             | StatementKind::Loss { .. }
             | StatementKind::Metric { .. } => {}
         }
-    }
-
-    fn input(&mut self, name: &'a Name, declared_ty: InputType, grad: Option<Span>) {
-        let declared = InputDecl { name: name.node.clone(), ty: declared_ty, gradient: grad.is_some() };
-        if fields::find(&name.node).is_some() || fields::is_of_vocabulary(&name.node) {
-            self.report(
-                Diagnostic::error(
-                    "duplicate-name",
-                    name.span,
-                    format!("`{}` is a batch field already", name.node),
-                )
-                .help("use it without declaring it"),
-            );
-            return;
-        }
-        // Each file that reads a field declares it, and all declarations must agree.
-        if let Some(first) = self.scope.input(&name.node)
-            && !first.files.contains(&name.span.source)
-        {
-            if self.inputs.contains(&declared) {
-                first.files.push(name.span.source);
-            } else {
-                let diagnostic = duplicate(name, first.span);
-                self.report(diagnostic);
-            }
-            return;
-        }
-        let ty = match declared_ty {
-            InputType::Value(ty) => ty,
-            InputType::Field(sort) => {
-                let field = FieldArg { name: FieldName::new(&name.node), sort };
-                let value = Meaning::Value(Value::Field(field).into());
-                let meaning = self.has_no_readers(name, sort).map_or(Meaning::Poisoned, |()| value);
-                if !self.inputs.iter().any(|input| input.name == name.node) {
-                    self.inputs.push(declared);
-                }
-                return self.define(name, "input", meaning);
-            }
-        };
-        let constant = match ty.kind {
-            Kind::Real => None,
-            Kind::Bool => Some("truth values"),
-            Kind::Int => Some("ids"),
-        };
-        if let (Some(grad), Some(constant)) = (grad, constant) {
-            let message = format!("expected numbers for `grad`, found `{ty}`: {constant} carry no gradient");
-            self.report(
-                Diagnostic::error("kind-mismatch", grad, message)
-                    .help(format!("leave out `grad`, or write `input {}: {} grad`", name.node, ty.shape)),
-            );
-            self.define(name, "input", Meaning::Poisoned);
-            return;
-        }
-        if self.agrees_with_readers(name, ty, declared.gradient).is_err() {
-            self.define(name, "input", Meaning::Poisoned);
-            return;
-        }
-        let node = self.builder.declared_field(&declared, ty, name.span);
-        if !self.inputs.iter().any(|input| input.name == name.node) {
-            self.inputs.push(declared);
-        }
-        self.define(name, "input", Meaning::Value(Value::Node(node).into()));
     }
 
     fn metric(&mut self, name: &'a Name, value: &'a Expr) {

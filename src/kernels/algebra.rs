@@ -209,10 +209,8 @@ mod tests {
         let statistics = [&Statistic::OF_POLICY[..], &compared].concat();
         let of = |(set, temperature, divisor)| {
             let row = move |statistic: &Statistic| RowStatistic {
-                set,
-                temperature,
                 divisor,
-                statistic: *statistic,
+                ..RowStatistic::new(set, temperature, *statistic)
             };
             statistics.iter().map(row)
         };

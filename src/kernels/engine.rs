@@ -14,8 +14,8 @@ use crate::tensor::{DType, Device, Host, Tensor};
 pub(super) struct Chunk {
     /// `[B, T, V]`. Each row is contiguous; engines differ in whether rows may be apart.
     pub(super) logits: Tensor,
-    /// The same for the reference, if the plan compares.
-    pub(super) reference: Option<Tensor>,
+    /// The same for each reference of the plan.
+    pub(super) references: Vec<Tensor>,
     /// The ids of `N = B·T` rows.
     pub(super) ids: Ids,
     /// `[N]` f64: what the batch divides each row by, if it does; NaN where it cannot. The backward pass has it among the
@@ -116,7 +116,11 @@ impl Chunk {
             return differs("three dimensions", &self.logits);
         }
         self.check_rows(&self.logits)?;
-        if let Some(reference) = &self.reference {
+        if self.references.len() != plan.references {
+            let found = self.references.len().to_string();
+            return refuse("the kernels' tensors", &format!("{} references", plan.references), &found);
+        }
+        for reference in &self.references {
             self.check_rows(reference)?;
         }
         self.ids.check_rows(self.rows(), plan.lists.iter().sum())
@@ -179,7 +183,7 @@ fn check(tensor: &Tensor, size: &[i64], dtype: DType) -> Result<(), KernelError>
 /// Computes the sums of rows.
 ///
 /// A row that does not count is not read: its sums of `e^u` and of `e^v` are one, all others zero, and its gradient is
-/// zero. A row without a softmax, in the policy or in the reference it is compared with, is NaN everywhere, as is one whose
+/// zero. A row without a softmax, in the policy or in a reference it is compared with, is NaN everywhere, as is one whose
 /// divisor is NaN.
 /// `e^u (u - v)` is zero where `e^u` is zero, and infinite where only `e^v` is.
 pub(super) trait Engine: Sync {

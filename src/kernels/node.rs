@@ -32,7 +32,7 @@ pub(super) fn row_statistics(
     }
     let inputs = Inputs {
         policy: rows.policy,
-        reference: rows.reference,
+        references: rows.references.clone(),
         ids: rows.ids.clone(),
         divisors: rows.divisors.clone(),
         shape: rows.shape,
@@ -84,7 +84,7 @@ enum Reading {
 /// The tensors that rows are read from.
 struct Inputs<'a> {
     policy: Source<'a>,
-    reference: Option<Source<'a>>,
+    references: Vec<Source<'a>>,
     ids: Ids,
     /// `[B·T]` f64: what the batch divides each row by, if it does. Only the forward pass needs it.
     divisors: Option<Tensor>,
@@ -107,7 +107,7 @@ struct Part {
 
 impl Reading {
     fn of(rows: &Rows<'_>, options: &KernelOptions) -> Result<Self, KernelError> {
-        let sources = || [Some(rows.policy), rows.reference].into_iter().flatten();
+        let sources = || std::iter::once(rows.policy).chain(rows.references.iter().copied());
         let engine = engine::of(rows.policy.host()?, rows.policy.device());
         if engine.reads_in_place() && sources().all(|source| source.lies_in_rows()) {
             return Ok(Self::InPlace);
@@ -188,7 +188,7 @@ impl Inputs<'_> {
         };
         Ok(Chunk {
             logits: in_place(&self.policy).ok()?,
-            reference: self.reference.as_ref().map(|source| in_place(source).ok()).transpose()?,
+            references: self.references.iter().map(|of| in_place(of).ok()).collect::<Result<_, _>>()?,
             ids: self.ids.clone(),
             divisors: self.divisors.clone(),
         })
@@ -204,8 +204,8 @@ impl Inputs<'_> {
         let places = positions(mask).ok()?;
         let count = places.length(0);
         let policy = self.policy.in_dtype(self.dtype);
-        let reference = self.reference.map(|reference| reference.in_dtype(self.dtype));
-        let (policy, reference) = (Source::again(&policy), reference.as_deref().map(Source::again));
+        let references: Vec<_> = self.references.iter().map(|of| of.in_dtype(self.dtype)).collect();
+        let policy = Source::again(&policy);
         let mut start = 0;
         while start < count {
             let range = start..count.min(start + at_once);
@@ -213,11 +213,11 @@ impl Inputs<'_> {
             let places = places.narrow(0, range.start, range.end - range.start);
             let at = self.at(&places);
             let (logits, hidden) = policy.pick(&at, self.dtype)?;
-            let reference = reference.map(|reference| reference.pick(&at, self.dtype)).transpose()?;
+            let compared = references.iter().map(|of| Ok(Source::again(of).pick(&at, self.dtype)?.0));
             let all = places.full(&places.size(), 1i64, DType::Bool);
             let chunk = Chunk {
                 logits,
-                reference: reference.map(|(logits, _)| logits),
+                references: compared.collect::<Result<_, KernelError>>()?,
                 ids: Ids::new(actions.index_select(0, &places).ok()?, all.ok()?)
                     .with_lists(self.ids.lists().map(|lists| lists.pick(&places))),
                 divisors: self.divisors.as_ref().map(|all| all.index_select(0, &places).ok()).transpose()?,
@@ -249,9 +249,9 @@ fn attached(
         return Ok(values);
     }
     let ids = inputs.ids.known().filter(|_| matches!(reading, Reading::InPlace)).cloned();
-    let reference = inputs.reference.iter().flat_map(Source::tensors);
+    let references = inputs.references.iter().flat_map(Source::tensors);
     // Numbers on the host need not be saved as tensors: nothing can change them meanwhile.
-    let mut saved: Vec<&Tensor> = reference.collect();
+    let mut saved: Vec<&Tensor> = references.collect();
     if ids.is_none() {
         saved.extend(inputs.ids.tensors());
         saved.extend(inputs.ids.lists().map(|lists| &lists.ids));
@@ -270,7 +270,7 @@ fn attached(
         dtype: inputs.dtype,
         overwrites: options.overwrite_logits,
         looks: policy.iter().chain(&saved).map(|tensor| Look::of(tensor)).collect(),
-        compares: inputs.reference.map_or(0, |reference| reference.tensors().len()),
+        compares: inputs.references.iter().map(|of| of.tensors().len()).collect(),
         lists: inputs.ids.lists().map(|lists| lists.fields.clone()),
         ids,
         found,
@@ -288,8 +288,8 @@ struct Node {
     overwrites: bool,
     /// Those of the inputs, then of the other saved tensors.
     looks: Vec<Look>,
-    /// How many tensors the reference has.
-    compares: usize,
+    /// How many tensors each reference has.
+    compares: Vec<usize>,
     /// The fields of the lists of ids.
     lists: Option<Arc<[(&'static str, usize)]>>,
     /// The ids, unless they are among the saved tensors.
@@ -312,7 +312,12 @@ impl Backward for Node {
         for (tensor, before) in tensors.iter().chain(saved).zip(&self.looks) {
             before.check(tensor)?;
         }
-        let (reference, saved) = saved.split_at(self.compares);
+        let (mut compared, saved) = saved.split_at(self.compares.iter().sum());
+        let references = self.compares.iter().map(|count| {
+            let (of, rest) = compared.split_at(*count);
+            compared = rest;
+            Source::again(of)
+        });
         let (ids, saved) = if let Some(known) = &self.ids {
             (Ids::of_host(known.clone()), saved)
         } else {
@@ -334,7 +339,7 @@ impl Backward for Node {
         };
         let inputs = Inputs {
             policy: Source::again(tensors),
-            reference: (!reference.is_empty()).then(|| Source::again(reference)),
+            references: references.collect(),
             ids,
             divisors: None,
             shape: self.shape,
@@ -361,14 +366,8 @@ impl Node {
         match self.reading {
             Reading::InPlace => {
                 let cotangents = algebra::pull_back(&self.plan, found, cotangents, near)?;
-                let gradients = gradients(None)?;
-                engine.write_gradient(
-                    &self.plan,
-                    &inputs.whole()?,
-                    found,
-                    &cotangents,
-                    gradients.in_place(),
-                )?;
+                let (gradients, whole) = (gradients(None)?, inputs.whole()?);
+                engine.write_gradient(&self.plan, &whole, found, &cotangents, gradients.in_place())?;
                 Ok(gradients)
             }
             Reading::Picked { at_once } => {

@@ -1,6 +1,6 @@
 //! Turns a request into passes over a row: which sums an engine computes, and the columns that it writes.
 
-use crate::rows::{RowStatistic, Statistic, TokenSet};
+use crate::rows::{RowStatistic, Statistic, TokenSet, references};
 
 /// The passes over every row.
 #[derive(Clone, Debug)]
@@ -10,6 +10,8 @@ pub(super) struct Plan {
     /// Whether sums of second order are needed.
     pub(super) second: bool,
     pub(super) vocabulary: i64,
+    /// What the policy is compared with, each once: see [`crate::rows::references`].
+    pub(super) references: usize,
     /// How many tokens each list of ids has. Their logits are the last columns of the sums.
     pub(super) lists: Vec<usize>,
 }
@@ -22,8 +24,8 @@ pub(super) struct Pass {
     pub(super) divided: bool,
     /// Never `All` or `Drop`.
     pub(super) set: Option<TokenSet>,
-    /// Whether the row is compared with the reference.
-    pub(super) compares: bool,
+    /// The reference that the row is compared with, if it is.
+    pub(super) compares: Option<usize>,
     /// The weight of a Jensen-Shannon divergence.
     pub(super) beta: Option<f64>,
 }
@@ -93,13 +95,12 @@ pub(super) mod sums {
     }
 }
 
-/// Columns of the facts, which carry no gradient: `h`, `g`, the row's divisor, and [`facts::PER_PASS`] for each pass.
+/// Columns of the facts, which carry no gradient: `h`, the row's divisor, and [`facts::PER_PASS`] for each pass.
 pub(super) mod facts {
     pub(in super::super) const HIGHEST: usize = 0;
-    pub(in super::super) const REFERENCE_HIGHEST: usize = 1;
     /// What the batch divides the row's logits by; one if it does not, or if the row does not count.
-    pub(in super::super) const DIVISOR: usize = 2;
-    pub(in super::super) const PER_PASS: usize = 5;
+    pub(in super::super) const DIVISOR: usize = 1;
+    pub(in super::super) const PER_PASS: usize = 6;
     /// Tokens before `CUT` are in the set if their logit is at least this.
     pub(in super::super) const FROM: usize = 0;
     /// The others are in the set if their logit is at least this.
@@ -109,10 +110,12 @@ pub(super) mod facts {
     pub(in super::super) const SIZE: usize = 3;
     /// `KL(π‖m)`.
     pub(in super::super) const TO_MIXTURE: usize = 4;
+    /// `g`.
+    pub(in super::super) const REFERENCE_HIGHEST: usize = 5;
 
     /// The first column of a pass.
     pub(in super::super) const fn of(pass: usize) -> usize {
-        3 + pass * PER_PASS
+        2 + pass * PER_PASS
     }
 }
 
@@ -120,11 +123,13 @@ impl Plan {
     /// Plans statistics, none of a given set, and the log-probabilities of listed tokens after them. `lists` has the
     /// length of each list.
     pub(super) fn new(request: &[RowStatistic], listed: &[Listed], lists: &[usize], vocabulary: i64) -> Self {
+        let references = references(request);
         let mut plan = Self {
             passes: Vec::new(),
             statistics: Vec::new(),
             second: false,
             vocabulary,
+            references: references.len(),
             lists: lists.to_vec(),
         };
         for asked in request {
@@ -133,8 +138,10 @@ impl Plan {
                 Statistic::JensenShannon(beta) => Some(beta),
                 _ => None,
             };
-            let pass = plan.pass((asked.temperature, asked.divisor.is_some()), set, beta);
-            plan.passes[pass].compares |= asked.statistic.needs_reference();
+            let compares = asked.statistic.needs_reference();
+            let compares =
+                compares.then(|| references.iter().position(|of| *of == asked.reference)).flatten();
+            let pass = plan.pass((asked.temperature, asked.divisor.is_some()), set, compares, beta);
             plan.statistics.push(Planned {
                 statistic: asked.statistic,
                 pass,
@@ -144,7 +151,7 @@ impl Plan {
             });
             plan.second |= asked.statistic == Statistic::SecondMoment;
         }
-        let of_list = |of: &Listed| plan.pass((of.temperature, of.divided), None, None);
+        let of_list = |of: &Listed| plan.pass((of.temperature, of.divided), None, None, None);
         let passes: Vec<usize> = listed.iter().map(of_list).collect();
         for (of, pass) in listed.iter().zip(passes) {
             plan.statistics.push(Planned {
@@ -186,26 +193,30 @@ impl Plan {
         self.passes.iter().any(|pass| matches!(pass.set, Some(TokenSet::TopK(_) | TokenSet::TopP(_))))
     }
 
-    /// The pass with the sums: the first set and the first weight of a temperature share its loop over all tokens.
+    /// The pass with the sums: the first set, the first reference and the first weight of a temperature share its loop over all
+    /// tokens.
     fn pass(
         &mut self,
         (temperature, divided): (f64, bool),
         set: Option<TokenSet>,
+        compares: Option<usize>,
         beta: Option<f64>,
     ) -> usize {
         let fits = |pass: &Pass, free: bool| {
             (pass.temperature.to_bits(), pass.divided) == (temperature.to_bits(), divided)
                 && (set.is_none() || pass.set == set || (free && pass.set.is_none()))
+                && (compares.is_none() || pass.compares == compares || (free && pass.compares.is_none()))
                 && (beta.is_none() || pass.beta == beta || (free && pass.beta.is_none()))
         };
         let found = self.passes.iter().position(|pass| fits(pass, false));
         let found = found.or_else(|| self.passes.iter().position(|pass| fits(pass, true)));
         let Some(index) = found else {
-            self.passes.push(Pass { temperature, divided, set, compares: false, beta });
+            self.passes.push(Pass { temperature, divided, set, compares, beta });
             return self.passes.len() - 1;
         };
         let pass = &mut self.passes[index];
         (pass.set, pass.beta) = (pass.set.or(set), pass.beta.or(beta));
+        pass.compares = pass.compares.or(compares);
         index
     }
 }

@@ -6,7 +6,7 @@ use super::plan::Listed;
 use super::rows::{Rows, positions};
 use super::sets;
 use super::source::Source;
-use crate::rows::{RowStatistic, Statistic, TokenSet};
+use crate::rows::{FieldName, RowStatistic, Statistic, TokenSet, references};
 use crate::tensor::Tensor;
 
 /// Every statistic of the request, in the shape `[B, T]`, and after them the log-probabilities of listed tokens, `[B, T, K]`.
@@ -19,7 +19,7 @@ pub(super) fn row_statistics(
     let _chosen = rows.ids.tensors()[0].no_autocast();
     rows.ids.check(rows.vocabulary)?;
     let valid = Valid::of(rows)?;
-    let mut reader = Reader::new(rows, &valid);
+    let mut reader = Reader::new(rows, request, &valid);
     let mut found = Vec::new();
     for asked in request {
         found.push(rows.placed(&reader.read(asked)?, &valid.positions));
@@ -63,8 +63,8 @@ impl Valid {
 struct Reader {
     /// `[M, V]`, f32 or wider.
     logits: Tensor,
-    /// The reference's logits, without a gradient.
-    reference: Option<Tensor>,
+    /// The logits of each reference, without a gradient.
+    references: Vec<(Option<FieldName>, Tensor)>,
     /// `[M, 1]`.
     actions: Tensor,
     /// `[M]` f64: what the batch divides each row by, if it does; NaN where it cannot.
@@ -96,12 +96,21 @@ struct Softmax {
 }
 
 impl Reader {
-    fn new(rows: &Rows<'_>, valid: &Valid) -> Self {
+    fn new(rows: &Rows<'_>, request: &[RowStatistic], valid: &Valid) -> Self {
         let logits = valid.logits(rows, &rows.policy);
-        let reference = rows.reference.map(|source| valid.logits(rows, &source).detach());
+        let compared = rows.references.iter().map(|source| valid.logits(rows, source).detach());
+        let references = references(request).into_iter().zip(compared).collect();
         let actions = valid.pick(&rows.ids.flat()[0]).unsqueeze(1);
         let divisors = rows.divisors.as_ref().map(|divisors| valid.pick(divisors));
-        Self { logits, reference, actions, divisors, softmaxes: Vec::new(), unusable: None, has_banned: None }
+        Self {
+            logits,
+            references,
+            actions,
+            divisors,
+            softmaxes: Vec::new(),
+            unusable: None,
+            has_banned: None,
+        }
     }
 
     /// One statistic of each valid row, `[M]`.
@@ -148,7 +157,7 @@ impl Reader {
             Statistic::Size => self.size(softmax),
             Statistic::Mass => self.mass(softmax)?,
             Statistic::ReverseKl | Statistic::ForwardKl | Statistic::JensenShannon(_) => {
-                self.divergence(softmax, asked.statistic)
+                self.divergence(softmax, asked)
             }
         };
         let shows_unusable = set == TokenSet::All
@@ -204,10 +213,11 @@ impl Reader {
         })
     }
 
-    /// A divergence of the policy and the reference, from their log-probabilities.
-    fn divergence(&mut self, softmax: usize, statistic: Statistic) -> Tensor {
+    /// A divergence of the policy and a reference, from their log-probabilities.
+    fn divergence(&mut self, softmax: usize, asked: &RowStatistic) -> Tensor {
         let softmax = &mut self.softmaxes[softmax];
-        let reference = self.reference.as_ref().expect("rows that are compared have a reference");
+        let reference = self.references.iter().find(|(name, _)| *name == asked.reference);
+        let (_, reference) = reference.expect("rows that are compared have a reference");
         let highest = reference.amax(-1, true);
         let unusable = (&highest * 0.0).squeeze(-1);
         let z = softmax.temperature.of(&(reference - &highest));
@@ -218,7 +228,7 @@ impl Reader {
             let impossible = p.detach().eq(0.0);
             sum(&(p * (a - b).masked_fill(&impossible, 0.0)))
         };
-        let value = match statistic {
+        let value = match asked.statistic {
             Statistic::JensenShannon(beta) => {
                 // Where both ban a token, the derivative of the logarithm would be NaN.
                 let banned = policy.detach().maximum(&reference).eq(f64::NEG_INFINITY);

@@ -5,17 +5,17 @@ use crate::tensor::{DType, Tensor};
 use super::error::KernelError;
 use super::ids::Ids;
 use super::source::{Source, check_kind, check_usable, refuse};
-use crate::fields::{POLICY, REFERENCE};
-use crate::rows::{FieldName, RowStatistic};
+use crate::fields::{LogitFields, POLICY};
+use crate::rows::{FieldName, RowStatistic, references};
 
 /// The inputs of row statistics.
 #[derive(Clone, Copy, Debug)]
 pub struct RowInputs<'a> {
     /// The logits of the policy.
     pub policy: Source<'a>,
-    /// Logits to compare with, of the same shape and kind. No gradient flows into them; only statistics that compare
-    /// read them.
-    pub reference: Option<Source<'a>>,
+    /// Logits to compare with, of the same shape and kind, by the name that statistics give them. No gradient flows into
+    /// them; only statistics that compare read them.
+    pub references: &'a [(Option<FieldName>, Source<'a>)],
     /// `[B, T]` int64: token ids in `0..V` where the mask is true.
     pub actions: &'a Tensor,
     /// `[B, T]` bool: which rows count.
@@ -28,7 +28,7 @@ pub struct RowInputs<'a> {
 impl<'a> RowInputs<'a> {
     /// Rows of logits without a reference.
     pub fn new(logits: &'a Tensor, actions: &'a Tensor, mask: &'a Tensor) -> Self {
-        Self { policy: Source::Logits(logits), reference: None, actions, mask, fields: &[] }
+        Self { policy: Source::Logits(logits), references: &[], actions, mask, fields: &[] }
     }
 
     /// A field that a statistic names.
@@ -43,7 +43,8 @@ impl<'a> RowInputs<'a> {
 /// Inputs that passed validation.
 pub(super) struct Rows<'a> {
     pub(super) policy: Source<'a>,
-    pub(super) reference: Option<Source<'a>>,
+    /// As in the plan of the request.
+    pub(super) references: Vec<Source<'a>>,
     /// The actions and the mask, `[B, T]`, and the lists of the batch.
     pub(super) ids: Ids,
     /// `[B·T]` f64: what the batch divides each row by, if it does; NaN where it cannot.
@@ -56,7 +57,7 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Validates inputs; a reference that the request does not need is dropped.
+    /// Validates inputs; references that the request does not need are dropped.
     pub(super) fn checked(inputs: &RowInputs<'a>, request: &[RowStatistic]) -> Result<Self, KernelError> {
         let RowInputs { policy, actions, mask, .. } = *inputs;
         let [batch, time, vocabulary] = policy.shape(&POLICY)?;
@@ -75,12 +76,12 @@ impl<'a> Rows<'a> {
                 return refuse(name, &expected, &tensor.device().to_string());
             }
         }
-        let compares = request.iter().any(|asked| asked.statistic.needs_reference());
-        let reference =
-            if compares { Some(reference(inputs, [batch, time, vocabulary], logits)?) } else { None };
+        let shape = [batch, time, vocabulary];
+        let references = references(request).into_iter().map(|of| reference(inputs, of, shape, logits));
+        let references = references.collect::<Result<_, _>>()?;
         let divisors = divisors(inputs, request, [batch, time])?;
         let ids = Ids::new(actions.clone(), mask.clone());
-        Ok(Self { policy, reference, ids, divisors, shape: [batch, time], vocabulary, logits })
+        Ok(Self { policy, references, ids, divisors, shape: [batch, time], vocabulary, logits })
     }
 
     /// The number of rows, including those that do not count.
@@ -145,23 +146,29 @@ fn divisors(
     Ok(Some(usable.contiguous().reshape(&[-1]).ok()?))
 }
 
-fn reference<'a>(inputs: &RowInputs<'a>, shape: [i64; 3], logits: DType) -> Result<Source<'a>, KernelError> {
-    let Some(reference) = inputs.reference else {
-        return refuse("ref_logits", "logits to compare with, `[B, T, V]`", "none");
+fn reference<'a>(
+    inputs: &RowInputs<'a>,
+    of: Option<FieldName>,
+    shape: [i64; 3],
+    logits: DType,
+) -> Result<Source<'a>, KernelError> {
+    let names = LogitFields::of_reference(of);
+    let Some((_, reference)) = inputs.references.iter().find(|(name, _)| *name == of) else {
+        return refuse(names.logits, "logits to compare with, `[B, T, V]`", "none");
     };
-    let found = reference.shape(&REFERENCE)?;
+    let found = reference.shape(&names)?;
     if found != shape {
         let expected = format!("{shape:?}, as the policy's logits");
-        return refuse("ref_logits", &expected, &format!("{found:?}"));
+        return refuse(names.logits, &expected, &format!("{found:?}"));
     }
-    let found = reference.kind(&REFERENCE)?;
+    let found = reference.kind(&names)?;
     if found != logits {
         let expected = format!("{logits}, as the policy's logits");
-        return refuse("ref_logits", &expected, found.name());
+        return refuse(names.logits, &expected, found.name());
     }
     if reference.device() != inputs.policy.device() {
         let expected = format!("device {}, as the policy's logits", inputs.policy.device());
-        return refuse("ref_logits", &expected, &reference.device().to_string());
+        return refuse(names.logits, &expected, &reference.device().to_string());
     }
-    Ok(reference)
+    Ok(*reference)
 }

@@ -174,7 +174,7 @@ pub(crate) fn check(parameter: &Parameter, value: &ArgSource) -> Result<(), Mess
         }
         (ParameterType::Range, ArgSource::Range(lo, hi)) => vec![*lo, *hi],
         (ParameterType::Bool, ArgSource::Bool(_)) | (ParameterType::Text, ArgSource::String(_)) => Vec::new(),
-        (ParameterType::Field(sort), ArgSource::Field(field)) if field.sort == sort => Vec::new(),
+        (ParameterType::Field(sorts), ArgSource::Field(field)) if sorts.contains(&field.sort) => Vec::new(),
         (ParameterType::Choice(names), ArgSource::String(text)) => {
             if names.contains(&text.as_str()) {
                 return Ok(());

@@ -21,10 +21,19 @@ pub struct FieldArg {
 #[serde(transparent)]
 pub struct TokenList(FieldArg);
 
-/// The argument `of` beside `within`: a batch field with a log-probability for each listed token.
+/// The argument `of` of a divergence: the field with what the policy is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ListedValues(FieldArg);
+pub struct Teacher(FieldArg);
+
+/// What a [`Teacher`] is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaughtBy {
+    /// A log-probability for each listed token.
+    Listed(FieldName),
+    /// Its logits.
+    Logits(FieldName),
+}
 
 impl TokenList {
     /// The field.
@@ -33,19 +42,22 @@ impl TokenList {
     }
 }
 
-impl ListedValues {
-    /// The field.
-    pub fn name(self) -> FieldName {
-        self.0.name
+impl Teacher {
+    /// The field, by its sort.
+    pub fn by(self) -> TaughtBy {
+        match self.0.sort {
+            FieldSort::Logits => TaughtBy::Logits(self.0.name),
+            FieldSort::Candidates | FieldSort::CandidateIds => TaughtBy::Listed(self.0.name),
+        }
     }
 }
 
 impl Argument for TokenList {
-    const TYPE: ParameterType = ParameterType::Field(FieldSort::CandidateIds);
+    const TYPE: ParameterType = ParameterType::Field(&[FieldSort::CandidateIds]);
 }
 
-impl Argument for ListedValues {
-    const TYPE: ParameterType = ParameterType::Field(FieldSort::Candidates);
+impl Argument for Teacher {
+    const TYPE: ParameterType = ParameterType::Field(&[FieldSort::Candidates, FieldSort::Logits]);
 }
 
 impl Argument for Rest {

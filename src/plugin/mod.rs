@@ -50,7 +50,7 @@ pub use context::{EvalError, StepCounts, TermContext, TermValue};
 pub(crate) use context::{Frame, Lazy};
 pub use declaration::{Alias, Declaration};
 pub use entry::{AnyEntry, Build, ControllerEntry, Entry, Plugin, ReductionEntry, TermEntry};
-pub use field::{FieldArg, ListedValues, TokenList};
+pub use field::{FieldArg, TaughtBy, Teacher, TokenList};
 pub(crate) use mask::Mask;
 pub use parameter::{Argument, Limit, Limits, Literal, Parameter, ParameterType, Presence};
 pub use registry::{Lookup, Registry, register, registry};
@@ -64,7 +64,7 @@ pub use traits::{Controller, ControllerState, Reduction, Row, Term};
 pub mod prelude {
     pub use super::{
         Alias, ArgError, Bounds, Controller, ControllerSignature, ControllerState, EvalError, Extra, Input,
-        ListedValues, Reach, Reduction, ReductionSignature, Row, Segments, Signature, Term, TermContext,
+        Reach, Reduction, ReductionSignature, Row, Segments, Signature, TaughtBy, Teacher, Term, TermContext,
         TermValue, TokenList, choice, controller, reduction, term,
     };
     pub use crate::interval::Interval;

@@ -41,8 +41,8 @@ pub enum ParameterType {
     Range,
     /// One of these strings.
     Choice(&'static [&'static str]),
-    /// The name of a batch field that the file declares as this.
-    Field(FieldSort),
+    /// The name of a batch field that the file declares as one of these.
+    Field(&'static [FieldSort]),
 }
 
 /// Whether a call must give a parameter, and its value if the call does not.
@@ -271,7 +271,10 @@ impl fmt::Display for ParameterType {
             ParameterType::Bool => f.write_str("`true` or `false`"),
             ParameterType::Text => f.write_str("a string"),
             ParameterType::Range => f.write_str("a range `a .. b` or one number"),
-            ParameterType::Field(sort) => write!(f, "an `input` of type `{sort}`"),
+            ParameterType::Field(sorts) => {
+                let names: Vec<String> = sorts.iter().map(|sort| format!("`{sort}`")).collect();
+                write!(f, "an `input` of type {}", names.join(" or "))
+            }
             ParameterType::Choice(names) => {
                 let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
                 match names.as_slice() {

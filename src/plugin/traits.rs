@@ -21,25 +21,35 @@ pub struct Row {
     pub power: f64,
     /// What divides the logits instead of the program's temperature.
     pub temperature: Option<f64>,
+    /// What a divergence compares with instead of the reference: a field that the file declares as `logits`.
+    pub reference: Option<FieldName>,
 }
 
 impl Row {
     /// A statistic over a set.
     pub const fn new(set: TokenSet, statistic: Statistic) -> Self {
-        Self { set, statistic, power: 1.0, temperature: None }
+        Self { set, statistic, power: 1.0, temperature: None, reference: None }
     }
 
     /// What it asks of the kernels in a program with that temperature, and with a field that has one of each row.
     pub(crate) fn at(&self, temperature: f64, field: Option<FieldName>) -> RowStatistic {
         let divisor = if self.temperature.is_none() { field } else { None };
         let temperature = self.temperature.unwrap_or(temperature) / self.power;
-        RowStatistic { set: self.set, temperature, divisor, statistic: self.statistic }
+        let row = RowStatistic::new(self.set, temperature, self.statistic);
+        RowStatistic { divisor, reference: self.reference, ..row }
     }
 
     /// The same at a temperature of its own, if one is given, which costs one more pass over the row.
     #[must_use]
     pub const fn temperature(mut self, temperature: Option<f64>) -> Self {
         self.temperature = temperature;
+        self
+    }
+
+    /// The same divergence from another reference, if one is given.
+    #[must_use]
+    pub const fn reference(mut self, reference: Option<FieldName>) -> Self {
+        self.reference = reference;
         self
     }
 

@@ -58,8 +58,8 @@ impl Builder {
         span: Span,
     ) -> NodeId {
         let op = if field.name == "log_prob" {
-            let (set, statistic) = (TokenSet::All, Statistic::LogProb);
-            Op::LogProb(RowStatistic { set, temperature, divisor, statistic })
+            let row = RowStatistic::new(TokenSet::All, temperature, Statistic::LogProb);
+            Op::LogProb(RowStatistic { divisor, ..row })
         } else {
             Op::Field(field.name.to_owned())
         };

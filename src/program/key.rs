@@ -45,9 +45,7 @@ mod tests {
 
     #[test]
     fn different_operations_have_different_keys() {
-        let row = |set, temperature, statistic| {
-            Op::Row(RowStatistic { set, temperature, divisor: None, statistic })
-        };
+        let row = |set, temperature, statistic| Op::Row(RowStatistic::new(set, temperature, statistic));
         let x = NodeId(3);
         let ops = [
             Op::Constant(0.0),

@@ -27,11 +27,12 @@ pub(crate) use prune::prune;
 pub use reads::Reads;
 
 use crate::diag::Diagnostics;
+use crate::fields::LogitFields;
 use crate::plugin::{Controller, Reduction, Term};
 use crate::rows::FieldName;
 use crate::source::Sources;
 use crate::span::Span;
-use crate::types::InputType;
+use crate::types::{FieldSort, InputType};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -132,6 +133,19 @@ pub struct InputDecl {
     /// Whether gradient flows to it.
     #[serde(default)]
     pub gradient: bool,
+}
+
+impl InputDecl {
+    /// The fields that bring logits, if it declares them.
+    pub fn logits(&self) -> Option<LogitFields> {
+        let is_logits = self.ty == InputType::Field(FieldSort::Logits);
+        is_logits.then(|| LogitFields::of_reference(Some(FieldName::new(&self.name))))
+    }
+
+    /// The names under which a batch may bring it.
+    pub fn names(&self) -> Vec<&str> {
+        self.logits().map_or_else(|| vec![self.name.as_str()], |of| of.names().to_vec())
+    }
 }
 
 impl TemperatureOf {

@@ -1,6 +1,6 @@
 //! The nodes of a typed program.
 
-use crate::fields::REFERENCE;
+use crate::fields::LogitFields;
 use crate::interval::Interval;
 use crate::rows::{FieldName, RowStatistic};
 use crate::span::Span;
@@ -157,14 +157,15 @@ impl Op {
         )
     }
 
-    /// The batch fields that it reads by name, and the reference's logits (which hidden states may replace); not the
+    /// The batch fields that it reads by name, and the logits that it compares with (which hidden states may replace); not the
     /// policy's logits.
     pub fn fields(&self) -> Vec<&str> {
         match self {
             Op::Field(name) => vec![name],
             Op::LogProb(row) => row.divisor.iter().map(|field| field.as_str()).collect(),
             Op::Row(row) => {
-                let reference = row.statistic.needs_reference().then_some(REFERENCE.logits);
+                let compares = row.statistic.needs_reference();
+                let reference = compares.then(|| LogitFields::of_reference(row.reference).logits);
                 let listed = row.listed().into_iter().chain(row.taught().map(|taught| taught.of));
                 let named = listed.chain(row.divisor).map(FieldName::as_str);
                 reference.into_iter().chain(named).collect()

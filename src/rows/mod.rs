@@ -105,8 +105,22 @@ pub struct RowStatistic {
     /// The batch field with one more divisor for each row, `[B, T]`; the temperature of a row is the product of both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divisor: Option<FieldName>,
+    /// What it compares the policy with, if not the field `ref_logits`: a field that the file declares as `logits`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<FieldName>,
     /// The statistic.
     pub statistic: Statistic,
+}
+
+/// What statistics compare the policy with, each once, in order: declared fields, or `None` for the field `ref_logits`.
+pub fn references(statistics: &[RowStatistic]) -> Vec<Option<FieldName>> {
+    let mut found = Vec::new();
+    for asked in statistics.iter().filter(|asked| asked.statistic.needs_reference()) {
+        if !found.contains(&asked.reference) {
+            found.push(asked.reference);
+        }
+    }
+    found
 }
 
 impl Statistic {
@@ -163,6 +177,11 @@ impl Statistic {
 }
 
 impl RowStatistic {
+    /// A statistic at one temperature; of a divergence, from the field `ref_logits`.
+    pub const fn new(set: TokenSet, temperature: f64, statistic: Statistic) -> Self {
+        Self { set, temperature, divisor: None, reference: None, statistic }
+    }
+
     /// The field that lists the tokens it covers, if the batch does.
     pub fn listed(&self) -> Option<FieldName> {
         match self.set {
@@ -188,6 +207,10 @@ impl RowStatistic {
         }
     }
 
+    fn reference_in_words(&self) -> String {
+        self.reference.map_or_else(|| "the reference".to_owned(), |field| format!("`{field}`"))
+    }
+
     /// The set that it covers, in a row of `vocabulary` tokens.
     pub(crate) fn effective_set(&self, vocabulary: i64) -> TokenSet {
         if self.statistic.is_of_all() { TokenSet::All } else { self.set.simplified(vocabulary) }
@@ -211,7 +234,7 @@ impl fmt::Display for RowStatistic {
         let (name, temperature) = (self.statistic.name(), self.temperature_in_words());
         match self.statistic {
             Statistic::JensenShannon(beta) => {
-                write!(f, "{name}({beta}) to the reference at temperature {temperature}")
+                write!(f, "{name}({beta}) to {} at temperature {temperature}", self.reference_in_words())
             }
             Statistic::Taught(Taught { divergence, of, rest }) => {
                 let beta = match divergence {
@@ -225,6 +248,9 @@ impl fmt::Display for RowStatistic {
                 };
                 let set = self.set;
                 write!(f, "{name}{beta} to `{of}` over {set}, {rest}, at temperature {temperature}")
+            }
+            _ if self.reference.is_some() => {
+                write!(f, "{name} to {} at temperature {temperature}", self.reference_in_words())
             }
             _ => write!(f, "{name} over {} at temperature {temperature}", self.set),
         }

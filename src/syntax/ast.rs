@@ -57,7 +57,7 @@ pub enum StatementKind {
         /// What it may be set to.
         range: Option<ParamRange>,
     },
-    /// `input NAME: token | seq | scalar [bool | int] [grad]` or `input NAME: candidates [id]`
+    /// `input NAME: token | seq | scalar [bool | int] [grad]` or `input NAME: candidates [id] | logits`
     Input {
         /// The batch field.
         name: Name,

@@ -118,7 +118,7 @@ fn wanted(expected: &[Expected]) -> String {
             Expected::Number => "a number".into(),
             Expected::String => "a string in double quotes".into(),
             Expected::Truth => "a truth value".into(),
-            Expected::Shape => "`token`, `seq`, `scalar` or `candidates`".into(),
+            Expected::Shape => "`token`, `seq`, `scalar`, `candidates` or `logits`".into(),
             // Inside parentheses, what closes or continues the list is more helpful.
             Expected::Operator | Expected::Symbol(".." | "=") if has(Expected::Symbol(")")) => continue,
             Expected::Operator => "an operator".into(),

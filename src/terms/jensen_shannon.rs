@@ -16,6 +16,9 @@ use crate::plugin::prelude::*;
 /// The batch brings `ref_logits` `[B, T, V]`, of the kind of `logits`, or `ref_hidden` `[B, T, D]` with `ref_lm_head`
 /// `[V, D]` (and `ref_lm_head_bias` `[V]`). The reference is a constant for the gradient.
 ///
+/// `of` takes another policy in place of the reference: with `input math: logits`, `of = math` reads the field `math`, or
+/// `math_hidden` with `math_lm_head` (and `math_lm_head_bias`). Each reference is read once, in the same pass.
+///
 /// On a teacher's top-k, `within` lists tokens for each row, padded with -1, and `of` has the teacher's log-probabilities
 /// beside them; what stands at a pad is not read. The sum goes over these tokens, and `rest` says what becomes of the others:
 ///
@@ -49,10 +52,11 @@ struct JensenShannon {
         help = "at the ends it is `forward_kl()` and `reverse_kl()`"
     )]
     beta: f64,
-    /// The tokens on which a teacher is known, instead of the reference: `input teacher_ids: candidates id`.
+    /// The tokens on which a teacher is known: `input teacher_ids: candidates id`.
     within: Option<TokenList>,
-    /// The teacher's log-probabilities of these tokens: `input teacher_log_prob: candidates`.
-    of: Option<ListedValues>,
+    /// The teacher's log-probabilities of these tokens, `input teacher_log_prob: candidates`; without `within`, another policy to
+    /// compare with, `input teacher: logits`.
+    of: Option<Teacher>,
     /// What becomes of the other tokens.
     rest: Option<Rest>,
     /// Divides the logits, instead of the file's `set temperature`.

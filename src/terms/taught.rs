@@ -1,12 +1,13 @@
-//! What divergences share: the reference's logits, or a teacher's log-probabilities on tokens that the batch lists.
+//! What divergences share: the logits of the reference or of another policy, or a teacher's log-probabilities on tokens that
+//! the batch lists.
 
 use crate::plugin::prelude::*;
 
-/// The arguments; of the first three, either all or none is given.
+/// The arguments; of the first three either all are given, or none, or `of` alone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) within: Option<TokenList>,
-    pub(super) of: Option<ListedValues>,
+    pub(super) of: Option<Teacher>,
     pub(super) rest: Option<Rest>,
     pub(super) temperature: Option<f64>,
 }
@@ -14,10 +15,16 @@ pub(super) struct Asked {
 impl Asked {
     /// The signature for these arguments; `of_all` compares with the reference.
     pub(super) fn resolve(self, declared: Signature, of_all: Statistic, divergence: Divergence) -> Signature {
-        let (Some(within), Some(of), Some(rest)) = (self.within, self.of, self.rest) else {
-            return declared.rows([Row::new(TokenSet::All, of_all).temperature(self.temperature)]);
+        let by = self.of.map(Teacher::by);
+        let (Some(within), Some(TaughtBy::Listed(of)), Some(rest)) = (self.within, by, self.rest) else {
+            let reference = match by {
+                Some(TaughtBy::Logits(field)) => Some(field),
+                Some(TaughtBy::Listed(_)) | None => None,
+            };
+            let row = Row::new(TokenSet::All, of_all).temperature(self.temperature);
+            return declared.rows([row.reference(reference)]);
         };
-        let taught = Statistic::Taught(Taught { divergence, of: of.name(), rest });
+        let taught = Statistic::Taught(Taught { divergence, of, rest });
         let interval = if rest == Rest::Ignore { Interval::ALL } else { declared.interval };
         let row = Row::new(TokenSet::Given(within.name()), taught).temperature(self.temperature);
         declared.rows([row]).interval(interval)
@@ -25,6 +32,14 @@ impl Asked {
 
     /// Refuses some of the three without the others; `name` is the term's.
     pub(super) fn check(self, name: &str) -> Result<(), ArgError> {
+        if let Some(TaughtBy::Logits(field)) = self.of.map(Teacher::by) {
+            let beside = [("within", self.within.is_some()), ("rest", self.rest.is_some())];
+            let Some((beside, _)) = beside.iter().find(|(_, is)| *is) else { return Ok(()) };
+            let message =
+                format!("expected no `{beside}` beside `of = {field}`, which has the logits of all tokens");
+            let help = "a teacher that is known on some tokens only is an `input` of type `candidates`";
+            return Err(ArgError::new(beside, message).help(help));
+        }
         let given =
             [("within", self.within.is_some()), ("of", self.of.is_some()), ("rest", self.rest.is_some())];
         let first = given.iter().find(|(_, is)| *is);

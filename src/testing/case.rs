@@ -5,7 +5,7 @@ use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
 /// The numbers of one batch in f64, with every field of the language. Its tensors have lists of tokens besides: `kept` and
-/// `teacher_ids` (`candidates id`), and `teacher_log_prob` (`candidates`).
+/// `teacher_ids` (`candidates id`), and `teacher_log_prob` (`candidates`); and another reference: `math` (`logits`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// B.
@@ -77,6 +77,7 @@ impl Case {
                 "ref_logits",
                 Tensor::from_slice(&self.ref_logits).to_kind(kind).view([b, t, v]).to_device(device),
             )
+            .with("math", Tensor::from_slice(&self.math()).to_kind(kind).view([b, t, v]).to_device(device))
             .with("actions", Tensor::from_slice(&self.actions).view([b, t]).to_device(device))
             .with("response_mask", Tensor::from_slice(&self.mask).view([b, t]).to_device(device))
             .with("rewards", Tensor::from_slice(&self.rewards).to_kind(wide).to_device(device))
@@ -97,6 +98,12 @@ impl Case {
             batch = batch.with(*name, tensor);
         }
         Leaves { batch, logits, values }
+    }
+
+    /// The logits of another reference, which bans the same tokens.
+    pub fn math(&self) -> Vec<f64> {
+        let other = |z: &f64| if z.is_finite() { (3.0 * z).sin() - 0.5 * z } else { *z };
+        self.ref_logits.iter().map(other).collect()
     }
 
     /// The tokens listed for each token as `kept`: the action and up to two others, with -1 among them.

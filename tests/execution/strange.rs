@@ -46,8 +46,7 @@ fn logits_without_memory_are_refused_by_name() {
 fn a_kernel_sees_no_null_pointer_of_its_inputs() {
     let logits = crate::logits(0, Kind::Float);
     let [actions, mask] = ["actions", "response_mask"].map(|name| plain().get(name).unwrap().clone());
-    let request =
-        [RowStatistic { set: TokenSet::All, temperature: 1.0, divisor: None, statistic: Statistic::LogProb }];
+    let request = [RowStatistic::new(TokenSet::All, 1.0, Statistic::LogProb)];
     let lazy = unfilled(&logits).into();
     let inputs = RowInputs::new(&lazy, &actions, &mask);
     let refused = row_statistics(&inputs, &request, &KernelOptions::default());

@@ -37,7 +37,7 @@ impl Beside<'_> {
         let [actions, mask] = actions_and_mask(self.mask);
         let inputs = RowInputs {
             fields: &[],
-            reference: Some(Source::Logits(&reference)),
+            references: &[(None, Source::Logits(&reference))],
             ..RowInputs::new(&logits, &actions, &mask)
         };
         let found = row_statistics(&inputs, request, &kernels.into()).unwrap();
@@ -54,7 +54,7 @@ fn actions_and_mask(mask: &[bool]) -> [Handle; 2] {
 }
 
 fn of(statistic: Statistic, temperature: f64) -> RowStatistic {
-    RowStatistic { set: TokenSet::All, temperature, divisor: None, statistic }
+    RowStatistic::new(TokenSet::All, temperature, statistic)
 }
 
 /// A reference for [`spread_rows`]: as long, near it in one row and far in the others.
@@ -109,8 +109,8 @@ fn gradients_equal_finite_differences() {
 fn no_gradient_flows_to_the_reference_and_equal_policies_are_not_apart() {
     let [logits, reference] = [(); 2].map(|()| Handle::from(tensor(&spread_rows(), Kind::Float)).leaf());
     let [actions, mask] = actions_and_mask(&[true; 3]);
-    let inputs =
-        RowInputs { reference: Some(Source::Logits(&reference)), ..RowInputs::new(&logits, &actions, &mask) };
+    let references = &[(None, Source::Logits(&reference))];
+    let inputs = RowInputs { references, ..RowInputs::new(&logits, &actions, &mask) };
     for kernels in KERNELS {
         let request: Vec<_> = STATISTICS.into_iter().map(|statistic| of(statistic, 1.0)).collect();
         let found = row_statistics(&inputs, &request, &kernels.into()).unwrap();
@@ -184,11 +184,9 @@ fn a_reference_that_is_missing_or_does_not_fit_is_refused_by_name() {
     let logits = Handle::from(tensor(&spread_rows(), Kind::Float));
     let [actions, mask] = actions_and_mask(&[true; 3]);
     let message = |reference: Option<&Handle>| {
-        let inputs = RowInputs {
-            fields: &[],
-            reference: reference.map(Source::Logits),
-            ..RowInputs::new(&logits, &actions, &mask)
-        };
+        let given: Vec<_> =
+            reference.into_iter().map(|reference| (None, Source::Logits(reference))).collect();
+        let inputs = RowInputs { references: &given, ..RowInputs::new(&logits, &actions, &mask) };
         let request = [of(Statistic::ReverseKl, 1.0)];
         row_statistics(&inputs, &request, &Kernels::Auto.into()).unwrap_err().to_string()
     };

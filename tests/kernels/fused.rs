@@ -29,9 +29,8 @@ fn case() -> impl Strategy<Value = Case> {
         let banned = Just(vec![f64::NEG_INFINITY; length]);
         let row = prop_oneof![12 => rows::row(length), 1 => spoiled, 1 => banned];
         let statistic = (rows::set(length), prop::sample::select(vec![1.0, 0.5, 3.0]));
-        let statistic = (statistic, prop::sample::select(Statistic::OF_POLICY.to_vec())).prop_map(
-            |((set, temperature), statistic)| RowStatistic { set, temperature, divisor: None, statistic },
-        );
+        let statistic = (statistic, prop::sample::select(Statistic::OF_POLICY.to_vec()))
+            .prop_map(|((set, temperature), statistic)| RowStatistic::new(set, temperature, statistic));
         (
             prop::collection::vec(row, count),
             prop::collection::vec(0..length as i64, count),
@@ -127,8 +126,8 @@ fn every_rank_of_a_long_row_keeps_what_sorting_keeps() {
         sets.extend([0.2, 0.95].map(TokenSet::TopP));
         for set in sets {
             let request = [
-                RowStatistic { set, temperature: 1.0, divisor: None, statistic: Statistic::Size },
-                RowStatistic { set, temperature: 1.0, divisor: None, statistic: Statistic::LogSumExp },
+                RowStatistic::new(set, 1.0, Statistic::Size),
+                RowStatistic::new(set, 1.0, Statistic::LogSumExp),
             ];
             let rows = std::slice::from_ref(&row);
             for kind in [Kind::Float, Kind::Double, Kind::BFloat16] {
@@ -195,8 +194,7 @@ fn any_layout_of_the_logits_is_read() {
 
 #[test]
 fn a_second_derivative_is_refused_and_the_first_is_right() {
-    let request =
-        [RowStatistic { set: TokenSet::All, temperature: 1.0, divisor: None, statistic: Statistic::Entropy }];
+    let request = [RowStatistic::new(TokenSet::All, 1.0, Statistic::Entropy)];
     let mask = Tensor::ones([1, 3], (Kind::Bool, Device::Cpu));
     let actions = Tensor::zeros([1, 3], (Kind::Int64, Device::Cpu));
     let first = |kernels: Kernels| {
@@ -216,8 +214,7 @@ fn a_second_derivative_is_refused_and_the_first_is_right() {
 
 #[test]
 fn logits_that_were_changed_since_are_refused() {
-    let request =
-        [RowStatistic { set: TokenSet::All, temperature: 1.0, divisor: None, statistic: Statistic::Entropy }];
+    let request = [RowStatistic::new(TokenSet::All, 1.0, Statistic::Entropy)];
     let mask = Tensor::ones([1, 3], (Kind::Bool, Device::Cpu));
     let actions = Tensor::zeros([1, 3], (Kind::Int64, Device::Cpu));
     let leaf = tensor(&spread_rows(), Kind::Float).set_requires_grad(true);

@@ -65,7 +65,7 @@ fn mask() -> Tensor {
 }
 
 fn request() -> Vec<RowStatistic> {
-    let of = |set, statistic| RowStatistic { set, temperature: 0.8, divisor: None, statistic };
+    let of = |set, statistic| RowStatistic::new(set, 0.8, statistic);
     vec![
         of(TokenSet::All, Statistic::LogProb),
         of(TokenSet::Drop(0.3), Statistic::Entropy),
@@ -76,8 +76,8 @@ fn request() -> Vec<RowStatistic> {
 }
 
 fn run(layer: &Layer, policy: Source<'_>, reference: Source<'_>, options: &KernelOptions) -> Outcome {
-    let inputs =
-        RowInputs { policy, reference: Some(reference), actions: &actions(), mask: &mask(), fields: &[] };
+    let references = &[(None, reference)];
+    let inputs = RowInputs { policy, references, actions: &actions(), mask: &mask(), fields: &[] };
     let found = row_statistics(&inputs, &request(), options).unwrap();
     let terms = found.iter().enumerate().map(|(index, statistic)| statistic.sum() * (1.0 + index as f64));
     terms.reduce(|a, b| a + b).unwrap().backward().unwrap();
@@ -146,7 +146,7 @@ fn only_what_wants_a_gradient_gets_one() {
     let layer = Layer::new(DType::F32, true);
     let frozen = layer.weight.detach();
     let policy = Source::Hidden(Hidden { hidden: &layer.hidden, weight: &frozen, bias: layer.bias.as_ref() });
-    let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask(), fields: &[] };
+    let inputs = RowInputs { policy, references: &[], actions: &actions(), mask: &mask(), fields: &[] };
     let found = row_statistics(&inputs, &request()[..1], &KernelOptions::default()).unwrap();
     found[0].sum().backward().unwrap();
     assert!(layer.hidden.grad().is_some() && layer.bias.as_ref().unwrap().grad().is_some());
@@ -159,7 +159,7 @@ fn masked_hidden_states_reach_nothing() {
         let layer = Layer::new(DType::F32, false);
         let poisoned = layer.hidden.detach().masked_fill(&mask().logical_not().unsqueeze(2), f64::NAN).leaf();
         let policy = Source::Hidden(Hidden { hidden: &poisoned, weight: &layer.weight, bias: None });
-        let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask(), fields: &[] };
+        let inputs = RowInputs { policy, references: &[], actions: &actions(), mask: &mask(), fields: &[] };
         let found = row_statistics(&inputs, &request()[..3], &kernels.into()).unwrap();
         let clean = RowInputs { policy: layer.source(), ..inputs };
         let expected = row_statistics(&clean, &request()[..3], &kernels.into()).unwrap();
@@ -182,7 +182,7 @@ fn a_batch_without_valid_rows_has_zero_gradients() {
         let none = mask().zeros_like();
         let inputs = RowInputs {
             policy: layer.source(),
-            reference: None,
+            references: &[],
             actions: &actions(),
             mask: &none,
             fields: &[],
@@ -198,7 +198,7 @@ fn layers_that_do_not_fit_are_refused_by_name() {
     let layer = Layer::new(DType::F32, true);
     let message = |weight: &Tensor, bias: &Tensor| {
         let policy = Source::Hidden(Hidden { hidden: &layer.hidden, weight, bias: Some(bias) });
-        let inputs = RowInputs { policy, reference: None, actions: &actions(), mask: &mask(), fields: &[] };
+        let inputs = RowInputs { policy, references: &[], actions: &actions(), mask: &mask(), fields: &[] };
         row_statistics(&inputs, &request()[..1], &KernelOptions::default()).unwrap_err().to_string()
     };
     let (weight, bias) = (&layer.weight, layer.bias.as_ref().unwrap());

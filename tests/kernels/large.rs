@@ -87,7 +87,7 @@ proptest! {
         kind in prop::sample::select(vec![Kind::Float, Kind::Double, Kind::BFloat16, Kind::Half]),
     ) {
         let row = [long.row()];
-        let of = |statistic| RowStatistic { set, temperature: 1.0, divisor: None, statistic };
+        let of = |statistic| RowStatistic::new(set, 1.0, statistic);
         let request = [of(Statistic::Size), of(Statistic::Entropy), of(Statistic::Mass), of(Statistic::LogProb), of(Statistic::Mean)];
         let exact = rows::rounded(&row, kind);
         // Summing so many numbers one by one, as the judge does, is itself off by some 1e-11.
@@ -142,7 +142,7 @@ fn rows_that_are_read_a_few_at_a_time_give_the_same_bits() {
 #[test]
 fn sixteen_bits_are_no_less_exact_than_plain_operations_in_sixteen_bits() {
     let row = [Long { length: 30_000, shape: Shape::Spread, seed: 5 }.row()];
-    let of = |statistic| RowStatistic { set: TokenSet::All, temperature: 1.0, divisor: None, statistic };
+    let of = |statistic| RowStatistic::new(TokenSet::All, 1.0, statistic);
     let request = [of(Statistic::LogProb), of(Statistic::Entropy)];
     for kind in [Kind::BFloat16, Kind::Half] {
         let exact = rows::rounded(&row, kind);

@@ -81,8 +81,7 @@ fn worked_entropies_come_out() {
             (TokenSet::Drop(0.2), [0.947_536_96, 1.386_294_36, 0.023_321_09]),
         ];
         for (set, expected) in cases {
-            let request =
-                [RowStatistic { set, temperature: 1.0, divisor: None, statistic: Statistic::Entropy }];
+            let request = [RowStatistic::new(set, 1.0, Statistic::Entropy)];
             let found = statistics(&rows, &[0, 0, 0], &request, Kind::Double, kernels);
             for (found, expected) in found[0].iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-8, "{set:?}: expected {expected}, found {found}");
@@ -100,8 +99,7 @@ fn worked_entropy_gradients_come_out() {
             (TokenSet::Drop(0.4), [-0.282_587_45, 0.140_770_36, 0.141_817_09, 0.0, 0.0]),
         ];
         for (set, expected) in cases {
-            let request =
-                [RowStatistic { set, temperature: 1.0, divisor: None, statistic: Statistic::Entropy }];
+            let request = [RowStatistic::new(set, 1.0, Statistic::Entropy)];
             let found = gradient(std::slice::from_ref(&row), &[0], &[1.0], &request, Kind::Double, kernels);
             for (found, expected) in found.iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-8, "{set:?}: expected {expected}, found {found}");
@@ -119,7 +117,7 @@ fn gradients_equal_finite_differences() {
             for statistic in
                 Statistic::OF_POLICY.into_iter().filter(|statistic| *statistic != Statistic::Size)
             {
-                let request = [RowStatistic { set, temperature: 0.7, divisor: None, statistic }];
+                let request = [RowStatistic::new(set, 0.7, statistic)];
                 let found = gradient(&rows, &actions, &[1.0], &request, Kind::Double, kernels);
                 for (at, found) in found.iter().enumerate() {
                     let (row, id) = (at / 11, at % 11);
@@ -204,8 +202,7 @@ fn ties_keep_the_lower_ids() {
         // Sizes and masses do not show which of two equal logits is kept; the gradient does.
         let row = vec![1.0, 2.0, 1.0, 1.0, 0.0, 1.0];
         let kept = |set| -> Vec<bool> {
-            let request =
-                [RowStatistic { set, temperature: 1.0, divisor: None, statistic: Statistic::LogSumExp }];
+            let request = [RowStatistic::new(set, 1.0, Statistic::LogSumExp)];
             let gradient =
                 gradient(std::slice::from_ref(&row), &[0], &[1.0], &request, Kind::Double, kernels);
             gradient.iter().map(|g| *g != 0.0).collect()
@@ -281,8 +278,7 @@ fn tensors_that_do_not_fit_are_refused_by_name() {
     let logits = Tensor::zeros([2, 3, 5], options(Kind::Float));
     let actions = Tensor::zeros([2, 3], options(Kind::Int64));
     let mask = Tensor::ones([2, 3], options(Kind::Bool));
-    let request =
-        [RowStatistic { set: TokenSet::All, temperature: 1.0, divisor: None, statistic: Statistic::Entropy }];
+    let request = [RowStatistic::new(TokenSet::All, 1.0, Statistic::Entropy)];
     let message = |logits: &Tensor, actions: &Tensor, mask: &Tensor, request: &[RowStatistic]| {
         read([logits, actions, mask], request, &KernelOptions::default()).unwrap_err().to_string()
     };
@@ -328,8 +324,7 @@ fn kernels_are_named_as_on_the_command_line() {
 
 #[test]
 fn a_statistic_that_is_asked_for_twice_is_given_twice() {
-    let entropy =
-        RowStatistic { set: TokenSet::All, temperature: 1.0, divisor: None, statistic: Statistic::Entropy };
+    let entropy = RowStatistic::new(TokenSet::All, 1.0, Statistic::Entropy);
     for kernels in KERNELS {
         let found = statistics(&[vec![1.0, 0.0, 3.0]], &[0], &[entropy, entropy], Kind::Double, kernels);
         assert_eq!(found.len(), 2);

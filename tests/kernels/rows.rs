@@ -15,7 +15,7 @@ pub(crate) const SETS: [TokenSet; 5] =
 
 /// All statistics over one set at one temperature.
 pub(crate) fn all_moments(set: TokenSet, temperature: f64) -> Vec<RowStatistic> {
-    Statistic::OF_POLICY.map(|statistic| RowStatistic { set, temperature, divisor: None, statistic }).to_vec()
+    Statistic::OF_POLICY.map(|statistic| RowStatistic::new(set, temperature, statistic)).to_vec()
 }
 
 /// Statistics of `rows` (all of one length, all valid): `[statistic][row]` in f64.

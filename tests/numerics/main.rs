@@ -18,6 +18,7 @@ mod recipes_of_answers;
 mod recipes_of_tokens;
 mod reductions;
 mod reference;
+mod references;
 mod regression;
 mod rules;
 mod segments;

@@ -196,7 +196,7 @@ pub(crate) fn in_two_calls(session: &Session, case: &Case, pack: bool) -> Result
     let packed = packed(case, &leaves.batch);
     let batch = if pack { &packed } else { &leaves.batch };
     let rows = session.rows(batch)?;
-    let rest = batch.iter().filter(|(name, _)| !["logits", "ref_logits"].contains(name));
+    let rest = batch.iter().filter(|(name, _)| !["logits", "ref_logits", "math"].contains(name));
     let rest = rest.fold(Batch::new(), |batch, (name, tensor)| batch.with(name, tensor.clone()));
     let output = session.forward(&rest.with("rows", rows))?;
     output.backward()?;

@@ -37,9 +37,10 @@ pub(crate) const BOOLS: [(&str, Shape); 4] = [
 pub(crate) const INPUTS: &str = "input weight: token\ninput score: seq\ninput scale: scalar\n\
     input flag: token bool\ninput chosen: seq bool\ninput enabled: scalar bool\n\
     input turn: token int\ninput rollout: seq int\n\
-    input kept: candidates id\ninput teacher_ids: candidates id\ninput teacher_log_prob: candidates";
+    input kept: candidates id\ninput teacher_ids: candidates id\ninput teacher_log_prob: candidates\n\
+    input math: logits";
 
-pub(crate) const TERMS: [(&str, &[(&str, bool)]); 40] = [
+pub(crate) const TERMS: [(&str, &[(&str, bool)]); 43] = [
     ("clip_ppo()", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(low = 10%, high = 0.28, dual = 3)", &[("ratio", false), ("clipped", true), ("capped", true)]),
     ("clip_ppo(delta = 4, guard = 5)", &[("ratio", false), ("clipped", true)]),
@@ -75,6 +76,9 @@ pub(crate) const TERMS: [(&str, &[(&str, bool)]); 40] = [
     ("forward_kl(within = teacher_ids, of = teacher_log_prob, rest = \"bucket\")", &[]),
     ("reverse_kl(within = teacher_ids, of = teacher_log_prob, rest = \"ignore\")", &[]),
     ("jensen_shannon(within = teacher_ids, of = teacher_log_prob, rest = \"renormalise\")", &[]),
+    ("forward_kl(of = math)", &[]),
+    ("reverse_kl(of = math, temperature = 0.7)", &[]),
+    ("jensen_shannon(beta = 0.3, of = math)", &[]),
     ("gae(gamma = 0.9, lam = 0.8)", &[("returns", false)]),
     ("vtrace(gamma = 0.9, lam = 0.8)", &[("returns", false), ("clipped", true)]),
     ("segment_gae(by = turn, gamma = 0.9, lam = 0.8)", &[("returns", false)]),

@@ -153,8 +153,7 @@ impl Probe {
     /// The entropy and the clamped entropy of each token `[B, T]`, in nats and without gradient. `logits` are
     /// `[B, T, V]`; a mask of 0 and 1 says which tokens count.
     pub fn measure(&self, logits: &Tensor, mask: &Tensor) -> Result<(Tensor, Tensor), TrainError> {
-        let entropy =
-            |set| RowStatistic { set, temperature: 1.0, divisor: None, statistic: Statistic::Entropy };
+        let entropy = |set| RowStatistic::new(set, 1.0, Statistic::Entropy);
         let request = [entropy(TokenSet::All), entropy(self.kept)];
         let mask = mask.to_kind(Kind::Bool);
         let actions = mask.zeros_like().to_kind(Kind::Int64);

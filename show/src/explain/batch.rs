@@ -7,6 +7,8 @@ use aent::program::{Op, Param, ParamRange, ParamValue, Reads};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
+const SHAPE_OF_LOGITS: &str = "[B, T, V]";
+
 /// A field that a batch brings.
 pub(super) struct Needed {
     name: String,
@@ -37,14 +39,20 @@ fn one(program: &Program, reads: &Reads, name: &str) -> Needed {
         _ if name == POLICY.logits => {
             let log_prob =
                 if reads.takes_log_prob() { ", or `log_prob`, a token, without `actions`" } else { "" };
-            ("[B, T, V]".to_owned(), format!("the policy's; or {}{log_prob}", instead(&POLICY)))
+            (SHAPE_OF_LOGITS.to_owned(), format!("the policy's; or {}{log_prob}", instead(&POLICY)))
         }
         _ if name == REFERENCE.logits => {
-            ("[B, T, V]".to_owned(), format!("the reference policy's; or {}", instead(&REFERENCE)))
+            (SHAPE_OF_LOGITS.to_owned(), format!("the reference policy's; or {}", instead(&REFERENCE)))
         }
         _ => match (fields::find(name), program.inputs.iter().find(|input| input.name == name)) {
             (Some(field), _) => (field.ty.to_string(), field.docs.to_owned()),
-            (None, Some(input)) => (input.ty.to_string(), declaration(program, name)),
+            (None, Some(input)) => match input.logits() {
+                None => (input.ty.to_string(), declaration(program, name)),
+                Some(of) => (
+                    SHAPE_OF_LOGITS.to_owned(),
+                    format!("{}; or {}", declaration(program, name), instead(&of)),
+                ),
+            },
             (None, None) => (String::new(), String::new()),
         },
     };
@@ -63,7 +71,7 @@ fn instead(of: &fields::LogitFields) -> String {
 
 /// Where a file declares its field.
 fn declaration(program: &Program, name: &str) -> String {
-    let node = program.nodes.iter().find(|node| matches!(&node.op, Op::Field(of) if of == name));
+    let node = program.nodes.iter().find(|node| node.op.fields().contains(&name));
     let place = node.and_then(|node| {
         let (_, source) = program.sources().iter().find(|(id, _)| *id == node.span.source)?;
         let (line, _) = source.line_column(node.span.start as usize);

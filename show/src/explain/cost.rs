@@ -1,9 +1,10 @@
 //! Counts the cost of a program: row statistics, passes over the logits, and values computed per token.
 
 use aent::Program;
+use aent::fields::LogitFields;
 use aent::kernels::loops;
 use aent::plan::{FirstPass, Leaf, Plan};
-use aent::rows::{RowStatistic, TokenSet};
+use aent::rows::{RowStatistic, TokenSet, references};
 use aent::types::{Kind, Shape};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -61,9 +62,9 @@ impl Cost {
         self.statistics.iter().any(|row| by_rank(row.set))
     }
 
-    /// Whether the reference's logits are read too.
-    pub(super) fn compares(&self) -> bool {
-        self.statistics.iter().any(|row| row.statistic.needs_reference())
+    /// The fields with logits that are read too.
+    pub(super) fn references(&self) -> Vec<LogitFields> {
+        references(&self.statistics).into_iter().map(LogitFields::of_reference).collect()
     }
 
     /// Lines that say how often the logits are read and their gradient is written.
@@ -76,8 +77,12 @@ impl Cost {
                 "the logits are read once more and their gradient is written once",
             ),
         };
-        let reference = if self.compares() { "\nThe reference's logits are read with them.\n" } else { "" };
-        let mut out = format!("forward   {forward}\nbackward  {backward}\n{reference}");
+        let mut out = format!("forward   {forward}\nbackward  {backward}\n");
+        let references: Vec<String> = self.references().iter().map(|of| format!("`{}`", of.logits)).collect();
+        if !references.is_empty() {
+            // Writing into a string cannot fail.
+            let _ = writeln!(out, "\nBeside them, {} are read.", references.join(" and "));
+        }
         if !self.lists.is_empty() {
             let lists: Vec<String> = self.lists.iter().map(|name| format!("`{name}`")).collect();
             // Writing into a string cannot fail.

@@ -1,6 +1,7 @@
 //! Computes the memory of a step: per token, and in total at its peak.
 
 use super::cost::Cost;
+use aent::fields::LogitFields;
 use aent::kernels::{CHUNK_BYTES, bytes_kept};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -40,7 +41,7 @@ impl Token {
         let row = logit * vocabulary;
         Self {
             logits: if cost.statistics.is_empty() { 0 } else { row },
-            reference: if cost.compares() { row } else { 0 },
+            reference: row * cost.references().len() as u64,
             listed: candidates.saturating_mul(8 * cost.lists.len() as u64 + value * cost.beside.len() as u64),
             gradient: if cost.gradient { row } else { 0 },
             statistics: value * cost.statistics.len() as u64,
@@ -201,7 +202,11 @@ Over the logits: with `Options::overwrite_logits`, their gradient is written to 
 ";
 
 fn from_hidden_states(cost: &Cost) -> String {
-    let reference = if cost.compares() { ", and `ref_hidden` with `ref_lm_head`," } else { "" };
+    let beside = |of: LogitFields| format!(", and `{}` with `{}`", of.hidden, of.weight);
+    let mut reference: String = cost.references().into_iter().map(beside).collect();
+    if !reference.is_empty() {
+        reference.push(',');
+    }
     let gradients = if cost.gradient {
         " The gradients of `hidden` and\n\
          `lm_head` come on top, as large as these, with what torch's matrix products take for themselves; for bf16 and f16 that of\n\

@@ -86,6 +86,7 @@ fn entry(entry: AnyEntry) -> Value {
 }
 
 fn parameter(of: &Parameter) -> Value {
+    let sorts;
     let (ty, choices) = match of.ty {
         ParameterType::Number => ("number", None),
         ParameterType::Whole => ("whole number", None),
@@ -93,7 +94,10 @@ fn parameter(of: &Parameter) -> Value {
         ParameterType::Text => ("text", None),
         ParameterType::Range => ("range", None),
         ParameterType::Choice(names) => ("choice", Some(names)),
-        ParameterType::Field(sort) => (sort.as_str(), None),
+        ParameterType::Field(of) => {
+            sorts = of.iter().map(|sort| sort.as_str()).collect::<Vec<_>>().join(" or ");
+            (sorts.as_str(), None)
+        }
         _ => ("other", None),
     };
     let end = |limit: Limit| match limit {

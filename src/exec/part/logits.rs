@@ -6,10 +6,10 @@ use super::wrong::{field_error, missing, refuse_gradient, taken};
 use super::{Part, Reading, UncheckedIds};
 use crate::exec::batch::Batch;
 use crate::exec::error::{Error, Result};
-use crate::fields::{POLICY, REFERENCE, ROWS};
-use crate::kernels::{RowInputs, row_statistics};
+use crate::fields::{LogitFields, POLICY, ROWS};
+use crate::kernels::{RowInputs, Source, row_statistics};
 use crate::plan::{FieldPlan, Plan};
-use crate::rows::RowStatistic;
+use crate::rows::{FieldName, RowStatistic};
 use crate::tensor::{DType, Device, Tensor};
 use crate::types::{Shape, Type};
 
@@ -39,16 +39,7 @@ impl Part {
                 format!("float logits `[B, T, V]` for the {first}, {or}")
             }
         })?;
-        let compared = request.iter().find(|row| row.statistic.needs_reference());
-        let reference = compared.map(|row| {
-            let needs =
-                || format!("float logits `[B, T, V]` for the {row}, or `ref_hidden` with `ref_lm_head`");
-            let source = self.source(batch, &REFERENCE, needs)?.0;
-            for name in REFERENCE.names() {
-                batch.get(name).map_or(Ok(()), |tensor| refuse_gradient(name, tensor))?;
-            }
-            Ok::<_, Error>(source)
-        });
+        let references = self.read_references(batch, &request)?;
         let acts = request.iter().any(|row| row.statistic.needs_action());
         let actions = self.read_actions(batch, acts)?;
         let listed = self.read_listed(batch, &request, reading.validate, checks)?;
@@ -59,7 +50,7 @@ impl Part {
         let inputs = RowInputs {
             fields: &fields,
             policy,
-            reference: reference.transpose()?,
+            references: &references,
             actions: &actions,
             mask: &self.mask.tokens,
         };
@@ -77,6 +68,29 @@ impl Part {
             self.log_prob = results.pop();
         }
         Ok(())
+    }
+
+    /// The logits that statistics compare with, by the names of their fields.
+    fn read_references<'a>(
+        &self,
+        batch: &'a Batch,
+        request: &[RowStatistic],
+    ) -> Result<Vec<(Option<FieldName>, Source<'a>)>> {
+        let mut found: Vec<(Option<FieldName>, Source<'a>)> = Vec::new();
+        for row in request.iter().filter(|row| row.statistic.needs_reference()) {
+            if found.iter().any(|(name, _)| *name == row.reference) {
+                continue;
+            }
+            let names = LogitFields::of_reference(row.reference);
+            let LogitFields { hidden, weight, .. } = names;
+            let needs = || format!("float logits `[B, T, V]` for the {row}, or `{hidden}` with `{weight}`");
+            let (source, _) = self.source(batch, &names, needs)?;
+            for name in names.names() {
+                batch.get(name).map_or(Ok(()), |tensor| refuse_gradient(name, tensor))?;
+            }
+            found.push((row.reference, source));
+        }
+        Ok(found)
     }
 
     fn read_actions(&self, batch: &Batch, used: bool) -> Result<Tensor> {

@@ -110,10 +110,8 @@ impl Session {
         let program = self.program();
         let (temperature, divisor) = (program.temperature, program.temperature_of.field());
         let of = |statistic: &Statistic| RowStatistic {
-            set: TokenSet::All,
-            temperature,
             divisor,
-            statistic: *statistic,
+            ..RowStatistic::new(TokenSet::All, temperature, *statistic)
         };
         let more: Vec<RowStatistic> = more.iter().map(of).collect();
         caught(|| row_tensor(self.plan(), batch, self.frozen().reading(FirstPass::Model), &more))

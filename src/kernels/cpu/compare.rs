@@ -38,7 +38,9 @@ pub(crate) struct Comparison {
     pub(crate) norms: [f64; 2],
     /// `KL(π‖m)`.
     pub(crate) to_mixture: f64,
-    /// The highest logit of the reference.
+    /// Which of the references.
+    pub(crate) reference: usize,
+    /// Its highest logit.
     pub(crate) highest: f64,
 }
 

@@ -86,7 +86,7 @@ impl Engine for Cpu {
 /// The rows of a chunk, which any thread can use.
 struct Rows {
     logits: Layout,
-    reference: Option<Layout>,
+    references: Vec<Layout>,
     ids: Arc<HostIds>,
     /// What the batch divides each row by, if it does.
     divisors: Option<Vec<f64>>,
@@ -104,7 +104,7 @@ impl Rows {
     fn of(chunk: &Chunk) -> Result<Self, KernelError> {
         Ok(Self {
             logits: Layout::of(&chunk.logits)?,
-            reference: chunk.reference.as_ref().map(Layout::of).transpose()?,
+            references: chunk.references.iter().map(Layout::of).collect::<Result<_, _>>()?,
             ids: chunk.ids.host(chunk.logits.length(2))?,
             divisors: None,
             host: chunk.logits.host()?,
@@ -117,17 +117,13 @@ impl Rows {
         &self.ids.listed[index * width..][..width]
     }
 
+    /// Row `index` of each reference.
+    ///
     /// # Safety
     /// The chunk must be alive, on the CPU and of kind `E`, with a last stride of one, and contain row `index`.
-    unsafe fn pair<E>(&self, index: usize) -> Pair<'_, E> {
-        // SAFETY: the caller promises it for the logits and for the reference, which has the same shape and kind.
-        unsafe {
-            Pair {
-                row: self.logits.row(index),
-                reference: self.reference.as_ref().map(|layout| layout.row(index)),
-                divisor: self.divisors.as_ref().map_or(1.0, |divisors| divisors[index]),
-            }
-        }
+    unsafe fn compared<E>(&self, index: usize) -> Vec<&[E]> {
+        // SAFETY: the caller promises it; the references have the shape and kind of the logits.
+        self.references.iter().map(|layout| unsafe { layout.row(index) }).collect()
     }
 }
 
@@ -144,7 +140,9 @@ fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Result<Vec<f64>, KernelErr
             if rows.ids.counted[index] {
                 // SAFETY: the tensors are of kind `E` and on the CPU, their last stride is one, and they stay borrowed
                 // while workers run.
-                let pair = unsafe { rows.pair::<E>(index) };
+                let (row, references) = unsafe { (rows.logits.row::<E>(index), rows.compared(index)) };
+                let divisor = rows.divisors.as_ref().map_or(1.0, |divisors| divisors[index]);
+                let pair = Pair { row, references: &references, divisor };
                 let tokens =
                     Tokens { action: rows.ids.actions[index] as usize, listed: rows.listed(plan, index) };
                 row::read(&pair, &tokens, plan, scratch, &mut line);
@@ -162,10 +160,12 @@ fn write_rows<E: Element>(
     to: &Layout,
 ) -> Result<(), KernelError> {
     let count = rows.ids.counted.len();
-    let write = |slopes: &mut Vec<_>, index: usize, _: &mut [f64]| {
+    let write = |(slopes, references): &mut (Vec<_>, Vec<_>), index: usize, _: &mut [f64]| {
+        references.clear();
+        references.extend(rows.references.iter().map(|layout| layout.start::<E>(index).cast_const()));
         let place = Place {
             row: rows.logits.start::<E>(index),
-            reference: rows.reference.as_ref().map(|layout| layout.start::<E>(index).cast_const()),
+            references,
             gradient: to.start::<E>(index),
             vocabulary: rows.logits.vocabulary,
         };
@@ -184,7 +184,7 @@ fn write_rows<E: Element>(
         // writes its row. If the gradient overwrites the logits, only that worker reads the row.
         unsafe { row::write_gradient(&place, known.as_ref(), plan, slopes) };
     };
-    parallel(count, 0, workers(rows, rows.logits.vocabulary), Vec::new, write)?;
+    parallel(count, 0, workers(rows, rows.logits.vocabulary), Default::default, write)?;
     Ok(())
 }
 

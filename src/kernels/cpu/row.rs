@@ -3,17 +3,17 @@
 use super::compare::{self, Comparison};
 use super::dispatch::{Job, run};
 use super::number::{BLOCK, Element, Real};
-use super::scan::Highest;
+use super::scan::{Extent, Highest};
 use super::select;
 use super::sums::{Backward, Border, Forward, TotalInF64};
 use crate::kernels::plan::{Pass, Plan, facts, sums};
 use crate::rows::TokenSet;
 
-/// A row, with the reference's row if they are compared.
+/// A row, with those of the references that it is compared with.
 pub(crate) struct Pair<'a, E> {
     pub(crate) row: &'a [E],
-    pub(crate) reference: Option<&'a [E]>,
-    /// What the batch divides both by, or one; NaN where it cannot.
+    pub(crate) references: &'a [&'a [E]],
+    /// What the batch divides all of them by, or one; NaN where it cannot.
     pub(crate) divisor: f64,
 }
 
@@ -47,12 +47,13 @@ impl Line<'_> {
 pub(crate) struct Scratch<R> {
     select: select::Scratch<R>,
     borders: Vec<Option<Border>>,
+    references: Vec<Extent>,
 }
 
 impl<R: Real> Scratch<R> {
     /// Buffers to rank rows of that length.
     pub(crate) fn new(vocabulary: usize) -> Self {
-        Self { select: select::Scratch::new(vocabulary), borders: Vec::new() }
+        Self { select: select::Scratch::new(vocabulary), borders: Vec::new(), references: Vec::new() }
     }
 }
 
@@ -65,7 +66,7 @@ pub(crate) fn read<E: Element>(
     line: &mut Line<'_>,
 ) {
     let row = pair.row;
-    let Scratch { select: scratch, borders } = scratch;
+    let Scratch { select: scratch, borders, references } = scratch;
     borders.clear();
     borders.resize(plan.passes.len(), None);
     let mut extent = None;
@@ -78,8 +79,9 @@ pub(crate) fn read<E: Element>(
         }
     }
     let extent = extent.unwrap_or_else(|| run(Highest(row)));
-    let reference = pair.reference.map(|reference| (reference, run(Highest(reference))));
-    let is_usable = extent.is_usable && reference.is_none_or(|(_, extent)| extent.is_usable);
+    references.clear();
+    references.extend(pair.references.iter().map(|reference| run(Highest(reference))));
+    let is_usable = extent.is_usable && references.iter().all(|extent| extent.is_usable);
     if !is_usable || pair.divisor.is_nan() {
         line.sums.fill(f64::NAN);
         line.facts.fill(f64::NAN);
@@ -93,9 +95,6 @@ pub(crate) fn read<E: Element>(
     }
     facts[facts::HIGHEST] = highest;
     facts[facts::DIVISOR] = pair.divisor;
-    if let Some((_, extent)) = reference {
-        facts[facts::REFERENCE_HIGHEST] = extent.highest;
-    }
     for (index, (pass, ranked)) in plan.passes.iter().zip(borders.iter()).enumerate() {
         let temperature = pass.at(pair.divisor);
         let border = match pass.set {
@@ -114,8 +113,10 @@ pub(crate) fn read<E: Element>(
             facts[facts::CUT] = border.cut as f64;
             facts[facts::SIZE] = border.size as f64;
         }
-        if let (true, Some((reference, extent))) = (pass.compares, reference) {
-            let pair = compare::Pair { row, reference, highest: [highest, extent.highest], temperature };
+        if let Some(at) = pass.compares {
+            let (reference, theirs) = (pair.references[at], references[at].highest);
+            facts[facts::REFERENCE_HIGHEST] = theirs;
+            let pair = compare::Pair { row, reference, highest: [highest, theirs], temperature };
             let [norm, reverse, forward] = run(compare::Meeting(pair));
             sums[sums::REFERENCE] = norm;
             sums[sums::REVERSE] = reverse;
@@ -130,9 +131,9 @@ pub(crate) fn read<E: Element>(
 }
 
 /// The addresses of a row and its gradient. The gradient may overwrite the row.
-pub(crate) struct Place<E> {
+pub(crate) struct Place<'a, E> {
     pub(crate) row: *const E,
-    pub(crate) reference: Option<*const E>,
+    pub(crate) references: &'a [*const E],
     pub(crate) gradient: *mut E,
     pub(crate) vocabulary: usize,
 }
@@ -151,7 +152,7 @@ pub(crate) struct Known<'a> {
 /// Each pointer must lead to as many elements as the vocabulary has. Meanwhile, nothing else may access the gradient's
 /// elements or write the others.
 pub(crate) unsafe fn write_gradient<E: Element>(
-    place: &Place<E>,
+    place: &Place<'_, E>,
     known: Option<&Known<'_>>,
     plan: &Plan,
     slopes: &mut Vec<Slopes>,
@@ -230,21 +231,22 @@ impl Slopes {
             };
             (both, border)
         });
-        let comparison = pass.compares.then(|| Comparison {
+        let comparison = pass.compares.map(|reference| Comparison {
+            reference,
             reverse: cotangents[sums::REVERSE] / temperature,
             forward: cotangents[sums::FORWARD] / temperature,
             mixture: cotangents[sums::JENSEN_SHANNON] / temperature,
             beta: pass.beta,
             norms: [sums[sums::WHOLE], sums[sums::REFERENCE]],
             to_mixture: facts[facts::TO_MIXTURE],
-            highest: known.facts[facts::REFERENCE_HIGHEST],
+            highest: facts[facts::REFERENCE_HIGHEST],
         });
         Some(Self { temperature, outside, inside, comparison })
     }
 }
 
 struct Gradient<'a, E> {
-    place: &'a Place<E>,
+    place: &'a Place<'a, E>,
     known: &'a Known<'a>,
     passes: &'a [Slopes],
     plan: &'a Plan,
@@ -267,11 +269,6 @@ impl<E: Element> Job for Gradient<'_, E> {
             let block = unsafe { std::slice::from_raw_parts(self.place.row.add(start), length) };
             let block = E::widened(block, &mut wide);
             // SAFETY: the same.
-            let reference = self
-                .place
-                .reference
-                .map(|row| unsafe { std::slice::from_raw_parts(row.add(start), length) })
-                .map(|block| E::widened(block, &mut wide_reference));
             let sum = &mut sum[..length];
             for (index, pass) in self.passes.iter().enumerate() {
                 Backward {
@@ -285,7 +282,11 @@ impl<E: Element> Job for Gradient<'_, E> {
                     adds: index > 0,
                 }
                 .write::<LEVEL>();
-                if let (Some(comparison), Some(reference)) = (&pass.comparison, reference) {
+                if let Some(comparison) = &pass.comparison {
+                    let row = self.place.references[comparison.reference];
+                    // SAFETY: the same.
+                    let reference = unsafe { std::slice::from_raw_parts(row.add(start), length) };
+                    let reference = E::widened(reference, &mut wide_reference);
                     comparison.add::<E::Real, LEVEL>(highest, pass.temperature, block, reference, sum);
                 }
             }

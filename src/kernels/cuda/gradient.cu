@@ -9,6 +9,7 @@ template <class Real> struct Slope {
     // Factors of the sums of differences of exponents, and of the Jensen-Shannon divergence.
     Real forward, backward, mixed;
     Real mixed_mean;
+    Real their_highest;
     Pair<Real> pair;
     int cut;
 };
@@ -35,6 +36,7 @@ __device__ __forceinline__ Slope<Real> slope(const Pass &pass, double divisor, c
     slope.from_after = (Real)facts[1];
     slope.cut = (int)facts[2];
     if (compared) {
+        slope.their_highest = (Real)facts[5];
         slope.forward = (Real)(cotangents[7] * inverse);
         slope.backward = (Real)(cotangents[8] * inverse);
         if (pass.share >= 0.0) {
@@ -81,19 +83,24 @@ __device__ __forceinline__ void write_row(const Task &task, const Shared<Slope<t
     typedef Numbers<Real> N;
     const Row<E> row(task.logits, task, index);
     const Row<E> to(task.gradient, task, index, row.lead);
-    const Row<E> other(!COMPARES ? task.logits : task.reference, task, index, row.lead);
-    const Real highest = (Real)facts[0], their_highest = (Real)facts[1];
+    const Real highest = (Real)facts[0];
     const i64 action = ((const i64 *)task.actions)[index];
     Slope<Real> mine[PASSES];
 #pragma unroll
     for (int number = 0; number < PASSES; number++) mine[number] = slopes[number];
+    // The only reference is read once for all passes.
+    constexpr int OTHERS = REFERENCES > 1 ? PASSES : 1;
+    Row<E> others[OTHERS];
+#pragma unroll
+    for (int number = 0; number < OTHERS; number++)
+        others[number] = reference(task, REFERENCES > 1 ? task.passes[number].reference : REFERENCES, index, row);
     const int chunks = row.chunks(), step = (int)blockDim.x;
     for (int chunk = (int)threadIdx.x; chunk < chunks; chunk += step) {
         const int first = row.first(chunk);
         Real x[8], gradient[8] = {};
         E::unpack(row.load(chunk).words, x);
         Real y[8];
-        if (COMPARES) E::unpack(other.load(chunk).words, y);
+        if (REFERENCES == 1) E::unpack(others[0].load(chunk).words, y);
 #pragma unroll
         for (int number = 0; number < PASSES; number++) {
             const Pass &pass = task.passes[number];
@@ -114,6 +121,8 @@ __device__ __forceinline__ void write_row(const Task &task, const Shared<Slope<t
                 gradient[j] = multiply_add(e, polynomial, gradient[j]);
             }
             if (COMPARES && pass.reference != 0) {
+                if (REFERENCES > 1) E::unpack(others[number % OTHERS].load(chunk).words, y);
+                const Real their_highest = slope.their_highest;
                 if (slope.forward != (Real)0 || slope.backward != (Real)0) {
 #pragma unroll
                     for (int j = 0; j < 8; j++) {
@@ -171,7 +180,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK) aent_gradient(const __grid_c
         }
         for (int number = (int)threadIdx.x; number < PASSES; number += (int)blockDim.x) {
             const int sum = 1 + SUMS_OF_PASS * number, fact = FIRST_FACT + FACTS_OF_PASS * number;
-            slopes[number] = slope<Real>(task.passes[number], facts[2], sums + sum, facts + fact, cotangents + sum);
+            slopes[number] = slope<Real>(task.passes[number], facts[1], sums + sum, facts + fact, cotangents + sum);
         }
         __syncthreads();
         write_row<E>(task, slopes, index, facts, cotangents);

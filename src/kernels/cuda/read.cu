@@ -26,7 +26,7 @@ template <class E> struct Reader {
     Selection &selection;
     Row<E> row;
     Row<E> other;
-    // `-inf` until a pass has read them.
+    // `-inf` until a pass has read them; the latter is of `other`.
     Real highest, their_highest;
 
     // Joins the results of all threads, starting with the highest logits.
@@ -239,7 +239,7 @@ __device__ __forceinline__ void fill(const Task &task, double *sums, double *fac
         const bool is_sum = column == 0 || column == 3 || column == 6;
         sums[n] = is_masked && is_sum ? 1.0 : missing;
     }
-    for (int n = (int)threadIdx.x; n < FACTS_OF_ROW; n += (int)blockDim.x) facts[n] = is_masked && n == 2 ? 1.0 : missing;
+    for (int n = (int)threadIdx.x; n < FACTS_OF_ROW; n += (int)blockDim.x) facts[n] = is_masked && n == 1 ? 1.0 : missing;
 }
 
 template <class E>
@@ -253,11 +253,14 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
         return;
     }
     const Row<E> row(task.logits, task, index);
-    const Row<E> other(!COMPARES ? task.logits : task.reference, task, index, row.lead);
-    Reader<E> reader = {task, meeting, selection, row, other, -N::INFINITE, -N::INFINITE};
+    Reader<E> reader = {task, meeting, selection, row, reference(task, REFERENCES, index, row), -N::INFINITE, -N::INFINITE};
     for (int number = 0; number < PASSES; number++) {
         const Pass &pass = task.passes[number];
         const bool compared = COMPARES && pass.reference != 0;
+        if (REFERENCES > 1 && compared) {
+            reader.other = reference(task, pass.reference, index, row);
+            reader.their_highest = -N::INFINITE;
+        }
         const double temperature = temperature_at(pass, divisor);
         const typename N::Scale scale = N::scale(temperature);
         double whole[10] = {}, tops[4] = {}, inside[3] = {}, mixed[2] = {};
@@ -313,6 +316,7 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
             fact[2] = border.cut;
             fact[3] = border.size;
             fact[4] = mixed[1];
+            fact[5] = compared ? (double)reader.their_highest : 0.0;
         }
         // The next pass or row overwrites shared memory.
         __syncthreads();
@@ -328,8 +332,7 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
         const i64 action = ((const i64 *)task.actions)[index];
         sums[0] = action >= 0 && action < task.vocabulary ? (double)row.at((int)action) : N::INFINITE - N::INFINITE;
         facts[0] = (double)reader.highest;
-        facts[2] = divisor;
-        facts[1] = !COMPARES || !(reader.their_highest > -N::INFINITE) ? 0.0 : (double)reader.their_highest;
+        facts[1] = divisor;
     }
 }
 

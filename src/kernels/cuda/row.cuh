@@ -13,7 +13,7 @@ struct Pass {
     i64 count;
     // The mass of `TOP_P`, or the ratio of `MIN_P`.
     double number;
-    // Whether to compare with the reference.
+    // The reference to compare with, counted from one; zero for none.
     i64 reference;
     // The reference's share in the Jensen-Shannon mixture; negative if the divergence is not requested.
     double share;
@@ -26,7 +26,10 @@ struct Place {
 };
 
 struct Task {
-    Place logits, reference, gradient;
+    Place logits, gradient;
+#if REFERENCES > 0
+    Place references[REFERENCES];
+#endif
     // `listed` has `width` token ids for each row: one list after the other, each in ascending order, -1 for none.
     // `divisors` has what the batch divides each row by; only `aent_read` reads it.
     u64 actions, mask, listed, cotangents, sums, facts, divisors;
@@ -38,8 +41,9 @@ struct Task {
 };
 
 // The columns of each row and, after them, of each pass; among the sums the logits of listed tokens come last.
-constexpr int SUMS_OF_PASS = 10, FACTS_OF_PASS = 5;
-constexpr int FIRST_LISTED = 1 + SUMS_OF_PASS * PASSES, FIRST_FACT = 3, FACTS_OF_ROW = FIRST_FACT + FACTS_OF_PASS * PASSES;
+constexpr int SUMS_OF_PASS = 10, FACTS_OF_PASS = 6;
+constexpr int FIRST_LISTED = 1 + SUMS_OF_PASS * PASSES, FIRST_FACT = 2, FACTS_OF_ROW = FIRST_FACT + FACTS_OF_PASS * PASSES;
+constexpr bool COMPARES = REFERENCES > 0;
 
 __device__ __forceinline__ i64 sums_of_row(const Task &task) { return FIRST_LISTED + (LISTS > 0 ? task.width : 0); }
 
@@ -112,6 +116,8 @@ template <class E> struct Row {
     // Whether chunks can be read and written 16 bytes at a time.
     bool aligned;
 
+    Row() = default;
+
     // `lead` is that of the row that defines the chunks; negative if it is this row.
     __device__ __forceinline__ Row(const Place &place, const Task &task, i64 row, int lead = -1) {
         i64 offset = row / task.time * place.batch_stride + row % task.time * place.time_stride;
@@ -170,3 +176,11 @@ template <class E> struct Row {
         }
     }
 };
+
+// The row of a reference, counted from one, in the chunks of `row`; `row` itself for zero.
+template <class E> __device__ __forceinline__ Row<E> reference(const Task &task, i64 number, i64 index, const Row<E> &row) {
+#if REFERENCES > 0
+    if (number > 0) return Row<E>(task.references[REFERENCES > 1 ? number - 1 : 0], task, index, row.lead);
+#endif
+    return row;
+}

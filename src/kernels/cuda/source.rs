@@ -13,7 +13,8 @@ use crate::rows::TokenSet;
 pub(super) struct Source {
     pub(super) kernel: Kernel,
     kind: u32,
-    compares: bool,
+    /// How many references passes compare with.
+    references: usize,
     passes: usize,
     /// The sets among the passes, as bits.
     sets: u32,
@@ -41,7 +42,7 @@ impl Source {
         let mut source = Self {
             kernel,
             kind: kind_number(kind),
-            compares: plan.passes.iter().any(|pass| pass.compares),
+            references: plan.references,
             passes: plan.passes.len(),
             // All tokens need no search.
             sets: sets & !1,
@@ -52,7 +53,7 @@ impl Source {
             threads: 512,
         };
         // Rows that are read again stay in the cache with one block per processor; otherwise two hide each other's latency.
-        if kernel == Kernel::Read && (source.sets != 0 || source.compares || source.passes > 1) {
+        if kernel == Kernel::Read && (source.sets != 0 || source.references > 0 || source.passes > 1) {
             source.threads = 1024;
         }
         source
@@ -67,7 +68,7 @@ impl Source {
     /// Whether it computes in f32, with one pass and without a reference.
     #[cfg(test)]
     pub(super) fn is_lean(&self) -> bool {
-        self.kind != kind_number(DType::F64) && !self.compares && self.passes == 1
+        self.kind != kind_number(DType::F64) && self.references == 0 && self.passes == 1
     }
 
     /// The text to compile.
@@ -75,7 +76,7 @@ impl Source {
         let mut text = String::new();
         let defined = [
             ("KIND", self.kind as usize),
-            ("COMPARES", usize::from(self.compares)),
+            ("REFERENCES", self.references),
             ("PASSES", self.passes),
             ("SETS", self.sets as usize),
             ("SECOND", usize::from(self.second)),

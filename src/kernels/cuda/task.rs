@@ -18,7 +18,8 @@ pub(super) fn task(
 ) -> Result<Vec<u64>, KernelError> {
     let (gradient, cotangents) = gradient.unzip();
     let mut words = Vec::new();
-    for tensor in [Some(&chunk.logits), chunk.reference.as_ref(), gradient] {
+    let references = chunk.references.iter().map(Some);
+    for tensor in [Some(&chunk.logits), gradient].into_iter().chain(references) {
         words.extend(tensor.map_or(Ok([0; 3]), place)?);
     }
     let listed = chunk.ids.flat_lists();
@@ -60,7 +61,7 @@ fn pass(pass: &Pass) -> [u64; 7] {
         u64::from(super::source::set_number(pass.set)),
         count as u64,
         f64::to_bits(number),
-        u64::from(pass.compares),
+        pass.compares.map_or(0, |reference| 1 + reference as u64),
         pass.beta.unwrap_or(-1.0).to_bits(),
     ]
 }

@@ -29,7 +29,6 @@ impl Engine for Plain {
             Columns { sums: Vec::new(), facts: Vec::new(), zero: rows.logits.zeros(&[count], DType::F64) };
         columns.sums.push(rows.logits.gather(1, &chunk.ids.flat()[0].unsqueeze(1)).squeeze(1));
         columns.facts.push(rows.highest.clone());
-        columns.facts.push(rows.reference_highest());
         columns.facts.push(rows.divisors.clone().unwrap_or_else(|| columns.zero.ones_like()));
         if count > 0 {
             for pass in &plan.passes {
@@ -71,7 +70,7 @@ impl Engine for Plain {
             if let Some(members) = rows.members(pass)? {
                 by_z = by_z + slope(sums::INSIDE) * members.to_dtype(dtype);
             }
-            if let Some(met) = Met::of(&rows, pass, &softmax) {
+            if let Some((met, _)) = Met::of(&rows, pass, &softmax) {
                 let by_reverse = product(&softmax.e, &(&met.apart + 1.0)) * c(sums::REVERSE);
                 by_z = by_z + by_reverse - &met.r * c(sums::FORWARD);
                 if let Some(beta) = pass.beta {
@@ -101,7 +100,8 @@ struct Rows {
     logits: Tensor,
     /// `[k]` in f64.
     highest: Tensor,
-    reference: Option<Tensor>,
+    /// `[k, V]` each.
+    references: Vec<Tensor>,
     /// `[k]` in f64: what the batch divides each row by, if it does; NaN where it cannot.
     divisors: Option<Tensor>,
 }
@@ -110,8 +110,8 @@ impl Rows {
     fn of(chunk: &Chunk, divisors: Option<Tensor>) -> Self {
         let wide = |logits: &Tensor| logits.flatten(0, 1).to_dtype(summed_in(logits.dtype()));
         let logits = wide(&chunk.logits);
-        let reference = chunk.reference.as_ref().map(wide);
-        Self { highest: highest(&logits), reference, divisors, logits }
+        let references = chunk.references.iter().map(wide).collect();
+        Self { highest: highest(&logits), references, divisors, logits }
     }
 
     fn temperature(&self, pass: &Pass) -> Divisor {
@@ -126,16 +126,12 @@ impl Rows {
         Some([ids, is_none, logits])
     }
 
-    fn reference_highest(&self) -> Tensor {
-        self.reference.as_ref().map_or_else(|| self.highest.zeros_like(), highest)
-    }
-
     /// `[k]` in f64: NaN for a row without a softmax, otherwise zero.
     fn unusable(&self) -> Tensor {
         let of = |highest: &Tensor| highest * 0.0;
         let own = of(&self.highest);
         let own = self.divisors.iter().fold(own, |own, divisors| own + of(divisors));
-        if self.reference.is_some() { own + of(&self.reference_highest()) } else { own }
+        self.references.iter().fold(own, |own, reference| own + of(&highest(reference)))
     }
 
     fn members(&self, pass: &Pass) -> Result<Option<Tensor>, KernelError> {
@@ -152,9 +148,9 @@ impl Rows {
             Some(members) => columns.moments(&(&e * members), &u, second),
             None => columns.zeros(3),
         }
-        let Some(met) = Met::of(self, pass, &softmax) else {
+        let Some((met, their_highest)) = Met::of(self, pass, &softmax) else {
             columns.zeros(4);
-            columns.border(members.as_ref(), None);
+            columns.facts(members.as_ref(), [None, None]);
             return Ok(());
         };
         let norm = total(&met.r);
@@ -176,7 +172,7 @@ impl Rows {
                 Some(to_mixture)
             }
         };
-        columns.border(members.as_ref(), to_mixture);
+        columns.facts(members.as_ref(), [to_mixture, Some(their_highest)]);
         Ok(())
     }
 }
@@ -208,11 +204,13 @@ struct Met {
 }
 
 impl Met {
-    fn of(rows: &Rows, pass: &Pass, softmax: &Softmax) -> Option<Self> {
-        let reference = rows.reference.as_ref().filter(|_| pass.compares)?;
-        let Softmax { u: v, e: r } = relative(reference, &rows.reference_highest(), &rows.temperature(pass));
+    /// `None` if the pass compares with nothing; beside it, the reference's highest logit.
+    fn of(rows: &Rows, pass: &Pass, softmax: &Softmax) -> Option<(Self, Tensor)> {
+        let reference = &rows.references[pass.compares?];
+        let their_highest = highest(reference);
+        let Softmax { u: v, e: r } = relative(reference, &their_highest, &rows.temperature(pass));
         let apart = &softmax.u - &v;
-        Some(Self { u: softmax.u.clone(), v, r, apart })
+        Some((Self { u: softmax.u.clone(), v, r, apart }, their_highest))
     }
 
     /// `ln (π / m)` and `ln (ρ / m)` with `m = β ρ + (1-β) π`; `norms` are `Σ e^u` and `Σ e^v`, `[k, 1]`.
@@ -248,11 +246,12 @@ impl Columns {
     }
 
     /// The backward pass finds the set again, so only the size of its border is stored.
-    fn border(&mut self, members: Option<&Tensor>, to_mixture: Option<Tensor>) {
+    fn facts(&mut self, members: Option<&Tensor>, compared: [Option<Tensor>; 2]) {
         self.facts.extend((0..facts::SIZE).map(|_| self.zero.clone()));
         let size = members.map(|members| members.sum_dim(-1, false, DType::F64));
         self.facts.push(size.unwrap_or_else(|| self.zero.clone()));
-        self.facts.push(to_mixture.unwrap_or_else(|| self.zero.clone()));
+        let zero = &self.zero;
+        self.facts.extend(compared.map(|fact| fact.unwrap_or_else(|| zero.clone())));
     }
 
     fn lines(mut self, plan: &Plan, unusable: &Tensor, listed: Option<Tensor>) -> Result<Found, KernelError> {

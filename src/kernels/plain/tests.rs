@@ -25,7 +25,7 @@ fn chunk(kind: Kind) -> Chunk {
     let _ = logits.get(0).get(3).narrow(0, 7, 1).fill_(f64::NAN);
     Chunk {
         logits: logits.to_kind(kind).into(),
-        reference: Some(spread(78.233).to_kind(kind).into()),
+        references: vec![spread(78.233).to_kind(kind).into()],
         ids: Ids::new(
             TchTensor::arange(ROWS, (Kind::Int64, Device::Cpu)).into(),
             TchTensor::ones([ROWS], (Kind::Bool, Device::Cpu)).into(),
@@ -43,7 +43,7 @@ fn lists() -> Lists {
 }
 
 fn plan() -> Plan {
-    let of = |set, temperature, statistic| RowStatistic { set, temperature, divisor: None, statistic };
+    let of = |set, temperature, statistic| RowStatistic::new(set, temperature, statistic);
     let divided = |of: RowStatistic| RowStatistic { divisor: Some(FieldName::new("heat")), ..of };
     let request = [
         of(TokenSet::All, 1.0, Statistic::LogProb),

@@ -20,7 +20,7 @@ pub(super) fn expected(rule: Rule) -> Expected {
         Rule::signed_number | Rule::number | Rule::minus | Rule::interval => Expected::Number,
         Rule::string | Rule::choices => Expected::String,
         Rule::truth => Expected::Truth,
-        Rule::shape | Rule::candidates => Expected::Shape,
+        Rule::shape | Rule::candidates | Rule::logits => Expected::Shape,
         Rule::EOI => Expected::NextStatement,
         Rule::bool_kind => Expected::Word("bool"),
         Rule::int_kind => Expected::Word("int"),

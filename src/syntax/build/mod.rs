@@ -114,9 +114,12 @@ impl Builder<'_> {
                     "token" => Shape::Token,
                     "seq" => Shape::Seq,
                     "scalar" => Shape::Scalar,
-                    _ => {
-                        let ids = parts.next().is_some();
-                        let sort = if ids { FieldSort::CandidateIds } else { FieldSort::Candidates };
+                    word => {
+                        let sort = match (word, parts.next()) {
+                            ("logits", _) => FieldSort::Logits,
+                            (_, Some(_)) => FieldSort::CandidateIds,
+                            (_, None) => FieldSort::Candidates,
+                        };
                         return Ok(StatementKind::Input { name, ty: InputType::Field(sort), gradient: None });
                     }
                 };
@@ -345,6 +348,7 @@ fn parts(pair: Pair<'_, Rule>) -> impl Iterator<Item = Pair<'_, Rule>> {
                 | Rule::extra
                 | Rule::shape
                 | Rule::candidates
+                | Rule::logits
                 | Rule::id_kind
                 | Rule::bool_kind
                 | Rule::int_kind

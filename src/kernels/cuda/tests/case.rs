@@ -17,7 +17,8 @@ pub(super) struct Case {
     pub(super) kind: Kind,
     /// All of the same length.
     pub(super) rows: Vec<Vec<f64>>,
-    pub(super) references: Vec<Vec<f64>>,
+    /// Of each reference, one for each row; none if nothing is compared.
+    pub(super) references: Vec<Vec<Vec<f64>>>,
     /// Unused elements between rows, and before the first.
     pub(super) gap: usize,
     pub(super) passes: Vec<Pass>,
@@ -34,10 +35,10 @@ pub(super) struct Case {
 }
 
 pub(super) const PASS: Pass =
-    Pass { temperature: 1.0, divided: false, set: None, compares: false, beta: None };
+    Pass { temperature: 1.0, divided: false, set: None, compares: None, beta: None };
 
 /// The columns of the facts before those of the first pass.
-const FIRST_FACT: usize = 3;
+const FIRST_FACT: usize = 2;
 
 impl Case {
     pub(super) fn new(rows: Vec<Vec<f64>>, passes: Vec<Pass>) -> Self {
@@ -60,7 +61,7 @@ impl Case {
     /// Reads the rows, writes their gradient, and checks every number.
     pub(super) fn judge(mut self) {
         // The formulas get numbers that the kind can represent.
-        for row in self.rows.iter_mut().chain(&mut self.references) {
+        for row in self.rows.iter_mut().chain(self.references.iter_mut().flatten()) {
             *row = rounded(row, self.kind);
         }
         let forwards = self.run(false);
@@ -76,7 +77,7 @@ impl Case {
         }
         let [sums, facts, gradient, cotangents] = forwards;
         let (columns, facts_of_row) =
-            (self.first_listed() + self.width(), FIRST_FACT + 5 * self.passes.len());
+            (self.first_listed() + self.width(), FIRST_FACT + 6 * self.passes.len());
         for (index, x) in self.rows.iter().enumerate() {
             let at = |all: &[f64], width: usize| all[index * width..][..width].to_vec();
             self.judge_row(
@@ -97,18 +98,15 @@ impl Case {
                     (1..self.first_listed()).contains(&column) && matches!((column - 1) % 10, 0 | 3 | 6);
                 assert!(*sum == f64::from(u8::from(is_sum)), "row {index}, column {column}: {sum}");
             }
-            let rest = facts.iter().enumerate().filter(|(column, _)| *column != 2).map(|(_, fact)| fact);
+            let rest = facts.iter().enumerate().filter(|(column, _)| *column != 1).map(|(_, fact)| fact);
             assert!(rest.chain(gradient).all(|number| *number == 0.0), "row {index} is masked");
-            assert_eq!(facts[2], 1.0, "row {index} is masked");
+            assert_eq!(facts[1], 1.0, "row {index} is masked");
             return;
         }
-        let y = self.references.get(index).map(Vec::as_slice);
-        let reads_reference = self.passes.iter().any(|pass| pass.compares);
+        let compared = self.passes.iter().filter_map(|pass| pass.compares);
+        let mut compared = compared.map(|reference| &self.references[reference][index]);
         let divisor = self.divisors.get(index).copied().unwrap_or(1.0);
-        if divisor.is_nan()
-            || !naive::is_usable(x)
-            || y.is_some_and(|y| reads_reference && !naive::is_usable(y))
-        {
+        if divisor.is_nan() || !naive::is_usable(x) || compared.any(|y| !naive::is_usable(y)) {
             let all = sums.iter().chain(facts).chain(gradient);
             assert!(
                 all.clone().all(|number| number.is_nan()),
@@ -116,10 +114,7 @@ impl Case {
             );
             return;
         }
-        assert_eq!((facts[0], facts[2]), (naive::highest(x), divisor), "row {index}");
-        if let Some(y) = y.filter(|_| reads_reference) {
-            assert_eq!(facts[1], naive::highest(y), "row {index}");
-        }
+        assert_eq!((facts[0], facts[1]), (naive::highest(x), divisor), "row {index}");
         let action = self.action(index);
         assert_eq!(sums[0].to_bits(), x[action].to_bits(), "row {index}");
         let mut expected = vec![(0.0, 0.0); x.len()];
@@ -128,8 +123,10 @@ impl Case {
             let place =
                 format!("row {index}, pass {number}, {:?} of {} in {:?}", pass.set, x.len(), self.kind);
             let least = if self.kind == Kind::Double { -708.0 } else { -87.33 };
+            let y = pass.compares.map(|reference| self.references[reference][index].as_slice());
             let found = naive::find(x, y, pass, self.second, least);
-            let facts = &facts[FIRST_FACT + 5 * number..][..5];
+            let facts = &facts[FIRST_FACT + 6 * number..][..6];
+            assert_eq!(facts[5], y.map_or(0.0, naive::highest), "{place}");
             if pass.set.is_some() {
                 let border = |id: usize| if (id as f64) < facts[2] { facts[0] } else { facts[1] };
                 let members: Vec<bool> = (0..x.len()).map(|id| x[id] >= border(id)).collect();
@@ -196,7 +193,7 @@ impl Case {
         let mask: Vec<bool> = (0..self.rows.len()).map(|index| !self.masked.contains(&index)).collect();
         let chunk = Chunk {
             logits: self.placed(&self.rows),
-            reference: (!self.references.is_empty()).then(|| self.placed(&self.references)),
+            references: self.references.iter().map(|rows| self.placed(rows)).collect(),
             ids: Ids::new(TchTensor::from_slice(&actions).into(), TchTensor::from_slice(&mask).into())
                 .with_lists((!self.lists.is_empty()).then(|| self.all_lists())),
             divisors: (!self.divisors.is_empty()).then(|| TchTensor::from_slice(&self.divisors).into()),
@@ -207,6 +204,7 @@ impl Case {
             statistics: Vec::new(),
             second: self.second,
             vocabulary,
+            references: self.references.len(),
             lists: self.lists.clone(),
         };
         let cotangents = self.cotangents(plan.sums() as i64);

@@ -20,12 +20,13 @@ fn family() -> Vec<(DType, Plan)> {
         statistics: Vec::new(),
         second,
         vocabulary: 151_936,
+        references: passes.iter().filter_map(|pass| pass.compares).max().map_or(0, |last| last + 1),
         lists: Vec::new(),
     };
     let of = |set| Pass { set: Some(set), ..PASS };
     let top_k = of(TokenSet::TopK(100_000));
     let warm = Pass { temperature: 0.7, ..PASS };
-    let compared = Pass { compares: true, beta: Some(0.5), ..PASS };
+    let compared = Pass { compares: Some(0), beta: Some(0.5), ..PASS };
     vec![
         (DType::BF16, plan(&[&PASS], false)),
         (DType::BF16, plan(&[&warm], true)),
@@ -39,6 +40,7 @@ fn family() -> Vec<(DType, Plan)> {
         (DType::BF16, plan(&[&Pass { divided: true, ..PASS }], false)),
         (DType::F32, plan(&[&Pass { divided: true, ..of(TokenSet::TopP(0.9)) }, &compared], true)),
         (DType::F32, plan(&[&compared, &top_k], true)),
+        (DType::BF16, plan(&[&compared, &Pass { compares: Some(1), ..warm.clone() }], false)),
         (DType::BF16, Plan { lists: vec![20], ..plan(&[&PASS], false) }),
         (DType::F32, Plan { lists: vec![1024, 64], ..plan(&[&warm, &compared], false) }),
     ]

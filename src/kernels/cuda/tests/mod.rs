@@ -138,7 +138,7 @@ fn references(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
 
 #[test]
 fn passes_have_their_own_temperature_set_and_comparison_with_a_reference() {
-    let compared = |set, beta| Pass { set, compares: true, beta: Some(beta), ..PASS };
+    let compared = |set, beta| Pass { set, compares: Some(0), beta: Some(beta), ..PASS };
     let warm = |set| Pass { temperature: 1.7, set: Some(set), ..PASS };
     let cold = Pass { temperature: 0.6, ..compared(None, 0.05) };
     let [top_k, min_p, top_p] = [TokenSet::TopK(64), TokenSet::MinP(0.1), TokenSet::TopP(0.8137)];
@@ -152,7 +152,7 @@ fn passes_have_their_own_temperature_set_and_comparison_with_a_reference() {
     for kind in KINDS {
         for (length, gap, passes) in &cases {
             let rows = rows(*length);
-            let references = references(&rows);
+            let references = vec![references(&rows)];
             let case = Case::new(rows, passes.to_vec());
             Case { kind, references, gap: *gap, second: true, masked: vec![3], ..case }.judge();
         }
@@ -160,8 +160,31 @@ fn passes_have_their_own_temperature_set_and_comparison_with_a_reference() {
 }
 
 #[test]
+fn passes_may_compare_with_different_references() {
+    let compared = |reference, beta| Pass { compares: Some(reference), beta, ..PASS };
+    let passes = vec![
+        Pass { set: Some(TokenSet::TopK(9)), ..compared(1, Some(0.5)) },
+        compared(0, None),
+        Pass { temperature: 1.7, ..compared(1, None) },
+        PASS,
+        compared(2, Some(0.1)),
+    ];
+    for kind in KINDS {
+        let rows = rows(643);
+        // One is lower than the others everywhere, one higher.
+        let mut numbers = Numbers(23);
+        let mut near = |by: f64| -> Vec<Vec<f64>> {
+            rows.iter().map(|row| numbers.row(row.len(), 2.0).iter().map(|x| x + by).collect()).collect()
+        };
+        let references = vec![references(&rows), near(-30.0), near(40.0)];
+        let case = Case::new(rows, passes.clone());
+        Case { kind, references, gap: 3, second: true, masked: vec![3], ..case }.judge();
+    }
+}
+
+#[test]
 fn the_batch_may_divide_each_row() {
-    let own = |set, beta| Pass { divided: true, set, compares: true, beta, ..PASS };
+    let own = |set, beta| Pass { divided: true, set, compares: Some(0), beta, ..PASS };
     let half = |set| Pass { divided: true, temperature: 0.5, set: Some(set), ..PASS };
     let [top_k, min_p, top_p] = [TokenSet::TopK(64), TokenSet::MinP(0.1), TokenSet::TopP(0.8137)];
     let passes = [
@@ -172,7 +195,7 @@ fn the_batch_may_divide_each_row() {
     for kind in KINDS {
         for (passes, length) in passes.iter().zip([640, 1203, 300]) {
             let rows = rows(length);
-            let references = references(&rows);
+            let references = vec![references(&rows)];
             let mut divisors: Vec<f64> = (0..rows.len()).map(|row| 0.3 + 0.37 * row as f64).collect();
             (divisors[3], divisors[4]) = (f64::NAN, f64::NAN);
             let case = Case::new(rows, passes.clone());

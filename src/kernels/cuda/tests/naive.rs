@@ -47,7 +47,7 @@ pub(super) fn find(x: &[f64], y: Option<&[f64]>, pass: &Pass, second: bool, leas
             }
         }
     }
-    let Some(y) = y.filter(|_| pass.compares) else { return found };
+    let Some(y) = y else { return found };
     let their_top = highest(y);
     found.v = y.iter().map(|y| (y - their_top) / pass.temperature).collect();
     let (sum, their_sum) = (found.sums[0], found.v.iter().map(|v| exp(*v)).sum::<f64>());
