@@ -7,8 +7,9 @@ use tch::{Kind, Tensor};
 
 /// One program for each first pass, with everything that a row may be asked for.
 const PROGRAMS: [&str; 4] = [
-    "let e = clamped_entropy(top_k = 2)
-    loss = token_mean(clip_ppo()) - 0.1 * seq_mean_token_mean(e) + 0.01 * token_mean(reverse_kl())
+    "input math: logits
+    let e = clamped_entropy(top_k = 2)
+    loss = token_mean(clip_ppo()) - 0.1 * seq_mean_token_mean(e) + 0.01 * token_mean(reverse_kl() + forward_kl(of = math))
     metric h = token_mean(entropy)",
     "loss = token_mean((rewards - group_mean(rewards)) * log_prob) - 0.1 * seq_mean_token_sum_norm(entropy)",
     "loss = token_mean(log_prob) / (token_mean(entropy()) + 1)
@@ -32,6 +33,7 @@ fn packed(kind: Kind) -> (Batch, Tensor) {
     let reference = Tensor::from_slice(&wave(tokens * 4, 1.3)).to_kind(kind).view([tokens, 4]);
     let batch = Batch::new()
         .with("logits", logits.shallow_clone())
+        .with("math", reference.flip([1]))
         .with("ref_logits", reference)
         .with("actions", Tensor::from_slice(&[0i64, 3, 1, 2, 2, 0]))
         .with("response_mask", Tensor::from_slice(&[true, false, true, false, true, true]))
@@ -136,7 +138,7 @@ fn packed_parts_give_the_packed_step() {
 fn in_two_calls(session: &Session, batch: &Batch) -> Output {
     let rows = session.rows(batch).unwrap();
     assert_eq!(rows.size().last(), Some(&(session.row_names().len() as i64)));
-    let without = ["logits", "ref_logits", "hidden", "lm_head"];
+    let without = ["logits", "ref_logits", "math", "hidden", "lm_head"];
     let rest = batch.iter().filter(|(name, _)| !without.contains(name));
     let rest = rest.fold(Batch::new(), |batch, (name, tensor)| batch.with(name, tensor.clone()));
     session.forward(&rest.with("rows", rows)).unwrap()

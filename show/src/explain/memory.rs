@@ -302,6 +302,17 @@ mod tests {
     }
 
     #[test]
+    fn every_reference_is_brought() {
+        let text = "input math: logits\nloss = token_mean(reverse_kl + forward_kl(of = math))";
+        let cost = cost(text);
+        let token = Token::of(&cost, of(1000), 4, 4);
+        assert_eq!((token.logits, token.reference, token.gradient), (4000, 8000, 4000));
+        assert!(cost.passes().contains("Beside them, `ref_logits` and `math` are read."));
+        let hidden = from_hidden_states(&cost);
+        assert!(hidden.contains(", and `ref_hidden` with `ref_lm_head`, and `math_hidden` with `math_lm_head`,"), "{hidden}");
+    }
+
+    #[test]
     fn a_chunk_is_full_or_a_single_row() {
         let cost = cost("loss = -token_mean(entropy)");
         let chunk = CHUNK_BYTES as u64;

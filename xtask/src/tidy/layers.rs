@@ -22,7 +22,7 @@ const LAYERS: &[Layer] = &[
     Layer { module: "interval", may_use: &[], torch: false },
     Layer { module: "types", may_use: &[], torch: false },
     Layer { module: "rows", may_use: &[], torch: false },
-    Layer { module: "fields", may_use: &["interval", "types"], torch: false },
+    Layer { module: "fields", may_use: &["interval", "types", "rows"], torch: false },
     Layer { module: "diag", may_use: &["span"], torch: false },
     Layer { module: "syntax", may_use: &["span", "diag", "types"], torch: false },
     Layer { module: "panic", may_use: &[], torch: false },
