@@ -10,6 +10,7 @@ mod docs;
 mod newest_tch;
 mod python;
 mod setup;
+mod site;
 mod steps;
 mod test;
 mod tidy;
@@ -54,6 +55,8 @@ enum Task {
     Tch,
     /// Find or install libtorch and link it as `.libtorch`, so that plain cargo and editors work in this clone.
     Setup,
+    /// Build the documentation as one searchable site in `target/site/html`.
+    Site,
     /// Check the house rules: imports, first lines, file lengths, `unsafe`, diagnostic ids, paths.
     Tidy,
     /// Regenerate the generated documents.
@@ -84,6 +87,7 @@ fn run(task: &Task, root: &Path) -> Result<()> {
         Task::Torches { versions } => torches::torches(root, versions),
         Task::Tch => newest_tch::test(root),
         Task::Setup => setup::setup(root),
+        Task::Site => site::site(root),
         Task::Tidy => tidy::tidy(root),
         Task::Docs { check } => {
             setup::setup(root)?;

@@ -46,7 +46,7 @@ pub(crate) fn format(root: &Path, environment: &Environment) -> Result<()> {
     check(rust, "`cd python && cargo fmt` mends the layout")?;
     check(
         ruff(root, environment, &["format", "--check"]),
-        "`ruff format python` mends the layout; `ruff` is among the programs of the environment",
+        "`ruff format python site editors` mends the layout; `ruff` is among the programs of the environment",
     )
 }
 
@@ -115,6 +115,6 @@ pub(crate) fn test(root: &Path, environment: &Environment, pytest: &[OsString]) 
 
 fn ruff(root: &Path, environment: &Environment, args: &[&str]) -> Command {
     let mut command = program(environment.program("ruff"), args, root);
-    command.arg("python").env("RUFF_CACHE_DIR", root.join("target/python/ruff"));
+    command.args(["python", "site", "editors"]).env("RUFF_CACHE_DIR", root.join("target/python/ruff"));
     command
 }

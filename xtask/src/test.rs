@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::docs::{Mode, docs};
 use crate::python;
 use crate::setup::{TORCH, package_environment, setup};
+use crate::site;
 use crate::steps::{Steps, cargo, check};
 use crate::tidy::tidy;
 use crate::torches;
@@ -18,7 +19,7 @@ const SEED: (&str, &str) = ("PROPTEST_RNG_SEED", "20260711");
 
 /// Sets up, then runs every check. The tests come last, so that a log ends with their summary.
 pub(crate) fn test(root: &Path) -> Result<()> {
-    let mut steps = Steps::new(11);
+    let mut steps = Steps::new(12);
     steps.run("libtorch", || setup(root))?;
     let python = steps.run("Python environment", || package_environment(root))?;
     steps.run("format", || {
@@ -40,6 +41,7 @@ pub(crate) fn test(root: &Path) -> Result<()> {
         )
     })?;
     steps.run("generated documents", || docs(root, Mode::Check))?;
+    steps.run(site::TITLE, || site::build(root).map(drop))?;
     steps.run("documentation of the code", || {
         let mut command = cargo(&["doc", "--workspace", "--no-deps"], root);
         command.env("RUSTDOCFLAGS", "--deny warnings");

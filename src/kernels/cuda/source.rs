@@ -9,7 +9,6 @@ use crate::rows::TokenSet;
 
 /// A kernel, with everything that is fixed when it is compiled. Numbers such as temperatures are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one `#define` of the text")]
 pub(super) struct Source {
     pub(super) kernel: Kernel,
     kind: u32,

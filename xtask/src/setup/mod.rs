@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail};
 pub(crate) use environments::{Environment, package_environment, torch_environment};
 pub(crate) use torch::TORCH;
 use torch::inspect;
-pub(crate) use uv::Uv;
+pub(crate) use uv::{PYTHONS, Uv};
 
 /// The link that `.cargo/config.toml` passes to every cargo command in this clone.
 const LINK: &str = ".libtorch";
