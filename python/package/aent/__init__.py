@@ -59,5 +59,12 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext aent``: cells that begin with ``%%aent NAME`` are files."""
+    from .magic import load
+
+    load(shell)
+
+
 def __dir__() -> list[str]:
     return sorted(__all__)

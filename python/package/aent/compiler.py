@@ -123,6 +123,9 @@ class Report:
     def _repr_html_(self) -> str:
         return as_html(str(self))
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - as IPython calls it
+        printer.text(str(self))
+
 
 def _source(path_or_text: str | os.PathLike[str]) -> tuple[str, str | None]:
     """The name of a source with its text, or with none where it is a file."""

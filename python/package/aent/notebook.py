@@ -1,9 +1,10 @@
-"""Diagnostics in a notebook."""
+"""Diagnostics and programs in a notebook."""
 
 from __future__ import annotations
 
 import html
 import re
+from typing import Any
 
 _COLOURS = {"error": "#c62828", "warning": "#b26a00", "help": "#2e7d32", "note": "#2e7d32"}
 _STYLE = "font-family: monospace; white-space: pre; line-height: 1.35; overflow-x: auto"
@@ -32,3 +33,17 @@ def as_html(rendered: str) -> str:
 
 def _span(text: str, style: str) -> str:
     return f'<span style="{style}">{html.escape(text)}</span>'
+
+
+def of_program(program: Any) -> str:
+    """A program as a table: what it reads, what of each row, what it reports, and where its coefficients are."""
+    rows = {
+        "reads": ", ".join(sorted(program.fields)),
+        "of each row": ", ".join(program.row_names),
+        "params": ", ".join(f"{name} = {value}" for name, value in program.params.items()),
+        "coefficients": ", ".join(f"{name} = {value:g}" for name, value in program.coefficients.items()),
+        "steps": str(program.steps),
+        "first pass": program.first_pass,
+    }
+    cells = (f"<tr><th>{name}</th><td>{html.escape(text)}</td></tr>" for name, text in rows.items() if text)
+    return f'<table style="text-align: left">{"".join(cells)}</table>'

@@ -397,4 +397,8 @@ impl Program {
     fn __str__(&self) -> String {
         self.now().program().to_string()
     }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("aent.notebook")?.call_method1("of_program", (slf,))
+    }
 }
