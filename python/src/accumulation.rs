@@ -6,7 +6,7 @@ use crate::host::to_python;
 use crate::output::Output;
 use crate::ranks::{self, Joined};
 use crate::turns::Turn;
-use aent::{Batch, Error, ProcessGroup};
+use aent::{Batch, Error, ProcessGroup, Session};
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -31,6 +31,8 @@ pub(crate) struct Accumulation {
     names: Names,
     ranks: Option<Arc<dyn ProcessGroup>>,
     joined: Joined,
+    /// Whether other ranks hold other shards of the vocabulary.
+    in_shards: bool,
     turn: Turn,
     /// Of the program whose step it is.
     program: Turn,
@@ -41,11 +43,12 @@ impl Accumulation {
     pub(crate) fn new(
         parts: aent::Accumulation,
         names: Names,
-        ranks: Option<Arc<dyn ProcessGroup>>,
-        joined: Joined,
+        (ranks, joined): (Option<Arc<dyn ProcessGroup>>, Joined),
+        session: &Session,
         program: Turn,
     ) -> Self {
-        Self { parts: Mutex::new(Some(parts)), names, ranks, joined, turn: Turn::new(), program }
+        let in_shards = session.is_in_shards();
+        Self { parts: Mutex::new(Some(parts)), names, ranks, joined, in_shards, turn: Turn::new(), program }
     }
 
     fn with<T: Send>(
@@ -82,7 +85,7 @@ impl Accumulation {
 
     /// Tells the other ranks of an exception, and gives back what to raise. Without ranks the step can go on.
     fn give_up(&self, py: Python<'_>, raised: PyErr) -> PyErr {
-        if self.ranks.is_none() || self.turn.is_mine() {
+        if (self.ranks.is_none() && !self.in_shards) || self.turn.is_mine() {
             return raised;
         }
         ranks::tell(py, raised, |text| {

@@ -54,9 +54,9 @@ impl fmt::Debug for TorchGroup {
 }
 
 impl TorchGroup {
-    /// Asks the package's `ranks.py`, which knows `torch.distributed`.
-    fn of(group: &Bound<'_, PyAny>) -> PyResult<Arc<dyn ProcessGroup>> {
-        let ranks = group.py().import("aent.ranks")?.getattr("Ranks")?.call1((group,))?;
+    /// Asks the package's `ranks.py`, which knows `torch.distributed`. The group came under that name.
+    fn of(group: &Bound<'_, PyAny>, name: &str) -> PyResult<Arc<dyn ProcessGroup>> {
+        let ranks = group.py().import("aent.ranks")?.getattr("Ranks")?.call1((group, name))?;
         let (rank, size) = (ranks.getattr("rank")?.extract()?, ranks.getattr("size")?.extract()?);
         Ok(Arc::new(Self { rank, size, gather: ranks.getattr("all_gather")?.unbind() }))
     }
@@ -109,6 +109,18 @@ pub(crate) fn give_up(
     })
 }
 
+/// The session where the ranks of `vocab_group`, if it is given, hold the vocabulary in shards.
+pub(crate) fn in_shards(session: Arc<Session>, vocab_group: Option<&Bound<'_, PyAny>>) -> PyResult<Arc<Session>> {
+    let Some(group) = vocab_group else { return Ok(session) };
+    Ok(Arc::new(session.in_shards(TorchGroup::of(group, "vocab_group")?)))
+}
+
+/// Tells the ranks that hold the other shards, if there are any, of an exception that kept this one from reading a batch, and
+/// gives back what to raise.
+pub(crate) fn give_up_shards(py: Python<'_>, session: &Session, raised: PyErr) -> PyErr {
+    if session.is_in_shards() { tell(py, raised, |text| session.fail_shards(text)) } else { raised }
+}
+
 /// Tells the other ranks of an exception, which waits for them, and gives back what to raise: a second Ctrl-C while they
 /// are waited for is raised in its place.
 pub(crate) fn tell(py: Python<'_>, raised: PyErr, fail: impl FnOnce(&str) + Send) -> PyErr {
@@ -137,5 +149,5 @@ pub(crate) fn split<'py>(
         Some(group) => ranks = Some(group),
         None => {}
     }
-    Ok((named, ranks.map(TorchGroup::of).transpose()?))
+    Ok((named, ranks.map(|ranks| TorchGroup::of(ranks, "group")).transpose()?))
 }

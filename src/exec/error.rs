@@ -93,6 +93,8 @@ impl From<KernelError> for Error {
             KernelError::Listed { name, place, expected, found } => {
                 Self::Value { name: name.to_owned(), place: format!("{place:?}"), expected, found }
             }
+            KernelError::Rank { rank, message } => Self::Rank { rank, message },
+            KernelError::Group(error) => Self::Group(error),
             other => Self::Kernel(other),
         }
     }

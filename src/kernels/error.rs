@@ -1,5 +1,7 @@
 //! Errors below the language: tensors that do not fit, and failures of the host.
 
+use std::error::Error as StdError;
+
 use thiserror::Error;
 
 use crate::tensor::TensorError;
@@ -55,6 +57,17 @@ pub enum KernelError {
     /// The threads that share the rows cannot be started.
     #[error("threads: {0}")]
     Threads(String),
+    /// Another rank that holds a shard of the vocabulary failed, or computes something else.
+    #[error("rank {rank}: {message}")]
+    Rank {
+        /// The rank.
+        rank: usize,
+        /// Its error message.
+        message: String,
+    },
+    /// The ranks that hold the shards of a vocabulary could not exchange tensors.
+    #[error("the ranks of this vocabulary cannot exchange tensors: {0}")]
+    Group(Box<dyn StdError + Send + Sync>),
     /// The host refused an operation, for lack of memory for instance.
     #[error("torch: {0}")]
     Torch(#[from] TensorError),

@@ -9,6 +9,7 @@ mod error;
 mod given;
 mod gradients;
 mod ids;
+mod inputs;
 mod look;
 mod memory;
 mod node;
@@ -19,6 +20,7 @@ mod reference;
 mod request;
 mod rows;
 mod sets;
+mod shards;
 mod slopes;
 mod source;
 mod threads;
@@ -30,6 +32,7 @@ pub use engine::fallback_reason;
 pub use error::KernelError;
 pub use options::{CHUNK_BYTES, KernelOptions, Kernels};
 pub use rows::RowInputs;
+pub use shards::{Exchange, Shards};
 pub use source::{Hidden, Source};
 
 /// The statistics of each row of logits, in the order of the request, each of shape `[B, T]`.
@@ -51,6 +54,31 @@ pub fn row_statistics(
     request: &[RowStatistic],
     options: &KernelOptions,
 ) -> Result<Vec<Tensor>, KernelError> {
+    computed(inputs, request, options, None)
+}
+
+/// The same where each rank of a group holds some tokens of the vocabulary: `[B, T, V_r]` of the logits, or `[V_r, D]` of the
+/// output layer, in the order of ranks, and the same of a reference. Actions and lists have the ids of the whole vocabulary, and
+/// all ranks give the same of them. Results are those of one process, the same to the last bit on all ranks.
+///
+/// Every rank calls it, inside of [`Shards::together`]. The backward pass exchanges nothing: each rank gets the gradient of its
+/// logits or of its rows of the output layer, and of `hidden` its share, which adds up over the ranks to the whole.
+/// [`Kernels::Reference`] is refused.
+pub fn row_statistics_in_shards(
+    inputs: &RowInputs<'_>,
+    request: &[RowStatistic],
+    options: &KernelOptions,
+    shards: &Shards<'_>,
+) -> Result<Vec<Tensor>, KernelError> {
+    computed(inputs, request, options, Some(shards))
+}
+
+fn computed(
+    inputs: &RowInputs<'_>,
+    request: &[RowStatistic],
+    options: &KernelOptions,
+    shards: Option<&Shards<'_>>,
+) -> Result<Vec<Tensor>, KernelError> {
     for asked in request {
         request::check(asked)?;
     }
@@ -64,9 +92,12 @@ pub fn row_statistics(
     if options.validate {
         split.check(request, &lists, &rows.ids)?;
     }
-    let computed = match options.kernels {
-        Kernels::Auto => node::row_statistics(&rows, &split.request, &split.listed, options)?,
-        Kernels::Reference => reference::row_statistics(&rows, &split.request, &split.listed)?,
+    let computed = match (options.kernels, shards) {
+        (_, Some(shards)) => {
+            shards::row_statistics(&rows, &split.request, &split.listed, options, shards)?
+        }
+        (Kernels::Auto, None) => node::row_statistics(&rows, &split.request, &split.listed, options)?,
+        (Kernels::Reference, None) => reference::row_statistics(&rows, &split.request, &split.listed)?,
     };
     if lists.is_empty() {
         return Ok(computed);

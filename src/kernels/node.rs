@@ -3,19 +3,20 @@
 //! rows at a time.
 
 use std::error::Error;
-use std::ops::Range;
 use std::sync::Arc;
 
-use super::engine::{self, Chunk, Engine, Found, Numbers, WrongId};
+use super::engine::{Found, Numbers, WrongId};
 use super::gradients::Gradients;
 use super::ids::{HostIds, Ids, Lists};
+use super::inputs::{Inputs, Reading};
 use super::look::Look;
 use super::plan::{Listed, Plan, Planned};
-use super::rows::{Rows, positions, summed_in};
+use super::rows::{Rows, positions};
+use super::shards::Own;
 use super::source::{Source, refuse};
 use super::{KernelError, KernelOptions, algebra};
 use crate::rows::{RowStatistic, Statistic};
-use crate::tensor::{Backward, DType, Device, Differentiated, Guard, Tensor};
+use crate::tensor::{Backward, DType, Differentiated, Tensor};
 
 /// Every statistic of the request, in the shape `[B, T]`, and after them the log-probabilities of listed tokens, `[B, T, K]`.
 /// With lists all of them are f64.
@@ -26,10 +27,7 @@ pub(super) fn row_statistics(
     options: &KernelOptions,
 ) -> Result<Vec<Tensor>, KernelError> {
     let plan = Plan::new(request, listed, &rows.ids.lengths(), rows.vocabulary);
-    if rows.policy.tensors().into_iter().any(Tensor::has_tangent) {
-        let found = "one with a tangent, which only the reference kernels carry on";
-        return refuse("logits", "a tensor outside of forward-mode differentiation", found);
-    }
+    refuse_tangents(rows)?;
     let inputs = Inputs {
         policy: rows.policy,
         references: rows.references.clone(),
@@ -52,11 +50,29 @@ pub(super) fn row_statistics(
         let values = inputs.placed(&plan, &found, reading)?;
         (found, values)
     };
-    let values = attached(&inputs, &found, values, &plan, reading, options)?;
-    if values.dim() == 2 && plan.statistics[0].statistic != Statistic::Size {
-        return Ok(vec![values]);
+    let values = attached(&inputs, &found, values, &plan, reading, options, None)?;
+    parted(&values, &plan, rows.shape)
+}
+
+/// Refuses forward-mode differentiation.
+pub(super) fn refuse_tangents(rows: &Rows<'_>) -> Result<(), KernelError> {
+    if rows.policy.tensors().into_iter().any(Tensor::has_tangent) {
+        let found = "one with a tangent, which only the reference kernels carry on";
+        return refuse("logits", "a tensor outside of forward-mode differentiation", found);
     }
-    let ([batch, time], mut next) = (rows.shape, 0);
+    Ok(())
+}
+
+/// Each statistic from the values of all.
+pub(super) fn parted(
+    values: &Tensor,
+    plan: &Plan,
+    [batch, time]: [i64; 2],
+) -> Result<Vec<Tensor>, KernelError> {
+    if values.dim() == 2 && plan.statistics[0].statistic != Statistic::Size {
+        return Ok(vec![values.clone()]);
+    }
+    let mut next = 0;
     let of = |planned: &Planned| {
         let index = next;
         next += planned.values() as i64;
@@ -72,177 +88,15 @@ pub(super) fn row_statistics(
     plan.statistics.iter().map(of).collect()
 }
 
-/// How an engine reads rows.
-#[derive(Clone, Copy)]
-enum Reading {
-    /// All at once, in place; the engine skips those that do not count.
-    InPlace,
-    /// Those that count, at most `at_once` at a time.
-    Picked { at_once: i64 },
-}
-
-/// The tensors that rows are read from.
-struct Inputs<'a> {
-    policy: Source<'a>,
-    references: Vec<Source<'a>>,
-    ids: Ids,
-    /// `[B·T]` f64: what the batch divides each row by, if it does. Only the forward pass needs it.
-    divisors: Option<Tensor>,
-    /// B and T.
-    shape: [i64; 2],
-    /// The kind of the logits, given or computed.
-    dtype: DType,
-}
-
-/// Some of the counted rows.
-struct Part {
-    /// Their range among the counted rows.
-    range: Range<i64>,
-    /// Their indices in batch and time.
-    at: [Tensor; 2],
-    chunk: Chunk,
-    /// The hidden states `[k, D]` that the policy's logits were computed from, if they were.
-    hidden: Option<Tensor>,
-}
-
-impl Reading {
-    fn of(rows: &Rows<'_>, options: &KernelOptions) -> Result<Self, KernelError> {
-        let sources = || std::iter::once(rows.policy).chain(rows.references.iter().copied());
-        let engine = engine::of(rows.policy.host()?, rows.policy.device());
-        if engine.reads_in_place() && sources().all(|source| source.lies_in_rows()) {
-            return Ok(Self::InPlace);
-        }
-        let row = rows.vocabulary as usize * rows.logits.bytes() * sources().count();
-        Ok(Self::Picked { at_once: (options.chunk_bytes / row).max(1) as i64 })
-    }
-
-    /// Keeps automatic mixed precision out of the computation, whose kinds are those of the forward pass, until the guard
-    /// is dropped. What is read in place on the CPU is computed without the host's operations.
-    fn no_autocast(self, near: &Tensor) -> Option<Guard> {
-        if matches!(self, Self::InPlace) && near.device() == Device::Cpu { None } else { near.no_autocast() }
-    }
-}
-
-impl Inputs<'_> {
-    fn engine(&self) -> Result<&'static dyn Engine, KernelError> {
-        Ok(engine::of(self.policy.host()?, self.policy.device()))
-    }
-
-    /// A tensor on the device.
-    fn near(&self) -> &Tensor {
-        self.policy.tensors()[0]
-    }
-
-    fn read(&self, plan: &Plan, reading: Reading) -> Result<Found, KernelError> {
-        match reading {
-            Reading::InPlace => self.engine()?.read(plan, &self.whole()?),
-            Reading::Picked { at_once } => {
-                let (mut sums, mut facts) = (Vec::new(), Vec::new());
-                self.each_part(at_once, |part, _| {
-                    let found = self.engine()?.read(plan, &part.chunk)?;
-                    sums.push(found.sums);
-                    facts.push(found.facts);
-                    Ok(())
-                })?;
-                let near = self.near();
-                Ok(Found {
-                    sums: Numbers::joined(sums, plan.sums(), near)?,
-                    facts: Numbers::joined(facts, plan.facts(), near)?,
-                })
-            }
-        }
-    }
-
-    /// All statistics, `[R, B, T]`, or `[B, T]` if there is one; zero where rows do not count.
-    fn placed(&self, plan: &Plan, found: &Found, reading: Reading) -> Result<Tensor, KernelError> {
-        let dtype = if plan.lists.is_empty() { summed_in(self.dtype) } else { DType::F64 };
-        let (near, count, [batch, time]) = (self.near(), plan.values() as i64, self.shape);
-        let all = [count, batch, time];
-        let size = if count == 1 && plan.lists.is_empty() { &all[1..] } else { &all[..] };
-        let of_rows = |values: Tensor| Ok(values.reshape(size).ok()?);
-        match reading {
-            Reading::InPlace => {
-                if let Some(known) = self.ids.known() {
-                    return algebra::statistics(plan, found, Some(&known.counted), dtype, near, size);
-                }
-                let values = algebra::statistics(plan, found, None, dtype, near, &[count, batch * time])?;
-                of_rows(self.ids.flat()[1].where_cond(&values, &values.zeros(&[], dtype)))
-            }
-            Reading::Picked { .. } => {
-                let places = positions(&self.ids.flat()[1]);
-                let picked = [count, places.length(0)];
-                let values = algebra::statistics(plan, found, None, dtype, near, &picked)?;
-                of_rows(near.zeros(&[count, batch * time], dtype).index_copy(1, &places, &values))
-            }
-        }
-    }
-
-    /// All rows in place. A hook on saved tensors may return another layout, which is copied.
-    fn whole(&self) -> Result<Chunk, KernelError> {
-        let in_place = |source: &Source<'_>| match source {
-            Source::Logits(logits) => {
-                let logits = if logits.is_negated() { logits.resolve_neg() } else { (*logits).clone() };
-                if source.lies_in_rows() { logits } else { logits.contiguous() }
-            }
-            Source::Hidden(_) => unreachable!("only logits lie anywhere"),
-        };
-        Ok(Chunk {
-            logits: in_place(&self.policy).ok()?,
-            references: self.references.iter().map(|of| in_place(of).ok()).collect::<Result<_, _>>()?,
-            ids: self.ids.clone(),
-            divisors: self.divisors.clone(),
-        })
-    }
-
-    /// Computes the rows that count, some at a time.
-    fn each_part(
-        &self,
-        at_once: i64,
-        mut work: impl FnMut(Part, &Source<'_>) -> Result<(), KernelError>,
-    ) -> Result<(), KernelError> {
-        let [actions, mask] = self.ids.flat();
-        let places = positions(mask).ok()?;
-        let count = places.length(0);
-        let policy = self.policy.in_dtype(self.dtype);
-        let references: Vec<_> = self.references.iter().map(|of| of.in_dtype(self.dtype)).collect();
-        let policy = Source::again(&policy);
-        let mut start = 0;
-        while start < count {
-            let range = start..count.min(start + at_once);
-            start = range.end;
-            let places = places.narrow(0, range.start, range.end - range.start);
-            let at = self.at(&places);
-            let (logits, hidden) = policy.pick(&at, self.dtype)?;
-            let compared = references.iter().map(|of| Ok(Source::again(of).pick(&at, self.dtype)?.0));
-            let all = places.full(&places.size(), 1i64, DType::Bool);
-            let chunk = Chunk {
-                logits,
-                references: compared.collect::<Result<_, KernelError>>()?,
-                ids: Ids::new(actions.index_select(0, &places).ok()?, all.ok()?)
-                    .with_lists(self.ids.lists().map(|lists| lists.pick(&places))),
-                divisors: self.divisors.as_ref().map(|all| all.index_select(0, &places).ok()).transpose()?,
-            };
-            work(Part { range, at, chunk, hidden }, &policy)?;
-        }
-        Ok(())
-    }
-
-    /// The indices of rows in batch and time.
-    fn at(&self, places: &Tensor) -> [Tensor; 2] {
-        // A batch without columns has no rows.
-        let time = self.shape[1].max(1);
-        [places.floor_divide(time), places.remainder(time)]
-    }
-}
-
-/// The same values as a result of the policy's tensors, if any of them requires a gradient.
-fn attached(
+/// The same values as a result of the policy's tensors, if any of them requires a gradient. With `own` the logits are a shard.
+pub(super) fn attached(
     inputs: &Inputs<'_>,
     found: &Found,
     values: Tensor,
     plan: &Plan,
     reading: Reading,
     options: &KernelOptions,
+    own: Option<Own>,
 ) -> Result<Tensor, KernelError> {
     let policy = inputs.policy.tensors();
     if !policy.iter().any(|tensor| tensor.requires_grad()) {
@@ -274,6 +128,7 @@ fn attached(
         lists: inputs.ids.lists().map(|lists| lists.fields.clone()),
         ids,
         found,
+        own,
     };
     let tensors = Differentiated { inputs: &policy, saved: &saved };
     Ok(values.attach(tensors, Box::new(node)).ok()?)
@@ -296,6 +151,8 @@ struct Node {
     ids: Option<Arc<HostIds>>,
     /// The sums and facts, unless they are among the saved tensors.
     found: Option<[Arc<Vec<f64>>; 2]>,
+    /// What of the rows lies in this shard, if the logits are one.
+    own: Option<Own>,
 }
 
 impl Backward for Node {
@@ -365,7 +222,7 @@ impl Node {
         let gradients = |skipped| Gradients::of(&inputs.policy, self.overwrites, wanted, skipped);
         match self.reading {
             Reading::InPlace => {
-                let cotangents = algebra::pull_back(&self.plan, found, cotangents, near)?;
+                let cotangents = self.pull_back(found, cotangents, near, None)?;
                 let (gradients, whole) = (gradients(None)?, inputs.whole()?);
                 engine.write_gradient(&self.plan, &whole, found, &cotangents, gradients.in_place())?;
                 Ok(gradients)
@@ -373,8 +230,9 @@ impl Node {
             Reading::Picked { at_once } => {
                 let mask = &inputs.ids.flat()[1];
                 let of_rows = cotangents.reshape(&[self.plan.values() as i64, -1]);
-                let picked = of_rows.index_select(1, &positions(mask));
-                let cotangents = algebra::pull_back(&self.plan, found, &picked, near)?;
+                let places = positions(mask);
+                let picked = of_rows.index_select(1, &places);
+                let cotangents = self.pull_back(found, &picked, near, Some(&places))?;
                 let skipped = inputs.at(&positions(&mask.logical_not()));
                 let mut gradients = gradients(Some(&skipped))?;
                 inputs.each_part(at_once, |part, made| {
@@ -391,6 +249,21 @@ impl Node {
                 })?;
                 Ok(gradients)
             }
+        }
+    }
+
+    /// The cotangents of the sums of these logits, of all rows or of those at `places`.
+    fn pull_back(
+        &self,
+        found: &Found,
+        cotangents: &Tensor,
+        near: &Tensor,
+        places: Option<&Tensor>,
+    ) -> Result<Numbers, KernelError> {
+        let cotangents = algebra::pull_back(&self.plan, found, cotangents, near)?;
+        match &self.own {
+            Some(own) => own.cotangents(&self.plan, &cotangents, near, places),
+            None => Ok(cotangents),
         }
     }
 }

@@ -183,6 +183,17 @@ impl Plan {
         facts::of(self.passes.len())
     }
 
+    /// Fills the lines, all zero, of a row that does not count.
+    pub(super) fn skip(&self, sums: &mut [f64], facts: &mut [f64]) {
+        facts[facts::DIVISOR] = 1.0;
+        for pass in 0..self.passes.len() {
+            for column in [sums::WHOLE, sums::INSIDE, sums::REFERENCE] {
+                // One, because its logarithm is finite.
+                sums[sums::of(pass) + column] = 1.0;
+            }
+        }
+    }
+
     /// Whether the batch divides the logits of each row.
     pub(super) fn divides(&self) -> bool {
         self.passes.iter().any(|pass| pass.divided)

@@ -1,4 +1,4 @@
-//! Which tokens of a row are in a set, in plain torch operations without a gradient.
+//! Which tokens of a row are in a set, in plain operations of the host without a gradient.
 
 use crate::tensor::{DType, Tensor};
 
@@ -9,21 +9,48 @@ use crate::rows::TokenSet;
 /// The most elements to sort at once, so that sorting needs well under 1 GB.
 const SORTED_AT_ONCE: i64 = 1 << 24;
 
+/// Where a set ends in each row, as engines know it: tokens before the cut are in it from one logit up, the others from another.
+/// `[M, 1]` each, of the kind of the logits; the cut is an int64.
+pub(super) struct Border {
+    pub(super) from: Tensor,
+    pub(super) from_after: Tensor,
+    pub(super) cut: Tensor,
+}
+
 /// Which of `logits`, `[M, V]` with `M >= 1`, are in the set: bool. The set must be simplified, and not all tokens.
 pub(super) fn members(logits: &Tensor, set: TokenSet, temperature: &Divisor) -> Result<Tensor, KernelError> {
+    Ok(border(logits, set, temperature)?.members(logits))
+}
+
+/// The border of the same set.
+pub(super) fn border(logits: &Tensor, set: TokenSet, temperature: &Divisor) -> Result<Border, KernelError> {
     match set {
         TokenSet::All | TokenSet::Drop(_) | TokenSet::Given(_) => {
-            Ok(logits.full(&logits.size(), 1i64, DType::Bool))
+            Ok(Border::at(logits.narrow(1, 0, 1).full_like(f64::NEG_INFINITY)))
         }
-        TokenSet::TopK(k) => highest(logits, &rank(logits, k), &logits.full(&[], k, DType::I64)),
+        TokenSet::TopK(k) => highest(logits, rank(logits, k), &logits.full(&[], k, DType::I64)),
         TokenSet::TopP(q) => {
             let (border, kept) = mass_border(logits, q, temperature);
-            highest(logits, &border, &kept)
+            highest(logits, border, &kept)
         }
         TokenSet::MinP(r) => {
             let border = temperature.added(&logits.amax(-1, true).to_dtype(DType::F64), r.ln());
-            Ok(logits.ge(&rounded_up(&border, logits.dtype())))
+            Ok(Border::at(rounded_up(&border, logits.dtype())))
         }
+    }
+}
+
+impl Border {
+    /// All tokens from a logit up.
+    fn at(from: Tensor) -> Self {
+        Self { cut: from.zeros(&from.size(), DType::I64), from_after: from.clone(), from }
+    }
+
+    /// Which of `logits` are inside, bool.
+    pub(super) fn members(&self, logits: &Tensor) -> Tensor {
+        let before = self.cut.arange(logits.length(1)).lt(&self.cut);
+        let early = before.logical_and(&logits.ge(&self.from));
+        logits.ge(&self.from_after).logical_or(&early)
     }
 }
 
@@ -69,23 +96,25 @@ fn mass_border(logits: &Tensor, q: f64, temperature: &Divisor) -> (Tensor, Tenso
     (Tensor::cat(&borders, 0), Tensor::cat(&counts, 0))
 }
 
-/// The `kept` highest logits, the lowest of which equals `border`; among those equal to it, the lower ids.
-fn highest(logits: &Tensor, border: &Tensor, kept: &Tensor) -> Result<Tensor, KernelError> {
-    let inside = logits.ge(border);
-    let surplus = inside.sum_dim(-1, true, DType::I64).gt(kept);
+/// The border of the `kept` highest logits, the lowest of which equals `border`; among those equal to it, the lower ids.
+fn highest(logits: &Tensor, border: Tensor, kept: &Tensor) -> Result<Border, KernelError> {
+    let surplus = logits.ge(&border).sum_dim(-1, true, DType::I64).gt(kept);
     if surplus.any().i64_at(&[])? == 0 {
-        return Ok(inside);
+        return Ok(Border::at(border));
     }
-    let above = logits.gt(border);
-    let room = kept - above.sum_dim(-1, true, DType::I64);
-    let on_border = logits.eq(border);
-    let early = on_border.cumsum(-1, DType::I64).le(&room);
-    Ok(on_border.logical_and(&early).logical_or(&above))
+    let room = kept - logits.gt(&border).sum_dim(-1, true, DType::I64);
+    let before = logits.eq(&border).cumsum(-1, DType::I64).lt(&room);
+    let cut = before.sum_dim(-1, true, DType::I64) + 1i64;
+    Ok(Border { from_after: next(&border), from: border, cut })
 }
 
 /// The least number of the kind that is not below `exact`, so that comparing with it is exact.
 fn rounded_up(exact: &Tensor, dtype: DType) -> Tensor {
     let rounded = exact.to_dtype(dtype);
-    let next = rounded.nextafter(&rounded.full_like(f64::INFINITY));
-    rounded.lt(exact).where_cond(&next, &rounded)
+    rounded.lt(exact).where_cond(&next(&rounded), &rounded)
+}
+
+/// The next higher numbers of the kind.
+fn next(numbers: &Tensor) -> Tensor {
+    numbers.nextafter(&numbers.full_like(f64::INFINITY))
 }

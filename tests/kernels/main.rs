@@ -10,6 +10,7 @@ mod large;
 mod naive;
 mod overwrite;
 mod rows;
+mod shards;
 
 use aent::kernels::{KernelError, KernelOptions, Kernels};
 use aent::rows::{RowStatistic, Statistic, TokenSet};

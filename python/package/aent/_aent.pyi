@@ -94,6 +94,7 @@ class Program:
         group: torch.Tensor | ProcessGroup | DeviceMesh | None = None,
         process_group: ProcessGroup | DeviceMesh | None = None,
         gradients: Literal["mean", "sum"] = "mean",
+        vocab_group: ProcessGroup | DeviceMesh | None = None,
         **fields: torch.Tensor | None,
     ) -> Output: ...
     def forward(
@@ -104,6 +105,7 @@ class Program:
         group: torch.Tensor | ProcessGroup | DeviceMesh | None = None,
         process_group: ProcessGroup | DeviceMesh | None = None,
         gradients: Literal["mean", "sum"] = "mean",
+        vocab_group: ProcessGroup | DeviceMesh | None = None,
         **fields: torch.Tensor | None,
     ) -> Output:
         """The loss of a whole step on one batch, with metrics and signals: ``program(batch)``.
@@ -116,6 +118,11 @@ class Program:
             process_group: the ranks, as under ``group``.
             gradients: how the trainer's engine joins the gradients of the ranks. ``mean`` is what DDP, FSDP and DeepSpeed do,
                 so the loss of each rank is its share times the number of ranks.
+            vocab_group: the ranks that hold the vocabulary in shards, as a process group, such as Megatron's tensor-parallel one.
+                Each has ``logits`` ``[B, T, V_r]`` of its own tokens, or its rows ``[V_r, D]`` of ``lm_head``, in the order of ranks,
+                and the same of a reference; all else is alike on all of them, and ids are those of the whole vocabulary. Loss and
+                numbers are those of one process, on every rank. The backward pass exchanges nothing: of ``hidden``, a rank has
+                a share of the gradient, which adds up over the ranks to the whole.
             fields: tensors by name, or none; a name that is no batch field is refused. ``logits`` is ``[B, T, V]`` in f32,
                 f16, bf16 or f64, where row ``t`` scores ``actions[t]``; ``hidden`` ``[B, T, D]`` with ``lm_head`` ``[V, D]``
                 stand in its place, of one kind unless ``torch.autocast`` is on. Others are ``[B, T]``, ``[B]`` or scalars, as
@@ -137,12 +144,14 @@ class Program:
         tokens: int | None = None,
         sequences: int | None = None,
         width: int | None = None,
+        vocab_group: ProcessGroup | DeviceMesh | None = None,
     ) -> Accumulation:
         """Begins a step that comes in micro-batches, on each of the ranks of ``group`` in its own number of them.
 
         ``tokens``, ``sequences`` and ``width`` are the counts of the whole step where the caller knows them: valid tokens,
         sequences with at least one, and the padded length. Then nothing has to be measured; refused for programs that
-        need more of the step than its counts.
+        need more of the step than its counts. ``vocab_group`` are the ranks that hold the vocabulary in shards, as for
+        ``forward``: all of them cut the step alike.
         """
 
     def update(self, output: Output) -> None:
@@ -162,6 +171,7 @@ class Program:
         /,
         *,
         more: Sequence[Literal["log_prob", "entropy"]] | None = None,
+        vocab_group: ProcessGroup | DeviceMesh | None = None,
         **fields: torch.Tensor | None,
     ) -> torch.Tensor:
         """What the file reads of the logits, computed where they are: ``[..., R]`` with gradient, of logits ``[..., V]`` or
@@ -175,6 +185,8 @@ class Program:
             batch: tensors by name, as for ``forward``.
             fields: ``logits``, or ``hidden`` with ``lm_head``, and what else the statistics need of the same leading shape:
                 ``actions``, ``ref_logits``. With ``response_mask`` only its rows are computed, and the others are zero.
+            vocab_group: the ranks that hold the vocabulary in shards, as for ``forward``: the numbers are those of one process, on
+                every rank, and a step takes them without ``vocab_group``.
             more: further numbers behind those R, for what a trainer logs: ``"log_prob"`` and ``"entropy"``, at the file's
                 temperature. They come out of the same reading; a step takes the first R.
 

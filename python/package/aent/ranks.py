@@ -16,20 +16,22 @@ class Ranks:
 
     Args:
         group: a ``ProcessGroup``, or a one-dimensional ``DeviceMesh``.
+        name: the argument that it came as.
     """
 
-    def __init__(self, group: Any) -> None:
+    def __init__(self, group: Any, name: str = "group") -> None:
         if not dist.is_available() or not dist.is_initialized():
-            raise StepError("`group`: `torch.distributed` is not initialized; call `init_process_group` first")
+            raise StepError(f"`{name}`: `torch.distributed` is not initialized; call `init_process_group` first")
         if hasattr(group, "get_group"):
             group = group.get_group()
         if not isinstance(group, dist.ProcessGroup):
-            raise StepError(f"`group`: expected a tensor or a process group, found a `{type(group).__name__}`")
+            expected = "a tensor or a process group" if name == "group" else "a process group"
+            raise StepError(f"`{name}`: expected {expected}, found a `{type(group).__name__}`")
         self.group = group
         self.rank = dist.get_rank(group)
         self.size = dist.get_world_size(group)
         if self.rank < 0:
-            raise StepError("`group`: this process is not in the group")
+            raise StepError(f"`{name}`: this process is not in the group")
         # NCCL moves what lies on a GPU only. Counts may lie on the host.
         on_gpu = dist.get_backend(group) == "nccl"
         self._device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else None

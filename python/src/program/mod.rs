@@ -1,14 +1,15 @@
 //! A compiled file with the state of its controllers.
 
 mod session;
+mod step;
 
+use self::step::Over;
 use crate::accumulation::Accumulation;
-use crate::batch::{Given, Names};
+use crate::batch::Names;
 use crate::errors::{self, guarded};
 use crate::host::to_python;
 use crate::output::Output;
 use crate::param::{Param, Params, Temperature};
-use crate::ranks::{self, Joined};
 use crate::state::{self, Restored};
 use crate::turns::Turn;
 use aent::program::Object;
@@ -55,6 +56,11 @@ impl Program {
     ///     process_group: the ranks, as under ``group``.
     ///     gradients: how the trainer's engine joins the gradients of the ranks. ``mean`` is what DDP, FSDP and DeepSpeed do,
     ///         so the loss of each rank is its share times the number of ranks.
+    ///     vocab_group: the ranks that hold the vocabulary in shards, as a process group, such as Megatron's tensor-parallel one.
+    ///         Each has ``logits`` ``[B, T, V_r]`` of its own tokens, or its rows ``[V_r, D]`` of ``lm_head``, in the order of ranks,
+    ///         and the same of a reference; all else is alike on all of them, and ids are those of the whole vocabulary. Loss and
+    ///         numbers are those of one process, on every rank. The backward pass exchanges nothing: of ``hidden``, a rank has
+    ///         a share of the gradient, which adds up over the ranks to the whole.
     ///     fields: tensors by name, or none; a name that is no batch field is refused. ``logits`` is ``[B, T, V]`` in f32,
     ///         f16, bf16 or f64, where row ``t`` scores ``actions[t]``; ``hidden`` ``[B, T, D]`` with ``lm_head`` ``[V, D]``
     ///         stand in its place, of one kind unless ``torch.autocast`` is on. Others are ``[B, T]``, ``[B]`` or scalars, as
@@ -66,7 +72,8 @@ impl Program {
     ///
     /// What hooks, modes and torch raise through Python below the step comes out as it was raised, and so does whatever is no
     /// ``Exception``, such as ``KeyboardInterrupt``.
-    #[pyo3(signature = (batch = None, /, *, group = None, process_group = None, gradients = "mean", **fields))]
+    #[pyo3(signature = (batch = None, /, *, group = None, process_group = None, gradients = "mean", vocab_group = None, **fields))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn forward(
         &self,
         py: Python<'_>,
@@ -74,29 +81,15 @@ impl Program {
         group: Option<&Bound<'_, PyAny>>,
         process_group: Option<&Bound<'_, PyAny>>,
         gradients: &str,
+        vocab_group: Option<&Bound<'_, PyAny>>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Output> {
-        guarded(|| {
-            let (named, ranks) = ranks::split(py, fields, group, process_group)?;
-            let given = guarded(|| Ok((Joined::named(gradients)?, self.names.read(batch, Some(&named))?)));
-            let (joined, Given { batch, others, .. }) = match (given, &ranks) {
-                (Ok(given), _) => given,
-                (Err(raised), Some(ranks)) => return Err(ranks::give_up(py, &self.now(), ranks, raised)),
-                (Err(raised), None) => return Err(raised),
-            };
-            let Some(ranks) = ranks else {
-                let output = self.run(&others, move |session| session.forward(&batch))?;
-                return Output::new(py, output);
-            };
-            let group = ranks.clone();
-            let (share, whole) = self.run(&others, move |session| session.forward_over(&batch, group))?;
-            let shares = |tensor: &Tensor| joined.share(tensor, Some(&ranks));
-            let losses = share.losses().map(|(name, loss)| Ok((name.to_owned(), shares(loss)?)));
-            Output::with_share(py, &shares(share.loss())?, losses.collect::<PyResult<_>>()?, whole)
-        })
+        let over = Over { group, process_group, gradients, vocab_group };
+        guarded(|| self.step(py, batch, &over, fields))
     }
 
-    #[pyo3(signature = (batch = None, /, *, group = None, process_group = None, gradients = "mean", **fields))]
+    #[pyo3(signature = (batch = None, /, *, group = None, process_group = None, gradients = "mean", vocab_group = None, **fields))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn __call__(
         &self,
         py: Python<'_>,
@@ -104,17 +97,20 @@ impl Program {
         group: Option<&Bound<'_, PyAny>>,
         process_group: Option<&Bound<'_, PyAny>>,
         gradients: &str,
+        vocab_group: Option<&Bound<'_, PyAny>>,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Output> {
-        self.forward(py, batch, group, process_group, gradients, fields)
+        self.forward(py, batch, group, process_group, gradients, vocab_group, fields)
     }
 
     /// Begins a step that comes in micro-batches, on each of the ranks of ``group`` in its own number of them.
     ///
     /// ``tokens``, ``sequences`` and ``width`` are the counts of the whole step where the caller knows them: valid tokens,
     /// sequences with at least one, and the padded length. Then nothing has to be measured; refused for programs that
-    /// need more of the step than its counts.
-    #[pyo3(signature = (*, group = None, gradients = "mean", tokens = None, sequences = None, width = None))]
+    /// need more of the step than its counts. ``vocab_group`` are the ranks that hold the vocabulary in shards, as for
+    /// ``forward``: all of them cut the step alike.
+    #[pyo3(signature = (*, group = None, gradients = "mean", tokens = None, sequences = None, width = None, vocab_group = None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn accumulate(
         &self,
         py: Python<'_>,
@@ -123,37 +119,10 @@ impl Program {
         tokens: Option<i64>,
         sequences: Option<i64>,
         width: Option<i64>,
+        vocab_group: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Accumulation> {
-        guarded(|| {
-            let (_, ranks) = ranks::split(py, None, None, group)?;
-            let session = self.now();
-            let begun = guarded(|| {
-                let joined = Joined::named(gradients)?;
-                let mut parts = session.accumulate();
-                if let Some(ranks) = &ranks {
-                    parts = parts.over(ranks.clone()).map_err(errors::of_step)?;
-                }
-                match (tokens, sequences, width) {
-                    (None, None, None) => {}
-                    (Some(tokens), Some(sequences), Some(width)) => {
-                        parts = parts.with_counts(tokens, sequences, width).map_err(errors::of_step)?;
-                    }
-                    _ => {
-                        return Err(PyTypeError::new_err(
-                            "`accumulate`: expected `tokens`, `sequences` and `width` together, or none of them",
-                        ));
-                    }
-                }
-                Ok((parts, joined))
-            });
-            match (begun, ranks) {
-                (Ok((parts, joined)), ranks) => {
-                    Ok(Accumulation::new(parts, self.names.clone(), ranks, joined, self.turn))
-                }
-                (Err(raised), Some(ranks)) => Err(ranks::give_up(py, &session, &ranks, raised)),
-                (Err(raised), None) => Err(raised),
-            }
-        })
+        let over = Over { group: None, process_group: group, gradients, vocab_group };
+        guarded(|| self.begin(py, &over, [tokens, sequences, width]))
     }
 
     /// Moves the controllers by what a step observed. Call it after the optimizer's step, once for each output, and not
@@ -185,22 +154,24 @@ impl Program {
     ///     batch: tensors by name, as for ``forward``.
     ///     fields: ``logits``, or ``hidden`` with ``lm_head``, and what else the statistics need of the same leading shape:
     ///         ``actions``, ``ref_logits``. With ``response_mask`` only its rows are computed, and the others are zero.
+    ///     vocab_group: the ranks that hold the vocabulary in shards, as for ``forward``: the numbers are those of one process, on
+    ///         every rank, and a step takes them without ``vocab_group``.
     ///     more: further numbers behind those R, for what a trainer logs: ``"log_prob"`` and ``"entropy"``, at the file's
     ///         temperature. They come out of the same reading; a step takes the first R.
     ///
     /// Raises:
     ///     BatchError: as for ``forward``.
     ///     ValueError: ``more`` names something else.
-    #[pyo3(signature = (batch = None, /, *, more = None, **fields))]
+    #[pyo3(signature = (batch = None, /, *, more = None, vocab_group = None, **fields))]
     fn rows<'py>(
         &self,
         py: Python<'py>,
         batch: Option<&Bound<'py, PyAny>>,
         more: Option<Vec<String>>,
+        vocab_group: Option<&Bound<'py, PyAny>>,
         fields: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let more = session::statistics(&more.unwrap_or_default())?;
-        to_python(py, &self.look(batch, fields, |session, batch| session.rows_with(batch, &more))?)
+        guarded(|| self.rows_of(py, batch, &more.unwrap_or_default(), vocab_group, fields))
     }
 
     /// What each number of ``rows`` is, in their order.

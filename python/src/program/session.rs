@@ -28,16 +28,16 @@ impl Program {
         look(&self.now())
     }
 
-    /// Runs a step.
+    /// Runs a step of the session as it was seen.
     pub(super) fn run<T>(
         &self,
+        session: &Session,
         others: &[String],
         run: impl FnOnce(&Session) -> aent::Result<T>,
     ) -> PyResult<T> {
-        let session = self.now();
         // The GIL is given back while kernels run, and by torch in its own operations: to give it back here too would only take
         // it again for each of them.
-        let result = self.turn.inside(|| run(&session));
+        let result = self.turn.inside(|| run(session));
         result.map_err(|error| errors::of_fields(error, others))
     }
 
@@ -50,7 +50,7 @@ impl Program {
     ) -> PyResult<T> {
         guarded(|| {
             let Given { batch, others, .. } = self.names.read(batch, fields)?;
-            self.run(&others, |session| look(session, &batch))
+            self.run(&self.now(), &others, |session| look(session, &batch))
         })
     }
 

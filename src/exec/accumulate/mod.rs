@@ -154,7 +154,11 @@ impl Accumulation {
     /// # }
     /// ```
     pub fn fail(&mut self, words: &str) {
+        let goes_on = self.phase.goes_on().is_ok();
         let _ = self.told::<()>(Err(Error::Step(words.to_owned())));
+        if let Some(vocabulary) = self.frozen.vocabulary.as_ref().filter(|_| goes_on) {
+            vocabulary.fail(words);
+        }
         self.phase = Phase::Failed;
     }
 
@@ -359,7 +363,13 @@ impl Accumulation {
 
     /// Reports an error to the other ranks, so that none of them waits for this one.
     fn told<T>(&mut self, done: Result<T>) -> Result<T> {
-        let Some(group) = self.group.clone() else { return done };
+        let Some(group) = self.group.clone() else {
+            // Ranks with the other shards know of it already.
+            if done.is_err() && self.frozen.vocabulary.is_some() {
+                self.phase = Phase::Failed;
+            }
+            return done;
+        };
         match (done, self.phase.place(self.frozen.plan())) {
             (Err(error), Some(place)) => {
                 self.phase = Phase::Failed;

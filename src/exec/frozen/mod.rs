@@ -3,15 +3,16 @@
 mod share;
 
 use super::batch::Batch;
-use super::error::Result;
+use super::error::{Result, caught};
 use super::evaluate::{Evaluation, Values, frame};
 use super::facts::Fact;
 use super::output::Output;
 use super::part::{Part, Reading};
+use super::ranks::Vocabulary;
 use super::setup::{Options, Setup};
 use super::tally::{Count, Tally};
 use super::value::Presets;
-use crate::kernels::KernelOptions;
+use crate::kernels::{KernelOptions, Shards};
 use crate::plan::{FirstPass, Plan};
 use crate::plugin::ControllerState;
 use crate::program::{Assertion, NodeId, Program};
@@ -30,6 +31,8 @@ pub(super) struct Frozen {
     pub states: Vec<ControllerState>,
     /// How many steps were observed.
     pub steps: u64,
+    /// The ranks that hold the vocabulary in shards, if this process has not all of it.
+    pub vocabulary: Option<Vocabulary>,
 }
 
 impl Frozen {
@@ -68,14 +71,28 @@ impl Frozen {
     }
 
     pub(super) fn read(&self, batch: &Batch, depth: FirstPass) -> Result<Part> {
-        Part::read(self.plan(), batch, self.reading(depth))
+        self.together(depth, |reading| Part::read(self.plan(), batch, reading))
+    }
+
+    /// Reads with the ranks that hold the vocabulary, if they do and rows may be read.
+    pub(super) fn together<T>(
+        &self,
+        depth: FirstPass,
+        run: impl FnOnce(Reading<'_>) -> Result<T>,
+    ) -> Result<T> {
+        match &self.vocabulary {
+            Some(vocabulary) if depth == FirstPass::Model => {
+                vocabulary.together(|shards| caught(|| run(self.reading(depth, Some(shards)))))
+            }
+            _ => run(self.reading(depth, None)),
+        }
     }
 
     /// How the session's options say to read a batch.
-    pub(super) fn reading(&self, depth: FirstPass) -> Reading {
+    fn reading<'s>(&self, depth: FirstPass, shards: Option<&'s Shards<'s>>) -> Reading<'s> {
         let Options { kernels, overwrite_logits, chunk_bytes, validate, .. } = self.setup.options;
         let kernels = KernelOptions { kernels, overwrite_logits, chunk_bytes, validate };
-        Reading { depth, kernels, validate }
+        Reading { depth, kernels, validate, shards }
     }
 
     /// The nodes marked in `wanted` on a part of the step that `tally` counts.

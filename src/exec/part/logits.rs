@@ -7,7 +7,7 @@ use super::{Part, Reading, UncheckedIds};
 use crate::exec::batch::Batch;
 use crate::exec::error::{Error, Result};
 use crate::fields::{LogitFields, POLICY, ROWS};
-use crate::kernels::{RowInputs, Source, row_statistics};
+use crate::kernels::{RowInputs, Source, row_statistics, row_statistics_in_shards};
 use crate::plan::{FieldPlan, Plan};
 use crate::rows::{FieldName, RowStatistic};
 use crate::tensor::{DType, Device, Tensor};
@@ -18,7 +18,7 @@ impl Part {
         &mut self,
         plan: &Plan,
         batch: &Batch,
-        reading: Reading,
+        reading: Reading<'_>,
         checks: &mut Vec<Check>,
     ) -> Result<()> {
         if let Some(rows) = taken(batch, ROWS)? {
@@ -54,11 +54,16 @@ impl Part {
             actions: &actions,
             mask: &self.mask.tokens,
         };
-        if acts && !reading.validate && self.device() != Device::Cpu {
+        // Shards read ids on the host, and check them there.
+        let is_shard = reading.shards.is_some();
+        if acts && !is_shard && !reading.validate && self.device() != Device::Cpu {
             let (actions, mask) = (actions.clone(), self.mask.tokens.clone());
             self.unchecked.push(UncheckedIds { actions, mask, vocabulary, first_row: 0 });
         }
-        let mut results = row_statistics(&inputs, &request, &reading.kernels)?;
+        let mut results = match reading.shards {
+            Some(shards) => row_statistics_in_shards(&inputs, &request, &reading.kernels, shards)?,
+            None => row_statistics(&inputs, &request, &reading.kernels)?,
+        };
         for (row, result) in request.iter().zip(&results) {
             let (name, tensor) = ("logits".to_owned(), result.clone());
             checks.push(Check { name, tensor, shape: Shape::Token, wanted: Wanted::Row(*row) });

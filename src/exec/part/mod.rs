@@ -19,7 +19,7 @@ use super::error::Result;
 use super::facts::Fact;
 use super::value::Like;
 use crate::fields::{POLICY, ROWS};
-use crate::kernels::KernelOptions;
+use crate::kernels::{KernelOptions, Shards};
 use crate::plan::{FieldPlan, FirstPass, Plan};
 use crate::plugin::{Mask, StepCounts};
 use crate::tensor::{DType, Device, Tensor};
@@ -52,11 +52,13 @@ pub(super) struct Part {
 
 /// How a batch is read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
+pub(super) struct Reading<'s> {
     /// What a first pass reads; the last one of them is everything.
     pub depth: FirstPass,
     pub kernels: KernelOptions,
     pub validate: bool,
+    /// The ranks that hold the shards of the vocabulary, if the logits are one of them.
+    pub shards: Option<&'s Shards<'s>>,
 }
 
 impl Part {
@@ -119,7 +121,7 @@ impl Part {
     }
 
     /// Reads a batch for a program.
-    pub(super) fn read(plan: &Plan, batch: &Batch, reading: Reading) -> Result<Self> {
+    pub(super) fn read(plan: &Plan, batch: &Batch, reading: Reading<'_>) -> Result<Self> {
         let packed = Packed::of(batch)?;
         let mask = packed.as_ref().map_or_else(|| field::mask(batch), |packed| packed.mask(batch))?;
         let mut part = Part::of_mask(mask, plan);

@@ -19,7 +19,7 @@ use crate::types::Shape;
 pub(in crate::exec) fn row_tensor(
     plan: &Plan,
     batch: &Batch,
-    reading: Reading,
+    reading: Reading<'_>,
     more: &[RowStatistic],
 ) -> Result<Tensor> {
     let names = [POLICY.logits, POLICY.hidden];
@@ -122,7 +122,7 @@ impl Part {
         packed: &Packed,
         plan: &Plan,
         batch: &Batch,
-        reading: Reading,
+        reading: Reading<'_>,
     ) -> Result<()> {
         let mut flat = packed.flat(batch)?;
         // Where the batch has one temperature for each sequence, its tokens have it too.

@@ -3,7 +3,9 @@
 mod gathered;
 mod group;
 mod meeting;
+mod vocabulary;
 
 pub(super) use gathered::gathered;
 pub use group::ProcessGroup;
 pub(super) use meeting::{At, Place, Report, meet, refuse, rows_before};
+pub(super) use vocabulary::Vocabulary;

@@ -5,7 +5,7 @@ use super::nonfinite::NonFinite;
 use super::summands::summands;
 use super::written::{named, written};
 use crate::exec::batch::Batch;
-use crate::exec::error::Result;
+use crate::exec::error::{Error, Result};
 use crate::exec::evaluate::Values;
 use crate::exec::part::{Part, Reading};
 use crate::exec::tally::Tally;
@@ -78,6 +78,11 @@ impl Session {
     /// # }
     /// ```
     pub fn diagnose(&self, batch: &Batch) -> Result<Diagnosis> {
+        if self.vocabulary.is_some() {
+            let words = "expected the logits of the whole vocabulary to take a loss apart, found a shard of them: it has a share \
+                         of each gradient alone";
+            return Err(Error::Step(words.to_owned()));
+        }
         let program = self.program();
         let plan = &with_bounds(program, self.plan());
         let whole = self.run(plan, batch, &BTreeSet::new())?;
@@ -126,10 +131,11 @@ impl Session {
     fn run(&self, plan: &Plan, batch: &Batch, without: &BTreeSet<NodeId>) -> Result<Run> {
         let (program, frozen) = (self.program(), self.frozen());
         let (batch, leaves) = leaves(program, batch);
-        let reading = frozen.reading(FirstPass::Model);
-        let kernels = KernelOptions { overwrite_logits: false, validate: false, ..reading.kernels };
         let _tracked = batch.with_grad();
-        let part = Part::read(plan, &batch, Reading { kernels, validate: false, ..reading })?;
+        let part = frozen.together(FirstPass::Model, |reading| {
+            let kernels = KernelOptions { overwrite_logits: false, validate: false, ..reading.kernels };
+            Part::read(plan, &batch, Reading { kernels, validate: false, ..reading })
+        })?;
         let zeros = without.iter().map(|id| {
             let size = part.size_of(program.node(*id).ty.shape);
             (id.index(), part.mask.tokens.zeros(&size, part.kind))

@@ -11,8 +11,8 @@ use super::batch::Batch;
 use super::error::{Error, Result, caught};
 use super::frozen::Frozen;
 use super::output::{Output, PartOutput};
-use super::part::row_tensor;
-use super::ranks::ProcessGroup;
+use super::part::{Reading, row_tensor};
+use super::ranks::{ProcessGroup, Vocabulary};
 use super::saved::check_state;
 use super::setup::{Options, Setup};
 use super::tally::Tally;
@@ -35,6 +35,7 @@ pub struct Session {
     setup: Arc<Setup>,
     states: Vec<ControllerState>,
     steps: u64,
+    vocabulary: Option<Vocabulary>,
 }
 
 impl Session {
@@ -50,7 +51,40 @@ impl Session {
         let setup = Arc::new(Setup::new(program, options));
         // The checker has made every object at the ends of what its arguments can be.
         let setup = setup.at(&states, 0).unwrap_or(setup);
-        Self { setup, states, steps: 0 }
+        Self { setup, states, steps: 0, vocabulary: None }
+    }
+
+    /// This session where each rank of a group holds a shard of the vocabulary: the logits `[B, T, V_r]` of its own tokens, or
+    /// its rows `[V_r, D]` of the output layer, lower ranks those of lower ids. All else of a batch is the same on all of them,
+    /// ids are those of the whole vocabulary, and losses and numbers are those of one process with all of it, on every rank.
+    ///
+    /// Every rank calls what it calls on this session. Ranks exchange sums of rows while they read a batch, and nothing in
+    /// the backward pass: of `hidden`, each has a share of the gradient, which adds up to the whole. The session that moves
+    /// by an output is the one that this was made of.
+    ///
+    /// ```no_run
+    /// # fn run(session: &mut aent::Session, batch: &aent::Batch, group: std::sync::Arc<dyn aent::ProcessGroup>) -> aent::Result<()> {
+    /// let output = session.in_shards(group).forward(batch)?;
+    /// output.backward()?;
+    /// session.update(&output)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn in_shards(&self, group: Arc<dyn ProcessGroup>) -> Self {
+        Self { vocabulary: Some(Vocabulary(group)), ..self.clone() }
+    }
+
+    /// Whether it is one of [`Session::in_shards`].
+    pub fn is_in_shards(&self) -> bool {
+        self.vocabulary.is_some()
+    }
+
+    /// Tells the ranks that hold the other shards of an error outside of a step, such as a batch that failed to load. They
+    /// return it where they read a batch next, and this call returns once they have come there.
+    pub fn fail_shards(&self, words: &str) {
+        if let Some(vocabulary) = &self.vocabulary {
+            vocabulary.fail(words);
+        }
     }
 
     /// The program.
@@ -114,7 +148,8 @@ impl Session {
             ..RowStatistic::new(TokenSet::All, temperature, *statistic)
         };
         let more: Vec<RowStatistic> = more.iter().map(of).collect();
-        caught(|| row_tensor(self.plan(), batch, self.frozen().reading(FirstPass::Model), &more))
+        let read = |reading: Reading<'_>| row_tensor(self.plan(), batch, reading, &more);
+        caught(|| self.frozen().together(FirstPass::Model, read))
     }
 
     fn try_step(&self, batch: &Batch) -> Result<Output> {
@@ -192,6 +227,11 @@ impl Session {
     }
 
     fn frozen(&self) -> Frozen {
-        Frozen { setup: Arc::clone(&self.setup), states: self.states.clone(), steps: self.steps }
+        Frozen {
+            setup: Arc::clone(&self.setup),
+            states: self.states.clone(),
+            steps: self.steps,
+            vocabulary: self.vocabulary.clone(),
+        }
     }
 }

@@ -147,7 +147,7 @@ fn read_rows<E: Element>(rows: &Rows, plan: &Plan) -> Result<Vec<f64>, KernelErr
                     Tokens { action: rows.ids.actions[index] as usize, listed: rows.listed(plan, index) };
                 row::read(&pair, &tokens, plan, scratch, &mut line);
             } else {
-                line.skip(plan);
+                plan.skip(line.sums, line.facts);
             }
         },
     )

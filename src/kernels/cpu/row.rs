@@ -30,19 +30,6 @@ pub(crate) struct Line<'a> {
     pub(crate) facts: &'a mut [f64],
 }
 
-impl Line<'_> {
-    /// Fills the line of a row that does not count.
-    pub(crate) fn skip(&mut self, plan: &Plan) {
-        self.facts[facts::DIVISOR] = 1.0;
-        for pass in 0..plan.passes.len() {
-            for column in [sums::WHOLE, sums::INSIDE, sums::REFERENCE] {
-                // One, because its logarithm is finite.
-                self.sums[sums::of(pass) + column] = 1.0;
-            }
-        }
-    }
-}
-
 /// Buffers that a worker reuses for all its rows.
 pub(crate) struct Scratch<R> {
     select: select::Scratch<R>,

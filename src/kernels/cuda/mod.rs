@@ -106,11 +106,12 @@ impl<L: Launcher> Kernels<L> {
         if rows == 0 {
             return Ok(());
         }
-        if plan.vocabulary > MOST_TOKENS {
+        let vocabulary = chunk.logits.length(2);
+        if vocabulary > MOST_TOKENS {
             return Err(KernelError::Tensor {
                 name: "logits",
                 expected: format!("a vocabulary of at most {MOST_TOKENS} tokens on a GPU"),
-                found: plan.vocabulary.to_string(),
+                found: vocabulary.to_string(),
             });
         }
         let source = Source::new(kernel, plan, chunk.logits.dtype());

@@ -7,7 +7,8 @@ use super::divisor::Divisor;
 use super::engine::{Chunk, Engine, Found, Numbers, WrongId};
 use super::plan::{Pass, Plan, facts, sums};
 use super::rows::summed_in;
-use super::{KernelError, sets};
+use super::sets::{self, Border};
+use super::KernelError;
 use crate::tensor::{DType, Tensor};
 
 /// The engine of the host's operations.
@@ -48,8 +49,10 @@ impl Engine for Plain {
     ) -> Result<(), KernelError> {
         let near = &chunk.logits;
         let found_facts = found.facts.tensor(plan.facts(), near)?;
-        let divisors = plan.divides().then(|| found_facts.select(1, facts::DIVISOR as i64));
-        let rows = Rows::of(chunk, divisors);
+        // What was found may be that of more tokens than these, so nothing is found anew.
+        let fact = |at: usize| found_facts.select(1, at as i64);
+        let divisors = plan.divides().then(|| fact(facts::DIVISOR));
+        let rows = Rows { highest: fact(facts::HIGHEST), ..Rows::of(chunk, divisors) };
         let dtype = rows.logits.dtype();
         let column = |lines: &Tensor, at: usize| lines.narrow(1, at as i64, 1).to_dtype(dtype);
         let cotangents = cotangents.tensor(plan.sums(), near)?;
@@ -67,15 +70,24 @@ impl Engine for Plain {
                 (by_u * u + c0 + c1) * &softmax.e
             };
             let mut by_z = slope(sums::WHOLE);
-            if let Some(members) = rows.members(pass)? {
-                by_z = by_z + slope(sums::INSIDE) * members.to_dtype(dtype);
+            let fact = |at: usize| column(&found_facts, facts::of(index) + at);
+            if pass.set.is_some() {
+                let border = Border {
+                    from: fact(facts::FROM),
+                    from_after: fact(facts::FROM_AFTER),
+                    cut: fact(facts::CUT).to_dtype(DType::I64),
+                };
+                by_z = by_z + slope(sums::INSIDE) * border.members(&rows.logits).to_dtype(dtype);
             }
-            if let Some((met, _)) = Met::of(&rows, pass, &softmax) {
+            if let Some(reference) = pass.compares {
+                let theirs = fact(facts::REFERENCE_HIGHEST).squeeze(1);
+                let theirs = relative(&rows.references[reference], &theirs, &rows.temperature(pass));
+                let met = Met::between(&softmax, theirs);
                 let by_reverse = product(&softmax.e, &(&met.apart + 1.0)) * c(sums::REVERSE);
                 by_z = by_z + by_reverse - &met.r * c(sums::FORWARD);
                 if let Some(beta) = pass.beta {
                     let norms = [found_sum(sums::WHOLE), found_sum(sums::REFERENCE)];
-                    let to_mixture = column(&found_facts, facts::of(index) + facts::TO_MIXTURE);
+                    let to_mixture = fact(facts::TO_MIXTURE);
                     let [policy, _] = met.logs(beta, &norms);
                     let by_mixture = product(&(&softmax.e / &norms[0]), &(policy - to_mixture));
                     by_z = by_z + by_mixture * (c(sums::JENSEN_SHANNON) * (1.0 - beta));
@@ -89,7 +101,7 @@ impl Engine for Plain {
             let shares = cotangents.narrow(1, plan.first_listed() as i64, ids.length(1)).to_dtype(dtype);
             sum = sum.scatter_add(1, &ids, &shares.masked_fill(&is_none, 0.0));
         }
-        let unusable = rows.unusable().unsqueeze(1).to_dtype(dtype);
+        let unusable = (&rows.highest * 0.0).unsqueeze(1).to_dtype(dtype);
         Ok(gradient.copy_(&(sum + unusable).reshape(&gradient.size()))?)
     }
 }
@@ -134,8 +146,8 @@ impl Rows {
         self.references.iter().fold(own, |own, reference| own + of(&highest(reference)))
     }
 
-    fn members(&self, pass: &Pass) -> Result<Option<Tensor>, KernelError> {
-        pass.set.map(|set| sets::members(&self.logits, set, &self.temperature(pass))).transpose()
+    fn border(&self, pass: &Pass) -> Result<Option<Border>, KernelError> {
+        pass.set.map(|set| sets::border(&self.logits, set, &self.temperature(pass))).transpose()
     }
 
     fn read(&self, pass: &Pass, second: bool, columns: &mut Columns) -> Result<(), KernelError> {
@@ -143,20 +155,21 @@ impl Rows {
         let e = softmax.e.to_dtype(DType::F64);
         let u = softmax.finite().to_dtype(DType::F64);
         columns.moments(&e, &u, second);
-        let members = self.members(pass)?;
-        match &members {
-            Some(members) => columns.moments(&(&e * members), &u, second),
+        let border = self.border(pass)?;
+        let set = border.map(|border| (border.members(&self.logits), border));
+        match &set {
+            Some((members, _)) => columns.moments(&(&e * members), &u, second),
             None => columns.zeros(3),
         }
-        let Some((met, their_highest)) = Met::of(self, pass, &softmax) else {
+        let Some(reference) = pass.compares.map(|at| &self.references[at]) else {
             columns.zeros(4);
-            columns.facts(members.as_ref(), [None, None]);
+            columns.facts(set, [None, None]);
             return Ok(());
         };
-        let norm = total(&met.r);
-        columns.sums.push(norm.clone());
-        columns.sums.push(total(&product(&softmax.e, &met.apart)));
-        columns.sums.push(total(&product(&met.r, &-&met.apart)));
+        let their_highest = highest(reference);
+        let met = Met::between(&softmax, relative(reference, &their_highest, &self.temperature(pass)));
+        let [norm, reverse, forward] = met.sums(&softmax);
+        columns.sums.extend([norm.clone(), reverse, forward]);
         let to_mixture = match pass.beta {
             None => {
                 columns.zeros(1);
@@ -172,15 +185,15 @@ impl Rows {
                 Some(to_mixture)
             }
         };
-        columns.facts(members.as_ref(), [to_mixture, Some(their_highest)]);
+        columns.facts(set, [to_mixture, Some(their_highest)]);
         Ok(())
     }
 }
 
 /// `u` and `e^u` of rows at a temperature.
-struct Softmax {
+pub(super) struct Softmax {
     u: Tensor,
-    e: Tensor,
+    pub(super) e: Tensor,
 }
 
 impl Softmax {
@@ -189,32 +202,34 @@ impl Softmax {
     }
 
     /// `u`, or zero where `e^u` is zero, so that their product is zero there.
-    fn finite(&self) -> Tensor {
+    pub(super) fn finite(&self) -> Tensor {
         self.u.masked_fill(&self.e.eq(0.0), 0.0)
     }
 }
 
 /// The reference's `v` and `e^v`, with the row's `u`.
-struct Met {
+pub(super) struct Met {
     u: Tensor,
     v: Tensor,
-    r: Tensor,
+    pub(super) r: Tensor,
     /// `u - v`.
     apart: Tensor,
 }
 
 impl Met {
-    /// `None` if the pass compares with nothing; beside it, the reference's highest logit.
-    fn of(rows: &Rows, pass: &Pass, softmax: &Softmax) -> Option<(Self, Tensor)> {
-        let reference = &rows.references[pass.compares?];
-        let their_highest = highest(reference);
-        let Softmax { u: v, e: r } = relative(reference, &their_highest, &rows.temperature(pass));
-        let apart = &softmax.u - &v;
-        Some((Self { u: softmax.u.clone(), v, r, apart }, their_highest))
+    pub(super) fn between(softmax: &Softmax, theirs: Softmax) -> Self {
+        let Softmax { u: v, e: r } = theirs;
+        Self { apart: &softmax.u - &v, u: softmax.u.clone(), v, r }
+    }
+
+    /// `Σ e^v`, `Σ e^u (u - v)` and `Σ e^v (v - u)`.
+    pub(super) fn sums(&self, softmax: &Softmax) -> [Tensor; 3] {
+        let (reverse, forward) = (product(&softmax.e, &self.apart), product(&self.r, &-&self.apart));
+        [&self.r, &reverse, &forward].map(total)
     }
 
     /// `ln (π / m)` and `ln (ρ / m)` with `m = β ρ + (1-β) π`; `norms` are `Σ e^u` and `Σ e^v`, `[k, 1]`.
-    fn logs(&self, beta: f64, norms: &[Tensor; 2]) -> [Tensor; 2] {
+    pub(super) fn logs(&self, beta: f64, norms: &[Tensor; 2]) -> [Tensor; 2] {
         let reference = &self.v - norms[1].log();
         let policy = &self.u - norms[0].log();
         let mixture = (&reference + beta.ln()).logaddexp(&(&policy + (1.0 - beta).ln()));
@@ -245,11 +260,14 @@ impl Columns {
         self.sums.extend((0..count).map(|_| self.zero.clone()));
     }
 
-    /// The backward pass finds the set again, so only the size of its border is stored.
-    fn facts(&mut self, members: Option<&Tensor>, compared: [Option<Tensor>; 2]) {
-        self.facts.extend((0..facts::SIZE).map(|_| self.zero.clone()));
-        let size = members.map(|members| members.sum_dim(-1, false, DType::F64));
-        self.facts.push(size.unwrap_or_else(|| self.zero.clone()));
+    fn facts(&mut self, set: Option<(Tensor, Border)>, compared: [Option<Tensor>; 2]) {
+        match set {
+            Some((members, Border { from, from_after, cut })) => {
+                self.facts.extend([from, from_after, cut].map(|column| column.squeeze(1)));
+                self.facts.push(members.sum_dim(-1, false, DType::F64));
+            }
+            None => self.facts.extend((0..=facts::SIZE).map(|_| self.zero.clone())),
+        }
         let zero = &self.zero;
         self.facts.extend(compared.map(|fact| fact.unwrap_or_else(|| zero.clone())));
     }
@@ -269,7 +287,8 @@ impl Columns {
     }
 }
 
-fn relative(logits: &Tensor, highest: &Tensor, temperature: &Divisor) -> Softmax {
+/// `u` and `e^u` of logits, `[k, V]`, whose highest are `[k]`.
+pub(super) fn relative(logits: &Tensor, highest: &Tensor, temperature: &Divisor) -> Softmax {
     let u = temperature.of(&(logits - highest.to_dtype(logits.dtype()).unsqueeze(1)));
     Softmax { e: u.exp(), u }
 }
@@ -282,10 +301,11 @@ fn highest(logits: &Tensor) -> Tensor {
 }
 
 /// `weight · x`, or zero where the weight is zero, for any `x`.
-fn product(weight: &Tensor, x: &Tensor) -> Tensor {
+pub(super) fn product(weight: &Tensor, x: &Tensor) -> Tensor {
     (weight * x).masked_fill(&weight.eq(0.0), 0.0)
 }
 
-fn total(terms: &Tensor) -> Tensor {
+/// `[k]` in f64 of `[k, V]`.
+pub(super) fn total(terms: &Tensor) -> Tensor {
     terms.sum_dim(-1, false, DType::F64)
 }
