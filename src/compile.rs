@@ -1,6 +1,6 @@
 //! Compiles a text or a file to a program: the compiler's entry point.
 
-use crate::check::check;
+use crate::check::{Facts, analyse, check};
 use crate::diag::{Diagnostics, Severity};
 use crate::load::{Bundle, Disk, Loader};
 use crate::program::{ParamValue, Program};
@@ -72,12 +72,30 @@ impl Compiler {
         self.finish(Bundle::from_file(path.as_ref(), self.loader.as_ref(), &self.allowed))
     }
 
+    /// Checks a file and what it imports, and keeps all that a program which shows the file needs, whatever is wrong with it.
+    pub fn analyse_file(&self, path: impl AsRef<Path>) -> Analysis {
+        let bundle = Bundle::from_file(path.as_ref(), self.loader.as_ref(), &self.allowed);
+        let (program, bundle, facts) = analyse(bundle, &self.overrides);
+        Analysis { program, bundle, facts }
+    }
+
     fn finish(&self, bundle: Bundle) -> Result<Program, Failure> {
         match check(bundle, &self.overrides) {
             (Some(program), _) => Ok(program),
             (None, bundle) => Err(Failure { diagnostics: bundle.diagnostics, sources: bundle.sources }),
         }
     }
+}
+
+/// What a file means, as far as it can be told.
+#[derive(Debug)]
+pub struct Analysis {
+    /// The program, if nothing is wrong.
+    pub program: Option<Program>,
+    /// The texts and trees of the file and of what it imports, with all that was found: what [`Compiler::compile_file`] finds.
+    pub bundle: Bundle,
+    /// What is known of the values.
+    pub facts: Facts,
 }
 
 /// A failed compilation: its diagnostics, and the sources they point into.

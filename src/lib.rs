@@ -74,8 +74,8 @@ mod terms;
 pub mod testing;
 pub mod types;
 
-pub use check::{BUILTINS, Builtin, elsewhere};
-pub use compile::{Compiler, Failure, compile, compile_file};
+pub use check::{BUILTINS, Builtin, Fact, Facts, elsewhere};
+pub use compile::{Analysis, Compiler, Failure, compile, compile_file};
 pub use exec::{
     Accumulation, Batch, Bound, Diagnosis, Error, Fit, GroupError, NonFinite, Options, Output, PartOutput,
     ProcessGroup, Result, SavedController, Session, SessionState, Summand,

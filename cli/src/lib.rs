@@ -39,6 +39,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, host: Option<&'static 
         Command::Fmt(arguments) => commands::fmt::run(&arguments),
         Command::Explain(arguments) => commands::explain::run(&arguments),
         Command::Terms(arguments) => commands::terms::run(&arguments),
+        Command::Lsp(_) => aent_lsp::run().map(|()| Status::Done),
         Command::Completions(arguments) => commands::completions::run(&arguments),
         Command::Man(arguments) => commands::man::run(&arguments),
         #[cfg(feature = "eval")]

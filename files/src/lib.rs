@@ -1,7 +1,11 @@
-//! Atomic writes of files, and whether two paths lead to one file.
+//! Atomic writes of files, whether two paths lead to one file, and the files below a folder.
 //!
 //! A file is written to a temporary file in the same folder, flushed to the disk, and renamed. A kill, a full disk or an
 //! error at any moment leaves the old file or the new one, and readers never see a part of either.
+
+mod below;
+
+pub use below::below;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

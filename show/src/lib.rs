@@ -10,7 +10,9 @@ mod sarif;
 mod terms;
 
 pub use diagnostics::{Colour, remark, sentence, text};
-pub use explain::{Size, explain, explain_json};
+pub use explain::{Size, explain, explain_json, one_line};
 pub use findings::{github, json, lines};
 pub use sarif::{sarif, sarif_log};
-pub use terms::{Search, of_file, reference, table, term, terms};
+pub use terms::{
+    Search, body, call, first_sentence, of_file, parameter, reference, signature, summary, table, term, terms,
+};

@@ -86,6 +86,7 @@ impl<'a> Checker<'a> {
                             expr.span,
                         );
                     }
+                    self.learn(param.name.span, &value);
                     locals.insert(param.name.node.as_str(), value);
                 }
                 Err(reported) => failed = Some(reported),
@@ -114,6 +115,7 @@ impl<'a> Checker<'a> {
             let name = step.name.node.as_str();
             match self.valued(&step.value) {
                 Ok(valued) => {
+                    self.learn(step.name.span, &valued);
                     if let (true, Value::Node(id)) = (step.is_extra, &valued.value) {
                         extras.push((step.name.node.clone(), *id));
                     }

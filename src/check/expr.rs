@@ -22,11 +22,13 @@ impl<'a> Checker<'a> {
 
     /// Checks an expression, and keeps the extras that a function gives next to its value.
     pub(super) fn valued(&mut self, expr: &'a Expr) -> Outcome<Valued> {
-        match &expr.kind {
+        let valued = match &expr.kind {
             ExprKind::Name(name) => self.name(name, expr.span),
             ExprKind::Call(call) => self.call(call, expr.span),
             _ => self.formula(expr).map(Valued::from),
-        }
+        }?;
+        self.learn(expr.span, &valued);
+        Ok(valued)
     }
 
     fn formula(&mut self, expr: &'a Expr) -> Outcome<Value> {

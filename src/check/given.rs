@@ -70,6 +70,7 @@ impl<'a> Checker<'a> {
         let id = if field.gradient { id } else { self.builder.unary(UnaryFn::Detach, id, value) };
         self.given.insert(field.name, id);
         self.lets.push((name.node.clone(), id));
+        self.learn_node(name.span, id);
         let meaning = Meaning::Value(Valued { value: Value::Node(id), ..valued });
         let (span, files) = (name.span, vec![name.span.source]);
         self.scope.insert(&name.node, Binding { meaning, keyword: "let", span, files, used: false });

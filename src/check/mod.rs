@@ -7,6 +7,7 @@ mod declared;
 mod default_fields;
 mod elsewhere;
 mod expr;
+mod facts;
 mod functions;
 mod given;
 mod gradient;
@@ -26,6 +27,7 @@ mod statements;
 mod temperature;
 
 pub use elsewhere::elsewhere;
+pub use facts::{Fact, Facts};
 pub use functions::{BUILTINS, Builtin};
 
 use crate::diag::{Diagnostic, Diagnostics};
@@ -49,10 +51,28 @@ const MAX_CALL_DEPTH: usize = 48;
 
 /// Checks the files of a bundle. Returns the program if no diagnostic is an error.
 pub(crate) fn check(bundle: Bundle, overrides: &BTreeMap<String, ParamValue>) -> (Option<Program>, Bundle) {
+    let (program, bundle, _) = run(bundle, overrides, None);
+    (program, bundle)
+}
+
+/// The same, with what the checker learnt of the values.
+pub(crate) fn analyse(
+    bundle: Bundle,
+    overrides: &BTreeMap<String, ParamValue>,
+) -> (Option<Program>, Bundle, Facts) {
+    run(bundle, overrides, Some(Facts::default()))
+}
+
+fn run(
+    bundle: Bundle,
+    overrides: &BTreeMap<String, ParamValue>,
+    facts: Option<Facts>,
+) -> (Option<Program>, Bundle, Facts) {
     let mut checker = Checker::new(&bundle, overrides);
+    checker.facts = facts;
     checker.run();
-    let program = checker.finish();
-    let (program, mut found) = program;
+    let facts = checker.facts.take().unwrap_or_default();
+    let (program, mut found) = checker.finish();
     let mut bundle = bundle;
     found.extend(std::mem::take(&mut bundle.diagnostics));
     silence::apply(&mut found, &bundle);
@@ -63,7 +83,7 @@ pub(crate) fn check(bundle: Bundle, overrides: &BTreeMap<String, ParamValue>) ->
         program
     });
     bundle.diagnostics = found;
-    (program, bundle)
+    (program, bundle, facts)
 }
 
 /// A diagnostic has been reported; the caller only has to stop.
@@ -138,6 +158,8 @@ struct Checker<'a> {
     assertions: Vec<Assertion>,
     metrics: Vec<(String, NodeId, Span)>,
     losses: Vec<Loss>,
+    /// What is known of values, if anybody asked for it.
+    facts: Option<Facts>,
 }
 
 impl<'a> Checker<'a> {
@@ -163,6 +185,7 @@ impl<'a> Checker<'a> {
             assertions: Vec::new(),
             metrics: Vec::new(),
             losses: Vec::new(),
+            facts: None,
         }
     }
 

@@ -205,6 +205,7 @@ impl<'a> Checker<'a> {
             return;
         }
         if let Ok(id) = self.scalar(value, "a metric") {
+            self.learn_node(name.span, id);
             self.metrics.push((name.node.clone(), id, name.span));
         }
     }
@@ -229,6 +230,9 @@ impl<'a> Checker<'a> {
 
     pub(super) fn define(&mut self, name: &'a Name, keyword: &'static str, meaning: Meaning) {
         self.scope.arrived(name);
+        if let Meaning::Value(valued) = &meaning {
+            self.learn(name.span, valued);
+        }
         // A statement with a syntax error has been reported already.
         let defined = self.scope.clash(&name.node, name.span.source).filter(|first| first.keyword != BROKEN);
         if let Some(first) = defined {

@@ -1,7 +1,8 @@
 //! Parses text to a tree, and prints a tree as text.
 //!
 //! [`parse`] reads a whole file and reports all its syntax errors; [`print()`] writes a tree in its one canonical
-//! layout; [`tokens()`] tells what to colour in a text. None of them knows what a name means.
+//! layout; [`tokens()`] tells what to colour in a text, and [`pieces()`] cuts it into statements even where it is broken.
+//! None of them knows what a name means.
 
 pub mod ast;
 mod build;
@@ -9,6 +10,7 @@ mod habits;
 mod layout;
 mod lexical;
 mod number;
+mod pieces;
 mod precedence;
 mod print;
 mod remarks;
@@ -18,6 +20,7 @@ mod statements;
 mod tokens;
 mod wording;
 
+pub use pieces::pieces;
 pub use print::print;
 pub use remarks::comment_above;
 pub use tokens::{Token, tokens};

@@ -102,7 +102,7 @@ impl Errors {
 }
 
 /// The index of the first token of each statement, or of each piece that should have been one.
-fn cut(tokens: &[Token], text: &str) -> Vec<usize> {
+pub(super) fn cut(tokens: &[Token], text: &str) -> Vec<usize> {
     let mut starts: Vec<usize> = Vec::new();
     let (mut depth, mut column, mut block) = (0_usize, 0, Block::Outside);
     for (index, &token) in tokens.iter().enumerate() {

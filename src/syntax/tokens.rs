@@ -25,7 +25,16 @@ pub enum Token {
 /// The tokens and comments of a text in their order, whether or not it parses. Only white space lies between them.
 pub fn tokens(source: SourceId, text: &str) -> Vec<Spanned<Token>> {
     let (tokens, comments) = scan(source, text);
-    let kind = |token: &super::scan::Token| match token.kind {
+    let mut all: Vec<Spanned<Token>> =
+        tokens.iter().map(|token| Spanned::new(kind(*token, text), token.span(source))).collect();
+    all.extend(comments.iter().map(|comment| Spanned::new(Token::Comment, comment.span)));
+    all.sort_by_key(|token| token.span);
+    all
+}
+
+/// What a token is.
+pub(super) fn kind(token: super::scan::Token, text: &str) -> Token {
+    match token.kind {
         TokenKind::Keyword | TokenKind::Return | TokenKind::WordOperator => Token::Reserved,
         TokenKind::Word if ["true", "false"].contains(&token.text(text)) => Token::Reserved,
         TokenKind::Word => Token::Name,
@@ -33,12 +42,7 @@ pub fn tokens(source: SourceId, text: &str) -> Vec<Spanned<Token>> {
         TokenKind::String => Token::String,
         TokenKind::Open | TokenKind::Close | TokenKind::Brace | TokenKind::Symbol => Token::Symbol,
         TokenKind::Bad => Token::Unknown,
-    };
-    let mut all: Vec<Spanned<Token>> =
-        tokens.iter().map(|token| Spanned::new(kind(token), token.span(source))).collect();
-    all.extend(comments.iter().map(|comment| Spanned::new(Token::Comment, comment.span)));
-    all.sort_by_key(|token| token.span);
-    all
+    }
 }
 
 #[cfg(test)]

@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// List the terms, reductions and controllers that a file can use, or describe one
     Terms(Terms),
+    /// Serve an editor on standard input and output
+    Lsp(Lsp),
     /// Run one step of a file on a batch and print its numbers as JSON
     #[cfg(feature = "eval")]
     Eval(Eval),
@@ -144,6 +146,14 @@ pub(crate) struct Terms {
     /// For people or for programs
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
+}
+
+/// `aent lsp`
+#[derive(Debug, Args)]
+pub(crate) struct Lsp {
+    /// Accepted and ignored: several editors pass it to every server
+    #[arg(long, hide = true)]
+    pub(crate) stdio: bool,
 }
 
 /// `aent completions`

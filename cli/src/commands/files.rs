@@ -3,7 +3,6 @@
 use super::input::STDIN;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use walkdir::{DirEntry, WalkDir};
 
 /// Standard input together with a name for it, which only makes sense if it is read.
 pub(crate) fn contradiction(files: &[PathBuf], stdin_filename: Option<&PathBuf>) -> Option<&'static str> {
@@ -29,27 +28,13 @@ pub(crate) fn expand(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
-    let before = files.len();
-    let entries = WalkDir::new(folder).sort_by_file_name().into_iter();
-    let entries = entries.filter_entry(|entry| entry.depth() == 0 || !(is_hidden(entry) || is_cache(entry)));
-    for entry in entries {
-        let entry = entry.map_err(|error| format!("cannot look through `{}`: {error}", folder.display()))?;
-        if !entry.file_type().is_dir() && entry.path().extension().is_some_and(|of| of == "aent") {
-            let path = entry.into_path();
-            files.push(path.strip_prefix(".").map_or_else(|_| path.clone(), Path::to_owned));
-        }
-    }
-    if files.len() == before {
+    let found = aent_files::below(folder, "aent");
+    let found = found.map_err(|error| format!("cannot look through `{}`: {error}", folder.display()))?;
+    if found.is_empty() {
         return Err(format!("no file under `{}` ends in `.aent`", folder.display()));
     }
+    files.extend(
+        found.into_iter().map(|path| path.strip_prefix(".").map_or_else(|_| path.clone(), Path::to_owned)),
+    );
     Ok(())
-}
-
-fn is_hidden(entry: &DirEntry) -> bool {
-    entry.file_name().to_string_lossy().starts_with('.')
-}
-
-/// Folders with this file are made by programs, such as cargo's `target`.
-fn is_cache(entry: &DirEntry) -> bool {
-    entry.path().join("CACHEDIR.TAG").is_file()
 }

@@ -109,6 +109,11 @@ impl Cost {
     }
 }
 
+/// How often the logits are read, in a few words.
+pub(super) fn read(gradient: bool) -> &'static str {
+    if gradient { "logits read twice" } else { "logits read once" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

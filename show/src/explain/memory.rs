@@ -118,6 +118,21 @@ pub(super) fn json(cost: &Cost, size: Size) -> Value {
     })
 }
 
+/// What a step of logits in bf16 brings and adds at its peak.
+pub(super) fn one_line(cost: &Cost, size: Size) -> String {
+    let (_, logit, value) = KINDS[0];
+    let token = Token::of(cost, size, logit, value);
+    let count = size.sequences as f64 * size.length as f64;
+    format!(
+        "{} × {} tokens over {} ids bring {} and add {}",
+        grouped(size.sequences),
+        grouped(size.length),
+        grouped(size.vocabulary),
+        scaled(count * token.brought() as f64),
+        scaled(count * token.added() as f64)
+    )
+}
+
 fn of_a_token(tokens: &[Token; 3]) -> String {
     let line = |name, part: fn(&Token) -> u64| (name, tokens.each_ref().map(part));
     let lines = [

@@ -32,6 +32,17 @@ pub fn explain(program: &Program, size: Size) -> String {
     out
 }
 
+/// What a step costs, on one line: row statistics, passes over the logits, and memory at its peak for logits in bf16.
+pub fn one_line(program: &Program, size: Size) -> String {
+    let cost = Cost::of(program);
+    let passes = match (cost.statistics.len(), cost.gradient) {
+        (0, _) => "the logits are not read".to_owned(),
+        (1, gradient) => format!("1 row statistic, {}", cost::read(gradient)),
+        (count, gradient) => format!("{count} row statistics, {}", cost::read(gradient)),
+    };
+    format!("{passes}; {}", memory::one_line(&cost, size))
+}
+
 /// The same for programs.
 pub fn explain_json(program: &Program, size: Size) -> Value {
     let cost = Cost::of(program);

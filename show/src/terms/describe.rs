@@ -24,7 +24,7 @@ pub(super) fn entry(entry: AnyEntry) -> String {
 }
 
 /// Documentation, inputs, parameters, extras and other names, in Markdown.
-pub(super) fn body(entry: AnyEntry) -> String {
+pub fn body(entry: AnyEntry) -> String {
     let declaration = entry.declaration();
     let mut out = declaration.docs.trim_end().to_owned();
     let mut section = |title: &str, lines: Vec<String>| {
@@ -72,7 +72,7 @@ fn input(of: &Input, trains: bool) -> String {
 }
 
 /// A parameter with its default, its limits and a line of documentation.
-fn parameter(of: &Parameter) -> String {
+pub fn parameter(of: &Parameter) -> String {
     let head = match of.presence {
         Presence::Required => format!("`{}`", of.name),
         Presence::Optional => format!("`{}`, optional", of.name),
@@ -158,13 +158,13 @@ fn sentence(text: &str) -> String {
 }
 
 /// The first paragraph of the documentation, for a list.
-pub(super) fn first_sentence(docs: &str) -> String {
+pub fn first_sentence(docs: &str) -> String {
     let paragraph = docs.split("\n\n").next().unwrap_or_default().replace('\n', " ");
     paragraph.trim().trim_end_matches('.').to_owned()
 }
 
 /// The first sentence of a library function's comment.
-pub(super) fn summary(docs: &str) -> String {
+pub fn summary(docs: &str) -> String {
     let text = docs.replace('\n', " ");
     // The dots of a range do not end a sentence.
     let ends = |(at, _): &(usize, &str)| !text[..*at].ends_with('.');

@@ -6,9 +6,11 @@ mod markdown;
 mod search;
 mod signature;
 
+pub use describe::{body, first_sentence, parameter, summary};
 pub use json::table;
 pub use markdown::reference;
 pub use search::Search;
+pub use signature::{function as call, short as signature};
 
 use aent::load::{LIBRARY, functions, functions_of};
 use aent::near::nearest;

@@ -5,7 +5,7 @@ use aent::plugin::{AnyEntry, Input, InputDefault, Parameter, Presence};
 
 /// The call on one line, with the arguments that need names after a `*`:
 /// `clip_ppo(*, advantages = advantages, low = 0.2, ...) -> token`.
-pub(super) fn short(entry: AnyEntry) -> String {
+pub fn short(entry: AnyEntry) -> String {
     let declaration = entry.declaration();
     let (mut arguments, mut by_name, result) = match entry {
         AnyEntry::Term(entry) => {
@@ -40,7 +40,7 @@ fn split(inputs: &[Input]) -> (Vec<String>, Vec<String>) {
 }
 
 /// The call of a built-in function.
-pub(super) fn function(of: &Builtin) -> String {
+pub fn function(of: &Builtin) -> String {
     let more = if matches!(of.name, "min" | "max") { ", ..." } else { "" };
     format!("{}({}{more})", of.name, of.params.join(", "))
 }

@@ -1,0 +1,44 @@
+//! Where a name is defined: in this file, in another one, in the library.
+
+use crate::names::{Definition, Kind, Symbol};
+use crate::project::Project;
+use crate::view::{ROOT, View};
+use aent::span::{SourceId, Span};
+use aent::syntax::ast::StatementKind;
+use lsp_types::{Location, TextDocumentPositionParams, Uri};
+
+/// The definitions of the name at a position.
+pub(crate) fn definition(project: &mut Project, at: &TextDocumentPositionParams) -> Option<Vec<Location>> {
+    let view = project.view(&at.text_document.uri);
+    let offset = view.offset(at.position);
+    let place = match view.word_at(offset) {
+        Some(found) => match view.symbol(&found)? {
+            // The name of an import leads to the file.
+            Symbol::Defined(Definition { kind: Kind::Alias, file: Some(file), .. }) => Span::new(file, 0, 0),
+            symbol => symbol.definition()?.place,
+        },
+        None => Span::new(imported(&view, offset as u32)?, 0, 0),
+    };
+    Some(vec![location(project, &view, place)?])
+}
+
+/// The file that the import at a byte leads to.
+fn imported(view: &View, offset: u32) -> Option<SourceId> {
+    let statements = &view.analysis.bundle.file(ROOT).statements;
+    let here = |span: &Span| span.start <= offset && offset <= span.end;
+    let import = statements.iter().find(|of| {
+        here(&of.span) && matches!(&of.kind, StatementKind::Import { path, .. } if here(&path.span))
+    })?;
+    view.analysis.bundle.imports.get(&import.span).copied()
+}
+
+/// A place of a view for the client. A file of the library is put where the client can open it.
+pub(crate) fn location(project: &Project, view: &View, place: Span) -> Option<Location> {
+    let uri = if let Some(path) = view.path(place.source) {
+        project.uri(path)?
+    } else {
+        let name = view.source(place.source).name();
+        Uri::from_file_path(project.shelf.library(name)?).ok()?
+    };
+    Some(Location { uri, range: view.range(place) })
+}
