@@ -31,7 +31,7 @@ impl TextFile {
 }
 
 /// Folders that commands create anywhere.
-const MADE: &[&str] = &["target", "runs", "corpus", "artifacts", "__pycache__"];
+const MADE: &[&str] = &["dist", "node_modules", "target", "runs", "corpus", "artifacts", "__pycache__"];
 
 /// Hidden folders that belong to the repository.
 const HIDDEN: &[&str] = &[".cargo", ".ci", ".github"];
@@ -74,9 +74,15 @@ mod tests {
     #[test]
     fn what_is_built_or_hidden_or_not_text_is_left_out() {
         let folder = tempfile::tempdir().unwrap();
-        for path in
-            ["src/lib.rs", "target/debug/x.rs", "python/__pycache__/x.pyc", ".git/config", ".ci/run", "a.txt"]
-        {
+        for path in [
+            "src/lib.rs",
+            "target/debug/x.rs",
+            "python/__pycache__/x.pyc",
+            "vscode/node_modules/x/y.js",
+            ".git/config",
+            ".ci/run",
+            "a.txt",
+        ] {
             fs::create_dir_all(folder.path().join(path).parent().unwrap()).unwrap();
             fs::write(folder.path().join(path), "text").unwrap();
         }
