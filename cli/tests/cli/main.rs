@@ -13,6 +13,7 @@ mod fmt;
 mod folders;
 mod formats;
 mod general;
+mod lsp;
 mod snapshots;
 mod terms;
 mod train;
