@@ -33,7 +33,7 @@
     (,(regexp-opt '("true" "false") 'words) . font-lock-constant-face)
     ("\\_<fn\\s-+\\(\\sw+\\)" 1 font-lock-function-name-face)
     ("\\_<\\(?:let\\|param\\|input\\|controller\\|metric\\)\\s-+\\(\\sw+\\)" 1 font-lock-variable-name-face)
-    ("\\_<\\(?:token\\|seq\\|scalar\\|candidates\\)\\_>" . font-lock-type-face))
+    ("\\_<\\(?:token\\|seq\\|scalar\\|candidates\\|logits\\)\\_>" . font-lock-type-face))
   "What is coloured without the server.")
 
 ;;;###autoload

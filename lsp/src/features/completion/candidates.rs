@@ -22,8 +22,8 @@ pub(crate) enum Wanted {
     Any,
     /// A value of this type.
     Type(Type),
-    /// A batch field that only terms read.
-    Field(FieldSort),
+    /// A batch field that only terms read, of one of these sorts.
+    Field(&'static [FieldSort]),
 }
 
 /// Something that can be completed.
@@ -318,7 +318,7 @@ fn rank(fact: Option<&Fact>, wanted: Wanted) -> u8 {
     match (fact, wanted) {
         (_, Wanted::Any) => 0,
         (Some(Fact::Value { ty, .. }), Wanted::Type(_)) => rank_of_type(*ty, wanted).saturating_sub(1),
-        (Some(Fact::Field(sort)), Wanted::Field(of)) => u8::from(*sort != of),
+        (Some(Fact::Field(sort)), Wanted::Field(sorts)) => u8::from(!sorts.contains(sort)),
         (None, _) => 1,
         _ => 3,
     }

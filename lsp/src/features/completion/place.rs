@@ -90,7 +90,7 @@ impl Place {
             return Self::Statement;
         }
         match (read.keyword, last) {
-            ("input", ":") => return Self::Words(&["token", "seq", "scalar", "candidates"]),
+            ("input", ":") => return Self::Words(&["token", "seq", "scalar", "candidates", "logits"]),
             ("input", "token" | "seq" | "scalar") => return Self::Words(&["bool", "int", "grad"]),
             ("input", "bool" | "int") => return Self::Words(&["grad"]),
             ("input", "candidates") => return Self::Words(&["id"]),
@@ -216,7 +216,7 @@ fn slots_of(view: &View, statement: usize, callee: usize) -> (Vec<Slot>, Vec<Str
 fn wanted(slot: &Slot) -> Wanted {
     match &slot.argument {
         Some(Argument::Input(of)) => Wanted::Type(of.ty),
-        Some(Argument::Parameter(Parameter { ty: ParameterType::Field(sort), .. })) => Wanted::Field(*sort),
+        Some(Argument::Parameter(Parameter { ty: ParameterType::Field(sorts), .. })) => Wanted::Field(sorts),
         Some(Argument::Parameter(Parameter { ty: ParameterType::Bool, .. })) => {
             Wanted::Type(Type::SCALAR.to_bool())
         }
