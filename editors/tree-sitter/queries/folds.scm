@@ -1,0 +1,6 @@
+[
+  (function)
+  (controller)
+  (arguments)
+  (block)
+] @fold

@@ -1,0 +1,8 @@
+[
+  (arguments)
+  (parameters)
+  (block)
+  (group)
+] @indent.begin
+
+[")" "}"] @indent.end @indent.branch
