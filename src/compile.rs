@@ -1,11 +1,12 @@
 //! Compiles a text or a file to a program: the compiler's entry point.
 
 use crate::check::{Facts, analyse, check};
-use crate::diag::{Diagnostics, Severity};
+use crate::diag::{Diagnostic, Diagnostics, Severity};
 use crate::load::{Bundle, Disk, Loader};
+use crate::plan::Need;
 use crate::program::{ParamValue, Program};
 use crate::source::Sources;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -24,11 +25,12 @@ pub struct Compiler {
     overrides: BTreeMap<String, ParamValue>,
     loader: Box<dyn Loader>,
     allowed: Vec<PathBuf>,
+    known: Option<BTreeSet<Need>>,
 }
 
 impl Default for Compiler {
     fn default() -> Self {
-        Self { overrides: BTreeMap::new(), loader: Box::new(Disk), allowed: Vec::new() }
+        Self { overrides: BTreeMap::new(), loader: Box::new(Disk), allowed: Vec::new(), known: None }
     }
 }
 
@@ -62,6 +64,23 @@ impl Compiler {
         self
     }
 
+    /// Compiles for an engine that asks for the loss of each micro-batch at once, and knows no more of the whole step than
+    /// this: a program that needs more is an error at the place that needs it. See [`Program::requires`].
+    ///
+    /// ```
+    /// use aent::{Compiler, plan::Need};
+    ///
+    /// let pipeline = Compiler::new().known([Need::Tokens, Need::Sequences]);
+    /// assert!(pipeline.compile("ppo.aent", "loss = token_mean(clip_ppo())").is_ok());
+    /// let failure = pipeline.compile("top.aent", "loss = token_mean(where(top_fraction(entropy(), 20%), clip_ppo(), 0))");
+    /// assert!(failure.unwrap_err().to_string().starts_with("top.aent:1:25: error[needs-whole-step]"));
+    /// ```
+    #[must_use]
+    pub fn known(mut self, known: impl IntoIterator<Item = Need>) -> Self {
+        self.known = Some(known.into_iter().collect());
+        self
+    }
+
     /// Compiles a text; imports are relative to `name`.
     pub fn compile(&self, name: &str, text: &str) -> Result<Program, Failure> {
         self.finish(Bundle::from_text(name, text, self.loader.as_ref(), &self.allowed))
@@ -79,9 +98,28 @@ impl Compiler {
         Analysis { program, bundle, facts }
     }
 
+    /// Refuses a program that needs more of the whole step than is known.
+    fn fits(&self, program: Program) -> Result<Program, Failure> {
+        let Some(known) = &self.known else { return Ok(program) };
+        let mut diagnostics = Diagnostics::default();
+        for unmet in program.requires().iter().filter(|of| !known.contains(&of.need)) {
+            let name = unmet.need.as_str();
+            let message =
+                format!("this needs {}, which the engine does not know (`{name}`)", unmet.need.in_words());
+            diagnostics
+                .push(Diagnostic::error("needs-whole-step", unmet.span, message).help(remedy(unmet.need)));
+        }
+        if diagnostics.is_empty() {
+            return Ok(program);
+        }
+        diagnostics.extend(program.warnings().clone());
+        diagnostics.sort();
+        Err(Failure { diagnostics, sources: program.sources().clone() })
+    }
+
     fn finish(&self, bundle: Bundle) -> Result<Program, Failure> {
         match check(bundle, &self.overrides) {
-            (Some(program), _) => Ok(program),
+            (Some(program), _) => self.fits(program),
             (None, bundle) => Err(Failure { diagnostics: bundle.diagnostics, sources: bundle.sources }),
         }
     }
@@ -96,6 +134,22 @@ pub struct Analysis {
     pub bundle: Bundle,
     /// What is known of the values.
     pub facts: Facts,
+}
+
+/// What to do about a need that the engine's knowledge does not meet.
+fn remedy(need: Need) -> &'static str {
+    match need {
+        Need::Groups => {
+            "an engine whose micro-batches have whole groups knows `groups`; any other measures its micro-batches first"
+        }
+        Need::Fields => {
+            "compute it before the step and bring it as an `input`, or take an engine that measures its micro-batches first"
+        }
+        Need::WholeStep => {
+            "take what is known of each micro-batch, such as a constant, or an engine that measures its micro-batches first"
+        }
+        _ => "an engine that knows this count says so where it compiles, and gives it to `accumulate`",
+    }
 }
 
 /// A failed compilation: its diagnostics, and the sources they point into.

@@ -77,8 +77,8 @@ pub mod types;
 pub use check::{BUILTINS, Builtin, Fact, Facts, elsewhere};
 pub use compile::{Analysis, Compiler, Failure, compile, compile_file};
 pub use exec::{
-    Accumulation, Batch, Bound, Diagnosis, Error, Fit, GroupError, NonFinite, Options, Output, PartOutput,
-    ProcessGroup, Result, SavedController, Session, SessionState, Summand,
+    Accumulation, Batch, Bound, Counts, Diagnosis, Error, Fit, GroupError, NonFinite, Options, Order, Output,
+    PartOutput, ProcessGroup, Result, SavedController, SequenceShards, Session, SessionState, Summand,
 };
 pub use kernels::Kernels;
 pub use program::Program;

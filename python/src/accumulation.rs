@@ -4,13 +4,14 @@ use crate::batch::{Given, Names};
 use crate::errors::{self, guarded};
 use crate::host::to_python;
 use crate::output::Output;
-use crate::ranks::{self, Joined};
+use crate::ranks::{self, Spread};
 use crate::turns::Turn;
-use aent::{Batch, Error, ProcessGroup, Session};
+use aent::{Batch, Error};
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 /// A step that comes in micro-batches, cut along B in any way::
 ///
@@ -29,8 +30,7 @@ pub(crate) struct Accumulation {
     // Waited for without the GIL only: who holds it may need the GIL for a term in Python.
     parts: Mutex<Option<aent::Accumulation>>,
     names: Names,
-    ranks: Option<Arc<dyn ProcessGroup>>,
-    joined: Joined,
+    spread: Spread,
     /// Whether other ranks hold other shards of the vocabulary.
     in_shards: bool,
     turn: Turn,
@@ -43,12 +43,11 @@ impl Accumulation {
     pub(crate) fn new(
         parts: aent::Accumulation,
         names: Names,
-        (ranks, joined): (Option<Arc<dyn ProcessGroup>>, Joined),
-        session: &Session,
+        spread: Spread,
+        in_shards: bool,
         program: Turn,
     ) -> Self {
-        let in_shards = session.is_in_shards();
-        Self { parts: Mutex::new(Some(parts)), names, ranks, joined, in_shards, turn: Turn::new(), program }
+        Self { parts: Mutex::new(Some(parts)), names, spread, in_shards, turn: Turn::new(), program }
     }
 
     fn with<T: Send>(
@@ -85,7 +84,7 @@ impl Accumulation {
 
     /// Tells the other ranks of an exception, and gives back what to raise. Without ranks the step can go on.
     fn give_up(&self, py: Python<'_>, raised: PyErr) -> PyErr {
-        if (self.ranks.is_none() && !self.in_shards) || self.turn.is_mine() {
+        if (self.spread.is_alone() && !self.in_shards) || self.turn.is_mine() {
             return raised;
         }
         ranks::tell(py, raised, |text| {
@@ -94,6 +93,24 @@ impl Accumulation {
                 parts.fail(text);
             }
         })
+    }
+}
+
+/// How many groups a step has.
+#[derive(FromPyObject)]
+pub(crate) enum Groups {
+    /// By the field `group`.
+    One(i64),
+    /// By field.
+    Each(BTreeMap<String, i64>),
+}
+
+impl Groups {
+    pub(crate) fn by_field(self) -> BTreeMap<String, i64> {
+        match self {
+            Self::One(count) => BTreeMap::from([("group".to_owned(), count)]),
+            Self::Each(counts) => counts,
+        }
     }
 }
 
@@ -131,7 +148,7 @@ impl Accumulation {
         guarded(|| {
             let share =
                 self.on_part(py, batch, fields, |parts, batch| Ok(parts.forward(batch)?.loss().clone()))?;
-            let share = self.joined.share(&share, self.ranks.as_ref())?;
+            let share = self.spread.share(&share)?;
             to_python(py, &share)
         })
     }
@@ -151,7 +168,7 @@ impl Accumulation {
             let share = self.on_part(py, batch, fields, aent::Accumulation::forward)?;
             let losses = PyDict::new(py);
             for (name, loss) in share.losses() {
-                losses.set_item(name, to_python(py, &self.joined.share(loss, self.ranks.as_ref())?)?)?;
+                losses.set_item(name, to_python(py, &self.spread.share(loss)?)?)?;
             }
             Ok(losses)
         })

@@ -4,6 +4,7 @@ use crate::errors;
 use crate::param::Params;
 use crate::program::{Origin, Program};
 use aent::load::Loader;
+use aent::plan::Need;
 use aent::{Compiler, Failure, Kernels, Options, Session};
 use aent_show::Colour;
 use pyo3::exceptions::PyValueError;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Compiles a text, or a file where there is none. With ``sources``, imports are read from there and not from the disk.
 #[pyfunction]
-#[pyo3(signature = (name, text, params, kernels, overwrite_logits, chunk_bytes, validate, lets, import_roots, sources = None))]
+#[pyo3(signature = (name, text, params, kernels, overwrite_logits, chunk_bytes, validate, lets, import_roots, sources = None, known = None))]
 #[expect(clippy::too_many_arguments, reason = "the package's `compile` names and documents them")]
 pub(crate) fn compile(
     py: Python<'_>,
@@ -28,6 +29,7 @@ pub(crate) fn compile(
     lets: bool,
     import_roots: Vec<PathBuf>,
     sources: Option<BTreeMap<String, String>>,
+    known: Option<Vec<String>>,
 ) -> PyResult<Program> {
     let kernels: Kernels = kernels.parse().map_err(|_| {
         PyValueError::new_err(format!("`kernels`: expected `auto` or `reference`, found `{kernels}`"))
@@ -35,6 +37,9 @@ pub(crate) fn compile(
     let chunk_bytes = chunk_bytes.unwrap_or(Options::default().chunk_bytes);
     let options = Options { kernels, overwrite_logits, chunk_bytes, validate, lets };
     let mut compiler = compiler(&params, import_roots);
+    if let Some(known) = known {
+        compiler = compiler.known(known.iter().map(|name| need(name)).collect::<PyResult<Vec<Need>>>()?);
+    }
     if let Some(sources) = sources {
         compiler = compiler.loader(Carried(sources));
     }
@@ -73,6 +78,14 @@ fn run(compiler: &Compiler, name: &str, text: Option<&str>) -> Result<aent::Prog
         Some(text) => compiler.compile(name, text),
         None => compiler.compile_file(Path::new(name)),
     }
+}
+
+/// What an engine knows, by name.
+fn need(name: &str) -> PyResult<Need> {
+    Need::named(name).ok_or_else(|| {
+        let names = Need::ALL.map(|need| format!("`{}`", need.as_str())).join(", ");
+        PyValueError::new_err(format!("`known`: expected names of {names}, found `{name}`"))
+    })
 }
 
 /// The texts that a program carries with it to another process, by the names that it knows them by.

@@ -40,6 +40,8 @@ fn _aent(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(compile::compile, module)?)?;
     module.add_function(wrap_pyfunction!(output::copied_output, module)?)?;
     module.add_function(wrap_pyfunction!(compile::diagnose, module)?)?;
+    module.add_function(wrap_pyfunction!(ranks::gather_shards, module)?)?;
+    module.add_function(wrap_pyfunction!(ranks::own_shard, module)?)?;
     module.add_function(wrap_pyfunction!(run, module)?)?;
     module.add_function(wrap_pyfunction!(terms::catalog, module)?)?;
     module.add_function(wrap_pyfunction!(terms::register_term, module)?)?;

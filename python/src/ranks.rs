@@ -3,7 +3,7 @@
 use crate::errors::{interrupted, keep_cause, left, of_step, words};
 use crate::host::{Torch, is_tensor, of_python, to_python};
 use aent::tensor::{Host, Tensor};
-use aent::{Error, GroupError, ProcessGroup, Session};
+use aent::{Accumulation, Error, GroupError, Order, ProcessGroup, SequenceShards, Session};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -28,16 +28,110 @@ impl Joined {
             _ => Err(PyValueError::new_err(format!("`gradients`: expected `mean` or `sum`, found `{name}`"))),
         }
     }
+}
 
-    /// A rank's share, so that the engine's result is the gradient of the whole step's loss.
-    pub(crate) fn share(self, share: &Tensor, ranks: Option<&Arc<dyn ProcessGroup>>) -> PyResult<Tensor> {
-        match (self, ranks) {
-            (Self::Mean, Some(ranks)) => {
-                (share * ranks.size() as f64).ok().map_err(|error| of_step(error.into()))
-            }
-            _ => Ok(share.clone()),
+/// The ranks that share a step, and how their gradients are joined.
+#[derive(Debug)]
+pub(crate) struct Spread {
+    /// Those with other sequences.
+    pub(crate) ranks: Option<Arc<dyn ProcessGroup>>,
+    /// Those with other tokens of the same sequences.
+    pub(crate) shards: Option<SequenceShards>,
+    pub(crate) joined: Joined,
+}
+
+impl Spread {
+    /// Ranks whose engine takes the mean of the gradients.
+    pub(crate) fn new(
+        ranks: Option<Arc<dyn ProcessGroup>>,
+        sequence_group: Option<&Bound<'_, PyAny>>,
+        order: &str,
+    ) -> PyResult<Self> {
+        let shards = sequence_group.map(|group| shards_of(group, order)).transpose()?;
+        Ok(Self { ranks, shards, joined: Joined::Mean })
+    }
+
+    /// Whether this process computes the step by itself.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.ranks.is_none() && self.shards.is_none()
+    }
+
+    /// Begins a step in parts over the ranks.
+    pub(crate) fn begin(&self, session: &Session) -> aent::Result<Accumulation> {
+        let mut step = session.accumulate();
+        if let Some(ranks) = &self.ranks {
+            step = step.over(ranks.clone())?;
+        }
+        match &self.shards {
+            Some(shards) => step.sharded(shards.clone()),
+            None => Ok(step),
         }
     }
+
+    /// A rank's share, so that the engine's result is the gradient of the whole step's loss.
+    pub(crate) fn share(&self, share: &Tensor) -> PyResult<Tensor> {
+        if self.joined == Joined::Sum || self.is_alone() {
+            return Ok(share.clone());
+        }
+        let ranks = self.ranks.as_ref().map_or(1, |ranks| ranks.size());
+        let shards = self.shards.as_ref().map_or(1, SequenceShards::size);
+        (share * (ranks * shards) as f64).ok().map_err(|error| of_step(error.into()))
+    }
+
+    /// Tells the ranks of all sorts of an exception that kept this one from beginning a step, and gives back what to raise.
+    pub(crate) fn give_up(&self, py: Python<'_>, session: &Session, raised: PyErr) -> PyErr {
+        if self.is_alone() {
+            return give_up_shards(py, session, raised);
+        }
+        tell(py, raised, |text| {
+            if let Ok(mut step) = self.begin(session) {
+                step.fail(text);
+            }
+        })
+    }
+}
+
+/// The ranks with other tokens of the same sequences, and which of them each has.
+pub(crate) fn shards_of(group: &Bound<'_, PyAny>, order: &str) -> PyResult<SequenceShards> {
+    let order = match order {
+        "contiguous" => Order::Contiguous,
+        "zigzag" => Order::Zigzag,
+        _ => {
+            let text = format!("`sequence_order`: expected `contiguous` or `zigzag`, found `{order}`");
+            return Err(PyValueError::new_err(text));
+        }
+    };
+    Ok(SequenceShards::new(TorchGroup::of(group, "sequence_group")?, order))
+}
+
+/// The whole of a tensor in shards, for ``aent.sequence_parallel``; without gradient.
+#[pyfunction]
+pub(crate) fn gather_shards<'py>(
+    py: Python<'py>,
+    tensor: Bound<'py, PyAny>,
+    group: &Bound<'py, PyAny>,
+    order: &str,
+    dim: usize,
+    cu_seqlens: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (shards, own, ends) = (shards_of(group, order)?, of_python(tensor), cu_seqlens.map(of_python));
+    let whole = shards.gather(&own.detach(), dim, ends.as_ref());
+    to_python(py, &whole.map_err(of_step)?)
+}
+
+/// The own part of a whole tensor, for ``aent.sequence_parallel``.
+#[pyfunction]
+pub(crate) fn own_shard<'py>(
+    py: Python<'py>,
+    whole: Bound<'py, PyAny>,
+    group: &Bound<'py, PyAny>,
+    order: &str,
+    dim: usize,
+    tokens: i64,
+    cu_seqlens: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (shards, whole, ends) = (shards_of(group, order)?, of_python(whole), cu_seqlens.map(of_python));
+    to_python(py, &shards.own(&whole, dim, tokens, ends.as_ref()).map_err(of_step)?)
 }
 
 /// A process group of `torch.distributed`.
@@ -95,22 +189,11 @@ impl ProcessGroup for TorchGroup {
     }
 }
 
-/// Tells the other ranks of an exception that kept this one from beginning a step, and gives back what to raise.
-pub(crate) fn give_up(
-    py: Python<'_>,
-    session: &Session,
-    ranks: &Arc<dyn ProcessGroup>,
-    raised: PyErr,
-) -> PyErr {
-    tell(py, raised, |text| {
-        if let Ok(mut step) = session.accumulate().over(ranks.clone()) {
-            step.fail(text);
-        }
-    })
-}
-
 /// The session where the ranks of `vocab_group`, if it is given, hold the vocabulary in shards.
-pub(crate) fn in_shards(session: Arc<Session>, vocab_group: Option<&Bound<'_, PyAny>>) -> PyResult<Arc<Session>> {
+pub(crate) fn in_shards(
+    session: Arc<Session>,
+    vocab_group: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Arc<Session>> {
     let Some(group) = vocab_group else { return Ok(session) };
     Ok(Arc::new(session.in_shards(TorchGroup::of(group, "vocab_group")?)))
 }

@@ -5,7 +5,7 @@ use crate::tensor::{DType, Guard, Tensor, TensorError};
 use std::collections::BTreeMap;
 
 /// The fields of a batch, by verl's names. Tensors are shared, not copied.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     fields: BTreeMap<String, Tensor>,
 }

@@ -4,12 +4,12 @@ use super::error::{Error, Result};
 use super::part::Part;
 use super::value::{self, Like, Presets, Value};
 use crate::panic::panic_text;
-use crate::plan::{Leaf, Plan};
+use crate::plan::{Leaf, Plan, grouped};
 use crate::plugin::{EvalError, Frame, Input, Lazy, StepCounts, TermContext};
 use crate::program::{Node, NodeId, Op, Program};
 use crate::tensor::{DType, Tensor};
 use crate::types::{Kind, Shape, Type};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// One evaluation.
@@ -24,6 +24,8 @@ pub(super) struct Evaluation<'a> {
     pub steps: u64,
     /// Values of the whole step that this part cannot compute.
     pub presets: &'a Presets,
+    /// The number of groups in the whole step by the field that tells them apart, where the caller gave it.
+    pub groups: &'a BTreeMap<String, i64>,
 }
 
 /// The values of all nodes that were computed, and the extras of terms.
@@ -64,6 +66,8 @@ impl Evaluation<'_> {
                 None
             } else if let Some(preset) = self.presets.get(&index) {
                 Some(Value::Tensor(preset.clone()))
+            } else if let Some(count) = self.counted_groups(index) {
+                Some(Value::Number(count as f64))
             } else if self.program.nodes[index].op.is_at_hand()
                 || (gradient && self.plan.nodes[index].tracked)
             {
@@ -75,6 +79,12 @@ impl Evaluation<'_> {
             values.of_nodes.push(value.map(Value::ok).transpose()?);
         }
         Ok(values)
+    }
+
+    /// The number of groups, if the node is one that the caller gave.
+    fn counted_groups(&self, index: usize) -> Option<i64> {
+        let of = grouped(self.program, index).filter(|of| of.counts && !self.groups.is_empty())?;
+        self.groups.get(of.field).copied()
     }
 
     fn node(&self, index: usize, values: &mut Values) -> Result<Value> {
@@ -119,6 +129,7 @@ impl Evaluation<'_> {
                     inputs: self.inputs(values, &signature.inputs, inputs),
                     rows: rows.collect(),
                     width: signature.width,
+                    counts: &signature.counts,
                     frame: self.frame,
                     wanted: &self.plan.nodes[index].extras,
                 };
@@ -146,6 +157,7 @@ impl Evaluation<'_> {
                     inputs: self.inputs(values, &signature.inputs, inputs),
                     rows: Vec::new(),
                     width: signature.width,
+                    counts: &signature.counts,
                     frame: self.frame,
                     wanted: &[],
                 };

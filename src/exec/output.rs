@@ -168,6 +168,20 @@ impl PartOutput {
         self.losses.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
+    /// The same times a number.
+    pub(super) fn scaled(self, scale: f64) -> Result<Self> {
+        if scale.to_bits() == 1f64.to_bits() {
+            return Ok(self);
+        }
+        self.each(|loss| Ok((loss * scale).ok()?))
+    }
+
+    /// The same of each loss.
+    pub(super) fn each(self, of: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        let losses = self.losses.into_iter().map(|(name, loss)| Ok((name, of(&loss)?)));
+        Ok(Self { loss: of(&self.loss)?, losses: losses.collect::<Result<_>>()? })
+    }
+
     /// Adds the share's gradient to the leaves it was computed from.
     pub fn backward(&self) -> Result<()> {
         backward(&self.loss)

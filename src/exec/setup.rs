@@ -6,6 +6,7 @@ use crate::kernels::{CHUNK_BYTES, Kernels};
 use crate::plan::Plan;
 use crate::plugin::ControllerState;
 use crate::program::Program;
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 /// Options of a session.
@@ -65,6 +66,17 @@ impl Setup {
         })?;
         let first = Some(Arc::clone(self.first.as_ref().unwrap_or(self)));
         Ok(Arc::new(Self { first, ..Self::new(program, self.options) }))
+    }
+
+    /// The setup of a step whose parts have whole groups, by these fields.
+    pub(super) fn with_groups(self: &Arc<Self>, groups: &BTreeSet<String>) -> Arc<Self> {
+        if groups.is_empty() {
+            return Arc::clone(self);
+        }
+        let first = Some(Arc::clone(self.first.as_ref().unwrap_or(self)));
+        let (program, options) = (self.program.clone(), self.options);
+        let plan = Plan::with_groups(&program, options.lets, groups);
+        Arc::new(Self { program, plan, options, identity: OnceLock::new(), first })
     }
 
     /// Whether two setups are of one session.

@@ -1,16 +1,18 @@
 //! Counts the tokens and sequences of a step.
 
+use super::counts::Counts;
 use super::error::Result;
 use super::part::Part;
 use crate::plugin::{Lazy, Mask, StepCounts};
 use crate::tensor::{DType, Tensor};
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 /// Running counts of a step.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
-    /// Tokens and sequences, if known as numbers.
-    known: Option<[i64; 2]>,
+    /// What is known as a number.
+    known: Counts,
     masks: Vec<Mask>,
     width: i64,
     counted: OnceCell<Count>,
@@ -50,7 +52,18 @@ impl Count {
 impl Tally {
     /// Counts that are known already.
     pub(super) fn known(tokens: i64, sequences: i64, width: i64) -> Self {
-        Self { known: Some([tokens, sequences]), width, ..Self::default() }
+        let (tokens, sequences) = (Some(tokens), Some(sequences));
+        Self::given(Counts { tokens, sequences, width: Some(width), ..Counts::default() })
+    }
+
+    /// The caller's counts. What they leave out is not read.
+    pub(super) fn given(counts: Counts) -> Self {
+        Self { width: counts.width.unwrap_or(0), known: counts, ..Self::default() }
+    }
+
+    /// The number of groups by the field that tells them apart, where the caller gave it.
+    pub(super) fn groups(&self) -> &BTreeMap<String, i64> {
+        &self.known.groups
     }
 
     /// The counts of a step in one part.
@@ -84,8 +97,8 @@ impl Tally {
 
     /// The number of valid tokens.
     pub(super) fn tokens(&self) -> Count {
-        let count = || match self.known {
-            Some([tokens, _]) => Count::Known(tokens),
+        let count = || match self.known.tokens {
+            Some(tokens) => Count::Known(tokens),
             None => match self.masks.iter().map(Mask::known_tokens).sum() {
                 Some(tokens) => Count::Known(tokens),
                 None => Count::of(self.masks.iter().map(|mask| &mask.tokens)),
@@ -95,8 +108,8 @@ impl Tally {
     }
 
     fn sequences(&self) -> Count {
-        match self.known {
-            Some([_, sequences]) => Count::Known(sequences),
+        match self.known.sequences {
+            Some(sequences) => Count::Known(sequences),
             None => Count::of(self.masks.iter().map(Mask::sequences)),
         }
     }

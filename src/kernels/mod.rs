@@ -93,9 +93,7 @@ fn computed(
         split.check(request, &lists, &rows.ids)?;
     }
     let computed = match (options.kernels, shards) {
-        (_, Some(shards)) => {
-            shards::row_statistics(&rows, &split.request, &split.listed, options, shards)?
-        }
+        (_, Some(shards)) => shards::row_statistics(&rows, &split.request, &split.listed, options, shards)?,
         (Kernels::Auto, None) => node::row_statistics(&rows, &split.request, &split.listed, options)?,
         (Kernels::Reference, None) => reference::row_statistics(&rows, &split.request, &split.listed)?,
     };

@@ -3,13 +3,19 @@
 
 mod display;
 mod leaf;
+mod requires;
+mod share;
 
 pub use leaf::{FieldPlan, Leaf};
+pub use requires::{Need, Requirement};
+pub use share::Share;
 
-use crate::plugin::Reach;
-use crate::program::{BinaryFn, NodeId, Op, Program, UnaryFn};
+use crate::program::{NodeId, Op, Program};
 use crate::rows::RowStatistic;
-use crate::types::Shape;
+use crate::types::{InputType, Shape};
+pub(crate) use share::grouped;
+use share::share;
+use std::collections::BTreeSet;
 
 /// The schedule of one program.
 #[derive(Clone, Debug)]
@@ -22,6 +28,8 @@ pub struct Plan {
     pub rows: Vec<RowStatistic>,
     /// How to derive `log_prob` if the batch lacks it; `None` if the program does not need it.
     pub log_prob: Option<RowStatistic>,
+    /// Whether a field that divides the logits has one value for each sequence, as the program declares it.
+    pub divisor_of_sequences: bool,
     /// What to read from all parts of a step before the first gradient.
     pub first_pass: FirstPass,
 }
@@ -59,22 +67,15 @@ pub enum FirstPass {
     Model,
 }
 
-/// How a value on a part of a step relates to the whole step's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
-    /// The same for every part, such as a constant, a coefficient or a scalar field.
-    Fixed,
-    /// One value per token or sequence of the part.
-    Local,
-    /// A scalar whose values on the parts add up to the whole step's.
-    Partial,
-    /// Known only from the whole step.
-    Whole,
-}
-
 impl Plan {
     /// Plans a program. With `lets`, named values are computed too.
     pub fn new(program: &Program, lets: bool) -> Self {
+        Self::with_groups(program, lets, &BTreeSet::new())
+    }
+
+    /// The same for steps whose micro-batches have whole groups, by these fields: what looks no further than a group is
+    /// computed on the micro-batch.
+    pub fn with_groups(program: &Program, lets: bool, groups: &BTreeSet<String>) -> Self {
         let roots = program.roots().take(if lets { usize::MAX } else { count_without_lets(program) });
         let (needed, of_loss) = (reachable(program, roots), reachable(program, [program.loss]));
         // Gradient goes no further than a value that carries none.
@@ -85,11 +86,12 @@ impl Plan {
             fields: Vec::new(),
             rows: Vec::new(),
             log_prob: None,
+            divisor_of_sequences: divisor_of_sequences(program),
             first_pass: FirstPass::Counts,
         };
         let mut shares = Vec::with_capacity(program.nodes.len());
         for (index, node) in program.nodes.iter().enumerate() {
-            shares.push(share(program, &shares, index));
+            shares.push(share(program, &shares, index, groups));
             let leaf = plan.leaf(node, needed[index]);
             let from_model = match (&node.op, leaf) {
                 (Op::LogProb(_) | Op::Row(_), _) => true,
@@ -186,6 +188,14 @@ impl Plan {
     }
 }
 
+/// Whether the program declares the temperature of each row as a `seq`.
+fn divisor_of_sequences(program: &Program) -> bool {
+    let field = program.temperature_of.field();
+    let declared =
+        program.inputs.iter().find(|input| field.is_some_and(|field| field.as_str() == input.name));
+    declared.is_some_and(|input| matches!(input.ty, InputType::Value(ty) if ty.shape == Shape::Seq))
+}
+
 fn count_without_lets(program: &Program) -> usize {
     program.roots().count() - program.lets.len()
 }
@@ -213,72 +223,4 @@ fn reachable_past(
         }
     }
     reached
-}
-
-fn share(program: &Program, shares: &[Share], index: usize) -> Share {
-    let node = &program.nodes[index];
-    let of = |id: &NodeId| shares[id.index()];
-    let spans = match &node.op {
-        Op::Quantile(..) | Op::TopFraction(..) => true,
-        Op::Term { object, .. } => program.terms[*object].signature.reach == Reach::Batch,
-        // An extra is computed with its term.
-        Op::Extra { term, .. } => shares[term.index()] == Share::Whole,
-        Op::Reduce { object, .. } => {
-            let signature = &program.reductions[*object].signature;
-            signature.reach == Reach::Batch && !(signature.additive && signature.to.shape == Shape::Scalar)
-        }
-        _ => false,
-    };
-    if spans {
-        return Share::Whole;
-    }
-    let operands = node.op.operands();
-    let partial = operands.iter().any(|id| of(id) == Share::Partial);
-    match &node.op {
-        Op::Constant(_) | Op::Boolean(_) | Op::Controller(_) | Op::Step => Share::Fixed,
-        Op::Pooled(_) => Share::Partial,
-        // A scalar that carries gradient is the model's, and each part brings its own.
-        Op::Field(_) if node.ty.shape == Shape::Scalar && !node.gradient => Share::Fixed,
-        Op::Field(_) | Op::LogProb(_) | Op::Row(_) => Share::Local,
-        // Whole-step values are known when a part is computed, so values computed from them are local again.
-        Op::Reduce { object, .. } if !partial => {
-            let signature = &program.reductions[*object].signature;
-            if signature.reach == Reach::Batch { Share::Partial } else { Share::Local }
-        }
-        Op::Unary(UnaryFn::Neg | UnaryFn::Detach, x) if partial => of(x),
-        Op::Binary(BinaryFn::Add | BinaryFn::Sub, a, b)
-            if of(a) == Share::Partial && of(b) == Share::Partial =>
-        {
-            Share::Partial
-        }
-        Op::Binary(BinaryFn::Mul, a, b) if partial && known_in_advance(program, shares, *a, *b) => {
-            Share::Partial
-        }
-        Op::Binary(BinaryFn::Div, a, b) if of(a) == Share::Partial && known(program, shares, *b) => {
-            Share::Partial
-        }
-        _ if partial => Share::Whole,
-        // A scalar computed from whole-step values is one itself.
-        _ if node.ty.shape == Shape::Scalar => {
-            if operands.iter().any(|id| of(id) == Share::Whole) {
-                Share::Whole
-            } else {
-                Share::Fixed
-            }
-        }
-        _ => Share::Local,
-    }
-}
-
-/// Whether a scalar factor is the same in every part.
-fn known(program: &Program, shares: &[Share], id: NodeId) -> bool {
-    let node = program.node(id);
-    node.ty.shape == Shape::Scalar
-        && !node.gradient
-        && matches!(shares[id.index()], Share::Fixed | Share::Whole)
-}
-
-fn known_in_advance(program: &Program, shares: &[Share], a: NodeId, b: NodeId) -> bool {
-    let partial = |id: NodeId| shares[id.index()] == Share::Partial;
-    partial(a) && known(program, shares, b) || partial(b) && known(program, shares, a)
 }

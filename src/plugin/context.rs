@@ -1,13 +1,13 @@
 //! The inputs and the result of a plugin object's computation.
 
-use super::Segments;
 use super::mask::Mask;
+use super::{Count, Segments};
 use crate::tensor::{Tensor, TensorError};
 use std::cell::LazyCell;
 use std::fmt;
 
 /// The counts of a whole optimizer step; the tensors at hand may be a part of it.
-pub struct StepCounts {
+pub(crate) struct StepCounts {
     tokens: Lazy,
     sequences: Lazy,
     /// The padded length T, the largest of all micro-batches. Objects read [`TermContext::width`].
@@ -23,12 +23,12 @@ impl StepCounts {
     }
 
     /// The number of valid tokens, at least one, as a scalar of the computation's float kind.
-    pub fn tokens(&self) -> &Tensor {
+    pub(crate) fn tokens(&self) -> &Tensor {
         &self.tokens
     }
 
     /// The number of sequences with a valid token, at least one, as a scalar of the same kind.
-    pub fn sequences(&self) -> &Tensor {
+    pub(crate) fn sequences(&self) -> &Tensor {
         &self.sequences
     }
 }
@@ -39,6 +39,8 @@ pub struct TermContext<'a> {
     pub(crate) rows: Vec<&'a Tensor>,
     /// Whether the signature declares `reads_width`.
     pub(crate) width: bool,
+    /// The counts that the signature declares.
+    pub(crate) counts: &'a [Count],
     pub(crate) frame: &'a Frame,
     /// The extras that the program reads.
     pub(crate) wanted: &'a [String],
@@ -102,9 +104,26 @@ impl TermContext<'_> {
         self.wanted.iter().any(|wanted| wanted == extra)
     }
 
-    /// The counts of the whole step.
-    pub fn counts(&self) -> &StepCounts {
-        &self.frame.counts
+    /// The number of valid tokens of the whole step, at least one, as a scalar of the computation's float kind.
+    ///
+    /// # Panics
+    /// When the signature does not declare that it [`reads`](super::Signature::reads) [`Count::Tokens`].
+    pub fn step_tokens(&self) -> &Tensor {
+        assert!(
+            self.counts.contains(&Count::Tokens),
+            "the signature does not declare `reads(Count::Tokens)`"
+        );
+        self.frame.counts.tokens()
+    }
+
+    /// The number of sequences of the whole step with a valid token, at least one, as a scalar of the same kind.
+    ///
+    /// # Panics
+    /// When the signature does not declare that it [`reads`](super::Signature::reads) [`Count::Sequences`].
+    pub fn step_sequences(&self) -> &Tensor {
+        let declared = self.counts.contains(&Count::Sequences);
+        assert!(declared, "the signature does not declare `reads(Count::Sequences)`");
+        self.frame.counts.sequences()
     }
 
     /// `x` with zeros at masked positions, even in place of NaN.

@@ -35,6 +35,7 @@ mod entry;
 mod field;
 mod mask;
 mod parameter;
+mod reach;
 mod registry;
 mod segments;
 mod signature;
@@ -46,26 +47,25 @@ pub(crate) use args::check as check_argument;
 pub use args::{ArgError, ArgNode, ArgSource, BuildError};
 pub(crate) use args::{build, quoted, restore, unknown_argument};
 pub use bounds::Bounds;
-pub use context::{EvalError, StepCounts, TermContext, TermValue};
-pub(crate) use context::{Frame, Lazy};
+pub use context::{EvalError, TermContext, TermValue};
+pub(crate) use context::{Frame, Lazy, StepCounts};
 pub use declaration::{Alias, Declaration};
 pub use entry::{AnyEntry, Build, ControllerEntry, Entry, Plugin, ReductionEntry, TermEntry};
 pub use field::{FieldArg, TaughtBy, Teacher, TokenList};
 pub(crate) use mask::Mask;
 pub use parameter::{Argument, Limit, Limits, Literal, Parameter, ParameterType, Presence};
+pub use reach::{Count, Reach};
 pub use registry::{Lookup, Registry, register, registry};
 pub use segments::Segments;
-pub use signature::{
-    ControllerSignature, Extra, Input, InputDefault, Reach, ReductionSignature, Scale, Signature,
-};
+pub use signature::{ControllerSignature, Extra, Input, InputDefault, ReductionSignature, Scale, Signature};
 pub use traits::{Controller, ControllerState, Reduction, Row, Term};
 
 /// Everything a plugin crate needs in scope.
 pub mod prelude {
     pub use super::{
-        Alias, ArgError, Bounds, Controller, ControllerSignature, ControllerState, EvalError, Extra, Input,
-        Reach, Reduction, ReductionSignature, Row, Segments, Signature, TaughtBy, Teacher, Term, TermContext,
-        TermValue, TokenList, choice, controller, reduction, term,
+        Alias, ArgError, Bounds, Controller, ControllerSignature, ControllerState, Count, EvalError, Extra,
+        Input, Reach, Reduction, ReductionSignature, Row, Segments, Signature, TaughtBy, Teacher, Term,
+        TermContext, TermValue, TokenList, choice, controller, reduction, term,
     };
     pub use crate::interval::Interval;
     pub use crate::rows::{Divergence, FieldName, Rest, Statistic, Taught, TokenSet};

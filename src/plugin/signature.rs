@@ -1,6 +1,6 @@
 //! Signatures: the inputs, result, reach and interval that an entry declares.
 
-use super::Row;
+use super::{Count, Reach, Row};
 use crate::fields;
 use crate::interval::Interval;
 use crate::types::{Type, Unit};
@@ -124,28 +124,6 @@ impl Extra {
     }
 }
 
-/// How much of the batch one value of the result depends on. It decides what a micro-batch needs from the rest of its step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reach {
-    /// A token's value depends on that token only.
-    Token,
-    /// It depends on tokens of the same sequence.
-    Sequence,
-    /// It depends on other sequences, so it is computed on the whole step.
-    Batch,
-}
-
-impl Reach {
-    /// `token`, `sequence` or `batch`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Reach::Token => "token",
-            Reach::Sequence => "sequence",
-            Reach::Batch => "batch",
-        }
-    }
-}
-
 /// The signature of a term.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -168,6 +146,8 @@ pub struct Signature {
     pub unit: Unit,
     /// Whether it reads the padded length of the step; see [`TermContext::width`](super::TermContext::width).
     pub width: bool,
+    /// The other counts of the step that it reads.
+    pub counts: Vec<Count>,
     /// Whether it is a loss: training means to lower it.
     pub minimised: bool,
 }
@@ -185,6 +165,7 @@ impl Signature {
             interval: Interval::ALL,
             unit: Unit::Unknown,
             width: false,
+            counts: Vec::new(),
             minimised: false,
         }
     }
@@ -228,6 +209,13 @@ impl Signature {
     #[must_use]
     pub fn extra(mut self, extra: Extra) -> Self {
         self.extras.push(extra);
+        self
+    }
+
+    /// Declares that it reads a count of the step.
+    #[must_use]
+    pub fn reads(mut self, count: Count) -> Self {
+        self.counts.push(count);
         self
     }
 
@@ -290,6 +278,8 @@ pub struct ReductionSignature {
     pub scale: Scale,
     /// Whether it reads the padded length of the step; see [`TermContext::width`](super::TermContext::width).
     pub width: bool,
+    /// The other counts of the step that it reads.
+    pub counts: Vec<Count>,
 }
 
 impl ReductionSignature {
@@ -303,6 +293,7 @@ impl ReductionSignature {
             reach: Reach::Batch,
             scale: Scale::Mean,
             width: false,
+            counts: Vec::new(),
         }
     }
 
@@ -324,6 +315,13 @@ impl ReductionSignature {
     #[must_use]
     pub fn reads_width(mut self, reads: bool) -> Self {
         self.width = reads;
+        self
+    }
+
+    /// Declares that it reads a count of the step.
+    #[must_use]
+    pub fn reads(mut self, count: Count) -> Self {
+        self.counts.push(count);
         self
     }
 

@@ -193,8 +193,14 @@ impl Program {
         &self.sources
     }
 
+    /// The text under a span, in one line; `None` for a deserialised program.
+    pub fn source_of(&self, span: Span) -> Option<String> {
+        self.sources.iter().find(|(source, _)| *source == span.source)?;
+        Some(self.sources.text(span).split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
     /// File, line and column of a span; `None` for a deserialised program.
-    pub(crate) fn place_of(&self, span: Span) -> Option<String> {
+    pub fn place_of(&self, span: Span) -> Option<String> {
         let (_, source) = self.sources.iter().find(|(source, _)| *source == span.source)?;
         let (line, column) = source.line_column(span.start as usize);
         Some(format!("{}:{line}:{column}", source.name()))

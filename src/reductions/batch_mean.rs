@@ -18,10 +18,10 @@ struct BatchMean {}
 
 impl Reduction for BatchMean {
     fn signature() -> ReductionSignature {
-        ReductionSignature::new(Type::SEQ, Type::SCALAR)
+        ReductionSignature::new(Type::SEQ, Type::SCALAR).reads(Count::Sequences)
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
-        Ok(x.sum() / ctx.counts().sequences())
+        Ok(x.sum() / ctx.step_sequences())
     }
 }

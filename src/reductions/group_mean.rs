@@ -21,7 +21,7 @@ struct GroupMean {}
 
 impl Reduction for GroupMean {
     fn signature() -> ReductionSignature {
-        ReductionSignature::new(Type::SEQ, Type::SEQ).input(GROUP).whole_step()
+        ReductionSignature::new(Type::SEQ, Type::SEQ).input(GROUP).reach(Reach::Group).whole_step()
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {

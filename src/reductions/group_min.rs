@@ -20,7 +20,7 @@ struct GroupMin {}
 
 impl Reduction for GroupMin {
     fn signature() -> ReductionSignature {
-        ReductionSignature::new(Type::SEQ, Type::SEQ).input(GROUP).whole_step()
+        ReductionSignature::new(Type::SEQ, Type::SEQ).input(GROUP).reach(Reach::Group).whole_step()
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {

@@ -26,7 +26,11 @@ struct GroupStd {}
 
 impl Reduction for GroupStd {
     fn signature() -> ReductionSignature {
-        ReductionSignature::new(Type::SEQ, Type::SEQ).input(GROUP).whole_step().not_a_mean()
+        ReductionSignature::new(Type::SEQ, Type::SEQ)
+            .input(GROUP)
+            .reach(Reach::Group)
+            .whole_step()
+            .not_a_mean()
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {

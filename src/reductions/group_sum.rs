@@ -22,7 +22,11 @@ struct GroupSum {}
 
 impl Reduction for GroupSum {
     fn signature() -> ReductionSignature {
-        ReductionSignature::new(Type::SEQ, Type::SEQ).input(GROUP).whole_step().not_a_mean()
+        ReductionSignature::new(Type::SEQ, Type::SEQ)
+            .input(GROUP)
+            .reach(Reach::Group)
+            .whole_step()
+            .not_a_mean()
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {

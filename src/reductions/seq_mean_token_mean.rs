@@ -21,10 +21,10 @@ struct SeqMeanTokenMean {}
 
 impl Reduction for SeqMeanTokenMean {
     fn signature() -> ReductionSignature {
-        ReductionSignature::new(Type::TOKEN, Type::SCALAR)
+        ReductionSignature::new(Type::TOKEN, Type::SCALAR).reads(Count::Sequences)
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
-        Ok(ctx.seq_mean(x).sum() / ctx.counts().sequences())
+        Ok(ctx.seq_mean(x).sum() / ctx.step_sequences())
     }
 }

@@ -18,10 +18,10 @@ struct SeqMeanTokenSum {}
 
 impl Reduction for SeqMeanTokenSum {
     fn signature() -> ReductionSignature {
-        ReductionSignature::new(Type::TOKEN, Type::SCALAR).not_a_mean()
+        ReductionSignature::new(Type::TOKEN, Type::SCALAR).not_a_mean().reads(Count::Sequences)
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
-        Ok(x.sum() / ctx.counts().sequences())
+        Ok(x.sum() / ctx.step_sequences())
     }
 }

@@ -24,7 +24,10 @@ struct SeqMeanTokenSumNorm {
 
 impl Reduction for SeqMeanTokenSumNorm {
     fn signature() -> ReductionSignature {
-        ReductionSignature::new(Type::TOKEN, Type::SCALAR).not_a_mean().reads_width(true)
+        ReductionSignature::new(Type::TOKEN, Type::SCALAR)
+            .not_a_mean()
+            .reads(Count::Sequences)
+            .reads_width(true)
     }
 
     fn resolve(&self, declared: ReductionSignature) -> ReductionSignature {
@@ -33,6 +36,6 @@ impl Reduction for SeqMeanTokenSumNorm {
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
         let length = self.length.unwrap_or_else(|| ctx.width().max(1) as f64);
-        Ok(x.sum() / (ctx.counts().sequences() * length))
+        Ok(x.sum() / (ctx.step_sequences() * length))
     }
 }

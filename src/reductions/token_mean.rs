@@ -20,10 +20,10 @@ struct TokenMean {}
 
 impl Reduction for TokenMean {
     fn signature() -> ReductionSignature {
-        ReductionSignature::new(Type::TOKEN, Type::SCALAR)
+        ReductionSignature::new(Type::TOKEN, Type::SCALAR).reads(Count::Tokens)
     }
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
-        Ok(x.sum() / ctx.counts().tokens())
+        Ok(x.sum() / ctx.step_tokens())
     }
 }

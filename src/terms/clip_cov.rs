@@ -91,6 +91,7 @@ impl Term for ClipCov {
             .extra(Extra::new("covariance", Type::TOKEN, "The covariance `cov`, with gradient."))
             .extra(Extra::new("chosen", Type::TOKEN.to_bool(), "The tokens that are chosen."))
             .reach(Reach::Batch)
+            .reads(Count::Tokens)
     }
 
     fn check(&self) -> Result<(), ArgError> {
@@ -106,7 +107,7 @@ impl Term for ClipCov {
         let log_prob = ctx.input("log_prob");
         // What stands at masked positions would reach every token through the means.
         let advantages = ctx.masked(ctx.input("advantages"));
-        let mean = |x: &Tensor| ctx.masked(x).sum() / ctx.counts().tokens();
+        let mean = |x: &Tensor| ctx.masked(x).sum() / ctx.step_tokens();
         let covariance = (&advantages - mean(&advantages)) * (log_prob - mean(log_prob));
         let ratio = ratio(ctx, self.guard);
         let free = -&advantages * &ratio;

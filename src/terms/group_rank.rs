@@ -33,7 +33,7 @@ impl Term for GroupRank {
                 Input::required("x", Type::SEQ).detached().positional().docs("What samples are ranked by."),
             )
             .input(Input::field("group", Type::SEQ.to_int()).detached())
-            .reach(Reach::Batch)
+            .reach(Reach::Group)
             .interval(Interval::UNIT)
             .detached()
     }

@@ -14,6 +14,7 @@ mod forward_kl;
 mod gae;
 mod gmpo;
 mod gppo;
+mod group_count;
 mod group_rank;
 mod gspo;
 mod jensen_shannon;

@@ -1,7 +1,7 @@
 //! Steps in parts: the misuse that is refused, and counts that the caller knows.
 
 use crate::{PPO, assert_says, batch, field, logits, number, numbers, plain, session, without};
-use aent::{Accumulation, Batch, Error, Session};
+use aent::{Accumulation, Batch, Counts, Error, Session};
 use tch::{Device, Kind, Tensor};
 
 const RATIO_OF_MEANS: &str = "loss = token_mean(log_prob) / (token_mean(entropy()) + 1)";
@@ -172,24 +172,28 @@ fn what_spans_an_f64_step_is_f64_also_where_parts_are_measured_without_logits() 
     }
 }
 
+fn counted((tokens, sequences, width): (i64, i64, i64)) -> Counts {
+    Counts { tokens: Some(tokens), sequences: Some(sequences), width: Some(width), ..Counts::default() }
+}
+
 #[test]
 fn counts_of_the_caller_are_held_against_the_parts() {
     let session = session(PPO);
     for counts in [(-3, 2, 3), (4, -2, 3), (4, 2, -3)] {
-        let refused = session.accumulate().with_counts(counts.0, counts.1, counts.2);
+        let refused = session.accumulate().with_counts(counted(counts));
         assert_refused(refused, &["expected a count of 0 or more", "found -"]);
     }
     for (tokens, sequences, words) in
         [(1, 2, ["`tokens`", "counted 1 ", "bring 4 "]), (4, 1, ["`sequences`", "counted 1 ", "bring 2 "])]
     {
-        let mut step = session.accumulate().with_counts(tokens, sequences, 3).unwrap();
+        let mut step = session.accumulate().with_counts(counted((tokens, sequences, 3))).unwrap();
         assert_refused(step.forward(&plain()), &words);
     }
     for (tokens, sequences, words) in [
         (1_000_000_000, 2, ["`tokens`", "counted 1000000000 ", "brought 4"]),
         (4, 9, ["`sequences`", "counted 9 ", "brought 2 "]),
     ] {
-        let mut step = session.accumulate().with_counts(tokens, sequences, 3).unwrap();
+        let mut step = session.accumulate().with_counts(counted((tokens, sequences, 3))).unwrap();
         step.forward(&plain()).unwrap();
         assert_refused(step.finish(), &words);
     }
@@ -197,7 +201,7 @@ fn counts_of_the_caller_are_held_against_the_parts() {
     let empty = plain()
         .with("response_mask", Tensor::from_slice(&[true, true, true, false, false, false]).view([2, 3]));
     for sequences in [1, 2] {
-        let mut step = session.accumulate().with_counts(3, sequences, 3).unwrap();
+        let mut step = session.accumulate().with_counts(counted((3, sequences, 3))).unwrap();
         step.forward(&empty).unwrap();
         step.finish().unwrap();
     }
@@ -257,7 +261,7 @@ fn counts_may_come_from_the_caller() {
     whole.backward().unwrap();
     let expected = numbers(leaf.grad());
     let leaf = logits(0, Kind::Double);
-    let mut step = session.accumulate().with_counts(4, 2, 3).unwrap();
+    let mut step = session.accumulate().with_counts(counted((4, 2, 3))).unwrap();
     for part in batch(&leaf).split(2).unwrap() {
         step.forward(&part).unwrap().backward().unwrap();
     }
@@ -271,14 +275,27 @@ fn counts_may_come_from_the_caller() {
 
 #[test]
 fn counts_do_not_make_up_for_what_has_to_be_seen() {
-    for (text, kind) in [(GROUPED, "Fields"), (RATIO_OF_MEANS, "Model")] {
+    for (text, words) in [
+        (
+            GROUPED,
+            [
+                "all samples of a group together for `group_mean(rewards)`, spec.aent:1:30",
+                "give `groups` by `group`",
+            ],
+        ),
+        (RATIO_OF_MEANS, ["what the model says of the whole step", "`measure` the parts"]),
+        (
+            "loss = token_mean(log_prob * quantile(rewards, 50%))",
+            ["the batch fields of the whole step", "`measure` the parts"],
+        ),
+    ] {
         let session = session(text);
-        assert_refused(session.accumulate().with_counts(4, 2, 3), &["`measure`", kind]);
+        assert_refused(session.accumulate().with_counts(counted((4, 2, 3))), &words);
     }
     let session = session(PPO);
-    let mut step = session.accumulate().with_counts(4, 2, 3).unwrap();
+    let mut step = session.accumulate().with_counts(counted((4, 2, 3))).unwrap();
     assert_refused(step.measure(&plain()), &["before"]);
-    let step = session.accumulate().with_counts(4, 2, 3).unwrap();
+    let step = session.accumulate().with_counts(counted((4, 2, 3))).unwrap();
     assert_refused(step.finish(), &["not whole"]);
 }
 

@@ -3,12 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "what is unwrapped here is under test")]
 
+mod cuts;
 mod generate;
 mod hostile;
 mod layouts;
 mod ranks;
 mod recipes;
 mod run;
+mod shards;
 mod texts;
 mod vocabulary;
 
@@ -25,6 +27,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use run::{cut, leaves, parts, session, whole};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use tch::Kind;
 
 /// The same cases on every run; `PROPTEST_CASES` asks for more of them.
 fn runner(cases: u32) -> TestRunner {
@@ -47,6 +50,11 @@ fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value)) {
 #[track_caller]
 fn compiled(text: &str) -> Program {
     compile(text).unwrap_or_else(|failure| panic!("{failure}\nin\n{text}"))
+}
+
+/// The kinds of logits.
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop::sample::select(vec![Kind::Double, Kind::Float, Kind::BFloat16])
 }
 
 fn extent() -> Extent {

@@ -4,6 +4,7 @@ use super::setting;
 use aent::diag::Diagnostic;
 use aent::diag::codes::{CODES, find};
 use aent::near::nearest;
+use aent::plan::Need;
 use aent::program::ParamValue;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -23,6 +24,10 @@ pub(crate) struct Check {
     /// Set a `param` of every file
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, ParamValue)>,
+    /// What an engine knows of the whole step when it asks for the loss of a micro-batch, such as `tokens,sequences`; a file that
+    /// needs more is wrong
+    #[arg(long, value_name = "NEEDS", value_delimiter = ',', value_parser = need)]
+    pub(crate) known: Option<Vec<Need>>,
     /// The name of standard input, for messages and imports
     #[arg(long, value_name = "NAME")]
     pub(crate) stdin_filename: Option<PathBuf>,
@@ -84,6 +89,11 @@ fn deny(text: &str) -> Result<Deny, String> {
             ))
         }
     }
+}
+
+/// What a program may need of a step.
+fn need(text: &str) -> Result<Need, String> {
+    Need::named(text).ok_or_else(|| format!("expected names of {}", Need::ALL.map(Need::as_str).join(", ")))
 }
 
 #[cfg(test)]

@@ -41,7 +41,10 @@ pub(crate) fn run(arguments: &Check) -> Outcome {
 type Report = (Diagnostics, Sources);
 
 fn compile(arguments: &Check, files: &[PathBuf]) -> Result<Vec<Report>, String> {
-    let compiler = input::compiler(&arguments.set, &arguments.allow_import);
+    let mut compiler = input::compiler(&arguments.set, &arguments.allow_import);
+    if let Some(known) = &arguments.known {
+        compiler = compiler.known(known.iter().copied());
+    }
     let stdin_name = input::stdin_name(arguments.stdin_filename.as_ref());
     let one = |file: &PathBuf| {
         Ok(match input::compile(&compiler, file, &stdin_name)? {

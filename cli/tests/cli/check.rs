@@ -56,6 +56,20 @@ fn json_has_the_keys_that_other_programs_read() {
 }
 
 #[test]
+fn what_an_engine_does_not_know_of_the_step_is_an_error() {
+    let folder = Folder::with("a.aent", "loss = token_mean((rewards - group_mean(rewards)) * log_prob)\n");
+    let ran = folder.run(&["check", "a.aent", "--known", "tokens,sequences"]);
+    assert_eq!(ran.code, 1);
+    for part in ["error[needs-whole-step]", "all samples of a group together", "a.aent:1:30"] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
+    assert_eq!(folder.run(&["check", "a.aent", "--known", "tokens,groups"]).code, 0);
+    folder
+        .run(&["check", "a.aent", "--known", "all"])
+        .refused("expected names of tokens, sequences, width, groups");
+}
+
+#[test]
 fn json_of_right_files_is_an_empty_list() {
     let ran = Folder::with("a.aent", SPEC).run(&["check", "--format", "json", "a.aent"]);
     assert_eq!((ran.code, ran.json()), (0, serde_json::json!({ "diagnostics": [] })));

@@ -63,6 +63,8 @@ fn programs_get_the_same_as_json() {
     assert_eq!(json["controllers"], json!(["beta"]));
     assert_eq!(json["metrics"], json!(["clip_fraction"]));
     assert_eq!(json["first_pass"], "counts");
+    assert_eq!(json["requires"][0]["need"], "tokens");
+    assert!(json["requires"][0]["place"].as_str().unwrap().starts_with("a.aent:"));
     assert_eq!(json["memory"]["bytes"][1]["token"]["gradient"], 4000);
     assert!(json["program"].as_str().unwrap().ends_with("loss = %10\n"));
 }

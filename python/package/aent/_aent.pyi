@@ -37,6 +37,7 @@ def compile(
     lets: bool,
     import_roots: list[str | os.PathLike[str]],
     sources: dict[str, str] | None = None,
+    known: list[str] | None = None,
 ) -> Program:
     """Compiles a text, or a file where there is none. With ``sources``, imports are read from there and not from the disk."""
 
@@ -55,6 +56,25 @@ def copied_output(
 def register_term(description: dict[str, Any], function: Callable[..., Any]) -> None:
     """Registers a Python function as a term. A function of the same name from the same module is replaced in programs that
     are compiled from now on."""
+
+def gather_shards(
+    tensor: torch.Tensor,
+    group: ProcessGroup | DeviceMesh,
+    order: str,
+    dim: int,
+    cu_seqlens: torch.Tensor | None,
+) -> torch.Tensor:
+    """The whole of a tensor in shards, for ``aent.sequence_parallel``; without gradient."""
+
+def own_shard(
+    whole: torch.Tensor,
+    group: ProcessGroup | DeviceMesh,
+    order: str,
+    dim: int,
+    tokens: int,
+    cu_seqlens: torch.Tensor | None,
+) -> torch.Tensor:
+    """The own part of a whole tensor, for ``aent.sequence_parallel``."""
 
 def run(arguments: list[str | os.PathLike[str]]) -> int:
     """The command line, whose first word is the program's name, and its exit status: 0 done, 1 the file or the batch is wrong, 2
@@ -95,6 +115,8 @@ class Program:
         process_group: ProcessGroup | DeviceMesh | None = None,
         gradients: Literal["mean", "sum"] = "mean",
         vocab_group: ProcessGroup | DeviceMesh | None = None,
+        sequence_group: ProcessGroup | DeviceMesh | None = None,
+        sequence_order: Literal["contiguous", "zigzag"] = "contiguous",
         **fields: torch.Tensor | None,
     ) -> Output: ...
     def forward(
@@ -106,6 +128,8 @@ class Program:
         process_group: ProcessGroup | DeviceMesh | None = None,
         gradients: Literal["mean", "sum"] = "mean",
         vocab_group: ProcessGroup | DeviceMesh | None = None,
+        sequence_group: ProcessGroup | DeviceMesh | None = None,
+        sequence_order: Literal["contiguous", "zigzag"] = "contiguous",
         **fields: torch.Tensor | None,
     ) -> Output:
         """The loss of a whole step on one batch, with metrics and signals: ``program(batch)``.
@@ -123,6 +147,11 @@ class Program:
                 and the same of a reference; all else is alike on all of them, and ids are those of the whole vocabulary. Loss and
                 numbers are those of one process, on every rank. The backward pass exchanges nothing: of ``hidden``, a rank has
                 a share of the gradient, which adds up over the ranks to the whole.
+            sequence_group: the ranks that hold other tokens of the same sequences, as under Ulysses or ring attention. Each gives
+                its own tokens; what it has for a sequence or for the batch is the same on all of them. ``group`` are then the
+                ranks with other sequences. The gradient goes to the own tokens; docs/python.md says what is exchanged.
+            sequence_order: which tokens of a sequence a rank of ``sequence_group`` has: ``contiguous`` or ``zigzag``, as in
+                ``aent.sequence_parallel``.
             fields: tensors by name, or none; a name that is no batch field is refused. ``logits`` is ``[B, T, V]`` in f32,
                 f16, bf16 or f64, where row ``t`` scores ``actions[t]``; ``hidden`` ``[B, T, D]`` with ``lm_head`` ``[V, D]``
                 stand in its place, of one kind unless ``torch.autocast`` is on. Others are ``[B, T]``, ``[B]`` or scalars, as
@@ -144,14 +173,34 @@ class Program:
         tokens: int | None = None,
         sequences: int | None = None,
         width: int | None = None,
+        groups: int | dict[str, int] | None = None,
+        scale: float = 1.0,
         vocab_group: ProcessGroup | DeviceMesh | None = None,
+        sequence_group: ProcessGroup | DeviceMesh | None = None,
+        sequence_order: Literal["contiguous", "zigzag"] = "contiguous",
     ) -> Accumulation:
         """Begins a step that comes in micro-batches, on each of the ranks of ``group`` in its own number of them.
 
-        ``tokens``, ``sequences`` and ``width`` are the counts of the whole step where the caller knows them: valid tokens,
-        sequences with at least one, and the padded length. Then nothing has to be measured; refused for programs that
-        need more of the step than its counts. ``vocab_group`` are the ranks that hold the vocabulary in shards, as for
-        ``forward``: all of them cut the step alike.
+        With the counts of the whole step, over all ranks, nothing is measured and a micro-batch's share is final when it is asked
+        for, as pipeline engines ask for it. ``requires`` names the counts that a file needs; the others may be given too.
+
+        Args:
+            group: the ranks that share the step, as for ``forward``.
+            gradients: how the trainer's engine joins the gradients of the ranks, as for ``forward``.
+            tokens: the valid tokens of the whole step.
+            sequences: its sequences; those without a valid token may be counted or not.
+            width: its padded length.
+            groups: how many groups it has, each of them whole in one micro-batch: a number for those by the field ``group``, or
+                numbers by field, as in ``{"group": 16, "rollout": 64}``.
+            scale: what each share is multiplied with, for an engine that scales losses itself: one that divides them by
+                the number of micro-batches takes that number. What ``finish`` gives is not scaled.
+            vocab_group: the ranks that hold the vocabulary in shards, as for ``forward``: all of them cut the step alike.
+            sequence_group: the ranks that hold other tokens of the same sequences, as for ``forward``.
+            sequence_order: as for ``forward``.
+
+        Raises:
+            StepError: the file needs more of the step than was given; the message names the formula. Give ``known`` to
+                ``aent.compile`` to hear of it there.
         """
 
     def update(self, output: Output) -> None:
@@ -288,6 +337,16 @@ class Program:
     def sources(self) -> list[tuple[str, str]]:
         """Every text that was compiled with the name it has in messages: the file first, then what it imports, those of the
         library included. A pickled program carries them, so it needs no file where it is loaded."""
+
+    @property
+    def requires(self) -> dict[str, list[dict[str, str]]]:
+        """What the file needs of the whole step before the first micro-batch can give its share, with the formulas that need it:
+        ``{"tokens": [{"formula": "token_mean(policy)", "place": "grpo.aent:3:8"}], ...}``.
+
+        ``tokens``, ``sequences`` and ``width`` are counts, for ``accumulate``. ``groups`` are all samples of a group together,
+        by the field under ``field``: in one micro-batch, or else measured. ``fields`` are the batch fields of all micro-batches,
+        for ``measure``, and ``whole_step`` is what the model says of all of them. Metrics and signals need counts alone.
+        """
 
     @property
     def first_pass(self) -> Literal["counts", "fields", "model"]:

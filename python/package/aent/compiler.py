@@ -16,6 +16,9 @@ from ._aent import Program
 from .errors import SpecWarning
 from .notebook import as_html
 
+Need = Literal["tokens", "sequences", "width", "groups", "fields", "whole_step"]
+"""What a program may need of a step, as in ``Program.requires``."""
+
 
 def compile(
     path_or_text: str | os.PathLike[str],
@@ -27,6 +30,7 @@ def compile(
     validate: bool = True,
     lets: bool = False,
     import_roots: Iterable[str | os.PathLike[str]] = (),
+    known: Iterable[Need] | None = None,
 ) -> Program:
     """Compiles a file, or the text of one.
 
@@ -39,6 +43,9 @@ def compile(
         validate: whether action ids and numbers are checked too; on a GPU this waits for the device.
         lets: whether every ``let`` is given out, for debugging.
         import_roots: folders that the file may import from, besides its own project.
+        known: what your engine knows of a whole step when it asks for the loss of a micro-batch, such as
+            ``["tokens", "sequences"]``; by default everything, because it measures the step first. A file that needs more is a
+            ``SpecError`` at the formula that does; ``Program.requires`` has the names.
 
     Raises:
         SpecError: with every diagnostic, drawn.
@@ -50,7 +57,16 @@ def compile(
     name, text = _source(path_or_text)
     given = dict(params or {})
     program = _aent.compile(
-        name, text, given, kernels, overwrite_logits, chunk_bytes, validate, lets, list(import_roots)
+        name,
+        text,
+        given,
+        kernels,
+        overwrite_logits,
+        chunk_bytes,
+        validate,
+        lets,
+        list(import_roots),
+        known=None if known is None else list(known),
     )
     _warn(program, 3)
     return program

@@ -57,7 +57,7 @@ def term(
     version: str | None = None,
     extras: Mapping[str, Any] | None = None,
     gradient: bool = True,
-    reach: Literal["token", "sequence", "batch"] = "token",
+    reach: Literal["token", "sequence", "group", "batch"] = "token",
     interval: tuple[float, float] | None = None,
 ) -> Callable[[Function], Function]: ...
 def term(
@@ -68,7 +68,7 @@ def term(
     version: str | None = None,
     extras: Mapping[str, Any] | None = None,
     gradient: bool = True,
-    reach: Literal["token", "sequence", "batch"] = "token",
+    reach: Literal["token", "sequence", "group", "batch"] = "token",
     interval: tuple[float, float] | None = None,
 ) -> Function | Callable[[Function], Function]:
     """Registers a function over torch tensors as a term.
@@ -85,9 +85,9 @@ def term(
         extras: further values by name with their types: files read them as ``policy.clipped``, and the function returns
             ``(value, {"clipped": ...})``.
         gradient: whether the value can carry gradient.
-        reach: how far one value looks: at its own token, at tokens of the same sequence, or across the batch. It decides
-            what a micro-batch has to know of the rest of its step, so a reach that is too small makes results depend on
-            the cut.
+        reach: how far one value looks: at its own token, at tokens of the same sequence, at sequences with the same id in its
+            parameter ``group``, or across the batch. It decides what a micro-batch has to know of the rest of its step, so a
+            reach that is too small makes results depend on the cut.
         interval: the values that it can take, for the checks of controllers' targets.
 
     Raises:
@@ -98,6 +98,8 @@ def term(
 
     def decorate(function: Function) -> Function:
         described = _describe(function, name, version, extras or {})
+        if reach == "group" and all(of["name"] != "group" for of in described["inputs"]):
+            raise TypeError(f'`{described["name"]}`: `reach="group"` needs a parameter `group: aent.SeqInt`')
         _aent.register_term({**described, "gradient": gradient, "reach": reach, "interval": interval}, function)
         return function
 

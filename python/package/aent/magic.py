@@ -1,10 +1,10 @@
 """``%%aent NAME`` in IPython and Jupyter: a cell is a file, and the program of it gets that name.
 
-    %load_ext aent
+%load_ext aent
 
-    %%aent program --set eps=0.1
-    param eps = 0.2
-    loss = token_mean(clip_ppo(low = eps, high = eps))
+%%aent program --set eps=0.1
+param eps = 0.2
+loss = token_mean(clip_ppo(low = eps, high = eps))
 """
 
 from __future__ import annotations

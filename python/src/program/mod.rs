@@ -1,22 +1,20 @@
 //! A compiled file with the state of its controllers.
+//! Longer than 400 lines because `PyO3` takes the methods of a class in one block, with the documentation that users read.
 
 mod session;
 mod step;
 
 use self::step::Over;
-use crate::accumulation::Accumulation;
+use crate::accumulation::{Accumulation, Groups};
 use crate::batch::Names;
 use crate::errors::{self, guarded};
-use crate::host::to_python;
 use crate::output::Output;
 use crate::param::{Param, Params, Temperature};
 use crate::state::{self, Restored};
 use crate::turns::Turn;
 use aent::program::Object;
-use aent::tensor::Tensor;
-use aent::{Kernels, Options, Session};
+use aent::{Counts, Kernels, Options, Session};
 use aent_show::{Colour, Size};
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +59,11 @@ impl Program {
     ///         and the same of a reference; all else is alike on all of them, and ids are those of the whole vocabulary. Loss and
     ///         numbers are those of one process, on every rank. The backward pass exchanges nothing: of ``hidden``, a rank has
     ///         a share of the gradient, which adds up over the ranks to the whole.
+    ///     sequence_group: the ranks that hold other tokens of the same sequences, as under Ulysses or ring attention. Each gives
+    ///         its own tokens; what it has for a sequence or for the batch is the same on all of them. ``group`` are then the
+    ///         ranks with other sequences. The gradient goes to the own tokens; docs/python.md says what is exchanged.
+    ///     sequence_order: which tokens of a sequence a rank of ``sequence_group`` has: ``contiguous`` or ``zigzag``, as in
+    ///         ``aent.sequence_parallel``.
     ///     fields: tensors by name, or none; a name that is no batch field is refused. ``logits`` is ``[B, T, V]`` in f32,
     ///         f16, bf16 or f64, where row ``t`` scores ``actions[t]``; ``hidden`` ``[B, T, D]`` with ``lm_head`` ``[V, D]``
     ///         stand in its place, of one kind unless ``torch.autocast`` is on. Others are ``[B, T]``, ``[B]`` or scalars, as
@@ -72,7 +75,10 @@ impl Program {
     ///
     /// What hooks, modes and torch raise through Python below the step comes out as it was raised, and so does whatever is no
     /// ``Exception``, such as ``KeyboardInterrupt``.
-    #[pyo3(signature = (batch = None, /, *, group = None, process_group = None, gradients = "mean", vocab_group = None, **fields))]
+    #[pyo3(signature = (
+        batch = None, /, *, group = None, process_group = None, gradients = "mean", vocab_group = None,
+        sequence_group = None, sequence_order = "contiguous", **fields
+    ))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn forward(
         &self,
@@ -82,13 +88,18 @@ impl Program {
         process_group: Option<&Bound<'_, PyAny>>,
         gradients: &str,
         vocab_group: Option<&Bound<'_, PyAny>>,
+        sequence_group: Option<&Bound<'_, PyAny>>,
+        sequence_order: &str,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Output> {
-        let over = Over { group, process_group, gradients, vocab_group };
+        let over = Over { group, process_group, gradients, vocab_group, sequence_group, sequence_order };
         guarded(|| self.step(py, batch, &over, fields))
     }
 
-    #[pyo3(signature = (batch = None, /, *, group = None, process_group = None, gradients = "mean", vocab_group = None, **fields))]
+    #[pyo3(signature = (
+        batch = None, /, *, group = None, process_group = None, gradients = "mean", vocab_group = None,
+        sequence_group = None, sequence_order = "contiguous", **fields
+    ))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn __call__(
         &self,
@@ -98,18 +109,49 @@ impl Program {
         process_group: Option<&Bound<'_, PyAny>>,
         gradients: &str,
         vocab_group: Option<&Bound<'_, PyAny>>,
+        sequence_group: Option<&Bound<'_, PyAny>>,
+        sequence_order: &str,
         fields: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Output> {
-        self.forward(py, batch, group, process_group, gradients, vocab_group, fields)
+        self.forward(
+            py,
+            batch,
+            group,
+            process_group,
+            gradients,
+            vocab_group,
+            sequence_group,
+            sequence_order,
+            fields,
+        )
     }
 
     /// Begins a step that comes in micro-batches, on each of the ranks of ``group`` in its own number of them.
     ///
-    /// ``tokens``, ``sequences`` and ``width`` are the counts of the whole step where the caller knows them: valid tokens,
-    /// sequences with at least one, and the padded length. Then nothing has to be measured; refused for programs that
-    /// need more of the step than its counts. ``vocab_group`` are the ranks that hold the vocabulary in shards, as for
-    /// ``forward``: all of them cut the step alike.
-    #[pyo3(signature = (*, group = None, gradients = "mean", tokens = None, sequences = None, width = None, vocab_group = None))]
+    /// With the counts of the whole step, over all ranks, nothing is measured and a micro-batch's share is final when it is asked
+    /// for, as pipeline engines ask for it. ``requires`` names the counts that a file needs; the others may be given too.
+    ///
+    /// Args:
+    ///     group: the ranks that share the step, as for ``forward``.
+    ///     gradients: how the trainer's engine joins the gradients of the ranks, as for ``forward``.
+    ///     tokens: the valid tokens of the whole step.
+    ///     sequences: its sequences; those without a valid token may be counted or not.
+    ///     width: its padded length.
+    ///     groups: how many groups it has, each of them whole in one micro-batch: a number for those by the field ``group``, or
+    ///         numbers by field, as in ``{"group": 16, "rollout": 64}``.
+    ///     scale: what each share is multiplied with, for an engine that scales losses itself: one that divides them by
+    ///         the number of micro-batches takes that number. What ``finish`` gives is not scaled.
+    ///     vocab_group: the ranks that hold the vocabulary in shards, as for ``forward``: all of them cut the step alike.
+    ///     sequence_group: the ranks that hold other tokens of the same sequences, as for ``forward``.
+    ///     sequence_order: as for ``forward``.
+    ///
+    /// Raises:
+    ///     StepError: the file needs more of the step than was given; the message names the formula. Give ``known`` to
+    ///         ``aent.compile`` to hear of it there.
+    #[pyo3(signature = (
+        *, group = None, gradients = "mean", tokens = None, sequences = None, width = None, groups = None, scale = 1.0,
+        vocab_group = None, sequence_group = None, sequence_order = "contiguous"
+    ))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn accumulate(
         &self,
@@ -119,10 +161,17 @@ impl Program {
         tokens: Option<i64>,
         sequences: Option<i64>,
         width: Option<i64>,
+        groups: Option<Groups>,
+        scale: f64,
         vocab_group: Option<&Bound<'_, PyAny>>,
+        sequence_group: Option<&Bound<'_, PyAny>>,
+        sequence_order: &str,
     ) -> PyResult<Accumulation> {
-        let over = Over { group: None, process_group: group, gradients, vocab_group };
-        guarded(|| self.begin(py, &over, [tokens, sequences, width]))
+        let process_group = group;
+        let over =
+            Over { group: None, process_group, gradients, vocab_group, sequence_group, sequence_order };
+        let groups = groups.map(Groups::by_field).unwrap_or_default();
+        guarded(|| self.begin(py, &over, Counts { tokens, sequences, width, groups }, scale))
     }
 
     /// Moves the controllers by what a step observed. Call it after the optimizer's step, once for each output, and not
@@ -324,6 +373,17 @@ impl Program {
             let sources = session.program().sources().iter();
             sources.map(|(_, source)| (source.name().to_owned(), source.text().to_owned())).collect()
         })
+    }
+
+    /// What the file needs of the whole step before the first micro-batch can give its share, with the formulas that need it:
+    /// ``{"tokens": [{"formula": "token_mean(policy)", "place": "grpo.aent:3:8"}], ...}``.
+    ///
+    /// ``tokens``, ``sequences`` and ``width`` are counts, for ``accumulate``. ``groups`` are all samples of a group together,
+    /// by the field under ``field``: in one micro-batch, or else measured. ``fields`` are the batch fields of all micro-batches,
+    /// for ``measure``, and ``whole_step`` is what the model says of all of them. Metrics and signals need counts alone.
+    #[getter]
+    fn requires(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(pythonize::pythonize(py, &self.read(session::requirements))?.unbind())
     }
 
     /// What of all micro-batches must be seen before the first of them can give its share: their masks, their batch

@@ -9,6 +9,7 @@ use aent::{Batch, Session};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 impl Program {
@@ -75,6 +76,22 @@ impl Program {
         });
         result.map_err(errors::of_step)
     }
+}
+
+/// What a program needs of the step, by name.
+pub(super) fn requirements(session: &Session) -> BTreeMap<&'static str, Vec<BTreeMap<&'static str, String>>> {
+    let program = session.program();
+    let mut found = BTreeMap::<_, Vec<_>>::new();
+    for of in program.requires() {
+        let known = [
+            ("formula", program.source_of(of.span)),
+            ("place", program.place_of(of.span)),
+            ("field", of.field),
+        ];
+        let said = known.into_iter().filter_map(|(name, text)| Some((name, text?)));
+        found.entry(of.need.as_str()).or_default().push(said.collect());
+    }
+    found
 }
 
 /// Statistics by the names that `rows` takes.

@@ -6,9 +6,8 @@ use crate::batch::Given;
 use crate::errors::{self, guarded};
 use crate::host::to_python;
 use crate::output::Output;
-use crate::ranks::{self, Joined};
-use aent::tensor::Tensor;
-use pyo3::exceptions::PyTypeError;
+use crate::ranks::{self, Joined, Spread};
+use aent::Counts;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -18,80 +17,81 @@ pub(super) struct Over<'a, 'py> {
     pub(super) process_group: Option<&'a Bound<'py, PyAny>>,
     pub(super) gradients: &'a str,
     pub(super) vocab_group: Option<&'a Bound<'py, PyAny>>,
+    pub(super) sequence_group: Option<&'a Bound<'py, PyAny>>,
+    pub(super) sequence_order: &'a str,
+}
+
+impl<'py> Over<'_, 'py> {
+    /// The batch fields given by name, and the ranks of all sorts but those of the vocabulary.
+    fn spread(
+        &self,
+        py: Python<'py>,
+        fields: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<(Bound<'py, PyDict>, Spread)> {
+        let (named, ranks) = ranks::split(py, fields, self.group, self.process_group)?;
+        Ok((named, Spread::new(ranks, self.sequence_group, self.sequence_order)?))
+    }
 }
 
 impl Program {
     /// A step on one batch.
-    pub(super) fn step(
+    pub(super) fn step<'py>(
         &self,
-        py: Python<'_>,
-        batch: Option<&Bound<'_, PyAny>>,
-        over: &Over<'_, '_>,
-        fields: Option<&Bound<'_, PyDict>>,
+        py: Python<'py>,
+        batch: Option<&Bound<'py, PyAny>>,
+        over: &Over<'_, 'py>,
+        fields: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Output> {
         let session = ranks::in_shards(self.now(), over.vocab_group)?;
-        let given = guarded(|| {
-            let (named, ranks) = ranks::split(py, fields, over.group, over.process_group)?;
-            let given = guarded(|| Ok((Joined::named(over.gradients)?, self.names.read(batch, Some(&named))?)));
-            match (given, ranks) {
-                (Ok(given), ranks) => Ok((given, ranks)),
-                (Err(raised), Some(ranks)) => Err(ranks::give_up(py, &session, &ranks, raised)),
-                (Err(raised), None) => Err(raised),
+        let spread = guarded(|| over.spread(py, fields));
+        let (named, mut spread) = spread.map_err(|raised| ranks::give_up_shards(py, &session, raised))?;
+        let given = guarded(|| Ok((Joined::named(over.gradients)?, self.names.read(batch, Some(&named))?)));
+        let (joined, Given { batch, others, .. }) =
+            given.map_err(|raised| spread.give_up(py, &session, raised))?;
+        spread.joined = joined;
+        let (ranks, shards) = (spread.ranks.clone(), spread.shards.clone());
+        let (share, whole) = match (shards, ranks) {
+            (Some(shards), ranks) => {
+                self.run(&session, &others, |session| session.forward_shards(&batch, shards, ranks))?
             }
-        });
-        let ((joined, Given { batch, others, .. }), ranks) =
-            given.map_err(|raised| ranks::give_up_shards(py, &session, raised))?;
-        let Some(ranks) = ranks else {
-            let output = self.run(&session, &others, move |session| session.forward(&batch))?;
-            return Output::new(py, output);
+            (None, Some(ranks)) => {
+                self.run(&session, &others, |session| session.forward_over(&batch, ranks))?
+            }
+            (None, None) => {
+                let output = self.run(&session, &others, |session| session.forward(&batch))?;
+                return Output::new(py, output);
+            }
         };
-        let group = ranks.clone();
-        let (share, whole) =
-            self.run(&session, &others, move |session| session.forward_over(&batch, group))?;
-        let shares = |tensor: &Tensor| joined.share(tensor, Some(&ranks));
-        let losses = share.losses().map(|(name, loss)| Ok((name.to_owned(), shares(loss)?)));
-        Output::with_share(py, &shares(share.loss())?, losses.collect::<PyResult<_>>()?, whole)
+        let losses = share.losses().map(|(name, loss)| Ok((name.to_owned(), spread.share(loss)?)));
+        Output::with_share(py, &spread.share(share.loss())?, losses.collect::<PyResult<_>>()?, whole)
     }
 
-    /// The beginning of a step in parts, with the counts of the whole step if the caller knows them: tokens, sequences and
-    /// width.
-    pub(super) fn begin(
+    /// The beginning of a step in parts, with what the caller knows of the whole step.
+    pub(super) fn begin<'py>(
         &self,
-        py: Python<'_>,
-        over: &Over<'_, '_>,
-        counts: [Option<i64>; 3],
+        py: Python<'py>,
+        over: &Over<'_, 'py>,
+        counts: Counts,
+        scale: f64,
     ) -> PyResult<Accumulation> {
         let session = ranks::in_shards(self.now(), over.vocab_group)?;
+        let spread = guarded(|| over.spread(py, None));
+        let (_, mut spread) = spread.map_err(|raised| ranks::give_up_shards(py, &session, raised))?;
         let begun = guarded(|| {
-            let (_, ranks) = ranks::split(py, None, over.group, over.process_group)?;
-            let begun = guarded(|| {
-                let joined = Joined::named(over.gradients)?;
-                let mut parts = session.accumulate();
-                if let Some(ranks) = &ranks {
-                    parts = parts.over(ranks.clone()).map_err(errors::of_step)?;
-                }
-                match counts {
-                    [None, None, None] => {}
-                    [Some(tokens), Some(sequences), Some(width)] => {
-                        parts = parts.with_counts(tokens, sequences, width).map_err(errors::of_step)?;
-                    }
-                    _ => {
-                        return Err(PyTypeError::new_err(
-                            "`accumulate`: expected `tokens`, `sequences` and `width` together, or none of them",
-                        ));
-                    }
-                }
-                Ok((parts, joined))
-            });
-            match (begun, ranks) {
-                (Ok((parts, joined)), ranks) => {
-                    Ok(Accumulation::new(parts, self.names.clone(), (ranks, joined), &session, self.turn))
-                }
-                (Err(raised), Some(ranks)) => Err(ranks::give_up(py, &session, &ranks, raised)),
-                (Err(raised), None) => Err(raised),
-            }
+            spread.joined = Joined::named(over.gradients)?;
+            let begin = || {
+                let step = spread.begin(&session)?.scaled(scale)?;
+                if counts == Counts::default() { Ok(step) } else { step.with_counts(counts) }
+            };
+            begin().map_err(errors::of_step)
         });
-        begun.map_err(|raised| ranks::give_up_shards(py, &session, raised))
+        match begun {
+            Ok(parts) => {
+                let in_shards = session.is_in_shards();
+                Ok(Accumulation::new(parts, self.names.clone(), spread, in_shards, self.turn))
+            }
+            Err(raised) => Err(spread.give_up(py, &session, raised)),
+        }
     }
 
     /// What the program reads of the logits, and `more`.

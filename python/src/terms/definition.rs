@@ -95,6 +95,7 @@ impl From<TypeName> for Type {
 enum ReachName {
     Token,
     Sequence,
+    Group,
     Batch,
 }
 
@@ -103,6 +104,7 @@ impl From<ReachName> for Reach {
         match name {
             ReachName::Token => Reach::Token,
             ReachName::Sequence => Reach::Sequence,
+            ReachName::Group => Reach::Group,
             ReachName::Batch => Reach::Batch,
         }
     }

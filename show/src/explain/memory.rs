@@ -324,7 +324,10 @@ mod tests {
         assert_eq!((token.logits, token.reference, token.gradient), (4000, 8000, 4000));
         assert!(cost.passes().contains("Beside them, `ref_logits` and `math` are read."));
         let hidden = from_hidden_states(&cost);
-        assert!(hidden.contains(", and `ref_hidden` with `ref_lm_head`, and `math_hidden` with `math_lm_head`,"), "{hidden}");
+        assert!(
+            hidden.contains(", and `ref_hidden` with `ref_lm_head`, and `math_hidden` with `math_lm_head`,"),
+            "{hidden}"
+        );
     }
 
     #[test]

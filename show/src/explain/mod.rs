@@ -27,7 +27,7 @@ pub fn explain(program: &Program, size: Size) -> String {
         out.push_str("none: the logits are not read\n");
     }
     let _ = write!(out, "\n# Passes over the logits\n\n{}", cost.passes());
-    let _ = write!(out, "\n# Micro-batches\n\n{}\n", first_pass(cost.first_pass));
+    let _ = write!(out, "\n# Micro-batches\n\n{}\n{}", first_pass(cost.first_pass), required(program));
     let _ = write!(out, "\n{}", memory::explained(&cost, size));
     out
 }
@@ -64,6 +64,7 @@ pub fn explain_json(program: &Program, size: Size) -> Value {
         "reads_logits": !cost.statistics.is_empty(),
         "writes_gradient": cost.gradient,
         "first_pass": cost.first_pass.as_str(),
+        "requires": json_required(program),
         "memory": memory::json(&cost, size),
     })
 }
@@ -74,6 +75,30 @@ fn temperature(program: &Program) -> Value {
         TemperatureOf::File => json!(program.temperature),
         TemperatureOf::Row(_) | TemperatureOf::Step { .. } => json!(program.temperature_text()),
     }
+}
+
+/// What an engine must know of the step to ask for the loss of a micro-batch at once, a line each.
+fn required(program: &Program) -> String {
+    let mut lines = String::new();
+    for of in program.requires() {
+        let formula = program.source_of(of.span).map(|text| format!(" for `{text}`")).unwrap_or_default();
+        let place = program.place_of(of.span).map(|place| format!(", {place}")).unwrap_or_default();
+        // Writing into a string cannot fail.
+        let _ = writeln!(lines, "needs `{}`{formula}{place}", of.need.as_str());
+    }
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
+}
+
+fn json_required(program: &Program) -> Vec<Value> {
+    let each = program.requires().into_iter().map(|of| {
+        json!({
+            "need": of.need.as_str(),
+            "formula": program.source_of(of.span),
+            "place": program.place_of(of.span),
+            "field": of.field,
+        })
+    });
+    each.collect()
 }
 
 /// What must be known of all parts of a step before the first one can give its gradient.

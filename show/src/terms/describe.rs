@@ -102,6 +102,10 @@ fn alias(of: &Alias) -> String {
     format!("{}: `{}`{comma}{}", of.framework, of.name, of.remark)
 }
 
+/// What is said of an entry that looks across a group.
+const OF_GROUPS: &str =
+    "It looks across a group: a step in micro-batches is measured first, unless each group is whole in one.";
+
 /// Which statistics of the logits it reads, and what it requires of a step in micro-batches.
 fn remarks(entry: AnyEntry) -> Vec<String> {
     let mut lines = Vec::new();
@@ -114,10 +118,18 @@ fn remarks(entry: AnyEntry) -> Vec<String> {
             if !names.is_empty() {
                 lines.push(format!("Row statistics: {}.", names.join(", ")));
             }
-            if signature.reach == Reach::Batch {
-                lines
-                    .push("It looks across the batch: a step in micro-batches is measured first.".to_owned());
+            match signature.reach {
+                Reach::Batch => {
+                    lines.push(
+                        "It looks across the batch: a step in micro-batches is measured first.".to_owned(),
+                    );
+                }
+                Reach::Group => lines.push(OF_GROUPS.to_owned()),
+                Reach::Token | Reach::Sequence => {}
             }
+        }
+        AnyEntry::Reduction(entry) if entry.signature().reach == Reach::Group => {
+            lines.push(OF_GROUPS.to_owned())
         }
         AnyEntry::Reduction(entry) if !entry.signature().additive => {
             lines.push("It is not additive: it needs the whole step at once.".to_owned());

@@ -87,6 +87,7 @@ pub const CODES: &[Code] = &[
     Code { id: "missing-argument", is_lint: false, explanation: include_str!("missing-argument.md") },
     Code { id: "missing-expression", is_lint: false, explanation: include_str!("missing-expression.md") },
     Code { id: "missing-loss", is_lint: false, explanation: include_str!("missing-loss.md") },
+    Code { id: "needs-whole-step", is_lint: false, explanation: include_str!("needs-whole-step.md") },
     Code { id: "nesting-too-deep", is_lint: false, explanation: include_str!("nesting-too-deep.md") },
     Code { id: "no-gradient", is_lint: false, explanation: include_str!("no-gradient.md") },
     Code { id: "not-a-controller", is_lint: false, explanation: include_str!("not-a-controller.md") },

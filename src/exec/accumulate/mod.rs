@@ -1,6 +1,8 @@
 //! A step in micro-batches, with the gradients, metrics and signals of one large batch.
 
+mod begin;
 mod given;
+mod groups;
 mod phase;
 mod recognise;
 
@@ -11,12 +13,14 @@ use super::frozen::{Frozen, Shared};
 use super::output::{Output, PartOutput};
 use super::part::Part;
 use super::ranks::{At, Place, ProcessGroup, Report, gathered, meet, refuse, rows_before};
-use super::tally::Tally;
+use super::shards::SequenceShards;
+use super::tally::{Count, Tally};
 use super::value::Presets;
 use crate::plan::{FirstPass, Plan};
 use given::{Given, Seen};
 use phase::{Phase, Sharing};
 use recognise::recognise;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -52,6 +56,10 @@ pub struct Accumulation {
     /// This rank's parts, as they were measured.
     measured: Vec<Part>,
     phase: Phase,
+    /// What each share is multiplied with.
+    scale: f64,
+    /// The ranks that hold other tokens of the same sequences.
+    shards: Option<SequenceShards>,
 }
 
 impl Accumulation {
@@ -63,70 +71,29 @@ impl Accumulation {
             given: None,
             measured: Vec::new(),
             phase: Phase::Measuring,
+            scale: 1.0,
+            shards: None,
         }
-    }
-
-    /// Spreads the step over the ranks of `group`: denominators, metrics and signals cover all parts of all ranks, and
-    /// the shares add up over ranks. Call it on every rank, before the first part.
-    ///
-    /// An error on one rank fails the step on all of them; discard the gradients computed until then. If every rank has
-    /// exactly one part, [`super::Session::forward_over`] reads it once instead of twice.
-    ///
-    /// ```no_run
-    /// # fn run(session: &aent::Session, parts: &[aent::Batch], group: std::sync::Arc<dyn aent::ProcessGroup>) -> aent::Result<()> {
-    /// let mut step = session.accumulate().over(group)?;
-    /// for part in parts {
-    ///     step.measure(part)?;
-    /// }
-    /// for part in parts {
-    ///     step.forward(part)?.backward()?; // gradients add up over parts and ranks
-    /// }
-    /// println!("{:?}", step.finish()?.metrics()?); // the same on every rank
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn over(mut self, group: Arc<dyn ProcessGroup>) -> Result<Self> {
-        if self.group.is_some() || !matches!(self.phase, Phase::Measuring) || !self.measured.is_empty() {
-            return Err(Error::Step("a step is made one of many processes before its first part".to_owned()));
-        }
-        self.group = Some(group);
-        Ok(self)
-    }
-
-    /// Sets the counts of the whole step over all ranks, so that nothing has to be measured: valid tokens, sequences with
-    /// a valid token, and padded length. Refused for programs that need more than counts.
-    ///
-    /// # Errors
-    /// A negative count fails at once; the first part that exceeds the counts in `forward` (without
-    /// [`super::Options::validate`], in `finish`); too few tokens or sequences in `finish`. Sequences without a valid
-    /// token may be counted or not.
-    pub fn with_counts(mut self, tokens: i64, sequences: i64, width: i64) -> Result<Self> {
-        let first_pass = self.frozen.plan().first_pass;
-        if first_pass != FirstPass::Counts {
-            return Err(Error::Step(format!(
-                "this program needs more of the whole step than its counts ({first_pass:?}): `measure` its parts"
-            )));
-        }
-        self.given = Some(Given::new(tokens, sequences, width)?);
-        self.tally = Tally::known(tokens, sequences, width);
-        Ok(self)
     }
 
     /// Measures a part; all parts must be measured before the first `forward`.
     pub fn measure(&mut self, batch: &Batch) -> Result<()> {
-        let done = caught(|| self.try_measure(batch));
+        let first_pass = self.frozen.plan().first_pass;
+        let done = self.whole(batch, first_pass, true).and_then(|batch| caught(|| self.try_measure(&batch)));
         self.told(done)
     }
 
     /// Computes a part's share of the loss. The part must be measured, unless [`Self::with_counts`] was called.
     pub fn forward(&mut self, batch: &Batch) -> Result<PartOutput> {
-        let done = caught(|| self.try_step(batch));
+        let batch = self.whole(batch, FirstPass::Model, self.given.is_none());
+        let done = batch.and_then(|batch| caught(|| self.try_step(&batch)));
         self.told(done)
     }
 
     /// The share of this rank's only part, reading its logits once.
     pub(super) fn only(&mut self, batch: &Batch) -> Result<PartOutput> {
-        let done = caught(|| self.try_only(batch));
+        let batch = self.whole(batch, FirstPass::Model, false);
+        let done = batch.and_then(|batch| caught(|| self.try_only(&batch)));
         self.told(done)
     }
 
@@ -134,7 +101,11 @@ impl Accumulation {
     /// also every `let`, for this rank's sequences in the order of measuring.
     pub fn finish(mut self) -> Result<Output> {
         let done = caught(|| self.try_finish());
-        self.told(done)
+        let done = self.told(done);
+        match &self.shards {
+            Some(shards) => shards.agreed(self.frozen.steps, done),
+            None => done,
+        }
     }
 
     /// Aborts the step for a reason outside of it, such as a batch that failed to load. At the next exchange the other
@@ -155,11 +126,30 @@ impl Accumulation {
     /// ```
     pub fn fail(&mut self, words: &str) {
         let goes_on = self.phase.goes_on().is_ok();
+        if let Some(shards) = self.shards.as_ref().filter(|_| goes_on) {
+            shards.refuse(self.frozen.steps, Error::Step(words.to_owned()));
+        }
         let _ = self.told::<()>(Err(Error::Step(words.to_owned())));
         if let Some(vocabulary) = self.frozen.vocabulary.as_ref().filter(|_| goes_on) {
             vocabulary.fail(words);
         }
         self.phase = Phase::Failed;
+    }
+
+    /// The batch of whole sequences.
+    fn whole<'a>(&self, batch: &'a Batch, depth: FirstPass, recognised: bool) -> Result<Cow<'a, Batch>> {
+        match &self.shards {
+            Some(shards) => Ok(Cow::Owned(shards.whole(&self.frozen, batch, depth, recognised)?)),
+            None => Ok(Cow::Borrowed(batch)),
+        }
+    }
+
+    /// Reads a batch. That of whole sequences has its rows already, which the ranks of a vocabulary need not make again.
+    fn read(&self, batch: &Batch, depth: FirstPass) -> Result<Part> {
+        match self.shards {
+            Some(_) => self.frozen.read_alone(batch, depth),
+            None => self.frozen.read(batch, depth),
+        }
     }
 
     fn try_measure(&mut self, batch: &Batch) -> Result<()> {
@@ -168,7 +158,7 @@ impl Accumulation {
             return Err(Error::Step("every part is measured before the first one is stepped".to_owned()));
         }
         let _untracked = batch.no_grad();
-        let part = self.frozen.read(batch, self.frozen.plan().first_pass)?;
+        let part = self.read(batch, self.frozen.plan().first_pass)?;
         self.count(&part);
         Ok(())
     }
@@ -190,7 +180,7 @@ impl Accumulation {
             )));
         }
         self.look_first()?;
-        let part = self.frozen.read(batch, FirstPass::Model)?;
+        let part = self.read(batch, FirstPass::Model)?;
         let index = match &mut self.given {
             Some(given) => {
                 given.see(&part, self.frozen.setup.options.validate)?;
@@ -210,7 +200,7 @@ impl Accumulation {
     }
 
     fn try_only(&mut self, batch: &Batch) -> Result<PartOutput> {
-        let part = self.frozen.read(batch, FirstPass::Model)?;
+        let part = self.read(batch, FirstPass::Model)?;
         self.count(&part);
         self.look_first()?;
         self.share(&part, 0)
@@ -221,7 +211,10 @@ impl Accumulation {
         let offset = sharing.before + rows(self.measured.iter().take(index));
         let share = self.frozen.share(&sharing.shared, part, offset, &self.tally)?;
         sharing.recorded.insert(index, part.detached());
-        Ok(share)
+        match &self.shards {
+            Some(shards) => share.each(|loss| shards.portion(loss))?.scaled(self.scale),
+            None => share.scaled(self.scale),
+        }
     }
 
     /// Computes what the parts need from the whole step, once.
@@ -275,28 +268,38 @@ impl Accumulation {
             Some(output) => output,
             None => self.summary(&facts)?,
         };
-        let seen = self.given.as_ref().map(Given::seen).transpose()?.unwrap_or_default();
+        let mut seen = self.given.as_mut().map(Given::seen).transpose()?.unwrap_or_default();
         let Some(group) = group else {
-            if let Some(given) = &self.given {
-                given.compare(seen)?;
-            }
-            return Ok(output);
+            return self.compared(&seen, output);
         };
-        let Seen { tokens, sequences, rows } = seen;
-        let report = Report { rows, tokens, sequences, scalars: output.scalars()?, ..Report::default() };
-        let (ranks, output) = self.meet(&*group, (report, facts, output))?;
-        if let Some(given) = &self.given {
-            let sum = |of: fn(&Report) -> i64| ranks.iter().map(of).sum();
-            let [rows, tokens, sequences] =
-                [sum(|rank| rank.rows), sum(|rank| rank.tokens), sum(|rank| rank.sequences)];
-            given.compare(Seen { tokens, sequences, rows })?;
+        let mut scalars = output.scalars()?;
+        let reported = scalars.len();
+        scalars.extend(seen.groups.iter().map(|groups| *groups as f64));
+        let Seen { tokens, sequences, rows, .. } = seen;
+        let report = Report { rows, tokens, sequences, scalars, ..Report::default() };
+        let (ranks, mut output) = self.meet(&*group, (report, facts, output))?;
+        let sum = |of: fn(&Report) -> i64| ranks.iter().map(of).sum();
+        (seen.rows, seen.tokens, seen.sequences) =
+            (sum(|rank| rank.rows), sum(|rank| rank.tokens), sum(|rank| rank.sequences));
+        for (at, groups) in seen.groups.iter_mut().enumerate() {
+            *groups = ranks.iter().map(|rank| rank.scalars[reported + at] as i64).sum();
         }
+        output = self.compared(&seen, output)?;
         let plan = self.frozen.plan();
         let scalars = self.frozen.scalars().into_iter().enumerate().map(|(at, id)| {
             let told = ranks.iter().map(|rank| rank.scalars[at]);
             if plan.adds_up(id) { told.sum() } else { ranks[0].scalars[at] }
         });
         Ok(output.with_scalars(&scalars.collect::<Vec<f64>>()))
+    }
+
+    /// The output of a step whose parts brought what the caller counted.
+    fn compared(&self, seen: &Seen, mut output: Output) -> Result<Output> {
+        if let Some(given) = &self.given {
+            given.compare(seen)?;
+            output.tokens = Count::Known(given.tokens(seen));
+        }
+        Ok(output)
     }
 
     /// The output of this rank's parts: the whole step's, or this rank's summand of it.
@@ -338,9 +341,8 @@ impl Accumulation {
 
     fn facts(&self) -> Result<Vec<Fact>> {
         let mut facts = self.frozen.facts();
-        if self.given.is_some() {
-            let counts = format!("{:?}", self.tally.numbers()?);
-            facts.push(("what the caller counted (tokens, sequences, width)".to_owned(), counts));
+        if let Some(given) = &self.given {
+            facts.push(("what the caller counted".to_owned(), given.in_words()));
         }
         let recorded = self.phase.sharing().ok().and_then(|sharing| sharing.recorded.values().next());
         if let Some(part) = recorded.or(self.measured.first()) {

@@ -3,7 +3,8 @@
 mod share;
 
 use super::batch::Batch;
-use super::error::{Result, caught};
+use super::counts::Counts;
+use super::error::{Error, Result, caught};
 use super::evaluate::{Evaluation, Values, frame};
 use super::facts::Fact;
 use super::output::Output;
@@ -13,7 +14,7 @@ use super::setup::{Options, Setup};
 use super::tally::{Count, Tally};
 use super::value::Presets;
 use crate::kernels::{KernelOptions, Shards};
-use crate::plan::{FirstPass, Plan};
+use crate::plan::{FirstPass, Need, Plan};
 use crate::plugin::ControllerState;
 use crate::program::{Assertion, NodeId, Program};
 use crate::types::Shape;
@@ -70,8 +71,33 @@ impl Frozen {
         all.chain(signals).chain(lets).collect()
     }
 
+    /// Refuses a program that needs more of the whole step than a caller knows.
+    pub(super) fn refuse_unmet(&self, counts: &Counts) -> Result<()> {
+        let program = self.program();
+        let unmet = program.requirements(self.plan()).into_iter().find(|of| !counts.meet(of));
+        let Some(unmet) = unmet else { return Ok(()) };
+        let give = match unmet.need {
+            Need::Groups => {
+                let field = unmet.field.as_deref().unwrap_or("group");
+                format!("give `groups` by `{field}` if each is whole in one part, or `measure` the parts")
+            }
+            Need::Fields | Need::WholeStep => "`measure` the parts".to_owned(),
+            counted => format!("give `{}`, or `measure` the parts", counted.as_str()),
+        };
+        let place = program.place_of(unmet.span).map(|place| format!(", {place}")).unwrap_or_default();
+        let formula =
+            program.source_of(unmet.span).map(|text| format!(" for `{text}`{place}")).unwrap_or_default();
+        let what = unmet.need.in_words();
+        Err(Error::Step(format!("this program needs {what}{formula}: {give}")))
+    }
+
     pub(super) fn read(&self, batch: &Batch, depth: FirstPass) -> Result<Part> {
         self.together(depth, |reading| Part::read(self.plan(), batch, reading))
+    }
+
+    /// The same of a batch that brings its rows: the ranks that hold the vocabulary are not needed.
+    pub(super) fn read_alone(&self, batch: &Batch, depth: FirstPass) -> Result<Part> {
+        Part::read(self.plan(), batch, self.reading(depth, None))
     }
 
     /// Reads with the ranks that hold the vocabulary, if they do and rows may be read.
@@ -126,6 +152,7 @@ impl Frozen {
             coefficients: &coefficients,
             steps: self.steps,
             presets,
+            groups: tally.groups(),
         };
         evaluation.run(wanted, gradient)
     }

@@ -28,8 +28,7 @@ pub(super) use cut::{mean, pad};
 pub(super) use ids::UncheckedIds;
 use packed::Packed;
 pub(super) use rows::row_tensor;
-use wrong::{field_error, taken};
-pub(super) use wrong::{first_of, place};
+pub(super) use wrong::{field_error, first_of, missing, place, taken};
 
 /// The tensors of one part of a step.
 #[derive(Debug)]

@@ -87,9 +87,10 @@ impl Packed {
         rows.reshape(&size)
     }
 
-    /// The value of its sequence for each token, `[1, N]`, of a field with one for each sequence.
-    pub(super) fn spread(&self, field: &Tensor) -> Option<Tensor> {
-        let of_sequences = field.size() == [self.size[0]] && self.size[0] != self.tokens;
+    /// The value of its sequence for each token, `[1, N]`, of a field with one for each sequence. Whether it is `declared` as that
+    /// decides where there are as many sequences as tokens.
+    pub(super) fn spread(&self, field: &Tensor, declared: bool) -> Option<Tensor> {
+        let of_sequences = field.size() == [self.size[0]] && (declared || self.size[0] != self.tokens);
         of_sequences.then(|| field.index_select(0, &self.sequence).unsqueeze(0))
     }
 

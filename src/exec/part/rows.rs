@@ -39,7 +39,7 @@ pub(in crate::exec) fn row_tensor(
     for (name, tensor) in batch.iter().filter(|(name, _)| read(name)) {
         let plain = !is_shared(name) && tensor.unusable().is_none();
         let tensor = match tempered {
-            Some(field) if plain && name == field.as_str() => &spread(batch, tensor, leading)?,
+            Some(field) if plain && name == field.as_str() => &spread(plan, batch, tensor, leading)?,
             _ => tensor,
         };
         let of_rows = plain && tensor.size().starts_with(leading);
@@ -64,12 +64,11 @@ pub(in crate::exec) fn row_tensor(
 
 /// The values of a field for each row, if it has one for each of the first dimensions, or for each sequence of a packed
 /// batch.
-fn spread(batch: &Batch, tensor: &Tensor, leading: &[i64]) -> Result<Tensor> {
+fn spread(plan: &Plan, batch: &Batch, tensor: &Tensor, leading: &[i64]) -> Result<Tensor> {
     let size = tensor.size();
-    if size == leading {
-        return Ok(tensor.clone());
-    }
-    if let Some(of_tokens) = Packed::of(batch)?.and_then(|packed| packed.spread(tensor)) {
+    if let Some(of_tokens) =
+        Packed::of(batch)?.and_then(|packed| packed.spread(tensor, plan.divisor_of_sequences))
+    {
         return Ok(of_tokens.reshape(leading).ok()?);
     }
     if size.is_empty() || !leading.starts_with(&size) {
@@ -128,7 +127,7 @@ impl Part {
         // Where the batch has one temperature for each sequence, its tokens have it too.
         if let Some(field) = divisor(plan.log_prob.iter().chain(&plan.rows))
             && let Some(of_sequences) = taken(batch, field.as_str())?
-            && let Some(of_tokens) = packed.spread(&of_sequences)
+            && let Some(of_tokens) = packed.spread(&of_sequences, plan.divisor_of_sequences)
         {
             flat = flat.with(field.as_str(), of_tokens.ok()?);
         }

@@ -8,7 +8,7 @@ use crate::types::{Shape, Type};
 
 /// The field of that name, if it is one that torch's operations can take. Whole numbers without a sign of 16 and 32 bits
 /// come as int64.
-pub(super) fn taken(batch: &Batch, name: &str) -> Result<Option<Tensor>> {
+pub(in crate::exec) fn taken(batch: &Batch, name: &str) -> Result<Option<Tensor>> {
     let Some(tensor) = batch.get(name) else { return Ok(None) };
     if matches!(tensor.dtype(), DType::Other("u16" | "u32")) {
         return Ok(Some(tensor.to_dtype(DType::I64)));
@@ -56,11 +56,11 @@ pub(super) fn refuse_gradient(name: &str, tensor: &Tensor) -> Result<()> {
     Err(field_error(name, expected, "one that requires gradient; `detach()` it"))
 }
 
-pub(super) fn missing(name: &str, expected: String) -> Error {
+pub(in crate::exec) fn missing(name: &str, expected: String) -> Error {
     Error::MissingField { name: name.to_owned(), expected }
 }
 
-pub(super) fn field_error(name: &str, expected: impl Into<String>, found: &str) -> Error {
+pub(in crate::exec) fn field_error(name: &str, expected: impl Into<String>, found: &str) -> Error {
     Error::Field { name: name.to_owned(), expected: expected.into(), found: found.to_owned() }
 }
 

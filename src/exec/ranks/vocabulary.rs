@@ -37,7 +37,10 @@ impl Exchange for Vocabulary {
         self.0.host()
     }
 
-    fn all_gather(&self, tensor: &Tensor) -> std::result::Result<Vec<Tensor>, Box<dyn StdError + Send + Sync>> {
+    fn all_gather(
+        &self,
+        tensor: &Tensor,
+    ) -> std::result::Result<Vec<Tensor>, Box<dyn StdError + Send + Sync>> {
         gather(&*self.0, tensor).map_err(|error| match error {
             Error::Group(error) => error,
             other => other.into(),

@@ -15,6 +15,7 @@ use super::part::{Reading, row_tensor};
 use super::ranks::{ProcessGroup, Vocabulary};
 use super::saved::check_state;
 use super::setup::{Options, Setup};
+use super::shards::SequenceShards;
 use super::tally::Tally;
 use super::value::Presets;
 use crate::plan::{FirstPass, Plan};
@@ -178,6 +179,22 @@ impl Session {
     /// ```
     pub fn forward_over(&self, batch: &Batch, group: Arc<dyn ProcessGroup>) -> Result<(PartOutput, Output)> {
         let mut step = self.accumulate().over(group)?;
+        let share = step.only(batch)?;
+        Ok((share, step.finish()?))
+    }
+
+    /// Computes a step of which every rank of `shards` has its own tokens, and the ranks of `group` other sequences: this
+    /// rank's share of the loss, and the whole step's output. See [`SequenceShards`].
+    pub fn forward_shards(
+        &self,
+        batch: &Batch,
+        shards: SequenceShards,
+        group: Option<Arc<dyn ProcessGroup>>,
+    ) -> Result<(PartOutput, Output)> {
+        let mut step = self.accumulate().sharded(shards)?;
+        if let Some(group) = group {
+            step = step.over(group)?;
+        }
         let share = step.only(batch)?;
         Ok((share, step.finish()?))
     }

@@ -141,7 +141,7 @@ impl Search<'_> {
             },
             Op::Reduce { object, .. } => {
                 let reach = self.program.reductions[*object].signature.reach;
-                (op.operands(), if reach == Reach::Batch { Within::Batch } else { Within::Sequence(at) })
+                (op.operands(), if reach >= Reach::Group { Within::Batch } else { Within::Sequence(at) })
             }
             Op::Quantile(..) | Op::TopFraction(..) => (op.operands(), Within::Batch),
             _ => (op.operands(), Within::Position(at)),
@@ -158,7 +158,7 @@ impl Search<'_> {
         match self.program.terms[object].signature.reach {
             Reach::Token => Within::Position(at),
             Reach::Sequence => Within::Sequence(at),
-            Reach::Batch => Within::Batch,
+            Reach::Group | Reach::Batch => Within::Batch,
         }
     }
 

@@ -3,12 +3,12 @@
 #[cfg(test)]
 mod tests;
 
+use super::KernelError;
 use super::divisor::Divisor;
 use super::engine::{Chunk, Engine, Found, Numbers, WrongId};
 use super::plan::{Pass, Plan, facts, sums};
 use super::rows::summed_in;
 use super::sets::{self, Border};
-use super::KernelError;
 use crate::tensor::{DType, Tensor};
 
 /// The engine of the host's operations.

@@ -117,7 +117,8 @@ impl Finder<'_> {
         }
         // Tokens on the edge go to the lower ids: to the ranks in their order.
         let borders = ranges.iter().flat_map(|range| [range.low, range.low + 1].map(|key| keys.value(key)));
-        let counts = ladder.count(self.local, &borders.collect::<Vec<f64>>(), 2)?.to_dtype(DType::F64).to_f64s()?;
+        let counts =
+            ladder.count(self.local, &borders.collect::<Vec<f64>>(), 2)?.to_dtype(DType::F64).to_f64s()?;
         let ties: Vec<f64> = counts.chunks_exact(2).map(|pair| pair[0] - pair[1]).collect();
         let told = self.shards.exchange(Stage::Ties, &ties)?;
         let edge = |(row, range): (usize, &Range)| {
@@ -149,10 +150,13 @@ impl Finder<'_> {
             Range { low, high, beyond: 0.0, goal, is_out: low >= high }
         };
         let share = match goal {
-            Goal::Count(count) => return Ok((0..of.rows.len()).map(|row| range(row, lowest, count)).collect()),
+            Goal::Count(count) => {
+                return Ok((0..of.rows.len()).map(|row| range(row, lowest, count)).collect());
+            }
             Goal::Share(share) => share,
         };
-        let own: Vec<f64> = ladder.floor.iter().zip(&ladder.total).flat_map(|(floor, total)| [*floor, *total]).collect();
+        let own: Vec<f64> =
+            ladder.floor.iter().zip(&ladder.total).flat_map(|(floor, total)| [*floor, *total]).collect();
         let told = self.shards.exchange(Stage::Reach, &own)?;
         let begin = |row: usize| {
             let floor = told.iter().map(|of| of[2 * row]).fold(f64::NEG_INFINITY, f64::max);

@@ -119,7 +119,8 @@ impl<'a> Shards<'a> {
             .collect();
         let differs = |of: fn(&Beginning) -> i64| told.iter().position(|other| of(other) != of(&told[0]));
         if let Some(rank) = differs(|told| told.statistics) {
-            let message = "expected the statistics that rank 0 computes, of logits of the same kind, found others";
+            let message =
+                "expected the statistics that rank 0 computes, of logits of the same kind, found others";
             return Err(self.refuse(rank, message));
         }
         if let Some(rank) = differs(|told| told.rows) {
@@ -161,7 +162,8 @@ impl<'a> Shards<'a> {
             return Err(KernelError::Group(words.into()));
         }
         if let Some(rank) = heads.iter().position(|told| told[0] != MARK) {
-            let message = "it sent something else than a shard's numbers: the ranks are out of step".to_owned();
+            let message =
+                "it sent something else than a shard's numbers: the ranks are out of step".to_owned();
             return Err(KernelError::Rank { rank, message });
         }
         if let Some(rank) = heads.iter().position(|told| told[1] == 0) {
@@ -169,8 +171,7 @@ impl<'a> Shards<'a> {
             return Err(KernelError::Rank { rank, message });
         }
         if let Some(rank) = heads.iter().position(|told| told[2..4] != heads[0][2..4]) {
-            let message =
-                "it is at another place than rank 0: the ranks read different logits, or different statistics of them";
+            let message = "it is at another place than rank 0: the ranks read different logits, or different statistics of them";
             return Err(KernelError::Rank { rank, message: message.to_owned() });
         }
         self.is_over.store(false, Ordering::Relaxed);

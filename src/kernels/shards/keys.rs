@@ -69,7 +69,11 @@ mod tests {
         }
         let keys = Keys(DType::BF16);
         let all = keys.of(f64::NEG_INFINITY)..=keys.of(f64::INFINITY);
-        assert!(all.clone().all(|key| keys.value(key) < keys.value(key + 1) || keys.value(key) == 0.0 || key == *all.end()));
+        assert!(
+            all.clone().all(|key| keys.value(key) < keys.value(key + 1)
+                || keys.value(key) == 0.0
+                || key == *all.end())
+        );
         // `-0.0` has a key of its own, which no logit gets.
         assert!(all.filter(|key| keys.of(keys.value(*key)) != *key).eq([keys.of(0.0) - 1]));
     }
@@ -80,7 +84,10 @@ mod tests {
             let keys = Keys(kind);
             for exact in [-1e5, -3.3, -1e-50, -0.0, 1e-50, 0.1, 1.0, 7.77] {
                 let rounded = keys.rounded_up(exact);
-                assert!(rounded >= exact && keys.value(keys.of(rounded) - 1) <= exact, "{kind}: {exact}, {rounded}");
+                assert!(
+                    rounded >= exact && keys.value(keys.of(rounded) - 1) <= exact,
+                    "{kind}: {exact}, {rounded}"
+                );
             }
         }
     }

@@ -3,9 +3,9 @@
 
 use crate::kernels::KernelError;
 use crate::kernels::divisor::Divisor;
+use crate::kernels::inputs::Reading;
 use crate::kernels::plain::{Met, product, relative, total};
 use crate::kernels::plan::{Pass, Plan, facts, sums};
-use crate::kernels::inputs::Reading;
 use crate::kernels::rows::{Rows, summed_in};
 use crate::kernels::source::Source;
 use crate::tensor::{DType, Element, Tensor};
@@ -50,7 +50,8 @@ pub(super) struct Ladder {
 impl<'a> Local<'a> {
     pub(super) fn new(rows: &Rows<'_>, places: &'a Tensor, reading: Reading) -> Self {
         let width = rows.vocabulary;
-        let computes = std::iter::once(&rows.policy).chain(&rows.references).any(|of| matches!(of, Source::Hidden(_)));
+        let computes =
+            std::iter::once(&rows.policy).chain(&rows.references).any(|of| matches!(of, Source::Hidden(_)));
         let at_once = match reading {
             Reading::Picked { at_once } if computes => at_once,
             _ => at_once(width),
@@ -98,13 +99,19 @@ impl<'a> Local<'a> {
 
     /// What an engine's `read` finds of rows that engines call unusable, but for the logits of single
     /// tokens: a shard may have nothing but banned tokens. Highest logits are NaN where the whole row is unusable.
-    pub(super) fn read_spared(&self, plan: &Plan, rows: &[usize], lines: &mut Lines) -> Result<(), KernelError> {
+    pub(super) fn read_spared(
+        &self,
+        plan: &Plan,
+        rows: &[usize],
+        lines: &mut Lines,
+    ) -> Result<(), KernelError> {
         for piece in self.pieces(rows) {
             let (x, highest) = self.spared(&self.policy, piece)?;
             let references = self.references.iter().map(|of| self.spared(of, piece));
             let references = references.collect::<Result<Vec<_>, _>>()?;
             // NaN or infinity in any of them.
-            let spoilt = references.iter().fold(highest.clone(), |sum, (_, theirs)| sum + theirs.maximum(0.0) * 0.0);
+            let spoilt =
+                references.iter().fold(highest.clone(), |sum, (_, theirs)| sum + theirs.maximum(0.0) * 0.0);
             let at = |highest: &Tensor| highest.maximum(f64::MIN);
             let mut columns = vec![spoilt.clone()];
             for pass in &plan.passes {
@@ -299,7 +306,12 @@ pub(super) fn at_once(width: i64) -> i64 {
 impl Ladder {
     /// Of each row, how many logits are at least each of `each` thresholds, or their mass if it is known; as far as the
     /// ladder goes down.
-    pub(super) fn above(&self, local: &Local<'_>, thresholds: &[f64], each: usize) -> Result<Vec<f64>, KernelError> {
+    pub(super) fn above(
+        &self,
+        local: &Local<'_>,
+        thresholds: &[f64],
+        each: usize,
+    ) -> Result<Vec<f64>, KernelError> {
         let count = self.count(local, thresholds, each)?;
         let Some(mass) = &self.mass else { return Ok(count.to_dtype(DType::F64).to_f64s()?) };
         let down_to = mass.gather(1, &(&count - 1i64).maximum(0i64));
@@ -308,7 +320,12 @@ impl Ladder {
 
     /// Of each row, how many logits are at least each of `each` thresholds: `[k, each]`. The logits go down, so it is found
     /// by halving.
-    pub(super) fn count(&self, local: &Local<'_>, thresholds: &[f64], each: usize) -> Result<Tensor, KernelError> {
+    pub(super) fn count(
+        &self,
+        local: &Local<'_>,
+        thresholds: &[f64],
+        each: usize,
+    ) -> Result<Tensor, KernelError> {
         let (rows, length) = (self.logits.length(0), self.logits.length(1));
         let thresholds = local.tensor(thresholds, &[rows, each as i64]).to_dtype(local.dtype);
         let mut found = thresholds.zeros(&[rows, each as i64], DType::I64);

@@ -102,7 +102,11 @@ impl<'p> Message<'p> {
             let temperature = pass.at(divisor);
             let sums = &mut sums[sums::of(index)..][..sums::PER_PASS];
             for of in told {
-                add_moments(&of[place.whole.clone()], (of[0] - highest) / temperature, &mut sums[sums::WHOLE..]);
+                add_moments(
+                    &of[place.whole.clone()],
+                    (of[0] - highest) / temperature,
+                    &mut sums[sums::WHOLE..],
+                );
             }
             let Some(at) = place.compared else { continue };
             let theirs = self::highest(told.iter().map(|of| of[at]))?;

@@ -38,7 +38,8 @@ pub(super) fn row_statistics(
     shards: &Shards<'_>,
 ) -> Result<Vec<Tensor>, KernelError> {
     if options.kernels == Kernels::Reference {
-        let expected = "`auto` where ranks hold shards of the vocabulary, whose statistics are differentiated once";
+        let expected =
+            "`auto` where ranks hold shards of the vocabulary, whose statistics are differentiated once";
         return Err(KernelError::Request { what: "kernels", expected, found: "`reference`".to_owned() });
     }
     refuse_tangents(rows)?;
@@ -144,7 +145,8 @@ impl Together<'_> {
             let line = |place: usize| lines[place * width..][..width].to_vec();
             if all { self.counted.iter().flat_map(|place| line(*place)).collect() } else { lines.to_vec() }
         };
-        let mut lines = Lines { sums: of_counted(&sums, plan.sums()), facts: of_counted(&known, plan.facts()) };
+        let mut lines =
+            Lines { sums: of_counted(&sums, plan.sums()), facts: of_counted(&known, plan.facts()) };
         let divisors = match &rows.divisors {
             Some(divisors) => {
                 let all = divisors.to_f64s()?;
@@ -218,7 +220,8 @@ impl Together<'_> {
         let plan = self.plan;
         let Lines { mut sums, mut facts } = lines;
         if matches!(reading, Reading::InPlace) {
-            let [mut all_sums, mut all_facts] = [plan.sums(), plan.facts()].map(|width| vec![0.0; width * all]);
+            let [mut all_sums, mut all_facts] =
+                [plan.sums(), plan.facts()].map(|width| vec![0.0; width * all]);
             let of = |width: usize, at: usize| at * width..(at + 1) * width;
             for place in 0..all {
                 plan.skip(&mut all_sums[of(plan.sums(), place)], &mut all_facts[of(plan.facts(), place)]);
@@ -231,7 +234,11 @@ impl Together<'_> {
         }
         let found = [(sums, plan.sums()), (facts, plan.facts())].map(|(numbers, width)| {
             let numbers = Numbers::Host(Arc::new(numbers));
-            if near.device() == Device::Cpu { Ok(numbers) } else { numbers.tensor(width, near).map(Numbers::Device) }
+            if near.device() == Device::Cpu {
+                Ok(numbers)
+            } else {
+                numbers.tensor(width, near).map(Numbers::Device)
+            }
         });
         let [sums, facts] = found;
         Ok(Found { sums: sums?, facts: facts? })

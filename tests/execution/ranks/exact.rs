@@ -5,7 +5,7 @@ use crate::{PPO, assert_says, batch, logits, number, plain, session};
 use aent::plugin::{AnyEntry, registry};
 use aent::tensor::{Host, Tensor as Handle};
 use aent::testing::{Case, Extent, Outcome, distance, on_ranks, rough, sample};
-use aent::{Batch, Error, GroupError, Options, Output, ProcessGroup, Session, compile};
+use aent::{Batch, Counts, Error, GroupError, Options, Output, ProcessGroup, Session, compile};
 use std::sync::{Arc, Mutex};
 use tch::{Device, Kind, Tensor};
 
@@ -143,7 +143,9 @@ fn counts_of_all_ranks_may_come_from_the_caller() {
         on_ranks(2, |group| {
             let [tokens, sequences, width] = counts(group.rank());
             let part = &plain().split(2).unwrap()[group.rank()];
-            let mut step = session(PPO).accumulate().over(group)?.with_counts(tokens, sequences, width)?;
+            let (tokens, sequences, width) = (Some(tokens), Some(sequences), Some(width));
+            let counts = Counts { tokens, sequences, width, ..Counts::default() };
+            let mut step = session(PPO).accumulate().over(group)?.with_counts(counts)?;
             let share = number(step.forward(part)?.loss());
             Ok::<_, Error>((share, number(step.finish()?.loss())))
         })
@@ -152,7 +154,10 @@ fn counts_of_all_ranks_may_come_from_the_caller() {
     assert!((found[0].0 + found[1].0 - number(whole.loss())).abs() < 1e-6, "{found:?}");
     assert!((found[1].1 - number(whole.loss())).abs() < 1e-6, "{found:?}");
     for error in done(|rank| [4 + rank as i64, 2, 3]) {
-        assert_says(&error.unwrap_err(), &["rank 1", "the caller counted", "[4, 2, 3]", "[5, 2, 3]"]);
+        assert_says(
+            &error.unwrap_err(),
+            &["rank 1", "the caller counted", "4 tokens, 2 sequences, 3 width", "5 tokens"],
+        );
     }
 }
 

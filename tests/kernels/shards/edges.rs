@@ -21,7 +21,8 @@ fn ties_over_the_borders_of_shards_go_to_the_lower_ids() {
                 let found = case.spread(&ends);
                 let kept: Vec<bool> = found.gradient.iter().map(|share| *share != 0.0).collect();
                 // A banned token has no share, inside or outside.
-                let expected: Vec<bool> = members.iter().zip(&row).map(|(is, x)| *is && x.is_finite()).collect();
+                let expected: Vec<bool> =
+                    members.iter().zip(&row).map(|(is, x)| *is && x.is_finite()).collect();
                 assert_eq!(kept, expected, "{set:?} in {kind:?} of {ends:?}");
                 let size = members.iter().filter(|is| **is).count() as f64;
                 assert_eq!(found.values[1], [size], "{set:?} in {kind:?} of {ends:?}");

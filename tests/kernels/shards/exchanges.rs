@@ -31,7 +31,10 @@ fn what_is_wrong_on_one_rank_is_refused_on_all() {
     assert_eq!(found, [format!("rank 1: {words}"), format!("rank 1: {words}")]);
     for wrong in [Case { actions: &[0, 5, 9], ..plain() }, Case { mask: &[true, true, false], ..plain() }] {
         let found = says([plain(), wrong]);
-        assert!(found.iter().all(|said| said.starts_with("rank 1: expected the rows of rank 0")), "{found:?}");
+        assert!(
+            found.iter().all(|said| said.starts_with("rank 1: expected the rows of rank 0")),
+            "{found:?}"
+        );
     }
     let outside = || Case { actions: &[0, 11, 10], ..plain() };
     let words = "`actions` at [0, 1]: expected a token id in 0 .. 10, found 11";
@@ -78,8 +81,13 @@ fn exchanges_are_few_and_grow_with_the_rows_alone() {
         for length in [600, 1800] {
             let [exchanges, bytes] = sent(&request, length, 8, kind);
             assert!(exchanges > 8 && exchanges <= most, "{set:?} in {kind:?}: {exchanges} exchanges");
-            assert!(bytes <= most * 64 + 8 * 8 * (4 + 2 + 4 + 64 * usize::div_ceil(bits, 6)), "{bytes} bytes");
-            println!("{set:?} in {kind:?} of {length} tokens: {exchanges} exchanges, {bytes} bytes for 8 rows");
+            assert!(
+                bytes <= most * 64 + 8 * 8 * (4 + 2 + 4 + 64 * usize::div_ceil(bits, 6)),
+                "{bytes} bytes"
+            );
+            println!(
+                "{set:?} in {kind:?} of {length} tokens: {exchanges} exchanges, {bytes} bytes for 8 rows"
+            );
         }
     }
     // A share of the highest probability needs none: its edge follows from the highest logit.

@@ -114,8 +114,11 @@ impl<'a> Case<'a> {
         let fields: Vec<(FieldName, Handle)> =
             self.fields.iter().map(|(name, field)| (*name, field.tensor(self.rows.len()))).collect();
         let fields: Vec<_> = fields.iter().map(|(name, field)| (*name, field)).collect();
-        let inputs =
-            RowInputs { references: &references, fields: &fields, ..RowInputs::new(&logits, &actions, &mask) };
+        let inputs = RowInputs {
+            references: &references,
+            fields: &fields,
+            ..RowInputs::new(&logits, &actions, &mask)
+        };
         let found = match shards {
             Some(shards) => {
                 shards.together(|| row_statistics_in_shards(&inputs, self.request, &self.options, shards))?
@@ -141,7 +144,8 @@ impl<'a> Case<'a> {
             let over = Over::new(group);
             self.run([starts[rank], ends[rank]], Some(&Shards::new(&over))).unwrap()
         });
-        let bits = |done: &Done| -> Vec<u64> { done.values.concat().iter().map(|value| value.to_bits()).collect() };
+        let bits =
+            |done: &Done| -> Vec<u64> { done.values.concat().iter().map(|value| value.to_bits()).collect() };
         assert!(done.iter().all(|of| bits(of) == bits(&done[0])), "ranks differ: {done:?}");
         let width = |rank: usize| ends[rank] - starts[rank];
         let gradient = (0..self.rows.len()).flat_map(|row| {
@@ -166,7 +170,8 @@ fn cuts(length: usize) -> Vec<Vec<usize>> {
 
 #[track_caller]
 fn assert_like(found: &Done, expected: &Done, [values, gradient]: [f64; 2], what: &str) {
-    let largest = |of: &[f64]| of.iter().filter(|x| x.is_finite()).fold(1.0, |most: f64, x| most.max(x.abs()));
+    let largest =
+        |of: &[f64]| of.iter().filter(|x| x.is_finite()).fold(1.0, |most: f64, x| most.max(x.abs()));
     for (at, (found, expected)) in found.values.iter().zip(&expected.values).enumerate() {
         for (row, (x, y)) in found.iter().zip(expected).enumerate() {
             assert_close(*x, *y, largest(expected), values, &format!("{what}: statistic {at} of row {row}"));
@@ -265,7 +270,9 @@ fn a_shard_without_a_token_that_can_be_sampled_comes_along() {
             ..Case::new(&rows, &[2, 5, 0, 0, 0, 77], &mask, &request)
         };
         let whole = case.whole();
-        assert!(whole.values.iter().all(|of| of[2].is_nan() && of[3].is_nan() && of[4].is_nan() && of[5] == 0.0));
+        assert!(
+            whole.values.iter().all(|of| of[2].is_nan() && of[3].is_nan() && of[4].is_nan() && of[5] == 0.0)
+        );
         for ends in cuts(6) {
             let step = if kind == Kind::BFloat16 { 2f64.powi(-7) } else { 1e-5 };
             assert_like(&case.spread(&ends), &whole, [1e-5, step], &format!("{kind:?} of {ends:?}"));
@@ -286,7 +293,8 @@ fn lists_divisors_and_teachers_span_the_shards() {
         let taught = Taught { divergence, of: teacher, rest };
         RowStatistic::new(TokenSet::Given(ids), 0.7, Statistic::Taught(taught))
     };
-    let divided = |set, statistic| RowStatistic { divisor: Some(heat), ..RowStatistic::new(set, 0.9, statistic) };
+    let divided =
+        |set, statistic| RowStatistic { divisor: Some(heat), ..RowStatistic::new(set, 0.9, statistic) };
     let mut request: Vec<RowStatistic> = Statistic::OF_POLICY
         .into_iter()
         .filter(|of| *of != Statistic::LogProbWithin)

@@ -52,7 +52,11 @@ const LAYERS: &[Layer] = &[
         ],
         torch: false,
     },
-    Layer { module: "plan", may_use: &["types", "fields", "plugin", "rows", "program"], torch: false },
+    Layer {
+        module: "plan",
+        may_use: &["span", "types", "fields", "plugin", "rows", "program"],
+        torch: false,
+    },
     // From a plan and a batch to numbers, without the text.
     Layer {
         module: "exec",

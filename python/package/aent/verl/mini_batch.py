@@ -46,7 +46,7 @@ class Counts:
 
     tokens: int
     sequences: int
-    width: int
+    width: int | None
     ranks: int
     known: bool
 
@@ -62,10 +62,10 @@ class Counts:
                 f"of all {ranks} ranks, found {tokens} and {sequences}"
             )
         # verl calls the padded length, or what stands for it, `loss_scale_factor`.
-        width = (info.get("loss_scale_factor") or mask.shape[-1]) if loss.program.reads_width else 1
+        width = int(info.get("loss_scale_factor") or mask.shape[-1]) if loss.program.reads_width else None
         tokens = mask.sum() if tokens is None else tokens
         sequences = (mask.sum(-1) > 0).sum() if sequences is None else sequences
-        return cls(int(tokens), int(sequences), int(width), ranks, known)
+        return cls(int(tokens), int(sequences), width, ranks, known)
 
 
 class Step:
