@@ -134,13 +134,23 @@ def test_a_policy_that_has_not_moved_has_a_ratio_of_one(name: str, folder: Path)
     assert ours._metrics["train"]["aent/moved"] == [0.0]
 
 
-def test_logits_are_read_at_trls_temperature(folder: Path) -> None:
+@pytest.mark.parametrize("said", ["set temperature = 0.6", "input heat: seq set temperature = heat"])
+def test_logits_are_read_at_trls_temperature(folder: Path, said: str) -> None:
     theirs = trainer(folder, arguments(folder, temperature=0.6, **CASES["entropy_coef"][0]))
-    ours = trainer(folder, arguments(folder, temperature=0.6), file("entropy_coef", 0.0) + " set temperature = 0.6")
+    ours = trainer(folder, arguments(folder, temperature=0.6), f"{file('entropy_coef', 0.0)} {said}")
     inputs = batch(theirs)
     expected = loss_and_gradient(theirs, [inputs])
     found = loss_and_gradient(ours, [inputs])
     torch.testing.assert_close(found[1], expected[1], rtol=1e-4, atol=1e-6)
+
+
+def test_a_temperature_that_moves_away_from_trls_is_refused_at_the_step(folder: Path) -> None:
+    spec = "controller heat = linear(from = 1, to = 2, steps = 1) set temperature = heat loss = token_mean(clip_ppo())"
+    ours = trainer(folder, arguments(folder, temperature=1.0), spec)
+    inputs = batch(ours)
+    loss_and_gradient(ours, [inputs])
+    with pytest.raises(ValueError, match="the file has a temperature of 2.0, and TRL samples at 1.0"):
+        loss_and_gradient(ours, [inputs])
 
 
 def test_rows_of_hidden_states_are_those_of_the_logits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

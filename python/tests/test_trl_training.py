@@ -198,6 +198,11 @@ CONTRADICTIONS = {
     "epsilon": (GRPO, {"epsilon": 0.3}, "`epsilon`: .*expected 0.2, found 0.3"),
     "entropy": (GRPO, {"entropy_coef": 0.1}, "`entropy_coef`"),
     "temperature": (GRPO, {"temperature": 0.7}, "write `set temperature = 0.7`"),
+    "temperatures_of_the_data_set": (
+        f"input prompt: seq set temperature = prompt {GRPO}",
+        {},
+        "`set temperature = prompt` is a column of the data set",
+    ),
     "a_torn_step": (
         GRPO,
         {"gradient_accumulation_steps": 2, "steps_per_generation": 3},

@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 
 WORKER = Path(__file__).with_name("verl_worker.py")
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-LAYOUTS = ["padded at 1.0", "padded at 0.7", "packed at 1.0", "packed at 0.7"]
+LAYOUTS = [f"{how} at {temperature}" for how in ("padded", "packed") for temperature in ("1.0", "0.7", "its own")]
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +150,7 @@ def test_the_state_is_in_verls_checkpoint(reports: dict[tuple[int, int], dict[st
 def test_another_temperature_than_verls_is_refused(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
     for report in reports.values():
         assert "verl divides the logits by 0.7, the file by 1: write `set temperature = 0.7`" in report["refused"]
+        assert "write `input temperature: seq` and `set temperature = temperature`" in report["refused of samples"]
 
 
 def test_the_example_is_registered_by_verls_own_configuration(reports: dict[tuple[int, int], dict[str, Any]]) -> None:

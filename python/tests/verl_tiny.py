@@ -73,13 +73,17 @@ def rollouts(rows: slice) -> tuple[dict[str, torch.Tensor], dict[str, list[Any]]
     )
 
 
-def mini_batch(rows: slice, temperature: float, **settings: Any) -> TensorDict:
-    """Rollouts as verl packs them."""
+def mini_batch(rows: slice, temperature: float | torch.Tensor, **settings: Any) -> TensorDict:
+    """Rollouts as verl packs them, with one temperature or a column of them."""
     tensors, words = rollouts(rows)
     data = left_right_2_no_padding(TensorDict(tensors, batch_size=len(words["uid"])))
     for name, of in words.items():
         tu.assign_non_tensor_stack(data, name, of)
-    tu.assign_non_tensor(data, temperature=temperature, global_batch_size=4, **{"use_dynamic_bsz": False} | settings)
+    tu.assign_non_tensor(data, global_batch_size=4, **{"use_dynamic_bsz": False} | settings)
+    if isinstance(temperature, torch.Tensor):
+        data["temperature"] = temperature[rows]
+    else:
+        tu.assign_non_tensor(data, temperature=temperature)
     return data
 
 

@@ -122,7 +122,7 @@ def train(
     *,
     packed: bool,
     micro: int,
-    temperature: float,
+    temperature: float | torch.Tensor,
     steps: int = 1,
     coefficient: float = 0.0,
     computes: str = "fp32",
@@ -170,11 +170,13 @@ def train(
     return {"engine": made, "gradient": gradient, "metrics": metrics}
 
 
-def steered(temperature: float = 1.0) -> aent.Program:
-    """A fresh program under the name `steered`."""
+def steered(temperature: float | torch.Tensor = 1.0) -> aent.Program:
+    """A fresh program under the name `steered`; its temperature is verl's column where there is one."""
     POLICY_LOSS_REGISTRY.pop("steered", None)
     registered.clear()
-    return aent.verl.register("steered", STEERED.format(temperature=temperature))
+    of_rows = isinstance(temperature, torch.Tensor)
+    spec = STEERED.format(temperature="temperature" if of_rows else temperature)
+    return aent.verl.register("steered", "input temperature: seq\n" + spec if of_rows else spec)
 
 
 def measured(spec: str) -> None:
@@ -231,9 +233,10 @@ def report_of_rows(folder: Path) -> dict[str, Any]:
         logits[1:].view(1, 2, VOCABULARY).exp()
     found["shapes of a copy"] = shapes
     if dist.get_world_size() == 2:
-        found["verl with ulysses"] = train(folder, "vanilla", coefficient=0.5, ulysses=2, **how)
-        steered()
-        found["file with ulysses"] = train(folder, "steered", ulysses=2, **how)
+        of_samples = how | {"temperature": torch.tensor([0.7, 1.3, 1.0, 0.5])}
+        found["verl with ulysses"] = train(folder, "vanilla", coefficient=0.5, ulysses=2, **of_samples)
+        steered(of_samples["temperature"])
+        found["file with ulysses"] = train(folder, "steered", ulysses=2, **of_samples)
     try:
         start(SimpleNamespace(use_fused_kernels=True, fused_kernel_options={"impl_backend": "triton"}))
     except aent.StepError as error:
@@ -254,7 +257,7 @@ def report_of_rows(folder: Path) -> dict[str, Any]:
         found[f"verl tied {packed}"] = train(folder / "tied", "vanilla", coefficient=0.5, **of_tied)
     for packed in (False, True):
         of_tied = how | {"packed": packed}
-        steered()
+        steered(torch.ones(4))  # A file with temperatures of samples, where verl's is one for all.
         found[f"file fused {packed}"] = train(folder / "tied", "steered", fused=True, **of_tied)
     return found
 
@@ -269,9 +272,10 @@ def report(folder: Path) -> dict[str, Any]:
             found[f"{name} {packed}"] = train(folder, "measured", packed=packed, micro=1, temperature=1.0)
         found[f"{name} dynamic"] = train(folder, "measured", packed=True, micro=1, temperature=1.0, dynamic=True)
     for packed in (False, True):
-        for temperature in (1.0, 0.7):
+        for temperature in (1.0, 0.7, torch.tensor([0.7, 1.3, 1.0, 0.5])):
             how = {"packed": packed, "temperature": temperature}
-            key = f"{'packed' if packed else 'padded'} at {temperature}"
+            name = "its own" if isinstance(temperature, torch.Tensor) else temperature
+            key = f"{'packed' if packed else 'padded'} at {name}"
             found[f"verl {key}"] = train(folder, "vanilla", micro=1, coefficient=0.5, **how)
             program = steered(temperature)
             found[f"file {key}"] = train(folder, "steered", micro=1, **how)
@@ -304,6 +308,10 @@ def report(folder: Path) -> dict[str, Any]:
         train(folder, "steered", packed=False, temperature=0.7, micro=1)
     except aent.StepError as error:
         found["refused"] = str(error)
+    try:
+        train(folder, "steered", packed=False, temperature=torch.tensor([0.7, 1.3, 0.7, 1.3]), micro=2)
+    except aent.StepError as error:
+        found["refused of samples"] = str(error)
     found |= report_of_rows(folder)
     for of in found.values():
         if isinstance(of, dict):

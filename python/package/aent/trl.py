@@ -108,6 +108,7 @@ class AentLoss(GRPOTrainer):
         parts = self.current_gradient_accumulation_steps if self.model.training else 1
         begins = self._accumulation is None
         if begins:  # The optimizer's step begins here, and its parts lie in TRL's buffer.
+            _refuse_temperature(self.program, self.args)  # It may have moved since the last one.
             ranks = torch.distributed.group.WORLD if self.accelerator.num_processes > 1 else None
             self._accumulation = self.program.accumulate(group=ranks)
         try:
@@ -150,7 +151,8 @@ class AentLoss(GRPOTrainer):
 
         def rows(**logits: torch.Tensor | None) -> torch.Tensor:
             actions, mask = inputs["completion_ids"], inputs["completion_mask"]
-            return self.program.rows(**logits, actions=actions, response_mask=mask, more=["log_prob", "entropy"])
+            fields = logits | self._tempered(actions)
+            return self.program.rows(**fields, actions=actions, response_mask=mask, more=["log_prob", "entropy"])
 
         def with_rows(**asked: Any) -> Any:
             del asked["labels"], asked["fused_lm_head"]
@@ -174,11 +176,18 @@ class AentLoss(GRPOTrainer):
         read, now = found.split([found.size(-1) - 2, 2], dim=-1)
         return _Scores({"rows": read}, now[..., 0].detach(), now[..., 1].detach(), aux_loss)
 
+    def _tempered(self, actions: torch.Tensor) -> dict[str, torch.Tensor]:
+        """TRL's temperature where the file takes that of each row from the batch."""
+        if isinstance(name := self.program.temperature, str):
+            return {name: torch.full(actions.shape[:1], float(self.args.temperature), device=actions.device)}
+        return {}
+
     def _batch(self, inputs: dict[str, Any], scores: _Scores | None) -> dict[str, torch.Tensor | None]:
         """TRL's inputs under the language's names; ``None`` is no field."""
         fed = ("advantages", "rewards", "group", *self._columns)
         batch = {name: inputs[name] for name in fed} | (scores.fields if scores else {})
         batch["actions"], mask = inputs["completion_ids"], inputs["completion_mask"]
+        batch |= self._tempered(mask)
         batch["response_mask"] = mask * inputs["tool_mask"] if "tool_mask" in inputs else mask
         old, rollout = inputs.get("old_per_token_logps"), inputs.get("sampling_per_token_logps")
         if old is None and scores:  # TRL leaves it out where the policy has not moved since.
@@ -327,6 +336,7 @@ def _refuse_contradictions(program: Program, args: GRPOConfig, rollouts_are_scor
     fed = (
         _FED
         + columns
+        + [program.temperature] * isinstance(program.temperature, str)
         + ["ref_log_prob"] * (args.beta != 0)
         + ["rollout_log_prob"] * (args.use_vllm or rollouts_are_scored)
     )
@@ -342,9 +352,18 @@ def _refuse_contradictions(program: Program, args: GRPOConfig, rollouts_are_scor
     for name, value in left.items():
         if getattr(args, name) != value:
             raise ValueError(f"`{name}`: the file says the loss, expected {value!r}, found {getattr(args, name)!r}")
-    if program.temperature != args.temperature:
-        way = f"TRL samples at {args.temperature}: write `set temperature = {args.temperature}`"
-        raise ValueError(f"the file has a temperature of {program.temperature}, and {way}")
+    _refuse_temperature(program, args)
+    if program.temperature in columns:
+        raise ValueError(
+            f"`set temperature = {program.temperature}` is a column of the data set, and TRL samples every answer at its own "
+            f"`temperature`: give the `input` a name that is no column, and it is fed with {args.temperature}"
+        )
     if generation % step or ("group" in reads and generation != step):
         expected = f"{step}, as `gradient_accumulation_steps`" + ("" if "group" in reads else ", or a multiple")
         raise ValueError(f"`steps_per_generation`: expected {expected}, found {generation}")
+
+
+def _refuse_temperature(program: Program, args: GRPOConfig) -> None:
+    if not isinstance(program.temperature, str) and program.temperature != args.temperature:
+        way = f"TRL samples at {args.temperature}: write `set temperature = {args.temperature}`"
+        raise ValueError(f"the file has a temperature of {program.temperature}, and {way}")

@@ -53,19 +53,26 @@ def needs(program: Program) -> dict[str, str]:
     """What verl must be configured to bring for a program, beyond its defaults: a sentence for each field."""
     return {
         field: NEVER.get(field) or CONFIGURATION.get(field) or f"a column `{field}` of verl's data"
-        for field in sorted(program.fields - OF_THE_MODEL - _ALWAYS)
+        for field in sorted(program.fields - OF_THE_MODEL - _ALWAYS - {program.temperature})
     }
 
 
+def temperatures(data: Any) -> torch.Tensor:
+    """``[B]``: what verl divides the logits of each sequence of a micro-batch by; it has one for all, or a column."""
+    given = torch.as_tensor(data["temperature"], dtype=torch.float32, device=data["input_ids"].device)
+    return given.flatten().expand(data["input_ids"].shape[0])
+
+
 def fields_of(name: str, program: Program, data: Any) -> dict[str, torch.Tensor]:
-    """The fields of a program that are columns of a micro-batch, padded to the longest response as verl pads them.
+    """The fields of a program that are columns of a micro-batch, padded to the longest response as verl pads them. What
+    ``set temperature`` names is verl's temperature.
 
     Raises:
         BatchError: a column is not there, with what brings it.
     """
     found = {}
     for field in sorted(program.fields - OF_THE_MODEL):
-        value = _column(field, data)
+        value = temperatures(data) if field == program.temperature else _column(field, data)
         if value is None:
             names = " or ".join(f"`{column}`" for column in COLUMNS.get(field, (field,)))
             brings = CONFIGURATION.get(field)

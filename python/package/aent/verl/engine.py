@@ -5,9 +5,9 @@
 - ``BaseEngine``: ``train_batch(data, loss_function)``, where ``loss_function`` is ``partial(ppo_loss, config=...)`` and is called
   as ``loss_function(model_output=, data=, dp_group=)``; ``forward_backward_batch``, ``save_checkpoint``, ``load_checkpoint``,
   ``get_data_parallel_group``, ``get_data_parallel_size``, ``is_mp_src_rank_with_outputs``
-- ``FSDPEngineWithLMHead``: ``forward_step``; ``prepare_model_outputs`` with ``input_ids_rmpad_rolled``, ``pad_size`` and
-  ``temperature_is_one`` in ``output_args``, and what ``_OF_LOGITS`` lists in its micro-batch; ``_gather_and_unpad_packed``,
-  ``use_ulysses_sp``, ``model_config``
+- ``FSDPEngineWithLMHead``: ``forward_step``; ``prepare_model_outputs`` with ``input_ids_rmpad_rolled``, ``pad_size``,
+  ``temperature_is_one``, ``temperature_rmpad`` and ``temperature`` in ``output_args``, and what ``_OF_LOGITS`` lists in its
+  micro-batch; ``_gather_and_unpad_packed``, ``use_ulysses_sp``, ``model_config``
 - ``FusedLinearForPPO.forward``, where a fused model's hidden states meet its output layer, and the models that call it
 - ``TrainingWorker.set_loss_fn``, where a worker's configuration is complete
 - ``no_padding_2_padding``, and the columns that ``columns.py`` lists
@@ -29,7 +29,7 @@ from aent.files import read_json, write_json
 
 from .columns import fields_of
 from .mini_batch import Loss, Step, open_step, step
-from .rows import packed_rows
+from .rows import packed_rows, tempered
 from .state import programs, registered, restore, state_dict
 
 STATE_FILE = "aent_state.json"
@@ -278,7 +278,8 @@ def _fused_linear(method: Callable[..., Any]) -> Callable[..., Any]:
         if current is None or current.loss is None or not current.loss.reads_logits:
             return log_probs, entropy
         program, actions = current.loss.program, input_ids.to(torch.int64)
-        rows = program.rows(hidden=hidden_states, lm_head=vocab_weights, actions=actions)
+        heat = tempered(program, temperature, actions)
+        rows = program.rows(hidden=hidden_states, lm_head=vocab_weights, actions=actions, **heat)
         if "log_prob" not in program.row_names:
             rows = torch.cat([rows, log_probs.to(rows.dtype)[..., None]], -1)
         # What leaves the model makes FSDP gather the output layer for the backward pass, so they leave it in this place.

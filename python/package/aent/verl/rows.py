@@ -12,6 +12,8 @@ import torch
 from aent._aent import Program
 from aent.errors import StepError
 
+from .columns import temperatures
+
 
 def packed_rows(
     engine: Any,
@@ -44,7 +46,8 @@ def packed_rows(
     if (padding := output_args.get("pad_size")) is not None:
         if fused is None:
             counted = _own_part(engine, _counted(micro_batch), padding, len(labels))
-            rows = program.rows(logits=logits.squeeze(0), actions=labels, response_mask=counted)
+            heat = tempered(program, output_args.get("temperature_rmpad"), labels)
+            rows = program.rows(logits=logits.squeeze(0), actions=labels, response_mask=counted, **heat)
         else:
             rows = fused.squeeze(0)
         gathered: torch.Tensor = engine._gather_and_unpad_packed(rows, padding)
@@ -55,11 +58,22 @@ def packed_rows(
             logits=logits,
             actions=_padded(labels, offsets, shape),
             response_mask=_padded(_counted(micro_batch).long(), offsets, shape).bool(),
+            **tempered(program, output_args.get("temperature"), logits[..., 0]),
         )
     else:
         rows = fused
     lengths = offsets.diff().tolist()
     return torch.cat([row[:length] for row, length in zip(rows, lengths, strict=True)])
+
+
+def tempered(program: Program, temperature: Any, like: torch.Tensor) -> dict[str, Any]:
+    """What a file reads of verl's temperatures: one for each row, of the shape of ``like``, or nothing."""
+    if not isinstance(program.temperature, str):
+        return {}
+    given = torch.as_tensor(temperature, dtype=torch.float32, device=like.device)
+    return {
+        program.temperature: (given if given.dim() == 0 else given.view(-1, *[1] * (like.dim() - 1))).expand(like.shape)
+    }
 
 
 def _counted(micro_batch: Any) -> torch.Tensor:
@@ -93,10 +107,13 @@ def _padded(packed: torch.Tensor, offsets: torch.Tensor, shape: torch.Size) -> t
 
 
 def _check_temperature(micro_batch: Any, program: Program) -> None:
-    temperature = torch.as_tensor(micro_batch["temperature"], dtype=torch.float32).flatten()
-    own = program.temperature
-    if isinstance(own, str) or not torch.allclose(temperature, torch.full_like(temperature, own)):
-        raise StepError(
-            f"verl divides the logits by {temperature[0].item():g}, the file by {own if isinstance(own, str) else f'{own:g}'}: "
-            f"write `set temperature = {temperature[0].item():g}`"
-        )
+    theirs, own = temperatures(micro_batch), program.temperature
+    if isinstance(own, str) or torch.allclose(theirs, torch.full_like(theirs, own)):
+        return
+    low, high = theirs.min().item(), theirs.max().item()
+    if low == high:
+        raise StepError(f"verl divides the logits by {low:g}, the file by {own:g}: write `set temperature = {low:g}`")
+    raise StepError(
+        f"verl divides the logits by {low:g} to {high:g}, as its column `temperature` says, the file by {own:g}: "
+        "write `input temperature: seq` and `set temperature = temperature`"
+    )
