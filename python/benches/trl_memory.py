@@ -36,7 +36,7 @@ def step(name: str, sequences: int, length: int, folder: Path) -> None:
     """Trains, and prints MiB and seconds."""
     import torch
     from datasets import Dataset
-    from tokenizers import Tokenizer, models, pre_tokenizers  # type: ignore[import-untyped]
+    from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
     from trl import GRPOConfig, GRPOTrainer
 

@@ -18,7 +18,7 @@ import reasoning_gym
 import torch
 from datasets import Dataset
 from reasoning_gym.utils import SYSTEM_PROMPTS, extract_answer
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers  # type: ignore[import-untyped]
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 from trl import GRPOConfig
 

@@ -11,7 +11,7 @@ import torch
 import aent
 from aent.adapters import NAMES, fields, policy_loss
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "adapters.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "trainers.md"
 SPEC = """
 import "std/mismatch.aent"
 loss = token_mean(token_tis(2) * clip_ppo() + 0.1 * kl())
@@ -39,7 +39,7 @@ def numbers(output: aent.Output) -> tuple[float, float]:
 @pytest.mark.parametrize("trainer", NAMES)
 def test_a_trainers_batch_gives_the_numbers_of_the_languages(trainer: str) -> None:
     program, given = aent.compile(SPEC), batch()
-    if trainer == "prime-rl":  # It has one policy that sampled, the inference engine's.
+    if trainer in ("prime-rl", "tinker"):  # They have one policy that sampled.
         given["old_log_prob"] = given["rollout_log_prob"]
     expected = program(given)
     theirs = {NAMES[trainer].get(field, field): tensor for field, tensor in given.items()}

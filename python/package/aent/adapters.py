@@ -7,16 +7,18 @@ output.loss.backward()
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ._aent import Output, Program
-from .errors import BatchError
+from ._aent import Accumulation, Output, Program
+from .errors import BatchError, StepError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["NAMES", "fields", "policy_loss"]
+__all__ = ["NAMES", "StepLoss", "fields", "policy_loss"]
 
 NAMES: dict[str, dict[str, str]] = {
     "verl": {
@@ -55,6 +57,26 @@ NAMES: dict[str, dict[str, str]] = {
         "rollout_log_prob": "rollout_log_probs",
         "response_mask": "loss_masks",
     },
+    "nemo-rl": {
+        "log_prob": "next_token_logprobs",
+        "old_log_prob": "prev_logprobs",
+        "ref_log_prob": "reference_policy_logprobs",
+        "rollout_log_prob": "generation_logprobs",
+        "response_mask": "token_mask",
+    },
+    "ms-swift": {
+        "log_prob": "per_token_logps",
+        "old_log_prob": "old_per_token_logps",
+        "ref_log_prob": "ref_per_token_logps",
+        "rollout_log_prob": "rollout_per_token_logps",
+        "response_mask": "completion_mask",
+    },
+    "tinker": {
+        "old_log_prob": "logprobs",
+        "rollout_log_prob": "logprobs",
+        "response_mask": "mask",
+        "actions": "target_tokens",
+    },
     "prime-rl": {
         "log_prob": "trainer_logprobs",
         "old_log_prob": "inference_logprobs",
@@ -66,6 +88,16 @@ NAMES: dict[str, dict[str, str]] = {
 """By trainer and field of the language: the trainer's name for it. Fields that are not here have the same name there."""
 
 _OF_THE_MODEL = {"actions", "log_prob", "logits"}
+_WITH_A_VOCABULARY = {
+    "logits",
+    "hidden",
+    "lm_head",
+    "lm_head_bias",
+    "ref_logits",
+    "ref_hidden",
+    "ref_lm_head",
+    "ref_lm_head_bias",
+}
 
 
 def policy_loss(program: Program, names: str | Mapping[str, str]) -> Callable[..., Output]:
@@ -108,10 +140,12 @@ def fields(
         BatchError: a column is not there.
         ValueError: there is no such trainer.
     """
+    import torch
+
     renamed, given = _names(names), {**(batch or {}), **columns}
     taken = {renamed.get(field, field) for field in program.fields}
     found: dict[str, Tensor] = {}
-    for field in sorted(program.fields | {"log_prob", "rows", "hidden", "lm_head", "cu_seqlens"}):
+    for field in sorted(program.fields | {"log_prob", "rows", "hidden", "lm_head", "lm_head_bias", "cu_seqlens"}):
         column = renamed.get(field, field)
         # A name of the language that is another field's name here is that field: slime's `log_probs` are the old ones.
         value = given.get(column)
@@ -124,7 +158,7 @@ def fields(
             raise BatchError(f"the program reads `{field}`{called}; the batch has {sorted(map(str, given))}")
     mask = found.get("response_mask")
     if mask is not None and not mask.is_nested and mask.dim() == 1 and "cu_seqlens" not in found:
-        found["cu_seqlens"] = mask.new_tensor([0, mask.shape[0]]).long()
+        found["cu_seqlens"] = torch.tensor([0, mask.shape[0]], device=mask.device)
     return found
 
 
@@ -145,3 +179,166 @@ def _tensor(value: Any) -> Tensor:
     if all(isinstance(it, torch.Tensor) and it.dim() for it in value):
         return torch.nested.as_nested_tensor(list(value), layout=torch.jagged)
     return torch.as_tensor([float(it) for it in value])
+
+
+class StepLoss:
+    """A program as a loss that a trainer calls for each micro-batch, with controllers and metrics of the optimizer's whole step.
+
+        step_loss = aent.adapters.StepLoss(program, "openrlhf", group=torch.distributed.group.WORLD)
+        share = step_loss(log_probs=..., ..., tokens=tokens_of_the_step, sequences=sequences_of_the_step)
+
+    When an optimizer of this process has stepped, ``metrics`` are those of its whole step and the controllers move; with
+    ``hook=False`` the caller says so with ``end``. Without gradient, as in an evaluation, a call is no part of a step.
+
+    Args:
+        program: what ``aent.compile`` gave.
+        names: as for ``policy_loss``.
+        cut: what the trainer makes of the shares, where it tells no counts of the step. It may *sum* them and average by itself,
+            or take their mean with the *tokens* of each as its weight; a program whose gradient would then depend on the cut is
+            refused. Or a call brings the whole *step*. Otherwise a micro-batch has its own denominators.
+        group: the data-parallel ranks, over which metrics and signals are taken.
+        hook: whether any optimizer's step of this process ends the step.
+
+    Raises:
+        StepError: the program needs more of the step than a micro-batch shows.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        names: str | Mapping[str, str],
+        *,
+        cut: Literal["sum", "tokens", "step"] | None = None,
+        group: Any = None,
+        hook: bool = True,
+    ) -> None:
+        if program.first_pass != "counts" and cut != "step":
+            raise StepError(
+                "the program needs more of the step than its counts before the first micro-batch, which this trainer does not "
+                'show: take the whole step as one batch (`cut="step"`), or `program.accumulate()`; `aent explain FILE` says why'
+            )
+        if program.reads_width and cut != "step":
+            raise StepError(
+                "the program divides by the width of its batch, which micro-batches do not share: write `length = ...`"
+            )
+        self.program, self.metrics = program, dict[str, float]()
+        self._names, self._cut, self._group = _names(names), cut, group
+        self._hook, self._hooked_in = hook, 0
+        self._parts: list[dict[str, Tensor]] = []
+        self._counts: dict[str, Any] = {}
+        self._shares: Accumulation | None = None
+        self._whole: Output | None = None
+        self._checked = cut not in ("sum", "tokens")
+
+    def __call__(
+        self, batch: Mapping[str, Any] | None = None, /, *, tokens: Any = None, sequences: Any = None, **columns: Any
+    ) -> Tensor:
+        """A micro-batch's share of the loss.
+
+        Args:
+            batch, columns: what ``fields`` takes.
+            tokens, sequences: those of the whole step over all ranks, where the trainer tells them; the shares then add up to its
+                loss.
+
+        Raises:
+            StepError: the micro-batches are no such step as ``cut`` or the counts say.
+        """
+        import torch
+
+        found = fields(self.program, self._names, batch, **columns)
+        if not torch.is_grad_enabled():
+            return self.program(found).loss
+        self._follow()
+        if self._cut == "step":
+            if self._whole is not None:
+                raise StepError(
+                    "a step came in a second batch, or was not ended: call `end()` behind the optimizer's step"
+                )
+            self._whole = self.program(found, process_group=self._group)
+            return self._whole.loss
+        if found.keys() & {"logits", "hidden"}:  # What is kept until the step ends has no vocabulary.
+            found["rows"] = self.program.rows(found)
+            found = {name: value for name, value in found.items() if name not in _WITH_A_VOCABULARY}
+        if tokens is None:
+            self._check(found)
+            share = self.program(found).loss
+        else:
+            if self._shares is None:
+                self._counts = {"tokens": int(tokens), "sequences": int(sequences), "width": 1}
+                self._shares = self.program.accumulate(gradients="sum", **self._counts)
+            share = self._shares(found)
+        self._parts.append({name: value.detach().clone() for name, value in found.items()})
+        return share
+
+    def end(self) -> dict[str, float]:
+        """Ends the step on every rank of the group: the controllers move, and ``metrics`` become those of the step.
+
+        Raises:
+            StepError: the micro-batches were not what the trainer's counts say, or controllers would go apart on ranks without a
+                group.
+        """
+        import torch
+
+        parts, counts, output = self._parts, self._counts, self._whole
+        self._parts, self._counts, self._shares, self._whole = [], {}, None, None
+        if output is None and not parts:
+            return self.metrics
+        alone = self._group is None and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
+        if alone and self.program.coefficients:
+            raise StepError("controllers would go apart on the ranks: give `StepLoss` the data-parallel `group`")
+        if output is None:
+            with torch.no_grad():
+                step = self.program.accumulate(group=self._group, gradients="sum", **counts)
+                for part in parts if not counts else []:
+                    step.measure(part)
+                for part in parts:
+                    step(part)
+                output = step.finish()
+        self.metrics = {
+            f"{kind}{name}": value
+            for kind, found in (
+                ("", output.metrics),
+                ("signal/", output.signals),
+                ("coefficient/", self.program.coefficients),
+            )
+            for name, value in found.items()
+        }
+        self.program.update(output)
+        return self.metrics
+
+    def _follow(self) -> None:
+        from torch.optim.optimizer import register_optimizer_step_post_hook
+
+        if self._hook and self._hooked_in != os.getpid():  # A copy in another process has no hook yet.
+            this = weakref.ref(self)
+
+            def ended(*_: Any) -> None:
+                if (of := this()) is not None:
+                    of.end()
+
+            register_optimizer_step_post_hook(ended)
+            self._hooked_in = os.getpid()
+
+    def _check(self, batch: dict[str, Tensor]) -> None:
+        """Whether shares depend on the counts of their micro-batch, which the trainer divides by once more or not at all."""
+        if self._checked:
+            return
+        import torch
+
+        mask = batch["response_mask"]
+        counts: dict[str, Any] = {"tokens": int(mask.sum()), "sequences": len(mask) + 1, "width": 1}
+        changes = (
+            {"tokens": 2 * counts["tokens"]} if self._cut == "tokens" else {name: 2 * of for name, of in counts.items()}
+        )
+        with torch.no_grad():
+            once = self.program.accumulate(**counts)(batch)
+            twice = self.program.accumulate(**counts | changes)(batch)
+        if not once:  # It tells nothing; the next micro-batch may.
+            return
+        if not torch.allclose(once, twice * 2 if self._cut == "tokens" else twice, rtol=1e-4, atol=0.0):
+            takes = "averages over tokens by itself" if self._cut == "tokens" else "adds up what it is given"
+            write = "`token_mean(...)`" if self._cut == "tokens" else "`token_sum(...)` or `batch_sum(...)`"
+            raise StepError(
+                f"this trainer {takes}, and the file has denominators of another kind: write {write} around every summand"
+            )
+        self._checked = True
