@@ -137,4 +137,4 @@ def loss_and_gradient(made: GRPOTrainer, parts: list[dict[str, torch.Tensor]]) -
         loss.backward()
         total += float(loss.detach())
     made.callback_handler.on_optimizer_step(made.args, made.state, made.control)
-    return total, torch.cat([parameter.grad.flatten() for parameter in made.model.parameters()])
+    return total, torch.cat([weight.grad.flatten() for weight in made.model.parameters() if weight.requires_grad])

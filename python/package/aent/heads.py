@@ -41,7 +41,12 @@ def add_rows(model: PreTrainedModel) -> None:
         kwargs["use_cache"] = False
         # FSDP and PEFT may have put others in their place.
         hidden, head = self.base_model(*args, **kwargs).last_hidden_state, self.get_output_embeddings()
-        return RowsOutput(aent_rows(hidden.to(head.weight.device), head.weight, head.bias))
+        # Through the module's own call, whose hooks gather a weight that FSDP2 or ZeRO-3 has in shards, for this moment alone.
+        head.forward = lambda of: aent_rows(of.to(head.weight.device), head.weight, head.bias)
+        try:
+            return RowsOutput(head(hidden))
+        finally:
+            del head.forward
 
     model.forward = types.MethodType(forward, model)
 
@@ -52,10 +57,9 @@ def needs_logits(model: PreTrainedModel) -> str | None:
     for name in _BENT:
         if getattr(config, name, None) not in (None, 1, 1.0):
             return f"its config has `{name}`"
-    if type(head) is not torch.nn.Linear:
+    # FSDP2 gives a module in shards a class of its own, which computes as before.
+    if not isinstance(head, torch.nn.Linear) or type(head).forward is not torch.nn.Linear.forward:
         return f"its head is a `{type(head).__name__}`"
-    if hasattr(head.weight, "ds_id"):
-        return "DeepSpeed has its head in shards"
-    if isinstance(head.weight, torch.distributed.tensor.DTensor):
-        return "FSDP has its head in shards of its own"
+    if "forward" in vars(head):
+        return "something replaced its head's `forward`"
     return None

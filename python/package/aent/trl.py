@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
+from trl import __version__ as version_of_trl
 from trl.trainer.utils import nanmax, nanmin
 
 from . import BatchError, Program
 from .compiler import program_of
 from .files import read_json, take_up, write_json
 from .heads import add_rows, needs_logits
+from .trl_internals import check
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+
+check(GRPOTrainer, version_of_trl)
 
 _FED = ["actions", "advantages", "group", "logits", "old_log_prob", "response_mask", "rewards"]
 _SAID_BY_THE_FILE = """loss_type epsilon epsilon_high delta importance_sampling_level off_policy_mask_threshold
