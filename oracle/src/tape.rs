@@ -1,0 +1,328 @@
+//! Numbers that remember what they were computed from, and the slopes of one of them in all others.
+
+/// A number on the tape; a constant has no place there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Var {
+    pub(crate) value: f64,
+    place: u32,
+}
+
+const CONSTANT: u32 = u32::MAX;
+
+impl Var {
+    pub(crate) fn constant(value: f64) -> Self {
+        Self { value, place: CONSTANT }
+    }
+
+    pub(crate) fn detached(self) -> Self {
+        Self::constant(self.value)
+    }
+
+    pub(crate) fn is_constant(self) -> bool {
+        self.place == CONSTANT
+    }
+}
+
+/// Pretended rounding. A number whose last digits mean something does not change by more than these do; where a result does, what
+/// is compared with it cannot be expected to agree.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Noise {
+    /// Another seed rounds otherwise.
+    pub seed: u64,
+    /// The greatest relative error of an operation.
+    pub size: f64,
+}
+
+impl Noise {
+    /// No rounding beyond that of f64.
+    pub const NONE: Self = Self { seed: 0, size: 0.0 };
+
+    /// Rounds a result. Equal numbers are rounded alike, so that ties stay ties; and a short number is left alone, since sums and
+    /// products of those are exact whatever their order.
+    pub(crate) fn round(self, x: f64) -> f64 {
+        #[expect(clippy::float_cmp, reason = "whether a number is whole is an exact question")]
+        let short = (x * 65536.0).trunc() == x * 65536.0 && x.abs() < 1e6;
+        if self.size == 0.0 || short || !x.is_finite() {
+            return x;
+        }
+        let mut bits = x.to_bits() ^ self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        bits ^= bits >> 31;
+        let unit = (bits >> 11) as f64 / (1_u64 << 52) as f64 - 1.0;
+        x * (1.0 + self.size * unit)
+    }
+}
+
+/// From a number to one that it was computed from.
+#[derive(Clone, Copy)]
+struct Edge {
+    to: u32,
+    slope: f64,
+    /// Whether the number was not chosen: it gets a slope of 0, whatever arrives.
+    cut: bool,
+}
+
+/// All numbers of a computation, in order.
+pub(crate) struct Tape {
+    pub(crate) noise: Noise,
+    /// Where the edges of each number begin.
+    starts: Vec<u32>,
+    edges: Vec<Edge>,
+}
+
+impl Tape {
+    pub(crate) fn new(noise: Noise) -> Self {
+        Self { noise, starts: vec![0], edges: Vec::new() }
+    }
+
+    /// A number that gradient flows to.
+    pub(crate) fn leaf(&mut self, value: f64) -> Var {
+        self.close(value)
+    }
+
+    fn close(&mut self, value: f64) -> Var {
+        let place = self.starts.len() as u32 - 1;
+        self.starts.push(self.edges.len() as u32);
+        Var { value, place }
+    }
+
+    fn node(&mut self, value: f64, from: impl IntoIterator<Item = (Var, f64, bool)>) -> Var {
+        let before = self.edges.len();
+        let from = from.into_iter().filter(|(var, ..)| !var.is_constant());
+        self.edges.extend(from.map(|(var, slope, cut)| Edge { to: var.place, slope, cut }));
+        if self.edges.len() == before { Var::constant(value) } else { self.close(value) }
+    }
+
+    /// A result of rounding arithmetic, from numbers with the slope in each.
+    pub(crate) fn computed(&mut self, value: f64, from: impl IntoIterator<Item = (Var, f64)>) -> Var {
+        let value = self.noise.round(value);
+        self.node(value, from.into_iter().map(|(var, slope)| (var, slope, false)))
+    }
+
+    /// One of several numbers, or equal shares of those that are marked.
+    pub(crate) fn chosen(&mut self, value: f64, from: &[(Var, bool)]) -> Var {
+        let share = 1.0 / from.iter().filter(|(_, taken)| *taken).count().max(1) as f64;
+        let edges = from.iter().map(|(var, taken)| (*var, if *taken { share } else { 0.0 }, !taken));
+        self.node(value, edges.collect::<Vec<_>>())
+    }
+
+    /// A value that is exact, with the slopes given.
+    pub(crate) fn exact(&mut self, value: f64, x: Var, slope: f64) -> Var {
+        self.node(value, [(x, slope, false)])
+    }
+
+    /// The slopes of `of` in `leaves`.
+    pub(crate) fn slopes(&self, of: Var, leaves: &[Var]) -> Vec<f64> {
+        let mut slopes = vec![0.0; self.starts.len()];
+        let mut reached = vec![false; self.starts.len()];
+        if !of.is_constant() {
+            slopes[of.place as usize] = 1.0;
+            reached[of.place as usize] = true;
+            for place in (0..=of.place as usize).rev() {
+                if !reached[place] {
+                    continue;
+                }
+                let range = self.starts[place] as usize..self.starts[place + 1] as usize;
+                for edge in &self.edges[range] {
+                    let more = if edge.cut { 0.0 } else { self.noise.round(slopes[place] * edge.slope) };
+                    slopes[edge.to as usize] += more;
+                    reached[edge.to as usize] = true;
+                }
+            }
+        }
+        let slope = |leaf: &Var| if leaf.is_constant() { 0.0 } else { slopes[leaf.place as usize] };
+        leaves.iter().map(slope).collect()
+    }
+}
+
+/// Arithmetic.
+impl Tape {
+    pub(crate) fn add(&mut self, a: Var, b: Var) -> Var {
+        self.computed(a.value + b.value, [(a, 1.0), (b, 1.0)])
+    }
+
+    pub(crate) fn sub(&mut self, a: Var, b: Var) -> Var {
+        self.computed(a.value - b.value, [(a, 1.0), (b, -1.0)])
+    }
+
+    pub(crate) fn mul(&mut self, a: Var, b: Var) -> Var {
+        self.computed(a.value * b.value, [(a, b.value), (b, a.value)])
+    }
+
+    pub(crate) fn div(&mut self, a: Var, b: Var) -> Var {
+        let value = a.value / b.value;
+        self.computed(value, [(a, 1.0 / b.value), (b, -value / b.value)])
+    }
+
+    pub(crate) fn scale(&mut self, a: Var, by: f64) -> Var {
+        self.computed(a.value * by, [(a, by)])
+    }
+
+    pub(crate) fn neg(&mut self, a: Var) -> Var {
+        self.exact(-a.value, a, -1.0)
+    }
+
+    pub(crate) fn exp(&mut self, a: Var) -> Var {
+        let value = self.noise.round(a.value.exp());
+        self.computed(value, [(a, value)])
+    }
+
+    pub(crate) fn log(&mut self, a: Var) -> Var {
+        self.computed(a.value.ln(), [(a, 1.0 / a.value)])
+    }
+
+    pub(crate) fn sqrt(&mut self, a: Var) -> Var {
+        let value = a.value.sqrt();
+        self.computed(value, [(a, 0.5 / value)])
+    }
+
+    pub(crate) fn abs(&mut self, a: Var) -> Var {
+        self.exact(a.value.abs(), a, sign(a.value))
+    }
+
+    pub(crate) fn sigmoid(&mut self, a: Var) -> Var {
+        let value = 1.0 / (1.0 + (-a.value).exp());
+        let rest = 1.0 / (1.0 + a.value.exp());
+        self.computed(value, [(a, value * rest)])
+    }
+
+    pub(crate) fn tanh(&mut self, a: Var) -> Var {
+        let value = a.value.tanh();
+        let cosh = a.value.cosh();
+        self.computed(value, [(a, 1.0 / (cosh * cosh))])
+    }
+
+    pub(crate) fn softplus(&mut self, a: Var) -> Var {
+        let value = a.value.max(0.0) + (-a.value.abs()).exp().ln_1p();
+        self.computed(value, [(a, 1.0 / (1.0 + (-a.value).exp()))])
+    }
+
+    pub(crate) fn pow(&mut self, a: Var, b: Var) -> Var {
+        let value = a.value.powf(b.value);
+        let of_base = if b.value == 0.0 { 0.0 } else { b.value * a.value.powf(b.value - 1.0) };
+        let of_exponent = if a.value == 0.0 && b.value >= 0.0 { 0.0 } else { value * a.value.ln() };
+        self.computed(value, [(a, of_base), (b, of_exponent)])
+    }
+
+    pub(crate) fn square(&mut self, a: Var) -> Var {
+        self.computed(a.value * a.value, [(a, 2.0 * a.value)])
+    }
+
+    pub(crate) fn sum(&mut self, of: &[Var]) -> Var {
+        let value = of.iter().fold(0.0, |sum, x| self.noise.round(sum + x.value));
+        self.computed(value, of.iter().map(|x| (*x, 1.0)).collect::<Vec<_>>())
+    }
+
+    pub(crate) fn mean(&mut self, of: &[Var]) -> Var {
+        let sum = self.sum(of);
+        self.div(sum, Var::constant(of.len() as f64))
+    }
+
+    /// The greatest, or least; where several are, they share the slope equally.
+    pub(crate) fn extreme(&mut self, of: &[Var], greatest: bool) -> Var {
+        let better = |best: f64, x: f64| {
+            if best.is_nan() || x.is_nan() {
+                f64::NAN
+            } else if greatest {
+                best.max(x)
+            } else {
+                best.min(x)
+            }
+        };
+        let first = if greatest { f64::NEG_INFINITY } else { f64::INFINITY };
+        let value = of.iter().fold(first, |best, x| better(best, x.value));
+        #[expect(clippy::float_cmp, reason = "a tie is an exact one")]
+        let from: Vec<(Var, bool)> = of.iter().map(|x| (*x, x.value == value)).collect();
+        self.chosen(value, &from)
+    }
+
+    pub(crate) fn max(&mut self, a: Var, b: Var) -> Var {
+        self.extreme(&[a, b], true)
+    }
+
+    pub(crate) fn min(&mut self, a: Var, b: Var) -> Var {
+        self.extreme(&[a, b], false)
+    }
+
+    /// `x` limited to `lo .. hi`, without a slope outside; at an end it has one.
+    pub(crate) fn clamp(&mut self, x: Var, lo: Var, hi: Var) -> Var {
+        let value = x.value.max(lo.value).min(hi.value);
+        let value = if x.value.is_nan() { x.value } else { value };
+        let inside = lo.value <= x.value && x.value <= hi.value;
+        let low = !inside && x.value < lo.value && lo.value <= hi.value;
+        self.chosen(value, &[(x, inside), (lo, low), (hi, !inside && !low)])
+    }
+
+    pub(crate) fn clamp_to(&mut self, x: Var, lo: f64, hi: f64) -> Var {
+        self.clamp(x, Var::constant(lo), Var::constant(hi))
+    }
+
+    /// The logarithm of the sum of the exponentials.
+    pub(crate) fn log_sum_exp(&mut self, of: &[Var]) -> Var {
+        let top = of.iter().fold(f64::NEG_INFINITY, |top, x| top.max(x.value));
+        if of.is_empty() || top.is_infinite() {
+            return Var::constant(top);
+        }
+        let parts: Vec<f64> = of.iter().map(|x| (x.value - top).exp()).collect();
+        let sum: f64 = parts.iter().sum();
+        let from = of.iter().zip(&parts).map(|(x, part)| (*x, part / sum)).collect::<Vec<_>>();
+        self.computed(top + sum.ln(), from)
+    }
+}
+
+/// -1, 0 or 1; NaN of NaN.
+pub(crate) fn sign(x: f64) -> f64 {
+    if x > 0.0 {
+        1.0
+    } else if x < 0.0 {
+        -1.0
+    } else {
+        x * 0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Noise, Tape, Var};
+
+    #[test]
+    fn slopes_are_those_of_the_formula() {
+        let mut tape = Tape::new(Noise::NONE);
+        let (x, y) = (tape.leaf(0.7), tape.leaf(-1.3));
+        let product = tape.mul(x, y);
+        let exp = tape.exp(product);
+        let total = tape.add(exp, x);
+        let slopes = tape.slopes(total, &[x, y]);
+        let e = (0.7_f64 * -1.3).exp();
+        assert!((slopes[0] - (-1.3 * e + 1.0)).abs() < 1e-15);
+        assert!((slopes[1] - 0.7 * e).abs() < 1e-15);
+    }
+
+    #[test]
+    fn ties_share_the_slope() {
+        let mut tape = Tape::new(Noise::NONE);
+        let (x, y) = (tape.leaf(2.0), tape.leaf(2.0));
+        let top = tape.extreme(&[x, y, Var::constant(1.0)], true);
+        assert!(tape.slopes(top, &[x, y]).iter().all(|slope| (slope - 0.5).abs() < 1e-15));
+    }
+
+    #[test]
+    fn what_was_not_chosen_gets_nothing_of_an_infinite_slope() {
+        let mut tape = Tape::new(Noise::NONE);
+        let (x, y) = (tape.leaf(0.0), tape.leaf(1.0));
+        let least = tape.min(x, y);
+        let root = tape.sqrt(least);
+        let slopes = tape.slopes(root, &[x, y]);
+        assert!(slopes[0].is_infinite() && slopes[1] == 0.0);
+    }
+
+    #[test]
+    fn noise_leaves_short_numbers_and_ties_alone() {
+        let noise = Noise { seed: 3, size: 1e-6 };
+        assert!((noise.round(0.625) - 0.625).abs() == 0.0);
+        assert!((noise.round(0.1) - noise.round(0.1)).abs() == 0.0);
+        assert!((noise.round(0.1) - 0.1).abs() > 0.0);
+        assert!((noise.round(0.1) - 0.1).abs() <= 1e-7);
+    }
+}

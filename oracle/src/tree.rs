@@ -1,0 +1,83 @@
+//! What a text says: statements and expressions, file by file.
+
+use std::collections::BTreeMap;
+
+/// A program that was read, with the files that it imports.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The compiled file is the first.
+    pub(crate) modules: Vec<Module>,
+    /// Values of params that are set from outside.
+    pub(crate) params: BTreeMap<String, Literal>,
+}
+
+/// One file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Module {
+    /// `param`, `input`, `fn`, `let` and `controller`, by name.
+    pub(crate) definitions: BTreeMap<String, Definition>,
+    /// Imported files, by their number, with the name that stands before theirs.
+    pub(crate) imports: Vec<(Option<String>, usize)>,
+    pub(crate) temperature: Option<Expr>,
+    pub(crate) losses: Vec<(String, Expr)>,
+    pub(crate) metrics: Vec<(String, Expr)>,
+    pub(crate) asserts: Vec<Expr>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub(crate) enum Definition {
+    Param(Literal),
+    Input(Input),
+    Function(Function),
+    Let(Expr),
+    Controller { kind: String, args: Vec<Arg> },
+}
+
+/// A value written out.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Literal {
+    Number(f64),
+    Truth(bool),
+    Text(String),
+}
+
+/// What kind of field an `input` declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Input {
+    /// `token`, `seq`, `scalar`, `candidates` or `logits`.
+    pub(crate) shape: String,
+    /// `bool`, `int`, `id`, or nothing.
+    pub(crate) kind: String,
+    pub(crate) grad: bool,
+}
+
+/// A `fn`.
+#[derive(Clone, Debug)]
+pub(crate) struct Function {
+    pub(crate) params: Vec<(String, Option<Expr>)>,
+    /// The parts of a block; an extra is one that is marked.
+    pub(crate) parts: Vec<(String, Expr, bool)>,
+    pub(crate) result: Expr,
+}
+
+/// An argument of a call; a range has two ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Arg {
+    pub(crate) name: Option<String>,
+    pub(crate) value: Expr,
+    pub(crate) to: Option<Expr>,
+}
+
+/// An expression.
+#[derive(Clone, Debug)]
+pub(crate) enum Expr {
+    Literal(Literal),
+    Name(String),
+    /// `x.field`: an extra, or a name of an imported file.
+    Field(Box<Expr>, String),
+    Call(Box<Expr>, Vec<Arg>),
+    Not(Box<Expr>),
+    Negative(Box<Expr>),
+    Binary(&'static str, Box<Expr>, Box<Expr>),
+}
