@@ -17,12 +17,12 @@ B, T, D, V = 3, 5, 4, 23
 TEXTS = {
     "log_prob": "loss = token_mean(clip_ppo())",
     "sets": """
-let inside = entropy(top_p = 0.8) + entropy(top_k = 5) + entropy(min_p = 0.1)
+let inside = clamped_entropy(top_p = 0.8) + clamped_entropy(top_k = 5) + clamped_entropy(min_p = 0.1)
 loss = token_mean(clip_ppo()) - 0.1 * token_mean(clamped_entropy(drop = 30%)) - 0.01 * token_mean(inside)
 metric entropy = token_mean(entropy())
 """,
     "reference": "loss = token_mean(forward_kl() + reverse_kl() + jensen_shannon(beta = 0.3))",
-    "model": "loss = token_mean(clip_ppo()) * exp(-token_mean(entropy(top_p = 0.9)))",
+    "model": "loss = token_mean(clip_ppo()) * exp(-token_mean(clamped_entropy(top_p = 0.9)))",
 }
 
 
@@ -34,15 +34,15 @@ def wave(size: list[int], by: float, scale: float = 1.0) -> torch.Tensor:
 
 def whole() -> dict[str, torch.Tensor]:
     """A batch with the whole vocabulary: ties, banned tokens, and what is no number where nothing counts."""
-    logits = wave([B, T, V], 1.7, 3.0)
+    logits, reference = wave([B, T, V], 1.7, 3.0), wave([B, T, V], 0.9, 2.0)
     logits[0, 0] = 0.5
-    logits[0, 1, :12] = -torch.inf
+    logits[0, 1, :12] = reference[0, 1, :12] = -torch.inf
     logits[2, 4] = torch.nan
     mask = torch.ones(B, T, dtype=torch.bool)
     mask[2, 3:] = False
     return {
         "logits": logits,
-        "ref_logits": wave([B, T, V], 0.9, 2.0),
+        "ref_logits": reference,
         "actions": torch.arange(B * T).mul(7).add(12).remainder(V).view(B, T),
         "response_mask": mask,
         "old_log_prob": wave([B, T], 1.3).sub(3),

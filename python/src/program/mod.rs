@@ -55,7 +55,7 @@ impl Program {
     ///     gradients: how the trainer's engine joins the gradients of the ranks. ``mean`` is what DDP, FSDP and DeepSpeed do,
     ///         so the loss of each rank is its share times the number of ranks.
     ///     vocab_group: the ranks that hold the vocabulary in shards, as a process group, such as Megatron's tensor-parallel one.
-    ///         Each has ``logits`` ``[B, T, V_r]`` of its own tokens, or its rows ``[V_r, D]`` of ``lm_head``, in the order of ranks,
+    ///         In their order, each has ``logits`` ``[B, T, V_r]`` of its own tokens, or its rows ``[V_r, D]`` of ``lm_head``,
     ///         and the same of a reference; all else is alike on all of them, and ids are those of the whole vocabulary. Loss and
     ///         numbers are those of one process, on every rank. The backward pass exchanges nothing: of ``hidden``, a rank has
     ///         a share of the gradient, which adds up over the ranks to the whole.
@@ -203,8 +203,8 @@ impl Program {
     ///     batch: tensors by name, as for ``forward``.
     ///     fields: ``logits``, or ``hidden`` with ``lm_head``, and what else the statistics need of the same leading shape:
     ///         ``actions``, ``ref_logits``. With ``response_mask`` only its rows are computed, and the others are zero.
-    ///     vocab_group: the ranks that hold the vocabulary in shards, as for ``forward``: the numbers are those of one process, on
-    ///         every rank, and a step takes them without ``vocab_group``.
+    ///     vocab_group: the ranks that hold the vocabulary in shards, as for ``forward``: the numbers are those of one process,
+    ///         on every rank, and a step takes them without ``vocab_group``.
     ///     more: further numbers behind those R, for what a trainer logs: ``"log_prob"`` and ``"entropy"``, at the file's
     ///         temperature. They come out of the same reading; a step takes the first R.
     ///

@@ -73,7 +73,7 @@ pub(super) fn row_statistics(
     let counted = places.to_i64s()?.into_iter().map(|place| place as usize).collect::<Vec<_>>();
     let together = Together { plan: &plan, counted: &counted, local: &local, shards };
     let read = read_alone(&inputs, &plan, reading)?;
-    let mut lines = together.whole(read, &own, (rows, &inputs.ids))?;
+    let mut lines = together.whole(&read, &own, (rows, &inputs.ids))?;
     let finder = Finder {
         shards,
         local: &local,
@@ -136,7 +136,7 @@ struct Together<'t> {
 
 impl Together<'_> {
     /// The lines of rows that count, as one process would find them but for sets and mixtures.
-    fn whole(&self, read: Found, own: &Own, (rows, ids): (&Rows<'_>, &Ids)) -> Result<Lines, KernelError> {
+    fn whole(&self, read: &Found, own: &Own, (rows, ids): (&Rows<'_>, &Ids)) -> Result<Lines, KernelError> {
         let (plan, count) = (self.plan, self.counted.len());
         let (sums, known) = (read.sums.host()?, read.facts.host()?);
         // In place, an engine has a line for every row.

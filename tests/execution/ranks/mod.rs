@@ -2,6 +2,7 @@
 
 mod exact;
 mod failing;
+mod shards;
 
 use crate::{PPO, session};
 use aent::plan::FirstPass;
