@@ -156,7 +156,7 @@ class AentLoss(GRPOTrainer):
         def rows(**logits: torch.Tensor | None) -> torch.Tensor:
             actions, mask = inputs["completion_ids"], inputs["completion_mask"]
             fields = logits | self._tempered(actions)
-            return self.program.rows(**fields, actions=actions, response_mask=mask, more=["log_prob", "entropy"])
+            return self.program.rows(fields, actions=actions, response_mask=mask, more=["log_prob", "entropy"])
 
         def with_rows(**asked: Any) -> Any:
             del asked["labels"], asked["fused_lm_head"]
