@@ -1,6 +1,7 @@
 //! The texts that the editor has open.
 
 use crate::positions::{Encoding, Lines};
+use crate::uri;
 use lsp_types::{TextDocumentContentChangeEvent, Uri};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,5 +43,5 @@ impl Document {
 /// The path that a client's name means. A text that no file has yet, such as `untitled:Untitled-1`, lies in the folder
 /// that paths begin at, under a name that no file has.
 pub(crate) fn path_of(uri: &Uri) -> PathBuf {
-    uri.to_file_path().unwrap_or_else(|()| PathBuf::from(uri.as_str().replace(['/', '\\'], "_")))
+    uri::to_path(uri).unwrap_or_else(|| PathBuf::from(uri.0.replace(['/', '\\'], "_")))
 }

@@ -17,6 +17,7 @@ mod requests;
 mod server;
 mod settings;
 mod shelf;
+mod uri;
 mod view;
 
 use lsp_server::Connection;

@@ -5,6 +5,7 @@ use crate::features::diagnostics;
 use crate::overlay::Overlay;
 use crate::settings::{Client, Settings};
 use crate::shelf::Shelf;
+use crate::uri;
 use crate::view::View;
 use aent::load::Loader;
 use lsp_types::{Diagnostic, PublishDiagnosticsParams, TextDocumentContentChangeEvent, Uri};
@@ -153,7 +154,7 @@ impl Project {
             return Some(document.uri.clone());
         }
         let path = self.files.get(located).map_or(located, PathBuf::as_path);
-        Uri::from_file_path(path).ok()
+        uri::of_path(path)
     }
 
     /// A file as it is now.

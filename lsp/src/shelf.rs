@@ -1,5 +1,6 @@
 //! Texts that this program carries, as files that an editor can open: the library, and the pages of findings.
 
+use crate::uri;
 use aent::diag::codes;
 use aent::load::LIBRARY;
 use lsp_types::Uri;
@@ -38,7 +39,7 @@ impl Shelf {
         let code = codes::find(id)?;
         let kind = if code.is_lint { "lint" } else { "error" };
         let text = format!("# {id}\n\n*{kind}*\n\n{}", code.explanation);
-        Uri::from_file_path(self.put(&format!("diagnostics/{id}.md"), &text)?).ok()
+        uri::of_path(&self.put(&format!("diagnostics/{id}.md"), &text)?)
     }
 
     /// Whether a file is on the shelf.
@@ -78,7 +79,7 @@ mod tests {
     fn every_finding_has_a_page() {
         let folder = tempfile::tempdir().unwrap();
         let page = Shelf::new(folder.path()).page("unused-let").unwrap();
-        let text = std::fs::read_to_string(page.to_file_path().unwrap()).unwrap();
+        let text = std::fs::read_to_string(uri::to_path(&page).unwrap()).unwrap();
         assert!(text.starts_with("# unused-let\n\n*lint*\n"), "{text}");
     }
 }

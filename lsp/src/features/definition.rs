@@ -2,10 +2,11 @@
 
 use crate::names::{Definition, Kind, Symbol};
 use crate::project::Project;
+use crate::uri;
 use crate::view::{ROOT, View};
 use aent::span::{SourceId, Span};
 use aent::syntax::ast::StatementKind;
-use lsp_types::{Location, TextDocumentPositionParams, Uri};
+use lsp_types::{Location, TextDocumentPositionParams};
 
 /// The definitions of the name at a position.
 pub(crate) fn definition(project: &mut Project, at: &TextDocumentPositionParams) -> Option<Vec<Location>> {
@@ -38,7 +39,7 @@ pub(crate) fn location(project: &Project, view: &View, place: Span) -> Option<Lo
         project.uri(path)?
     } else {
         let name = view.source(place.source).name();
-        Uri::from_file_path(project.shelf.library(name)?).ok()?
+        uri::of_path(&project.shelf.library(name)?)?
     };
     Some(Location { uri, range: view.range(place) })
 }

@@ -56,7 +56,7 @@ pub(crate) fn all(project: &mut Project, at: &TextDocumentPositionParams) -> Opt
     for root in std::iter::once(located).chain(roots) {
         let view = project.view_of(&root);
         for of in in_view(project, &view, &identity) {
-            let key = (of.location.uri.clone(), of.location.range.start);
+            let key = (of.location.uri.0.clone(), of.location.range.start);
             if seen.insert(key) {
                 out.push(of);
             }

@@ -6,8 +6,8 @@ use lsp_types::{
     DidOpenTextDocumentNotification, PublishDiagnosticsNotification, PublishDiagnosticsParams, Uri,
 };
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) struct Client {
     requests: i32,
     version: i32,
     /// What is shown in each file.
-    pub(crate) shown: BTreeMap<Uri, Vec<Diagnostic>>,
+    pub(crate) shown: HashMap<Uri, Vec<Diagnostic>>,
     /// What the server said of itself.
     pub(crate) capabilities: Value,
 }
@@ -44,7 +44,7 @@ impl Client {
             server: Some(thread),
             requests: 0,
             version: 0,
-            shown: BTreeMap::new(),
+            shown: HashMap::new(),
             capabilities: Value::Null,
         };
         let cache = std::env::temp_dir().join("aent-lsp-tests");
@@ -138,5 +138,11 @@ use lsp_types::Notification as _;
 
 /// The name of a path.
 pub(crate) fn uri(path: &Path) -> Uri {
-    Uri::from_file_path(path.canonicalize().unwrap_or_else(|_| path.to_owned())).unwrap()
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    Uri(format!("file://{}", path.display()))
+}
+
+/// The path of a name.
+pub(crate) fn path(uri: &Uri) -> PathBuf {
+    PathBuf::from(uri.0.strip_prefix("file://").unwrap())
 }

@@ -1,6 +1,6 @@
 //! What the server shows is what the compiler finds, in all files together.
 
-use crate::client::{Client, uri};
+use crate::client::{Client, path, uri};
 use aent::diag::Severity;
 use lsp_types::{Code, Diagnostic, DiagnosticSeverity, Position};
 use serde_json::json;
@@ -59,7 +59,7 @@ pub(crate) fn shown(client: &Client) -> BTreeSet<Plain> {
     let files = client.shown.iter();
     files
         .flat_map(|(uri, all)| {
-            let path = uri.to_file_path().unwrap();
+            let path = path(uri);
             all.iter().map(move |of| one(&path, of)).collect::<Vec<_>>()
         })
         .collect()
@@ -127,7 +127,7 @@ fn each_fix_mends_what_it_is_offered_for() {
             });
             let actions = client.request("textDocument/codeAction", params).unwrap();
             for action in actions.as_array().unwrap() {
-                let changed = edited(text, &action["edit"]["changes"][file.as_str()]);
+                let changed = edited(text, &action["edit"]["changes"][&file.0]);
                 client.change(&file, &json!({ "text": changed }));
                 client.settle();
                 let left = client.shown.get(&file).cloned().unwrap_or_default();
@@ -200,7 +200,7 @@ fn a_file_that_appears_mends_the_import_of_another() {
     assert_eq!(client.shown[&main], []);
 
     fs::remove_file(&lib).unwrap();
-    let params = json!({ "changes": [{ "uri": lsp_types::Uri::from_file_path(&lib).unwrap(), "type": 3 }] });
+    let params = json!({ "changes": [{ "uri": format!("file://{}", lib.display()), "type": 3 }] });
     client.notify("workspace/didChangeWatchedFiles", params);
     client.settle();
     assert_eq!(client.shown[&main].len(), 2, "{:?}", client.shown[&main]);
@@ -216,7 +216,7 @@ fn an_import_that_is_opened_from_the_library_has_no_findings() {
     let at = json!({ "textDocument": { "uri": main }, "position": { "line": 1, "character": 19 } });
     let place = client.request("textDocument/definition", at).unwrap();
     let library: lsp_types::Uri = serde_json::from_value(place[0]["uri"].clone()).unwrap();
-    let text = fs::read_to_string(library.to_file_path().unwrap()).unwrap();
+    let text = fs::read_to_string(path(&library)).unwrap();
     client.open(&library, &text);
     client.settle();
     assert_eq!(shown(&client), BTreeSet::new());

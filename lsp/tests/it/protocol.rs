@@ -21,7 +21,7 @@ fn an_unknown_request_is_refused_and_the_server_lives_on() {
 fn a_text_without_a_file_is_served_like_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let mut client = Client::new(folder.path());
-    let untitled: lsp_types::Uri = "untitled:Untitled-1".parse().unwrap();
+    let untitled = lsp_types::Uri("untitled:Untitled-1".to_owned());
     client.open(&untitled, "let x = entrpy()\nloss = -token_mean(log_prob)\n");
     client.settle();
     assert_eq!(client.shown[&untitled].len(), 1);

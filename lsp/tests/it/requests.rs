@@ -44,8 +44,8 @@ fn questions_in_comments_are_answered() {
             out.push('\n');
         }
         client.end();
-        let root = uri(folder.path()).to_string();
-        let cache = uri(&std::env::temp_dir().join("aent-lsp-tests")).to_string();
+        let root = uri(folder.path()).0;
+        let cache = uri(&std::env::temp_dir().join("aent-lsp-tests")).0;
         let out = out.replace(&format!("{root}/"), "").replace(&cache, "CACHE");
         insta::with_settings!({ omit_expression => true }, {
             insta::assert_snapshot!(out);
