@@ -130,6 +130,20 @@ pub const REFERENCE: LogitFields = LogitFields {
 
 const LOGITS: [LogitFields; 2] = [POLICY, REFERENCE];
 
+/// What a batch may say, beside its tensors, of how logits are made of `hidden` states.
+pub const HEAD_OPTIONS: [&str; 3] = ["logit_softcap", "logit_scale", "head_dtype"];
+
+/// The same of `ref_hidden` states.
+const REFERENCE_OPTIONS: [&str; 3] = ["ref_logit_softcap", "ref_logit_scale", "ref_head_dtype"];
+
+/// The field with hidden states that a name says something of, and the option: of `ref_logit_scale` they are `ref_hidden` and
+/// `logit_scale`.
+pub fn head_option(name: &str) -> Option<(String, &'static str)> {
+    let (stem, option) =
+        HEAD_OPTIONS.iter().find_map(|option| Some((name.strip_suffix(option)?, *option)))?;
+    (stem.is_empty() || stem.ends_with('_')).then(|| (format!("{stem}{}", POLICY.hidden), option))
+}
+
 impl LogitFields {
     /// Those of a reference: the fields that belong to a declared `logits` field, or [`REFERENCE`]. Of `input math: logits` they
     /// are `math`, or `math_hidden` with `math_lm_head` and `math_lm_head_bias`; of `math_logits` as well.
@@ -140,16 +154,23 @@ impl LogitFields {
         Self { logits, hidden: field("hidden"), weight: field("lm_head"), bias: field("lm_head_bias") }
     }
 
+    /// The name of one of [`HEAD_OPTIONS`] for these hidden states.
+    pub fn option(&self, option: &str) -> String {
+        let stem = self.hidden.strip_suffix(POLICY.hidden).unwrap_or_default();
+        format!("{stem}{option}")
+    }
+
     /// All four names.
     pub fn names(&self) -> [&'static str; 4] {
         [self.logits, self.hidden, self.weight, self.bias]
     }
 }
 
-/// Every field name that a batch may bring without an `input` line in the file.
+/// Every name that a batch may bring without an `input` line in the file.
 pub fn names() -> impl Iterator<Item = &'static str> {
     let logits = LOGITS.iter().flat_map(LogitFields::names);
-    FIELDS.iter().map(|field| field.name).chain(["actions", CU_SEQLENS, ROWS]).chain(logits)
+    let options = HEAD_OPTIONS.into_iter().chain(REFERENCE_OPTIONS);
+    FIELDS.iter().map(|field| field.name).chain(["actions", CU_SEQLENS, ROWS]).chain(logits).chain(options)
 }
 
 /// Whether a field belongs to a model rather than to the batch, so that it is not split into micro-batches: the output layer of
@@ -168,4 +189,22 @@ pub fn is_of_vocabulary(name: &str) -> bool {
 /// The field with that name.
 pub fn find(name: &str) -> Option<&'static Field> {
     FIELDS.iter().find(|field| field.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HEAD_OPTIONS, LogitFields, POLICY, REFERENCE, head_option, names};
+
+    #[test]
+    fn options_of_heads_belong_to_their_hidden_states() {
+        for fields in [POLICY, REFERENCE] {
+            for option in HEAD_OPTIONS {
+                let name = LogitFields::option(&fields, option);
+                assert!(names().any(|known| known == name), "{name}");
+                assert_eq!(head_option(&name), Some((fields.hidden.to_owned(), option)));
+            }
+        }
+        assert_eq!(head_option("mylogit_scale"), None);
+        assert_eq!(head_option("logits"), None);
+    }
 }

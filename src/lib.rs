@@ -80,7 +80,7 @@ pub use exec::{
     Accumulation, Batch, Bound, Counts, Diagnosis, Error, Fit, GroupError, NonFinite, Options, Order, Output,
     PartOutput, ProcessGroup, Result, SavedController, SequenceShards, Session, SessionState, Summand,
 };
-pub use kernels::Kernels;
+pub use kernels::{Head, Kernels};
 pub use program::Program;
 
 #[doc(hidden)]

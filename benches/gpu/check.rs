@@ -1,6 +1,6 @@
 //! The device's numbers beside those of plain operations in f64 under torch's own autograd, on the processor.
 
-use aent::kernels::{Hidden, KernelOptions, Kernels, RowInputs, Source, row_statistics};
+use aent::kernels::{Head, Hidden, KernelOptions, Kernels, RowInputs, Source, row_statistics};
 use aent::rows::{RowStatistic, Statistic, TokenSet};
 use aent::tensor::Tensor as Handle;
 use tch::{Device, Kind, Tensor};
@@ -151,7 +151,8 @@ fn hidden(device: Device) -> Result<i64, String> {
         let [hidden, weight, bias] = tensors.each_ref().map(Handle::from);
         let actions = Tensor::arange(10, (Kind::Int64, device)).view([2, 5]).into();
         let mask = Tensor::ones([2, 5], (Kind::Bool, device)).into();
-        let source = Source::Hidden(Hidden { hidden: &hidden, weight: &weight, bias: Some(&bias) });
+        let head = Head::default();
+        let source = Source::Hidden(Hidden { hidden: &hidden, weight: &weight, bias: Some(&bias), head });
         let inputs =
             RowInputs { policy: source, references: &[], actions: &actions, mask: &mask, fields: &[] };
         // Three rows at once.

@@ -1,7 +1,7 @@
-//! From Python's tensors by name to a batch. Tensors are shared, never copied.
+//! From Python's tensors by name to a batch, with what is said of heads. Tensors are shared, never copied.
 
 use crate::errors::of_batch;
-use crate::host::{is_tensor, is_torchs_own, of_python, to_python};
+use crate::host::{dtype_named, is_tensor, is_torchs_own, of_python, to_python};
 use aent::fields::{self, CU_SEQLENS, RESPONSE_MASK};
 use aent::near::nearest;
 use aent::program::InputDecl;
@@ -52,7 +52,7 @@ impl Names {
                 let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
                 let Ok(name) = name.extract::<String>() else { continue };
                 if self.contains(&name) && !value.is_none() {
-                    given.add(name, &value)?;
+                    self.add(&mut given, name, &value)?;
                 }
             }
         }
@@ -62,7 +62,7 @@ impl Names {
                 return Err(of_batch(self.unknown(&name)));
             }
             if !value.is_none() {
-                given.add(name, &value)?;
+                self.add(&mut given, name, &value)?;
             }
         }
         given.is_nested_as_a_whole()?;
@@ -70,7 +70,15 @@ impl Names {
     }
 
     fn contains(&self, name: &str) -> bool {
-        self.0.iter().any(|known| known == name)
+        let known = |name: &str| self.0.iter().any(|known| known == name);
+        known(name) || fields::head_option(name).is_some_and(|(hidden, _)| known(&hidden))
+    }
+
+    fn add(&self, given: &mut Given, name: String, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        match fields::head_option(&name) {
+            Some((hidden, option)) if self.contains(&hidden) => given.say(&name, &hidden, option, value),
+            _ => given.add(name, value),
+        }
     }
 
     fn unknown(&self, name: &str) -> String {
@@ -106,6 +114,30 @@ impl Given {
             self.others.push(format!("`{name}` is a `{class}`{way_out}"));
         }
         self.batch = std::mem::take(&mut self.batch).with(name, of_python(value.clone()));
+        Ok(())
+    }
+
+    /// Takes what is said of the head that makes logits of these hidden states.
+    fn say(&mut self, name: &str, hidden: &str, option: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let refuse = |expected: &str| -> PyErr {
+            let found = value.get_type().name().map_or_else(|_| String::new(), |class| class.to_string());
+            of_batch(format!("`{name}`: expected {expected}, found a `{found}`"))
+        };
+        let number = || match value.extract::<f64>() {
+            Ok(number) if !is_tensor(value)? => Ok(number),
+            _ => Err(refuse("a number")),
+        };
+        let mut head = self.batch.head(hidden);
+        match option {
+            "logit_softcap" => head.softcap = Some(number()?),
+            "logit_scale" => head.scale = number()?,
+            _ => {
+                let dtype = dtype_named(value)?;
+                head.dtype =
+                    Some(dtype.ok_or_else(|| refuse("a `torch.dtype` or its name, such as `float32`"))?);
+            }
+        }
+        self.batch = std::mem::take(&mut self.batch).with_head(hidden, head);
         Ok(())
     }
 

@@ -130,9 +130,27 @@ def test_a_linear_layer_under_autocast_goes_into_a_head_in_f32() -> None:
     assert before.weight.grad is not None and before.weight.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("kernels", ["auto", "reference"])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_head_with_a_kind_of_its_own_computes_in_it(autocast: bool, kernels: str) -> None:
+    program, given = aent.compile(GRPO, kernels=kernels), layer(torch.bfloat16, torch.float32, torch.float32)
+    with cast(torch.bfloat16, autocast):
+        output = program(fields(), **given, head_dtype="float32")
+    # As above, what torch differentiates by itself would be rounded under autocast.
+    with cast(torch.bfloat16, autocast and kernels == "auto"):
+        output.loss.backward()
+    total, expected = in_f64(given)
+    assert abs(output.total - total) <= ERROR[torch.float32] * max(1, abs(total))
+    for tensor, wanted in zip(given.values(), expected, strict=True):
+        assert tensor.grad is not None and tensor.grad.dtype == tensor.dtype
+        assert_near(tensor.grad, wanted, max(2.0**-8 if tensor.dtype == torch.bfloat16 else 0, ERROR[torch.float32]))
+
+
 def test_without_autocast_kinds_that_differ_are_refused_with_a_way_out() -> None:
     program = aent.compile(GRPO)
-    with pytest.raises(aent.BatchError, match=r"`lm_head`: expected bf16, as `hidden`, found f32; `torch.autocast`"):
+    with pytest.raises(
+        aent.BatchError, match=r"`lm_head`: expected bf16, as `hidden`, found f32; `head_dtype`, or `torch.autocast`"
+    ):
         program(fields(), **layer(torch.bfloat16, torch.float32))
     for given in (layer(torch.float64, torch.float32), layer(torch.float32, torch.float64)):
         with pytest.raises(aent.BatchError, match="`lm_head`: expected"), cast(torch.bfloat16, True):

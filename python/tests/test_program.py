@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -68,6 +70,45 @@ def test_hidden_states_stand_in_for_logits() -> None:
     found = torch.autograd.grad(output.loss, [hidden, lm_head])
     wanted = torch.autograd.grad(expected, [hidden, lm_head])
     torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kernels", ["auto", "reference"])
+def test_a_head_may_cap_and_scale_its_product(kernels: str) -> None:
+    fields = batch()
+    del fields["logits"]
+    hidden = torch.arange(3 * 5 * 4, dtype=torch.float64).sin().view(3, 5, 4).requires_grad_()
+    lm_head = torch.arange(17 * 4, dtype=torch.float64).cos().view(17, 4).requires_grad_()
+    head = {"hidden": hidden, "lm_head": lm_head, "logit_softcap": 1.5, "logit_scale": torch.tensor(0.7).item()}
+    logits = ((hidden @ lm_head.T) * head["logit_scale"] / 1.5).tanh() * 1.5
+    expected = clip_ppo_by_hand({**fields, "logits": logits}, 0.2, 0.28)
+    wanted = torch.autograd.grad(expected, [hidden, lm_head])
+    program = aent.compile(GRPO, kernels=kernels)
+    # Among a trainer's own names, by name, and through rows.
+    rows = program.rows(head, actions=fields["actions"])
+    for output in (program(fields | head), program(fields, **head), program(fields, actions=None, rows=rows)):
+        torch.testing.assert_close(output.loss, expected, rtol=1e-12, atol=1e-12)
+        found = torch.autograd.grad(output.loss, [hidden, lm_head])
+        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ({"logit_softcap": 0}, "`logit_softcap`: expected a finite number above 0, found 0"),
+        ({"logit_scale": torch.ones(())}, "`logit_scale`: expected a number, found a `Tensor`"),
+        ({"head_dtype": "f32"}, "`head_dtype`: expected a `torch.dtype` or its name, such as `float32`, found a `str`"),
+        ({"head_dtype": torch.int64}, "`head_dtype`: expected f32, f64, bf16 or f16, found i64"),
+        ({"logit_scales": 2.0}, "there is no batch field `logit_scales`; did you mean `logit_scale`?"),
+    ],
+)
+def test_a_head_that_makes_no_logits_is_refused(head: dict[str, Any], message: str) -> None:
+    fields = batch()
+    del fields["logits"]
+    with pytest.raises(aent.BatchError, match=re.escape(message)):
+        aent.compile(GRPO)(fields, hidden=torch.ones(3, 5, 4), lm_head=torch.ones(17, 4), **head)
+    if message.startswith("`logit_softcap`"):
+        with pytest.raises(aent.BatchError, match="`logit_softcap`: expected `hidden` with `lm_head`"):
+            aent.compile(GRPO)(batch(), logit_softcap=2.0)
 
 
 def test_a_modules_parameters_get_their_gradient() -> None:

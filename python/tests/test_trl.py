@@ -186,11 +186,34 @@ def test_rows_of_hidden_states_are_those_of_the_logits(folder: Path, monkeypatch
 def test_a_head_that_is_more_than_a_weight_is_named(folder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert needs_logits(model) is None
-    model.config.final_logit_softcapping = 30.0
-    assert needs_logits(model) == "its config has `final_logit_softcapping`"
-    model.config.final_logit_softcapping = None
     model.set_output_embeddings(torch.nn.Sequential(model.get_output_embeddings()))
     assert needs_logits(model) == "its head is a `Sequential`"
+
+
+@pytest.mark.parametrize("family", ["gemma2", "cohere", "granite"])
+def test_a_capped_or_scaled_head_goes_through_hidden_states(family: str, tmp_path: Path) -> None:
+    folder = save_model(tmp_path, family=family)
+    theirs = trainer(folder, arguments(folder, **CASES["entropy_coef"][0]))
+    ours = trainer(folder, arguments(folder), file("entropy_coef", 0.0))
+    assert needs_logits(ours._base_model()) is None
+    inputs = batch(theirs)
+    expected = loss_and_gradient(theirs, [inputs])
+    found = loss_and_gradient(ours, [inputs])
+    assert found[0] == pytest.approx(expected[0], rel=1e-4)
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-3, atol=1e-5)
+
+
+def test_a_head_in_f32_has_the_hidden_states_in_f32(folder: Path) -> None:
+    args = {"cast_lm_head_to_fp32": True}
+    theirs = trainer(folder, arguments(folder, **args, **CASES["entropy_coef"][0]), dtype=torch.bfloat16)
+    ours = trainer(folder, arguments(folder, **args), file("entropy_coef", 0.0), dtype=torch.bfloat16)
+    head = ours.model.get_output_embeddings()
+    assert head.weight.dtype == torch.float32 and ours.model.model.norm.weight.dtype == torch.bfloat16
+    inputs = batch(theirs)
+    expected = loss_and_gradient(theirs, [inputs])
+    found = loss_and_gradient(ours, [inputs])
+    assert found[0] == pytest.approx(expected[0], rel=1e-4)
+    torch.testing.assert_close(found[1].float(), expected[1].float(), rtol=2e-2, atol=2e-3)
 
 
 @pytest.mark.parametrize("name", ["grpo", "entropy_coef"])

@@ -9,6 +9,7 @@ import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -33,7 +34,15 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=words, **MARKS, padding_side="left")
 
 
-def save_model(folder: Path, experts: int = 0) -> Path:
+# Families whose logits are more than a product.
+FAMILIES: dict[str, dict[str, Any]] = {
+    "gemma2": {"final_logit_softcapping": 3.0, "query_pre_attn_scalar": 8, "head_dim": 8},
+    "cohere": {"logit_scale": 0.25},
+    "granite": {"logits_scaling": 4.0},
+}
+
+
+def save_model(folder: Path, experts: int = 0, family: str | None = None) -> Path:
     """A random model on disk, because TRL loads its reference from where the policy came from; with a router if asked."""
     sizes = {
         "vocab_size": len(WORDS),
@@ -51,6 +60,9 @@ def save_model(folder: Path, experts: int = 0) -> Path:
     if experts:
         routed = {"num_experts": experts, "num_experts_per_tok": 2, "moe_intermediate_size": 8, "head_dim": 8}
         Qwen3MoeForCausalLM(Qwen3MoeConfig(**sizes, **routed)).save_pretrained(folder)
+    elif family:
+        config = AutoConfig.for_model(family, **sizes, **FAMILIES[family])
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     else:
         Qwen2ForCausalLM(Qwen2Config(**sizes)).save_pretrained(folder)
     return folder
@@ -92,9 +104,11 @@ def halves(inputs: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
     return [{name: x[part] if x.dim() else x for name, x in inputs.items()} for part in cut]
 
 
-def trainer(folder: Path, args: GRPOConfig, spec: Any = None, **others: Any) -> GRPOTrainer:
+def trainer(
+    folder: Path, args: GRPOConfig, spec: Any = None, dtype: torch.dtype = torch.float32, **others: Any
+) -> GRPOTrainer:
     """TRL's own trainer, or ours where there is a file."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     given = {"reward_funcs": reward, "train_dataset": dataset(), "processing_class": tokenizer()} | others
     if spec is None:
         return GRPOTrainer(model, args=args, **given)

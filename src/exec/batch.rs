@@ -1,6 +1,7 @@
 //! The named tensors of one batch.
 
 use crate::fields;
+use crate::kernels::Head;
 use crate::tensor::{DType, Guard, Tensor, TensorError};
 use std::collections::BTreeMap;
 
@@ -8,6 +9,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     fields: BTreeMap<String, Tensor>,
+    /// By the names of the fields with hidden states.
+    heads: BTreeMap<String, Head>,
 }
 
 impl Batch {
@@ -21,6 +24,28 @@ impl Batch {
     pub fn with(mut self, name: impl Into<String>, tensor: impl Into<Tensor>) -> Self {
         self.fields.insert(name.into(), tensor.into());
         self
+    }
+
+    /// Says how logits are made of the hidden states in that field, `hidden` or `ref_hidden`.
+    ///
+    /// ```
+    /// # use aent::{Batch, Head};
+    /// let batch = Batch::new().with_head("hidden", Head { softcap: Some(30.0), ..Head::default() });
+    /// ```
+    #[must_use]
+    pub fn with_head(mut self, hidden: impl Into<String>, head: Head) -> Self {
+        self.heads.insert(hidden.into(), head);
+        self
+    }
+
+    /// How logits are made of the hidden states in that field.
+    pub fn head(&self, hidden: &str) -> Head {
+        self.heads.get(hidden).copied().unwrap_or_default()
+    }
+
+    /// A batch without fields, with the same heads.
+    pub(super) fn emptied(&self) -> Self {
+        Self { fields: BTreeMap::new(), heads: self.heads.clone() }
     }
 
     /// The field with that name.
@@ -64,7 +89,7 @@ impl Batch {
                         if whole { tensor.clone() } else { tensor.narrow(0, start, end - start).ok()? };
                     Ok((name.clone(), field))
                 });
-                Ok(Batch { fields: fields.collect::<Result<_, TensorError>>()? })
+                Ok(Batch { fields: fields.collect::<Result<_, TensorError>>()?, ..self.emptied() })
             })
             .collect()
     }
@@ -93,7 +118,8 @@ impl Batch {
                 let tensor = if name == fields::CU_SEQLENS { tensor.to_dtype(DType::I64) } else { tensor };
                 Ok((name.clone(), tensor.ok()?))
             };
-            Ok(Batch { fields: self.fields.iter().map(field).collect::<Result<_, TensorError>>()? })
+            let fields = self.fields.iter().map(field).collect::<Result<_, TensorError>>()?;
+            Ok(Batch { fields, ..self.emptied() })
         };
         (0..parts).map(cut).collect()
     }

@@ -1,11 +1,11 @@
 //! Collects the gradient of the logits: as a tensor, over the logits, or as gradients of hidden states and the output layer.
 
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 use super::KernelError;
 use super::memory::prefer_large_pages;
 use super::rows::summed_in;
-use super::source::{Hidden, Source};
+use super::source::{Hidden, Product, Source};
 
 /// The gradients of a source's tensors while rows are processed.
 pub(super) enum Gradients {
@@ -23,12 +23,14 @@ pub(super) enum Gradients {
 }
 
 impl Gradients {
-    /// Gradients to be filled; `skipped` are the positions of rows that nothing will write, whose gradient is zero.
+    /// Gradients to be filled; `skipped` are the positions of rows that nothing will write, whose gradient is zero. `kind` is
+    /// that of the logits.
     pub(super) fn of(
         source: &Source<'_>,
         overwrites: bool,
         wanted: &[bool],
         skipped: Option<&[Tensor; 2]>,
+        kind: DType,
     ) -> Result<Self, KernelError> {
         match source {
             Source::Logits(logits) => {
@@ -45,8 +47,10 @@ impl Gradients {
                 }
                 Ok(Self::Logits(gradient))
             }
-            Source::Hidden(Hidden { hidden, weight, bias }) => {
-                let wide = |tensor: &Tensor| tensor.zeros(&tensor.size(), summed_in(tensor.dtype()));
+            Source::Hidden(Hidden { hidden, weight, bias, .. }) => {
+                let sums =
+                    |tensor: &Tensor| summed_in(if kind == DType::F64 { kind } else { tensor.dtype() });
+                let wide = |tensor: &Tensor| tensor.zeros(&tensor.size(), sums(tensor));
                 let wants = |index: usize| wanted.get(index).copied().unwrap_or(false);
                 Ok(Self::Hidden {
                     hidden: wants(0).then(|| hidden.zeros_like()),
@@ -65,26 +69,27 @@ impl Gradients {
         }
     }
 
-    /// Takes the gradient of `[k, V]` logits that were picked at these positions of a source in their kind; `picked`
-    /// are the hidden states that they were computed from.
+    /// Takes the gradient of `[k, V]` logits that were picked at these positions of a source in their kind; `made_of` is
+    /// what they were computed from.
     pub(super) fn add(
         &mut self,
         source: &Source<'_>,
         at: &[Tensor; 2],
-        of_logits: &Tensor,
-        picked: Option<&Tensor>,
+        of_logits: Tensor,
+        made_of: Option<&Product>,
     ) -> Result<(), KernelError> {
-        match (self, source, picked) {
+        match (self, source, made_of) {
             (Self::Logits(gradient), ..) => {
-                gradient.put_at_(at, of_logits)?;
+                gradient.put_at_(at, &of_logits)?;
             }
-            (Self::Hidden { hidden, weight, bias }, Source::Hidden(layer), Some(picked)) => {
+            (Self::Hidden { hidden, weight, bias }, Source::Hidden(layer), Some(product)) => {
+                let (picked, of_product) = (&product.hidden, product.slope.pull_back(of_logits));
                 if let Some(gradient) = hidden {
-                    let rows = of_logits.mm(layer.weight).to_dtype(gradient.dtype());
+                    let rows = of_product.mm(layer.weight).to_dtype(gradient.dtype());
                     gradient.put_at_(at, &rows)?;
                 }
                 if let Some(gradient) = weight {
-                    let by_row = of_logits.transpose();
+                    let by_row = of_product.transpose();
                     if gradient.dtype() == picked.dtype() {
                         gradient.addmm_(&by_row, picked)?;
                     } else {
@@ -93,7 +98,7 @@ impl Gradients {
                 }
                 if let Some(gradient) = bias {
                     let kind = gradient.dtype();
-                    gradient.add_(&of_logits.sum_dim(0, false, kind))?;
+                    gradient.add_(&of_product.sum_dim(0, false, kind))?;
                 }
             }
             _ => unreachable!("gradients are made for their source"),

@@ -6,7 +6,7 @@ use super::engine::{self, Chunk, Engine, Found, Numbers};
 use super::ids::Ids;
 use super::plan::Plan;
 use super::rows::{Rows, positions, summed_in};
-use super::source::Source;
+use super::source::{Picked, Product, Source};
 use super::{KernelError, KernelOptions, algebra};
 use crate::tensor::{DType, Device, Guard, Tensor};
 
@@ -39,8 +39,8 @@ pub(super) struct Part {
     /// Their indices in batch and time.
     pub(super) at: [Tensor; 2],
     pub(super) chunk: Chunk,
-    /// The hidden states `[k, D]` that the policy's logits were computed from, if they were.
-    pub(super) hidden: Option<Tensor>,
+    /// What the policy's logits were computed from, if they were, in the backward pass.
+    pub(super) product: Option<Product>,
 }
 
 impl Reading {
@@ -50,7 +50,8 @@ impl Reading {
         if engine.reads_in_place() && sources().all(|source| source.lies_in_rows()) {
             return Ok(Self::InPlace);
         }
-        let row = rows.vocabulary as usize * rows.logits.bytes() * sources().count();
+        let of_logits: usize = sources().map(|source| source.head().bytes(rows.logits)).sum();
+        let row = rows.vocabulary as usize * of_logits;
         Ok(Self::Picked { at_once: (options.chunk_bytes / row).max(1) as i64 })
     }
 
@@ -76,7 +77,7 @@ impl Inputs<'_> {
             Reading::InPlace => self.engine()?.read(plan, &self.whole()?),
             Reading::Picked { at_once } => {
                 let (mut sums, mut facts) = (Vec::new(), Vec::new());
-                self.each_part(at_once, |part, _| {
+                self.each_part(at_once, false, |part, _| {
                     let found = self.engine()?.read(plan, &part.chunk)?;
                     sums.push(found.sums);
                     facts.push(found.facts);
@@ -132,10 +133,11 @@ impl Inputs<'_> {
         })
     }
 
-    /// Computes the rows that count, some at a time.
+    /// Computes the rows that count, some at a time, for the backward pass with slopes.
     pub(super) fn each_part(
         &self,
         at_once: i64,
+        slopes: bool,
         mut work: impl FnMut(Part, &Source<'_>) -> Result<(), KernelError>,
     ) -> Result<(), KernelError> {
         let [actions, mask] = self.ids.flat();
@@ -143,15 +145,15 @@ impl Inputs<'_> {
         let count = places.length(0);
         let policy = self.policy.in_dtype(self.dtype);
         let references: Vec<_> = self.references.iter().map(|of| of.in_dtype(self.dtype)).collect();
-        let policy = Source::again(&policy);
+        let policy = policy.source();
         let mut start = 0;
         while start < count {
             let range = start..count.min(start + at_once);
             start = range.end;
             let places = places.narrow(0, range.start, range.end - range.start);
             let at = self.at(&places);
-            let (logits, hidden) = policy.pick(&at, self.dtype)?;
-            let compared = references.iter().map(|of| Ok(Source::again(of).pick(&at, self.dtype)?.0));
+            let Picked { logits, product } = policy.pick(&at, self.dtype, slopes)?;
+            let compared = references.iter().map(|of| Ok(of.source().pick(&at, self.dtype, false)?.logits));
             let all = places.full(&places.size(), 1i64, DType::Bool);
             let chunk = Chunk {
                 logits,
@@ -160,7 +162,7 @@ impl Inputs<'_> {
                     .with_lists(self.ids.lists().map(|lists| lists.pick(&places))),
                 divisors: self.divisors.as_ref().map(|all| all.index_select(0, &places).ok()).transpose()?,
             };
-            work(Part { range, at, chunk, hidden }, &policy)?;
+            work(Part { range, at, chunk, product }, &policy)?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod given;
 mod gradients;
+mod head;
 mod ids;
 mod inputs;
 mod look;
@@ -30,6 +31,7 @@ use crate::tensor::Tensor;
 
 pub use engine::fallback_reason;
 pub use error::KernelError;
+pub use head::Head;
 pub use options::{CHUNK_BYTES, KernelOptions, Kernels};
 pub use rows::RowInputs;
 pub use shards::{Exchange, Shards};
@@ -41,7 +43,7 @@ pub use source::{Hidden, Source};
 /// layer that they are computed from; [`Statistic::Size`](crate::rows::Statistic::Size) is not.
 ///
 /// Logits computed from hidden states have the kind of `torch.autocast` at the call, if it is on; the backward pass
-/// uses the same kind, wherever it runs.
+/// uses the same kind, wherever it runs. A [`Head`] bends and scales them, and may say their kind.
 ///
 /// Where the mask is false, the result and the gradient are zero, for any logits and action. A logit of `-inf` bans a
 /// token: it has probability zero and contributes nothing. A row with NaN or `+inf`, or with only `-inf`, has no

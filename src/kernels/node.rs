@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::engine::{Found, Numbers, WrongId};
 use super::gradients::Gradients;
+use super::head::Head;
 use super::ids::{HostIds, Ids, Lists};
 use super::inputs::{Inputs, Reading};
 use super::look::Look;
@@ -125,6 +126,7 @@ pub(super) fn attached(
         overwrites: options.overwrite_logits,
         looks: policy.iter().chain(&saved).map(|tensor| Look::of(tensor)).collect(),
         compares: inputs.references.iter().map(|of| of.tensors().len()).collect(),
+        heads: std::iter::once(&inputs.policy).chain(&inputs.references).map(Source::head).collect(),
         lists: inputs.ids.lists().map(|lists| lists.fields.clone()),
         ids,
         found,
@@ -145,6 +147,8 @@ struct Node {
     looks: Vec<Look>,
     /// How many tensors each reference has.
     compares: Vec<usize>,
+    /// The head of the policy, and those of the references.
+    heads: Vec<Head>,
     /// The fields of the lists of ids.
     lists: Option<Arc<[(&'static str, usize)]>>,
     /// The ids, unless they are among the saved tensors.
@@ -170,10 +174,10 @@ impl Backward for Node {
             before.check(tensor)?;
         }
         let (mut compared, saved) = saved.split_at(self.compares.iter().sum());
-        let references = self.compares.iter().map(|count| {
+        let references = self.compares.iter().zip(&self.heads[1..]).map(|(count, head)| {
             let (of, rest) = compared.split_at(*count);
             compared = rest;
-            Source::again(of)
+            Source::again(of, *head)
         });
         let (ids, saved) = if let Some(known) = &self.ids {
             (Ids::of_host(known.clone()), saved)
@@ -195,7 +199,7 @@ impl Backward for Node {
             _ => unreachable!("`attached` saved them"),
         };
         let inputs = Inputs {
-            policy: Source::again(tensors),
+            policy: Source::again(tensors, self.heads[0]),
             references: references.collect(),
             ids,
             divisors: None,
@@ -219,7 +223,7 @@ impl Node {
         wanted: &[bool],
     ) -> Result<Gradients, KernelError> {
         let (engine, near) = (inputs.engine()?, inputs.near());
-        let gradients = |skipped| Gradients::of(&inputs.policy, self.overwrites, wanted, skipped);
+        let gradients = |skipped| Gradients::of(&inputs.policy, self.overwrites, wanted, skipped, self.dtype);
         match self.reading {
             Reading::InPlace => {
                 let cotangents = self.pull_back(found, cotangents, near, None)?;
@@ -235,7 +239,7 @@ impl Node {
                 let cotangents = self.pull_back(found, &picked, near, Some(&places))?;
                 let skipped = inputs.at(&positions(&mask.logical_not()));
                 let mut gradients = gradients(Some(&skipped))?;
-                inputs.each_part(at_once, |part, made| {
+                inputs.each_part(at_once, true, |part, made| {
                     let (sums, facts) = (self.plan.sums(), self.plan.facts());
                     let found = Found {
                         sums: found.sums.lines(sums, &part.range),
@@ -245,7 +249,7 @@ impl Node {
                     // The logits were computed for this part, and nothing reads them again.
                     let gradient = part.chunk.logits.clone();
                     engine.write_gradient(&self.plan, &part.chunk, &found, &cotangents, &gradient)?;
-                    gradients.add(made, &part.at, &gradient.squeeze(0), part.hidden.as_ref())
+                    gradients.add(made, &part.at, gradient.squeeze(0), part.product.as_ref())
                 })?;
                 Ok(gradients)
             }

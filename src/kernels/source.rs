@@ -3,6 +3,7 @@
 use crate::tensor::{DType, Device, Host, Tensor, Unusable};
 
 use super::error::KernelError;
+use super::head::{Head, Slope};
 use crate::fields::LogitFields;
 
 /// Logits of `B·T` rows over `V` tokens.
@@ -10,13 +11,13 @@ use crate::fields::LogitFields;
 pub enum Source<'a> {
     /// `[B, T, V]` of kind f32, f64, bf16 or f16, in any layout.
     Logits(&'a Tensor),
-    /// `hidden · weightᵀ + bias`, of which only one chunk of rows is in memory at a time.
+    /// Of `hidden · weightᵀ + bias`, of which only one chunk of rows is in memory at a time.
     Hidden(Hidden<'a>),
 }
 
 /// Hidden states and the output layer, all of one kind: f32, f64, bf16 or f16. Under `torch.autocast` the kinds may
-/// differ, except for f64: logits have autocast's kind, as `torch.nn.functional.linear` returns them there, and each
-/// tensor gets its gradient in its own kind.
+/// differ, except for f64: logits have autocast's kind, as `torch.nn.functional.linear` returns them there. With
+/// [`Head::dtype`] they may always differ. Each tensor gets its gradient in its own kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Hidden<'a> {
     /// `[B, T, D]`.
@@ -25,6 +26,36 @@ pub struct Hidden<'a> {
     pub weight: &'a Tensor,
     /// `[V]`.
     pub bias: Option<&'a Tensor>,
+    /// What makes logits of their product.
+    pub head: Head,
+}
+
+/// A source's tensors, ready to compute logits of a kind.
+pub(super) struct Ready {
+    tensors: Vec<Tensor>,
+    head: Head,
+}
+
+impl Ready {
+    pub(super) fn source(&self) -> Source<'_> {
+        Source::again(&self.tensors, self.head)
+    }
+}
+
+/// Some rows of a source.
+pub(super) struct Picked {
+    /// `[1, k, V]`.
+    pub(super) logits: Tensor,
+    /// What they were computed from, if they were.
+    pub(super) product: Option<Product>,
+}
+
+/// What logits were computed from.
+pub(super) struct Product {
+    /// The hidden states `[k, D]`, in the kind of the product.
+    pub(super) hidden: Tensor,
+    /// The derivative of the logits by the product `[k, V]`.
+    pub(super) slope: Slope,
 }
 
 impl<'a> Source<'a> {
@@ -32,18 +63,28 @@ impl<'a> Source<'a> {
     pub(super) fn tensors(&self) -> Vec<&'a Tensor> {
         match *self {
             Self::Logits(logits) => vec![logits],
-            Self::Hidden(Hidden { hidden, weight, bias }) => {
+            Self::Hidden(Hidden { hidden, weight, bias, .. }) => {
                 [hidden, weight].into_iter().chain(bias).collect()
             }
         }
     }
 
     /// The same variant from other tensors.
-    pub(super) fn again(tensors: &[Tensor]) -> Source<'_> {
+    pub(super) fn again(tensors: &[Tensor], head: Head) -> Source<'_> {
         match tensors {
             [logits] => Source::Logits(logits),
-            [hidden, weight, bias @ ..] => Source::Hidden(Hidden { hidden, weight, bias: bias.first() }),
+            [hidden, weight, bias @ ..] => {
+                Source::Hidden(Hidden { hidden, weight, bias: bias.first(), head })
+            }
             [] => unreachable!("a source has tensors"),
+        }
+    }
+
+    /// Its head; of logits, one that does nothing.
+    pub(super) fn head(&self) -> Head {
+        match self {
+            Self::Logits(_) => Head::default(),
+            Self::Hidden(layer) => layer.head,
         }
     }
 
@@ -56,14 +97,14 @@ impl<'a> Source<'a> {
     }
 
     /// Its tensors, ready to compute logits of that kind. Hidden states stay as they are: only a few are picked at once.
-    pub(super) fn in_dtype(&self, dtype: DType) -> Vec<Tensor> {
+    pub(super) fn in_dtype(&self, dtype: DType) -> Ready {
         let mut tensors: Vec<Tensor> = self.tensors().into_iter().cloned().collect();
         if matches!(self, Self::Hidden(_)) {
             for tensor in tensors.iter_mut().skip(1) {
                 *tensor = tensor.to_dtype(dtype);
             }
         }
-        tensors
+        Ready { tensors, head: self.head() }
     }
 
     /// Whether it is a tensor of logits with every row in one piece.
@@ -86,28 +127,31 @@ impl<'a> Source<'a> {
     pub(super) fn all(&self, dtype: DType, pick: impl Fn(&Tensor) -> Tensor) -> Tensor {
         match self {
             Self::Logits(logits) => pick(&logits.flatten(0, 1)),
-            Self::Hidden(Hidden { hidden, weight, bias }) => {
+            Self::Hidden(Hidden { hidden, weight, bias, head }) => {
                 let bias = bias.map(|bias| bias.to_dtype(dtype));
                 let hidden = pick(&hidden.flatten(0, 1)).to_dtype(dtype);
-                hidden.linear(&weight.to_dtype(dtype), bias.as_ref())
+                head.logits(hidden.linear(&weight.to_dtype(dtype), bias.as_ref()))
             }
         }
     }
 
-    /// The rows at `[k]` positions of batch and time, `[1, k, V]`, and the hidden states `[k, D]` that they were
-    /// computed from, if they were. The kind must be that of a source [`Self::in_dtype`].
-    pub(super) fn pick(
-        &self,
-        at: &[Tensor; 2],
-        kind: DType,
-    ) -> Result<(Tensor, Option<Tensor>), KernelError> {
-        match self {
-            Self::Logits(logits) => Ok((logits.at(at).unsqueeze(0).ok()?, None)),
-            Self::Hidden(Hidden { hidden, weight, bias }) => {
-                let picked = hidden.at(at).to_dtype(kind);
-                Ok((picked.linear(weight, *bias).unsqueeze(0).ok()?, Some(picked)))
+    /// The rows at `[k]` positions of batch and time, for the backward pass with slopes. The kind must be that of a source
+    /// [`Self::in_dtype`].
+    pub(super) fn pick(&self, at: &[Tensor; 2], kind: DType, slopes: bool) -> Result<Picked, KernelError> {
+        let (logits, product) = match self {
+            Self::Logits(logits) => (logits.at(at), None),
+            Self::Hidden(Hidden { hidden, weight, bias, head }) => {
+                let hidden = hidden.at(at).to_dtype(kind);
+                let product = hidden.linear(weight, *bias);
+                if slopes {
+                    let (logits, slope) = head.logits_and_slope(product);
+                    (logits, Some(Product { hidden, slope }))
+                } else {
+                    (head.logits(product), None)
+                }
             }
-        }
+        };
+        Ok(Picked { logits: logits.unsqueeze(0).ok()?, product })
     }
 
     /// B, T and V, if the tensors fit together; an error names the field from `names`.
@@ -144,6 +188,7 @@ impl Hidden<'_> {
         let &[batch, time, width] = size.as_slice() else {
             return refuse(names.hidden, "[B, T, D]", &format!("{size:?}"));
         };
+        self.head.check()?;
         let size = self.weight.size();
         let vocabulary = match *size.as_slice() {
             [vocabulary, columns] if columns == width && vocabulary > 0 => vocabulary,
@@ -177,9 +222,13 @@ impl Hidden<'_> {
         std::iter::once((names.weight, self.weight)).chain(bias)
     }
 
-    /// The kind that `torch.nn.functional.linear` computes in. It refuses different kinds, unless autocast casts them
-    /// to one; autocast does not cast f64.
+    /// The head's own kind, or that in which `torch.nn.functional.linear` computes. It refuses different kinds, unless
+    /// autocast casts them to one; autocast does not cast f64.
     fn kind(&self, names: &LogitFields) -> Result<DType, KernelError> {
+        if let Some(kind) = self.head.dtype {
+            self.layer(names).try_for_each(|(name, tensor)| check_kind(name, tensor))?;
+            return Ok(kind);
+        }
         let kind = self.hidden.dtype();
         let narrow = |tensor: &Tensor| matches!(tensor.dtype(), DType::F32 | DType::BF16 | DType::F16);
         if let Some(cast) = self.hidden.autocast_dtype()
@@ -192,7 +241,7 @@ impl Hidden<'_> {
             if tensor.dtype() != kind {
                 let expected = format!("{}, as `{}`", kind, names.hidden);
                 let brings = if narrow(tensor) && narrow(self.hidden) {
-                    "; `torch.autocast` around the step brings both to one kind"
+                    "; `head_dtype`, or `torch.autocast` around the step, brings both to one kind"
                 } else {
                     ""
                 };

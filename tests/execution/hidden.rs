@@ -1,7 +1,8 @@
 //! Specs whose batch brings hidden states and the output layer instead of logits.
 
 use crate::{assert_says, batch, number, numbers, session};
-use aent::{Batch, Options, Session, compile};
+use aent::tensor::DType;
+use aent::{Batch, Head, Options, Session, compile};
 use tch::{Device, Kind, Tensor};
 
 /// Everything that is read of logits: the action, a set, and the distance from a reference.
@@ -70,6 +71,99 @@ fn a_spec_gives_the_same_from_hidden_states_in_one_batch_and_in_parts() {
     }
     assert_same(&gradients(&cut), &gradients(&whole));
     assert_same(&[number(step.finish().unwrap().loss())], &[number(expected.loss())]);
+}
+
+/// A head of the policy and one of the reference, and the logits that the policy's makes.
+fn with_heads(layer: &[Tensor; 3]) -> (Batch, Tensor) {
+    let [hidden, weight, bias] = layer;
+    let logits = (hidden.linear(weight, Some(bias)) * (0.7 / 1.5)).tanh() * 1.5;
+    let kept = replaced(layer).0;
+    let kept = kept.iter().filter(|(name, _)| *name != "ref_logits");
+    let batch = kept.fold(Batch::new(), |kept, (name, tensor)| kept.with(name, tensor));
+    let batch = batch
+        .with("ref_hidden", hidden.detach().flip([1]))
+        .with("ref_lm_head", weight.detach())
+        .with_head("hidden", Head { softcap: Some(1.5), scale: 0.7, dtype: None })
+        .with_head("ref_hidden", Head { softcap: Some(1.0), scale: 3.0, dtype: None });
+    (batch, logits)
+}
+
+/// The reference's logits for [`with_heads`].
+fn their_logits([hidden, weight, _]: &[Tensor; 3]) -> Tensor {
+    (hidden.detach().flip([1]).linear::<&Tensor>(&weight.detach(), None) * 3.0).tanh()
+}
+
+#[test]
+fn a_head_goes_with_the_batch_into_parts_rows_and_packed_tokens() {
+    let [whole, given, cut, of_rows, tokens] = [(); 5].map(|()| layer());
+    let session = session(SPEC);
+    let logits = with_heads(&whole).1;
+    let batch = others(&logits).with("logits", logits).with("ref_logits", their_logits(&whole));
+    let expected = session.forward(&batch).unwrap();
+    expected.backward().unwrap();
+    let (expected, of_whole) = (number(expected.loss()), gradients(&whole));
+
+    let found = session.forward(&with_heads(&given).0).unwrap();
+    found.backward().unwrap();
+    assert_same(&[number(found.loss())], &[expected]);
+    assert_same(&gradients(&given), &of_whole);
+
+    let mut step = session.accumulate();
+    let parts = with_heads(&cut).0.split(2).unwrap();
+    for part in &parts {
+        step.measure(part).unwrap();
+    }
+    for part in &parts {
+        step.forward(part).unwrap().backward().unwrap();
+    }
+    assert_same(&[number(step.finish().unwrap().loss())], &[expected]);
+    assert_same(&gradients(&cut), &of_whole);
+
+    let batch = with_heads(&of_rows).0;
+    let rows = session.rows(&batch).unwrap();
+    let rest = batch.iter().filter(|(name, _)| !name.contains("hidden") && !name.contains("lm_head"));
+    let rest = rest.fold(Batch::new().with("rows", rows), |rest, (name, tensor)| rest.with(name, tensor));
+    let found = session.forward(&rest).unwrap();
+    found.backward().unwrap();
+    assert_same(&[number(found.loss())], &[expected]);
+    assert_same(&gradients(&of_rows), &of_whole);
+
+    // Both sequences one behind the other; the numbers of a sequence stay one for each.
+    let batch = with_heads(&tokens).0;
+    let packed = batch.iter().fold(Batch::new(), |packed, (name, tensor)| {
+        let size = tensor.size();
+        let flat = if size.starts_with(&[2, 3]) { tensor.flatten(0, 1) } else { tensor.clone() };
+        packed.with(name, flat)
+    });
+    let packed = packed
+        .with("cu_seqlens", Tensor::from_slice(&[0i64, 3, 6]))
+        .with_head("hidden", batch.head("hidden"))
+        .with_head("ref_hidden", batch.head("ref_hidden"));
+    let found = session.forward(&packed).unwrap();
+    found.backward().unwrap();
+    assert_same(&[number(found.loss())], &[expected]);
+    assert_same(&gradients(&tokens), &of_whole);
+    let parts = packed.split(2).unwrap();
+    assert!(parts.iter().all(|part| part.head("ref_hidden") == batch.head("ref_hidden")));
+}
+
+#[test]
+fn a_head_that_cannot_be_used_is_refused_by_name() {
+    let layer = layer();
+    let refused = |batch: &Batch| session(SPEC).forward(batch).unwrap_err();
+    let scale = |scale| Head { scale, ..Head::default() };
+    let error = refused(&with_heads(&layer).0.with_head("ref_hidden", scale(0.0)));
+    assert_says(&error, &["`ref_logit_scale`", "a finite number above 0", "found 0"]);
+    let (batch, logits) = replaced(&layer);
+    let of_logits = others(&logits).with("logits", logits).with_head("hidden", scale(2.0));
+    assert_says(&refused(&of_logits), &["`logit_scale`", "`hidden` with `lm_head`", "found `logits`"]);
+    let kind = Head { dtype: Some(DType::F32), ..Head::default() };
+    let rows = session(SPEC).rows(&batch).unwrap();
+    let rest = ["old_log_prob", "advantages", "response_mask"];
+    let rest = rest.map(|name| (name, batch.get(name).unwrap()));
+    let rest = rest.into_iter().fold(Batch::new(), |rest, (name, tensor)| rest.with(name, tensor));
+    let with_rows = rest.with("rows", rows).with_head("hidden", kind);
+    assert_says(&refused(&with_rows), &["`head_dtype`", "`hidden` with `lm_head`", "found `rows`"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeAlias, final
 
 import torch
 from torch.distributed import ProcessGroup
@@ -25,6 +25,9 @@ __all__ = [
 ]
 
 __version__: str
+
+# A tensor, or what is said of a head: a number, a type or its name.
+_Field: TypeAlias = torch.Tensor | float | torch.dtype | str | None
 
 def compile(
     name: str,
@@ -117,7 +120,7 @@ class Program:
         vocab_group: ProcessGroup | DeviceMesh | None = None,
         sequence_group: ProcessGroup | DeviceMesh | None = None,
         sequence_order: Literal["contiguous", "zigzag"] = "contiguous",
-        **fields: torch.Tensor | None,
+        **fields: _Field,
     ) -> Output: ...
     def forward(
         self,
@@ -130,7 +133,7 @@ class Program:
         vocab_group: ProcessGroup | DeviceMesh | None = None,
         sequence_group: ProcessGroup | DeviceMesh | None = None,
         sequence_order: Literal["contiguous", "zigzag"] = "contiguous",
-        **fields: torch.Tensor | None,
+        **fields: _Field,
     ) -> Output:
         """The loss of a whole step on one batch, with metrics and signals: ``program(batch)``.
 
@@ -154,8 +157,8 @@ class Program:
                 ``aent.sequence_parallel``.
             fields: tensors by name, or none; a name that is no batch field is refused. ``logits`` is ``[B, T, V]`` in f32,
                 f16, bf16 or f64, where row ``t`` scores ``actions[t]``; ``hidden`` ``[B, T, D]`` with ``lm_head`` ``[V, D]``
-                stand in its place, of one kind unless ``torch.autocast`` is on. Others are ``[B, T]``, ``[B]`` or scalars, as
-                docs/language.md lists them.
+                stand in its place, of one kind unless ``torch.autocast`` is on or ``head_dtype`` is that of the product, with
+                ``lm_head_bias``, ``logit_softcap`` and ``logit_scale`` if it has them. docs/language.md lists the others.
 
         Raises:
             BatchError: a field is missing, or has the wrong shape, kind, device or values.
@@ -221,7 +224,7 @@ class Program:
         *,
         more: Sequence[Literal["log_prob", "entropy"]] | None = None,
         vocab_group: ProcessGroup | DeviceMesh | None = None,
-        **fields: torch.Tensor | None,
+        **fields: _Field,
     ) -> torch.Tensor:
         """What the file reads of the logits, computed where they are: ``[..., R]`` with gradient, of logits ``[..., V]`` or
         hidden states ``[..., D]`` of any leading shape, such as ``[B, T]`` or the ``[N]`` of a packed batch.
@@ -232,7 +235,7 @@ class Program:
 
         Args:
             batch: tensors by name, as for ``forward``.
-            fields: ``logits``, or ``hidden`` with ``lm_head``, and what else the statistics need of the same leading shape:
+            fields: ``logits``, or ``hidden`` with ``lm_head`` and its options, and what else is needed of the same leading shape:
                 ``actions``, ``ref_logits``. With ``response_mask`` only its rows are computed, and the others are zero.
             vocab_group: the ranks that hold the vocabulary in shards, as for ``forward``: the numbers are those of one process,
                 on every rank, and a step takes them without ``vocab_group``.
@@ -248,7 +251,7 @@ class Program:
     def row_names(self) -> list[str]:
         """What each number of ``rows`` is, in their order."""
 
-    def find_nonfinite(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> list[str]:
+    def find_nonfinite(self, batch: Mapping[str, Any] | None = None, /, **fields: _Field) -> list[str]:
         """Why the loss, metrics or signals of a step on this batch are NaN or infinite, one sentence for each that is.
 
         A sentence names the first formula that is not finite although its operands are, with its file, line and column,
@@ -261,7 +264,7 @@ class Program:
             StepError: as for ``forward``.
         """
 
-    def diagnose(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> dict[str, Any]:
+    def diagnose(self, batch: Mapping[str, Any] | None = None, /, **fields: _Field) -> dict[str, Any]:
         """The loss of a batch taken apart.
 
         ``loss`` is its value. ``summands`` are what adds up to it, each with ``formula``, ``name``, ``place``, ``value`` and
@@ -454,12 +457,12 @@ class Accumulation:
     and signals.
     """
 
-    def measure(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> None:
+    def measure(self, batch: Mapping[str, Any] | None = None, /, **fields: _Field) -> None:
         """Looks at a part before any part gives its share. It costs a look at the mask, unless the program needs more of
         the whole step (``Program.explain`` says which)."""
 
-    def __call__(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> torch.Tensor: ...
-    def forward(self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None) -> torch.Tensor:
+    def __call__(self, batch: Mapping[str, Any] | None = None, /, **fields: _Field) -> torch.Tensor: ...
+    def forward(self, batch: Mapping[str, Any] | None = None, /, **fields: _Field) -> torch.Tensor:
         """A part's share of the loss, ``accumulation(part)``. Parts come in any order; each is recognised by what was measured of
         it.
 
@@ -468,9 +471,7 @@ class Accumulation:
                 ``Program.accumulate``.
         """
 
-    def losses(
-        self, batch: Mapping[str, Any] | None = None, /, **fields: torch.Tensor | None
-    ) -> dict[str, torch.Tensor]:
+    def losses(self, batch: Mapping[str, Any] | None = None, /, **fields: _Field) -> dict[str, torch.Tensor]:
         """The same for a file with several losses: the part's share of each, by name.
 
         Raises:

@@ -14,8 +14,9 @@ from transformers.utils import ModelOutput
 
 Rows = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 
-# What models multiply, divide or bend their logits with: a head is then more than its weight.
-_BENT = ["final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling"]
+# The names that configs have for what logits are multiplied with, and for where they are capped.
+_SCALES = ["logit_scale", "output_multiplier", "lm_head_multiplier"]
+_CAPS = ["final_logit_softcapping", "logits_soft_cap"]
 
 
 @dataclass
@@ -51,12 +52,26 @@ def add_rows(model: PreTrainedModel) -> None:
     model.forward = types.MethodType(forward, model)
 
 
+def head_options(model: PreTrainedModel) -> dict[str, float]:
+    """What ``Program.rows`` must know of a model's head besides its weight and bias, as transformers computes its logits: first
+    they are scaled, then capped."""
+    config = model.config.get_text_config()
+    if config.model_type == "mpt":  # Its config has a scale that its forward does not read.
+        return {}
+
+    def first(names: list[str]) -> float | None:
+        return next((float(found) for name in names if (found := getattr(config, name, None)) is not None), None)
+
+    scale, scaling, softcap = first(_SCALES), first(["logits_scaling"]), first(_CAPS)
+    if scale is None and scaling is not None:
+        scale = scaling if config.model_type == "hyperclovax" else 1 / scaling  # The others divide by it.
+    options = {"logit_scale": scale, "logit_softcap": softcap}
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def needs_logits(model: PreTrainedModel) -> str | None:
-    """Why a model's logits are not its last hidden states times a weight that is at hand; ``None`` if they are."""
-    config, head = model.config.get_text_config(), model.get_output_embeddings()
-    for name in _BENT:
-        if getattr(config, name, None) not in (None, 1, 1.0):
-            return f"its config has `{name}`"
+    """Why a model's logits are not made of its last hidden states and a weight that is at hand; ``None`` if they are."""
+    head = model.get_output_embeddings()
     # FSDP2 gives a module in shards a class of its own, which computes as before.
     if not isinstance(head, torch.nn.Linear) or type(head).forward is not torch.nn.Linear.forward:
         return f"its head is a `{type(head).__name__}`"

@@ -19,7 +19,7 @@ from trl.trainer.utils import nanmax, nanmin
 from . import BatchError, Program
 from .compiler import program_of
 from .files import read_json, take_up, write_json
-from .heads import add_rows, needs_logits
+from .heads import add_rows, head_options, needs_logits
 from .trl_internals import check
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class AentLoss(GRPOTrainer):
         attention = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
         keep = inputs["completion_ids"].size(1)
 
-        def rows(**logits: torch.Tensor | None) -> torch.Tensor:
+        def rows(**logits: Any) -> torch.Tensor:
             actions, mask = inputs["completion_ids"], inputs["completion_mask"]
             fields = logits | self._tempered(actions)
             return self.program.rows(fields, actions=actions, response_mask=mask, more=["log_prob", "entropy"])
@@ -165,8 +165,12 @@ class AentLoss(GRPOTrainer):
                 output.log_probs = rows(logits=output.logits)
                 return output
 
+            head: dict[str, Any] = head_options(self._base_model())
+            if self.args.cast_lm_head_to_fp32:  # TRL computes the head in f32 then, wherever autocast is on.
+                head["head_dtype"] = torch.float32
+
             def of_hidden(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-                return rows(hidden=hidden[:, -keep - 1 : -1], lm_head=weight, lm_head_bias=bias)
+                return rows(hidden=hidden[:, -keep - 1 : -1], lm_head=weight, lm_head_bias=bias, **head)
 
             return model(**asked, aent_rows=of_hidden)
 

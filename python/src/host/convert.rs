@@ -140,6 +140,15 @@ pub(super) fn options(py: Python<'_>, dtype: Option<DType>) -> PyResult<Bound<'_
     Ok(options)
 }
 
+/// The type that a `torch.dtype` or its name stands for; none of anything else.
+pub(crate) fn dtype_named(value: &Bound<'_, PyAny>) -> PyResult<Option<DType>> {
+    if let Ok(name) = value.extract::<String>() {
+        return Ok(DTYPES.iter().find(|(_, known)| *known == name).map(|(dtype, _)| *dtype));
+    }
+    let objects = dtype_objects(value.py())?;
+    Ok(objects.iter().position(|known| value.is(known)).map(|index| DTYPES[index].0))
+}
+
 /// The type of a tensor.
 pub(super) fn dtype(tensor: &Bound<'_, PyAny>) -> PyResult<DType> {
     let py = tensor.py();

@@ -9,7 +9,7 @@ mod operations;
 mod state;
 mod torch;
 
-pub(crate) use convert::{is_tensor, of_python, to_python};
+pub(crate) use convert::{dtype_named, is_tensor, of_python, to_python};
 pub(crate) use node::Half;
 pub(crate) use state::is_torchs_own;
 pub(crate) use torch::Torch;

@@ -66,8 +66,8 @@ impl Program {
     ///         ``aent.sequence_parallel``.
     ///     fields: tensors by name, or none; a name that is no batch field is refused. ``logits`` is ``[B, T, V]`` in f32,
     ///         f16, bf16 or f64, where row ``t`` scores ``actions[t]``; ``hidden`` ``[B, T, D]`` with ``lm_head`` ``[V, D]``
-    ///         stand in its place, of one kind unless ``torch.autocast`` is on. Others are ``[B, T]``, ``[B]`` or scalars, as
-    ///         docs/language.md lists them.
+    ///         stand in its place, of one kind unless ``torch.autocast`` is on or ``head_dtype`` is that of the product, with
+    ///         ``lm_head_bias``, ``logit_softcap`` and ``logit_scale`` if it has them. docs/language.md lists the others.
     ///
     /// Raises:
     ///     BatchError: a field is missing, or has the wrong shape, kind, device or values.
@@ -201,7 +201,7 @@ impl Program {
     ///
     /// Args:
     ///     batch: tensors by name, as for ``forward``.
-    ///     fields: ``logits``, or ``hidden`` with ``lm_head``, and what else the statistics need of the same leading shape:
+    ///     fields: ``logits``, or ``hidden`` with ``lm_head`` and its options, and what else is needed of the same leading shape:
     ///         ``actions``, ``ref_logits``. With ``response_mask`` only its rows are computed, and the others are zero.
     ///     vocab_group: the ranks that hold the vocabulary in shards, as for ``forward``: the numbers are those of one process,
     ///         on every rank, and a step takes them without ``vocab_group``.

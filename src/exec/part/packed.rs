@@ -115,7 +115,7 @@ impl Packed {
 
     /// The same batch with every field of tokens as one row: `[N, ...]` and `[1, N, ...]` become `[1, N, ...]`.
     pub(super) fn flat(&self, batch: &Batch) -> Result<Batch> {
-        let mut flat = Batch::new();
+        let mut flat = batch.emptied();
         for (name, tensor) in batch.iter().filter(|(name, _)| *name != CU_SEQLENS) {
             let plain = !is_shared(name) && tensor.unusable().is_none();
             let of_tokens = plain && self.is_of_tokens(name, &tensor.size());

@@ -2,6 +2,7 @@
 //! with the batch.
 
 use super::packed::Packed;
+use super::source::refuse_head;
 use super::temperature::divisor;
 use super::values::{Check, Wanted};
 use super::wrong::{field_error, missing, taken};
@@ -34,7 +35,7 @@ pub(in crate::exec) fn row_tensor(
     };
     let count: i64 = leading.iter().product();
     let tempered = divisor(plan.log_prob.iter().chain(&plan.rows).chain(more));
-    let mut flat = Batch::new();
+    let mut flat = batch.emptied();
     let read = |name: &str| !["log_prob", CU_SEQLENS, ROWS].contains(&name);
     for (name, tensor) in batch.iter().filter(|(name, _)| read(name)) {
         let plain = !is_shared(name) && tensor.unusable().is_none();
@@ -92,6 +93,7 @@ impl Part {
                 return Err(field_error(ROWS, format!("either `{ROWS}` or `{name}`"), "both"));
             }
         }
+        refuse_head(batch, &POLICY, ROWS)?;
         let asked: Vec<RowStatistic> = plan.log_prob.iter().chain(&plan.rows).copied().collect();
         let (sequences, width) = self.size();
         let wanted = [sequences, width, asked.len() as i64];

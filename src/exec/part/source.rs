@@ -16,15 +16,21 @@ impl Part {
         needs: impl Fn() -> String,
     ) -> Result<(Source<'a>, i64)> {
         let (name, tensor, width, source) = match (batch.get(names.logits), batch.get(names.hidden)) {
-            (Some(logits), None) => (names.logits, logits, "V", Source::Logits(logits)),
+            (Some(logits), None) => {
+                refuse_head(batch, names, names.logits)?;
+                (names.logits, logits, "V", Source::Logits(logits))
+            }
             (None, Some(hidden)) => {
                 let weight = batch.get(names.weight).ok_or_else(|| {
                     let expected =
                         format!("the output layer `[V, D]` that makes logits of `{}`", names.hidden);
                     missing(names.weight, expected)
                 })?;
-                let bias = batch.get(names.bias);
-                (names.hidden, hidden, "D", Source::Hidden(Hidden { hidden, weight, bias }))
+                let (bias, head) = (batch.get(names.bias), batch.head(names.hidden));
+                if let Some((option, expected, found)) = head.wrong() {
+                    return Err(field_error(&names.option(option), expected, &found));
+                }
+                (names.hidden, hidden, "D", Source::Hidden(Hidden { hidden, weight, bias, head }))
             }
             (Some(_), Some(_)) => {
                 let expected = format!("either `{}` or `{}`", names.logits, names.hidden);
@@ -47,4 +53,13 @@ impl Part {
         let [_, _, vocabulary] = source.shape(names)?;
         Ok((source, vocabulary))
     }
+}
+
+/// Refuses what a batch says of a head that it does not use: the field `found` has what the head would make.
+pub(super) fn refuse_head(batch: &Batch, names: &LogitFields, found: &str) -> Result<()> {
+    let (hidden, weight) = (names.hidden, names.weight);
+    batch.head(hidden).given().next().map_or(Ok(()), |option| {
+        let expected = format!("`{hidden}` with `{weight}`, of which it says how logits are made");
+        Err(field_error(&names.option(option), expected, &format!("`{found}`")))
+    })
 }

@@ -230,7 +230,7 @@ fn binding_extras(program: &Program, op: &Op) -> Vec<String> {
 
 /// The same batch with leaves of its own in the fields that gradient flows to.
 fn leaves(program: &Program, batch: &Batch) -> (Batch, Vec<(String, Tensor)>) {
-    let (mut copy, mut leaves) = (Batch::new(), Vec::new());
+    let (mut copy, mut leaves) = (batch.emptied(), Vec::new());
     for (name, tensor) in batch.iter() {
         let tensor = if program.trains(name) && tensor.dtype().is_float() {
             let leaf = tensor.detach().leaf();

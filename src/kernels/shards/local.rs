@@ -7,7 +7,7 @@ use crate::kernels::inputs::Reading;
 use crate::kernels::plain::{Met, product, relative, total};
 use crate::kernels::plan::{Pass, Plan, facts, sums};
 use crate::kernels::rows::{Rows, summed_in};
-use crate::kernels::source::Source;
+use crate::kernels::source::{Ready, Source};
 use crate::tensor::{DType, Element, Tensor};
 
 use super::edge::{Edge, Softmax};
@@ -20,8 +20,8 @@ const PIECE: i64 = 1 << 24;
 /// The rows of a shard that count.
 pub(super) struct Local<'a> {
     /// Ready to compute logits of the kind.
-    policy: Vec<Tensor>,
-    references: Vec<Vec<Tensor>>,
+    policy: Ready,
+    references: Vec<Ready>,
     /// The kind of the logits.
     pub(super) dtype: DType,
     /// How many tokens the shard has.
@@ -246,7 +246,7 @@ impl<'a> Local<'a> {
     }
 
     /// Logits in f64, with the highest of each row.
-    fn spared(&self, source: &[Tensor], piece: &[usize]) -> Result<(Tensor, Tensor), KernelError> {
+    fn spared(&self, source: &Ready, piece: &[usize]) -> Result<(Tensor, Tensor), KernelError> {
         let logits = self.pick(source, piece)?.to_dtype(DType::F64);
         let highest = logits.amax(-1, false).ok()?;
         Ok((logits, highest))
@@ -258,11 +258,11 @@ impl<'a> Local<'a> {
     }
 
     /// `[k, V]` of rows.
-    fn pick(&self, source: &[Tensor], rows: &[usize]) -> Result<Tensor, KernelError> {
-        let source = Source::again(source);
+    fn pick(&self, source: &Ready, rows: &[usize]) -> Result<Tensor, KernelError> {
+        let source = source.source();
         let logits = |places: &Tensor| {
             let at = [places.floor_divide(self.time), places.remainder(self.time)];
-            Ok::<_, KernelError>(source.pick(&at, self.dtype)?.0.squeeze(0))
+            Ok::<_, KernelError>(source.pick(&at, self.dtype, false)?.logits.squeeze(0))
         };
         let index = |rows: &[usize], start: usize| {
             let rows: Vec<i64> = rows.iter().map(|row| (row - start) as i64).collect();

@@ -16,11 +16,13 @@ use self::exchange::{Beginning, Stage};
 use self::local::Local;
 use self::merge::{Lines, Message};
 use super::engine::{Found, Numbers, WrongId};
+use super::head::Head;
 use super::ids::Ids;
 use super::inputs::{Inputs, Reading};
 use super::node::{attached, parted, refuse_tangents};
 use super::plan::{Listed, Pass, Plan, facts, sums};
 use super::rows::{Rows, positions};
+use super::source::Source;
 use super::{KernelError, KernelOptions, Kernels};
 use crate::rows::RowStatistic;
 use crate::tensor::{Device, Tensor};
@@ -100,7 +102,8 @@ fn beginning(
         hash(&mut hasher);
         hasher.finish() as i64
     };
-    let statistics = format!("{:?} {request:?} {listed:?} {:?}", rows.logits, rows.ids.lengths());
+    let heads: Vec<Head> = std::iter::once(&rows.policy).chain(&rows.references).map(Source::head).collect();
+    let statistics = format!("{:?} {heads:?} {request:?} {listed:?} {:?}", rows.logits, rows.ids.lengths());
     let [actions, mask] = rows.ids.flat();
     let counted = mask.where_cond(actions, &actions.zeros_like()).to_i64s()?;
     let mask = mask.to_u8s()?;

@@ -1,7 +1,7 @@
 //! Hidden states whose output layer lies in shards.
 
 use aent::kernels::{
-    Hidden, KernelOptions, RowInputs, Shards, Source, row_statistics, row_statistics_in_shards,
+    Head, Hidden, KernelOptions, RowInputs, Shards, Source, row_statistics, row_statistics_in_shards,
 };
 use aent::rows::{RowStatistic, Statistic, TokenSet};
 use aent::tensor::Tensor as Handle;
@@ -28,7 +28,8 @@ fn hidden_states_with_rows_of_the_output_layer_give_shares_of_their_gradient() {
         let part = |tensor: &Tensor| Handle::from(tensor.narrow(0, start, end - start)).leaf();
         let hidden = Handle::from(wave(&[2, 3, 4], 0.37)).leaf();
         let (weight, bias) = (part(&wave(&[17, 4], 1.3)), part(&wave(&[17], 0.9)));
-        let policy = Source::Hidden(Hidden { hidden: &hidden, weight: &weight, bias: Some(&bias) });
+        let head = Head { softcap: Some(1.1), scale: 0.8, dtype: None };
+        let policy = Source::Hidden(Hidden { hidden: &hidden, weight: &weight, bias: Some(&bias), head });
         let inputs = RowInputs { policy, ..RowInputs::new(&hidden, &actions, &mask) };
         let found = match shards {
             Some(shards) => row_statistics_in_shards(&inputs, &request, &options, shards),
