@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::ids::Ids;
 use super::plan::Plan;
+use super::rows::Rows;
 use super::source::{differs, refuse};
 use super::{KernelError, cpu, cuda, plain};
 use crate::tensor::{DType, Device, Host, Tensor};
@@ -193,6 +194,16 @@ pub(super) trait Engine: Sync {
     /// How it handles an id that is out of range.
     fn wrong_id(&self) -> WrongId;
 
+    /// Whether what it starts is recorded now, as in a CUDA graph, and nothing can be asked of the device.
+    fn is_captured(&self) -> bool {
+        false
+    }
+
+    /// Whether it can compute this plan of such rows; or why not.
+    fn serves(&self, _plan: &Plan, _rows: Asked) -> Result<(), KernelError> {
+        Ok(())
+    }
+
     /// Reads rows.
     fn read(&self, plan: &Plan, chunk: &Chunk) -> Result<Found, KernelError>;
 
@@ -219,13 +230,26 @@ pub(super) enum WrongId {
     Breaks,
 }
 
-/// The engine for a device.
-pub(super) fn of(host: &'static dyn Host, device: Device) -> &'static dyn Engine {
-    match device {
-        Device::Cpu => &cpu::Cpu,
-        Device::Cuda(ordinal) => cuda::engine(host, ordinal).unwrap_or(&plain::Plain),
-        _ => &plain::Plain,
-    }
+/// What an engine must know of rows before it reads one.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) vocabulary: i64,
+    /// The kind of the logits.
+    pub(super) kind: DType,
+    /// Whether their gradient may be wanted.
+    pub(super) gradient: bool,
+}
+
+/// The engine for a plan of these rows.
+pub(super) fn of(plan: &Plan, rows: &Rows<'_>) -> Result<&'static dyn Engine, KernelError> {
+    let gradient = rows.policy.tensors().iter().any(|tensor| tensor.requires_grad());
+    let asked = Asked { vocabulary: rows.vocabulary, kind: rows.logits, gradient };
+    let found = match rows.policy.device() {
+        Device::Cpu => Some(&cpu::Cpu as &dyn Engine),
+        Device::Cuda(ordinal) => cuda::serving(rows.policy.host()?, ordinal, plan, asked),
+        _ => None,
+    };
+    Ok(found.unwrap_or(&plain::Plain))
 }
 
 /// Why row statistics on this device use plain operations of the host, if they do.

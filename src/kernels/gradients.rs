@@ -1,9 +1,9 @@
 //! Collects the gradient of the logits: as a tensor, over the logits, or as gradients of hidden states and the output layer.
 
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Device, Tensor};
 
 use super::KernelError;
-use super::memory::prefer_large_pages;
+use super::memory::{empty_alike, prefer_large_pages};
 use super::rows::summed_in;
 use super::source::{Hidden, Product, Source};
 
@@ -37,7 +37,10 @@ impl Gradients {
                 let gradient = if overwrites && has_own_elements(logits) && !logits.is_negated() {
                     logits.detach()
                 } else {
-                    let fresh = logits.empty(&logits.size(), logits.dtype()).ok()?;
+                    let on_gpu = matches!(logits.device(), Device::Cuda(_));
+                    let alike = if on_gpu { empty_alike(logits)? } else { None };
+                    let fresh =
+                        alike.map_or_else(|| logits.empty(&logits.size(), logits.dtype()).ok(), Ok)?;
                     prefer_large_pages(&fresh);
                     fresh
                 };

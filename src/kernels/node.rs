@@ -5,14 +5,14 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use super::engine::{Found, Numbers, WrongId};
+use super::engine::{self, Engine, Found, Numbers, WrongId};
 use super::gradients::Gradients;
 use super::head::Head;
 use super::ids::{HostIds, Ids, Lists};
 use super::inputs::{Inputs, Reading};
 use super::look::Look;
 use super::plan::{Listed, Plan, Planned};
-use super::rows::{Rows, positions};
+use super::rows::Rows;
 use super::shards::Own;
 use super::source::{Source, refuse};
 use super::{KernelError, KernelOptions, algebra};
@@ -28,8 +28,19 @@ pub(super) fn row_statistics(
     options: &KernelOptions,
 ) -> Result<Vec<Tensor>, KernelError> {
     let plan = Plan::new(request, listed, &rows.ids.lengths(), rows.vocabulary);
+    row_statistics_by(engine::of(&plan, rows)?, rows, &plan, options)
+}
+
+/// The same by an engine.
+pub(super) fn row_statistics_by(
+    engine: &'static dyn Engine,
+    rows: &Rows<'_>,
+    plan: &Plan,
+    options: &KernelOptions,
+) -> Result<Vec<Tensor>, KernelError> {
     refuse_tangents(rows)?;
     let inputs = Inputs {
+        engine,
         policy: rows.policy,
         references: rows.references.clone(),
         ids: rows.ids.clone(),
@@ -37,22 +48,22 @@ pub(super) fn row_statistics(
         shape: rows.shape,
         dtype: rows.logits,
     };
-    let reading = Reading::of(rows, options)?;
+    let reading = Reading::of(rows, engine, options);
     let _chosen = reading.no_autocast(inputs.near());
     let (found, values) = {
         let _untracked = inputs.near().no_grad();
-        let wrong_id = inputs.engine()?.wrong_id();
+        let wrong_id = engine.wrong_id();
         if wrong_id == WrongId::Refused {
             inputs.ids.host(rows.vocabulary)?;
         } else if wrong_id == WrongId::Breaks || options.validate {
             rows.ids.check(rows.vocabulary)?;
         }
-        let found = inputs.read(&plan, reading)?;
-        let values = inputs.placed(&plan, &found, reading)?;
+        let found = inputs.read(plan, reading)?;
+        let values = inputs.placed(plan, &found, reading)?;
         (found, values)
     };
-    let values = attached(&inputs, &found, values, &plan, reading, options, None)?;
-    parted(&values, &plan, rows.shape)
+    let values = attached(&inputs, &found, values, plan, reading, options, None)?;
+    parted(&values, plan, rows.shape)
 }
 
 /// Refuses forward-mode differentiation.
@@ -119,6 +130,7 @@ pub(super) fn attached(
         }
     };
     let node = Node {
+        engine: inputs.engine,
         plan: plan.clone(),
         reading,
         shape: inputs.shape,
@@ -138,6 +150,7 @@ pub(super) fn attached(
 
 /// What the forward pass keeps for the backward pass besides tensors.
 struct Node {
+    engine: &'static dyn Engine,
     plan: Plan,
     reading: Reading,
     shape: [i64; 2],
@@ -199,6 +212,7 @@ impl Backward for Node {
             _ => unreachable!("`attached` saved them"),
         };
         let inputs = Inputs {
+            engine: self.engine,
             policy: Source::again(tensors, self.heads[0]),
             references: references.collect(),
             ids,
@@ -222,7 +236,7 @@ impl Node {
         cotangents: &Tensor,
         wanted: &[bool],
     ) -> Result<Gradients, KernelError> {
-        let (engine, near) = (inputs.engine()?, inputs.near());
+        let (engine, near) = (self.engine, inputs.near());
         let gradients = |skipped| Gradients::of(&inputs.policy, self.overwrites, wanted, skipped, self.dtype);
         match self.reading {
             Reading::InPlace => {
@@ -231,15 +245,13 @@ impl Node {
                 engine.write_gradient(&self.plan, &whole, found, &cotangents, gradients.in_place())?;
                 Ok(gradients)
             }
-            Reading::Picked { at_once } => {
-                let mask = &inputs.ids.flat()[1];
+            Reading::Picked { at_once } | Reading::Cut { at_once } => {
+                let places = inputs.places(self.reading);
                 let of_rows = cotangents.reshape(&[self.plan.values() as i64, -1]);
-                let places = positions(mask);
                 let picked = of_rows.index_select(1, &places);
                 let cotangents = self.pull_back(found, &picked, near, Some(&places))?;
-                let skipped = inputs.at(&positions(&mask.logical_not()));
-                let mut gradients = gradients(Some(&skipped))?;
-                inputs.each_part(at_once, true, |part, made| {
+                let mut gradients = gradients(inputs.skipped(self.reading).as_ref())?;
+                inputs.each_part(self.reading, at_once, true, |part, made| {
                     let (sums, facts) = (self.plan.sums(), self.plan.facts());
                     let found = Found {
                         sums: found.sums.lines(sums, &part.range),

@@ -136,12 +136,23 @@ impl<'a> Source<'a> {
     }
 
     /// The rows at `[k]` positions of batch and time, for the backward pass with slopes. The kind must be that of a source
-    /// [`Self::in_dtype`].
-    pub(super) fn pick(&self, at: &[Tensor; 2], kind: DType, slopes: bool) -> Result<Picked, KernelError> {
+    /// [`Self::in_dtype`]. Where some may not count, their hidden states become zero, even in place of NaN: their gradient is
+    /// zero, and the head's is a product of both.
+    pub(super) fn pick(
+        &self,
+        at: &[Tensor; 2],
+        counted: Option<&Tensor>,
+        kind: DType,
+        slopes: bool,
+    ) -> Result<Picked, KernelError> {
         let (logits, product) = match self {
             Self::Logits(logits) => (logits.at(at), None),
             Self::Hidden(Hidden { hidden, weight, bias, head }) => {
-                let hidden = hidden.at(at).to_dtype(kind);
+                let picked = hidden.at(at).to_dtype(kind);
+                let hidden = match counted {
+                    Some(counted) => picked.masked_fill(&counted.logical_not().unsqueeze(1), 0.0),
+                    None => picked,
+                };
                 let product = hidden.linear(weight, *bias);
                 if slopes {
                     let (logits, slope) = head.logits_and_slope(product);

@@ -7,7 +7,7 @@ use crate::exec::batch::Batch;
 use crate::exec::error::Result;
 use crate::fields::RESPONSE_MASK;
 use crate::plan::FieldPlan;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Device, Tensor};
 use crate::types::{Kind, Shape};
 
 impl Part {
@@ -15,6 +15,7 @@ impl Part {
         &self,
         batch: &Batch,
         field: &FieldPlan,
+        validate: bool,
         checks: &mut Vec<Check>,
     ) -> Result<Tensor> {
         let (sequences, width) = self.size();
@@ -47,7 +48,7 @@ impl Part {
             }
             tensor.to_dtype(DType::I64)
         } else if ty.kind == Kind::Bool {
-            to_bool(name, &tensor, self.counted(ty.shape))?
+            to_bool(name, &tensor, self.counted(ty.shape), validate)?
         } else {
             let tensor = if field.gradient || !tensor.requires_grad() { tensor } else { tensor.detach() };
             match tensor.dtype() {
@@ -70,7 +71,7 @@ impl Part {
 }
 
 /// The mask of a batch, as truth values.
-pub(super) fn mask(batch: &Batch) -> Result<Tensor> {
+pub(super) fn mask(batch: &Batch, validate: bool) -> Result<Tensor> {
     let name = RESPONSE_MASK;
     let mask = taken(batch, name)?
         .ok_or_else(|| missing(name, "bool or 0/1 `[B, T]`: which tokens count".to_owned()))?;
@@ -78,14 +79,18 @@ pub(super) fn mask(batch: &Batch) -> Result<Tensor> {
         return Err(field_error(name, "[B, T]", &format!("{:?}", mask.size())));
     }
     refuse_gradient(name, &mask)?;
-    to_bool(name, &mask, None)
+    to_bool(name, &mask, None, validate)
 }
 
-fn to_bool(name: &str, tensor: &Tensor, counted: Option<&Tensor>) -> Result<Tensor> {
+/// Truth values of 0 and 1. Whether a device has other numbers is asked only where values are validated: it costs a wait.
+fn to_bool(name: &str, tensor: &Tensor, counted: Option<&Tensor>, validate: bool) -> Result<Tensor> {
     if tensor.dtype() == DType::Bool {
         return Ok(if tensor.requires_grad() { tensor.detach() } else { tensor.clone() });
     }
     let ones = tensor.eq(1.0);
+    if !validate && tensor.device() != Device::Cpu {
+        return Ok(ones.ok()?);
+    }
     let wrong = ones.logical_or(&tensor.eq(0.0)).logical_not();
     refuse_values(name, tensor, wrong, counted, "bool, or 0 or 1")?;
     Ok(ones)

@@ -26,7 +26,12 @@ impl Part {
         }
         let own_log_prob = batch.get("log_prob").is_some();
         if plan.log_prob.is_some() && own_log_prob {
-            self.log_prob = Some(self.read_field(batch, &FieldPlan::of("log_prob", Type::TOKEN), checks)?);
+            self.log_prob = Some(self.read_field(
+                batch,
+                &FieldPlan::of("log_prob", Type::TOKEN),
+                reading.validate,
+                checks,
+            )?);
         }
         let derived = plan.log_prob.filter(|_| !own_log_prob);
         let request: Vec<RowStatistic> = derived.iter().chain(&plan.rows).copied().collect();

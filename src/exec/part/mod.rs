@@ -122,7 +122,10 @@ impl Part {
     /// Reads a batch for a program.
     pub(super) fn read(plan: &Plan, batch: &Batch, reading: Reading<'_>) -> Result<Self> {
         let packed = Packed::of(batch)?;
-        let mask = packed.as_ref().map_or_else(|| field::mask(batch), |packed| packed.mask(batch))?;
+        let mask = match &packed {
+            Some(packed) => packed.mask(batch, reading.validate)?,
+            None => field::mask(batch, reading.validate)?,
+        };
         let mut part = Part::of_mask(mask, plan);
         part.actions = part.tokens_of(batch, packed.as_ref())?;
         if reading.depth == FirstPass::Counts {
@@ -135,7 +138,7 @@ impl Part {
         let padded = packed.as_ref().map(|packed| packed.fields(batch, plan)).transpose()?;
         let fields = padded.as_ref().unwrap_or(batch);
         for (index, field) in plan.fields.iter().enumerate().filter(|(_, field)| wanted(field)) {
-            part.fields[index] = Some(part.read_field(fields, field, &mut checks)?);
+            part.fields[index] = Some(part.read_field(fields, field, reading.validate, &mut checks)?);
         }
         match &packed {
             Some(packed) if all => part.read_packed_rows(packed, plan, batch, reading)?,

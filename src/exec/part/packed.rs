@@ -70,9 +70,9 @@ impl Packed {
     }
 
     /// The mask, padded: false where no token is.
-    pub(super) fn mask(&self, batch: &Batch) -> Result<Tensor> {
+    pub(super) fn mask(&self, batch: &Batch, validate: bool) -> Result<Tensor> {
         let flat = self.flat(batch)?;
-        Ok(self.padded(&field::mask(&flat)?).logical_and(&self.inside).ok()?)
+        Ok(self.padded(&field::mask(&flat, validate)?).logical_and(&self.inside).ok()?)
     }
 
     /// `[1, N, ...]` as `[B, T, ...]`.

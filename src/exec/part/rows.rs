@@ -133,7 +133,7 @@ impl Part {
         {
             flat = flat.with(field.as_str(), of_tokens.ok()?);
         }
-        let mut row = Part::of_mask(super::field::mask(&flat)?, plan);
+        let mut row = Part::of_mask(super::field::mask(&flat, reading.validate)?, plan);
         let mut checks = Vec::new();
         row.read_rows(plan, &flat, reading, &mut checks)?;
         if reading.validate {

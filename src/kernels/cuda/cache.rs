@@ -3,44 +3,69 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
-/// Reads the bytes kept under the key.
+use sha2::{Digest, Sha256};
+
+/// Reads the image kept under the key; none if a single bit of it is not as it was written.
 pub(super) fn read(key: &str) -> Option<Vec<u8>> {
     read_in(&folder()?, key)
 }
 
-/// Keeps bytes under the key.
-pub(super) fn write(key: &str, bytes: &[u8]) {
+/// Keeps an image under the key.
+pub(super) fn write(key: &str, image: &[u8]) {
     if let Some(folder) = folder() {
         // A failure only costs time.
-        let _ = write_in(&folder, key, bytes);
+        let _ = write_in(&folder, key, image);
     }
 }
 
+/// Removes what is kept under the key.
+pub(super) fn forget(key: &str) {
+    if let Some(folder) = folder() {
+        // What stays is replaced by the next image under its key.
+        let _ = fs::remove_file(folder.join(name(key)));
+    }
+}
+
+/// The bytes of a hash.
+const HASH: usize = 32;
+
+/// A file is the hash of the key, the hash of the image, and the image to the end of the file.
 fn read_in(folder: &Path, key: &str) -> Option<Vec<u8>> {
     let file = fs::read(folder.join(name(key))).ok()?;
-    let (length, rest) = file.split_first_chunk::<8>()?;
-    let (kept, bytes) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-    // Two keys may share a file name.
-    (kept == key.as_bytes()).then(|| bytes.to_vec())
+    let (of_key, rest) = file.split_first_chunk::<HASH>()?;
+    let (of_image, image) = rest.split_first_chunk::<HASH>()?;
+    (*of_key == hash(key.as_bytes()) && *of_image == hash(image)).then(|| image.to_vec())
 }
 
 /// Other processes see the whole file or none.
-fn write_in(folder: &Path, key: &str, bytes: &[u8]) -> std::io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let length = (key.len() as u64).to_le_bytes();
-    aent_files::write(&folder.join(name(key)), &[&length, key.as_bytes(), bytes].concat())
+fn write_in(folder: &Path, key: &str, image: &[u8]) -> std::io::Result<()> {
+    create(folder)?;
+    let file = [&hash(key.as_bytes())[..], &hash(image), image].concat();
+    aent_files::write(&folder.join(name(key)), &file)
 }
 
-/// The file name: the 64-bit FNV-1a hash of the key.
+fn hash(bytes: &[u8]) -> [u8; HASH] {
+    Sha256::digest(bytes).into()
+}
+
 fn name(key: &str) -> String {
-    let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}.kernel")
+    let start: String = hash(key.as_bytes())[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{start}.kernel")
 }
 
-/// The user's cache folder for kernels.
+/// Creates the folder for its user alone.
+fn create(folder: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// The user's cache folder for kernels. What lies there runs in the user's processes, so a folder that others can write to is
+/// not used.
 fn folder() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let own = set("AENT_CACHE").or_else(|| {
@@ -50,7 +75,33 @@ fn folder() -> Option<PathBuf> {
         })?;
         Some(caches.join("aent"))
     })?;
-    Some(own.join("kernels"))
+    let folder = own.join("kernels");
+    if let Some(why) = shared(&folder) {
+        static SAID: Once = Once::new();
+        SAID.call_once(|| log::warn!("kernels are not kept in {}: {why}", folder.display()));
+        return None;
+    }
+    Some(folder)
+}
+
+/// Who else can write to a folder, in words; none where it is not there yet.
+#[cfg(unix)]
+fn shared(folder: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+
+    let found = fs::metadata(folder).ok()?;
+    let user = rustix::process::geteuid().as_raw();
+    if found.uid() != user {
+        return Some(format!("it belongs to user {}, and this process to user {user}", found.uid()));
+    }
+    let others = found.mode() & 0o022 != 0;
+    others.then(|| "other users can write to it; `chmod go-w` makes it yours".to_owned())
+}
+
+/// On other systems there is no CUDA, or the user's profile is the user's own.
+#[cfg(not(unix))]
+fn shared(_folder: &Path) -> Option<String> {
+    None
 }
 
 #[cfg(test)]
@@ -66,20 +117,45 @@ mod tests {
         write_in(&inner, "a", b"two").unwrap();
         assert_eq!(read_in(&inner, "a").as_deref(), Some(b"two".as_slice()));
         assert_eq!(read_in(&inner, "b"), None);
-        // Simulates another key with the same file name.
+        // Another key with the same file name.
         fs::rename(inner.join(name("a")), inner.join(name("b"))).unwrap();
         assert_eq!(read_in(&inner, "b"), None);
     }
 
     #[test]
-    fn a_file_cut_short_is_not_a_kernel() {
+    fn a_file_that_was_cut_or_changed_anywhere_is_not_a_kernel() {
         let folder = tempfile::tempdir().unwrap();
-        write_in(folder.path(), "key", b"bytes").unwrap();
+        write_in(folder.path(), "key", b"an image").unwrap();
         let path = folder.path().join(name("key"));
         let whole = fs::read(&path).unwrap();
-        fs::write(&path, &whole[..10]).unwrap();
-        assert_eq!(read_in(folder.path(), "key"), None);
-        fs::write(&path, &whole[..3]).unwrap();
-        assert_eq!(read_in(folder.path(), "key"), None);
+        for length in 0..whole.len() {
+            fs::write(&path, &whole[..length]).unwrap();
+            assert_eq!(read_in(folder.path(), "key"), None, "cut after {length} bytes");
+            let mut changed = whole.clone();
+            changed[length] ^= 1;
+            fs::write(&path, &changed).unwrap();
+            assert_eq!(read_in(folder.path(), "key"), None, "byte {length} changed");
+        }
+        fs::write(&path, [&whole[..], b"!"].concat()).unwrap();
+        assert_eq!(read_in(folder.path(), "key"), None, "longer than it was");
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(read_in(folder.path(), "key").as_deref(), Some(b"an image".as_slice()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_others_can_write_to_is_not_used() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("kernels");
+        assert_eq!(shared(&folder), None);
+        create(&folder).unwrap();
+        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(shared(&folder), None);
+        for mode in [0o720, 0o702] {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+            assert!(shared(&folder).unwrap().contains("chmod go-w"));
+        }
     }
 }

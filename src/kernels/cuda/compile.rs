@@ -7,7 +7,6 @@ use std::sync::OnceLock;
 use cudarc::nvrtc::result as nvrtc;
 use cudarc::nvrtc::sys;
 
-use super::source::Source;
 use super::{cache, nvrtc_library};
 use crate::kernels::KernelError;
 use crate::tensor::Host;
@@ -20,22 +19,35 @@ pub(super) fn missing(host: &dyn Host) -> Option<&'static str> {
     compiler(host).err().map(String::as_str)
 }
 
-/// A module with the kernel that a driver can load, from the user's cache or newly compiled.
-pub(super) fn module(
+/// What a driver makes of a text's module, from the user's cache or newly compiled. What it refuses of the cache is forgotten
+/// and compiled once more: another driver may have put it there.
+pub(super) fn load<T>(
     host: &dyn Host,
-    source: &Source,
+    text: &str,
     architecture: Architecture,
-) -> Result<Vec<u8>, KernelError> {
-    let text = source.text();
+    load: impl Fn(&[u8]) -> Result<T, KernelError>,
+) -> Result<T, KernelError> {
     let compiler = compiler(host).map_err(|reason| KernelError::Cuda(reason.clone()))?;
     let target = compiler.target(architecture);
     let key = format!("NVRTC {:?} {target}\n{text}", compiler.version);
-    if let Some(image) = cache::read(&key) {
-        return Ok(image);
+    let compile = || {
+        let (image, _) = compile(host, text, &target)?;
+        cache::write(&key, &image);
+        Ok(image)
+    };
+    kept_or_compiled(cache::read(&key), || cache::forget(&key), compile, load)
+}
+
+fn kept_or_compiled<T>(
+    kept: Option<Vec<u8>>,
+    forget: impl Fn(),
+    compile: impl Fn() -> Result<Vec<u8>, KernelError>,
+    load: impl Fn(&[u8]) -> Result<T, KernelError>,
+) -> Result<T, KernelError> {
+    if let Some(loaded) = kept.and_then(|image| load(&image).map_err(|_| forget()).ok()) {
+        return Ok(loaded);
     }
-    let (image, _) = compile(host, &text, &target)?;
-    cache::write(&key, &image);
-    Ok(image)
+    load(&compile()?).inspect_err(|_| forget())
 }
 
 /// Compiles a text for `sm_..`, or to PTX for `compute_..`, and also returns the compiler's log, which shows for
@@ -149,4 +161,41 @@ fn failed(error: nvrtc::NvrtcError) -> KernelError {
 fn text_of(text: &[c_char]) -> String {
     let bytes: Vec<u8> = text.iter().map(|byte| *byte as u8).collect();
     CStr::from_bytes_until_nul(&bytes).map_or(String::new(), |text| text.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// What comes of an image in the cache and of one that is compiled, and what was done meanwhile. The driver takes what
+    /// begins with `good`.
+    fn outcome(kept: Option<&str>, compiled: Option<&str>) -> (Option<String>, Vec<&'static str>) {
+        let done = RefCell::new(Vec::new());
+        let refused = || KernelError::Cuda("refused".to_owned());
+        let loaded = kept_or_compiled(
+            kept.map(|image| image.as_bytes().to_vec()),
+            || done.borrow_mut().push("forgotten"),
+            || {
+                done.borrow_mut().push("compiled");
+                compiled.map(|image| image.as_bytes().to_vec()).ok_or_else(refused)
+            },
+            |image| {
+                let image = String::from_utf8_lossy(image).into_owned();
+                if image.starts_with("good") { Ok(image) } else { Err(refused()) }
+            },
+        );
+        (loaded.ok(), done.into_inner())
+    }
+
+    #[test]
+    fn what_a_driver_refuses_of_the_cache_is_compiled_once_more() {
+        let good = |image: &str| Some(image.to_owned());
+        assert_eq!(outcome(Some("good kept"), None), (good("good kept"), vec![]));
+        assert_eq!(outcome(None, Some("good new")), (good("good new"), vec!["compiled"]));
+        assert_eq!(outcome(Some("bad"), Some("good new")), (good("good new"), vec!["forgotten", "compiled"]));
+        assert_eq!(outcome(Some("bad"), None), (None, vec!["forgotten", "compiled"]));
+        assert_eq!(outcome(None, Some("bad")), (None, vec!["compiled", "forgotten"]));
+    }
 }

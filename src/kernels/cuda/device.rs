@@ -1,5 +1,6 @@
 //! Runs kernels on an NVIDIA GPU: in torch's own context, on torch's current stream.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{CString, c_int};
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +16,10 @@ use crate::tensor::Host;
 /// The oldest architecture with the instructions that the kernels use.
 const OLDEST: u32 = 80;
 
+/// A kernel that does next to nothing, to see whether this compiler and this driver go together.
+const TRIAL: &str =
+    "extern \"C\" __global__ void aent_trial(float *to) { to[threadIdx.x] = expf((float)threadIdx.x); }\n";
+
 /// One GPU.
 pub(super) struct Gpu {
     /// Its index in torch.
@@ -23,7 +28,15 @@ pub(super) struct Gpu {
     architecture: compile::Architecture,
     processors: u32,
     host: &'static dyn Host,
-    functions: Mutex<HashMap<Source, Loaded>>,
+    /// The kernels so far; of those that cannot run, why.
+    functions: Mutex<HashMap<Source, Result<Loaded, String>>>,
+}
+
+/// Why kernels cannot run.
+pub(super) struct Reason {
+    pub(super) text: String,
+    /// Whether it is so until the process ends.
+    pub(super) lasting: bool,
 }
 
 /// A kernel on the device.
@@ -46,21 +59,24 @@ unsafe impl Sync for Context {}
 unsafe impl Send for Loaded {}
 
 impl Gpu {
-    /// The device with that index, or why kernels cannot run on it.
-    pub(super) fn new(host: &'static dyn Host, ordinal: usize) -> Result<Self, String> {
+    /// The device with that index, or why kernels cannot run on it: a small one is compiled and loaded.
+    pub(super) fn new(host: &'static dyn Host, ordinal: usize) -> Result<Self, Reason> {
         // SAFETY: loading the driver runs only its initialisers.
         if !unsafe { sys::is_culib_present() } {
-            return Err("the driver's library `libcuda.so` is not found".to_owned());
+            return Err("the driver's library `libcuda.so` is not found".into());
         }
-        host.cuda_stream(ordinal).map_err(|error| error.to_string())?;
-        let gpu = Self::found(host, ordinal).map_err(|error| format!("the driver says `{error:?}`"))?;
+        // The host may not have loaded what it needs for GPUs yet.
+        host.cuda_stream(ordinal).map_err(|error| Reason { text: error.to_string(), lasting: false })?;
+        let gpu = Self::found(host, ordinal)?;
         if gpu.architecture < OLDEST {
             let [major, minor] = [gpu.architecture / 10, gpu.architecture % 10];
-            return Err(format!("its compute capability is {major}.{minor}, and kernels need 8.0"));
+            let text = format!("its compute capability is {major}.{minor}, and kernels need 8.0");
+            return Err(text.as_str().into());
         }
         if let Some(reason) = compile::missing(host) {
-            return Err(reason.to_owned());
+            return Err(reason.into());
         }
+        gpu.function(TRIAL, "aent_trial")?;
         Ok(gpu)
     }
 
@@ -85,28 +101,51 @@ impl Gpu {
         })
     }
 
-    /// The kernel on this device, compiled and loaded at its first use. The context must be current.
+    /// The kernel on this device, compiled and loaded at its first use.
     fn loaded(&self, source: &Source) -> Result<Loaded, KernelError> {
         let functions = || self.functions.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = functions().get(source) {
-            return Ok(*loaded);
+        if let Some(known) = functions().get(source) {
+            return known.clone().map_err(KernelError::Cuda);
         }
         // Hold no lock while the host is asked, which may take its own; at worst two threads compile the same.
-        let image = compile::module(self.host, source, self.architecture)?;
-        let name =
-            CString::new(source.kernel.name()).map_err(|error| KernelError::Cuda(error.to_string()))?;
-        // SAFETY: NVRTC made the image: a whole module or, as text, one that ends with a zero. It has a kernel with
-        // that name, and stays loaded until the process ends.
-        let loaded = unsafe {
-            let module = result::module::load_data(image.as_ptr().cast()).map_err(failed)?;
-            let function = result::module::get_function(module, name).map_err(failed)?;
-            let fitting =
+        let loaded = self.function(&source.text(), source.kernel.name()).and_then(|function| {
+            // SAFETY: the function was loaded on this device for good.
+            let fitting = unsafe {
                 result::occupancy::max_active_block_per_multiprocessor(function, source.threads as c_int, 0)
-                    .map_err(failed)?;
-            Loaded { function, blocks: self.processors * (fitting as u32).max(1) }
+            };
+            Ok(Loaded { function, blocks: self.processors * (fitting? as u32).max(1) })
+        });
+        match loaded {
+            Ok(loaded) => {
+                functions().insert(*source, Ok(loaded));
+                Ok(loaded)
+            }
+            Err(Reason { text, lasting }) => {
+                if lasting {
+                    functions().insert(*source, Err(text.clone()));
+                }
+                Err(KernelError::Cuda(text))
+            }
+        }
+    }
+
+    /// The function of that name in a text.
+    fn function(&self, text: &str, name: &str) -> Result<sys::CUfunction, Reason> {
+        let name = CString::new(name).map_err(|error| Reason::from(error.to_string().as_str()))?;
+        let _current = Current::set(self.context)?;
+        let short = Cell::new(false);
+        let load = |image: &[u8]| {
+            // SAFETY: the image is what NVRTC made, byte for byte: a whole module or, as text, one that ends with a zero.
+            // It has a kernel with that name, and stays loaded until the process ends.
+            let found = unsafe {
+                result::module::load_data(image.as_ptr().cast())
+                    .and_then(|module| result::module::get_function(module, name.clone()))
+            };
+            short.set(found.as_ref().is_err_and(is_short));
+            found.map_err(failed)
         };
-        functions().insert(*source, loaded);
-        Ok(loaded)
+        compile::load(self.host, text, self.architecture, load)
+            .map_err(|error| Reason { text: error.to_string(), lasting: !short.get() })
     }
 
     fn stream(&self) -> Result<sys::CUstream, KernelError> {
@@ -115,9 +154,20 @@ impl Gpu {
 }
 
 impl Launcher for Gpu {
+    fn is_captured(&self) -> bool {
+        let Ok(_current) = Current::set(self.context) else { return false };
+        // SAFETY: the host says that this is a stream of the current context.
+        let status = self.stream().map(|stream| unsafe { result::stream::is_capturing(stream) });
+        matches!(status, Ok(Ok(sys::CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_ACTIVE)))
+    }
+
+    fn prepare(&self, source: &Source) -> Result<(), KernelError> {
+        self.loaded(source).map(|_| ())
+    }
+
     fn launch(&self, source: &Source, rows: i64, task: &[u64]) -> Result<(), KernelError> {
-        let _current = Current::set(self.context).map_err(failed)?;
         let loaded = self.loaded(source)?;
+        let _current = Current::set(self.context).map_err(failed)?;
         let blocks = u32::try_from(rows).unwrap_or(u32::MAX).min(loaded.blocks);
         let mut parameters = [task.as_ptr().cast_mut().cast()];
         // SAFETY: the kernel has one parameter, with the size and layout of the task, which the driver copies. Its
@@ -155,6 +205,23 @@ impl Drop for Current {
         // SAFETY: the context was current before, or there was none.
         let _ = unsafe { result::ctx::set_current(self.before.unwrap_or(std::ptr::null_mut())) };
     }
+}
+
+impl From<&str> for Reason {
+    fn from(text: &str) -> Self {
+        Self { text: text.to_owned(), lasting: true }
+    }
+}
+
+impl From<DriverError> for Reason {
+    fn from(error: DriverError) -> Self {
+        Self { text: format!("the driver says `{error:?}`"), lasting: !is_short(&error) }
+    }
+}
+
+/// Whether there was no memory left, which may be otherwise at the next step.
+fn is_short(error: &DriverError) -> bool {
+    error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY
 }
 
 fn failed(error: DriverError) -> KernelError {

@@ -23,6 +23,10 @@ pub(super) struct Emulation {
 }
 
 impl Launcher for Emulation {
+    fn prepare(&self, _source: &Source) -> Result<(), KernelError> {
+        Ok(())
+    }
+
     fn launch(&self, source: &Source, _rows: i64, task: &[u64]) -> Result<(), KernelError> {
         let source = if self.for_all_sets { source.for_all_sets() } else { *source };
         self.run(&source.text(), source.kernel.name(), task).map_err(KernelError::Cuda)

@@ -100,7 +100,7 @@ __device__ __forceinline__ void write_row(const Task &task, const Shared<Slope<t
         Real x[8], gradient[8] = {};
         E::unpack(row.load(chunk).words, x);
         Real y[8];
-        if (REFERENCES == 1) E::unpack(others[0].load(chunk).words, y);
+        if (REFERENCES == 1) E::unpack(others[0].load_any(chunk).words, y);
 #pragma unroll
         for (int number = 0; number < PASSES; number++) {
             const Pass &pass = task.passes[number];
@@ -121,7 +121,7 @@ __device__ __forceinline__ void write_row(const Task &task, const Shared<Slope<t
                 gradient[j] = multiply_add(e, polynomial, gradient[j]);
             }
             if (COMPARES && pass.reference != 0) {
-                if (REFERENCES > 1) E::unpack(others[number % OTHERS].load(chunk).words, y);
+                if (REFERENCES > 1) E::unpack(others[number % OTHERS].load_any(chunk).words, y);
                 const Real their_highest = slope.their_highest;
                 if (slope.forward != (Real)0 || slope.backward != (Real)0) {
 #pragma unroll
@@ -162,7 +162,7 @@ template <class E> __device__ __forceinline__ void write_all(const Row<E> &to, t
     for (int chunk = (int)threadIdx.x; chunk < to.chunks(); chunk += (int)blockDim.x) to.store(chunk, values);
 }
 
-extern "C" __global__ void __launch_bounds__(BLOCK) aent_gradient(const __grid_constant__ Task task) {
+extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS) aent_gradient(const __grid_constant__ Task task) {
     typedef Element<KIND> E;
     typedef E::Real Real;
     __shared__ Shared<Slope<Real>> slopes[PASSES];

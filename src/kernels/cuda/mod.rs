@@ -12,15 +12,16 @@ mod emulation;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use crate::rows::TokenSet;
 use crate::tensor::{DType, Host, Tensor};
 
-use self::device::Gpu;
+use self::device::{Gpu, Reason};
 use self::source::{Kernel, Source};
 use super::KernelError;
-use super::engine::{Chunk, Engine, Found, Numbers, WrongId};
+use super::engine::{Asked, Chunk, Engine, Found, Numbers, WrongId};
 use super::plan::Plan;
 
 /// The engine of the GPU with that index, or why there is none.
@@ -31,30 +32,65 @@ pub(super) fn engine(host: &'static dyn Host, ordinal: usize) -> Result<&'static
     let found = known().get(&ordinal).copied();
     // Hold no lock while the host is asked, which may take its own.
     let engine = found.unwrap_or_else(|| {
-        let made = match Gpu::new(host, ordinal) {
+        let (made, lasting) = match Gpu::new(host, ordinal) {
             // Leaks one engine per GPU, which lives as long as the process.
-            Ok(gpu) => Ok(&*Box::leak(Box::new(Kernels(gpu)))),
-            Err(reason) => {
-                let host = host.name();
-                log::warn!(
-                    "row statistics on cuda:{ordinal} are computed in plain operations of {host}: {reason}"
-                );
-                Err(&*reason.leak())
+            Ok(gpu) => (Ok(&*Box::leak(Box::new(Kernels(gpu)))), true),
+            Err(Reason { text, lasting }) => {
+                say(host, ordinal, "row statistics", &text);
+                (Err(&*text.leak()), lasting)
             }
         };
-        *known().entry(ordinal).or_insert(made)
+        if lasting { *known().entry(ordinal).or_insert(made) } else { made }
     });
     engine.map(|engine| engine as &dyn Engine)
 }
 
+/// That engine, if it can compute this plan of such rows; what it cannot compute is said once.
+pub(super) fn serving(
+    host: &'static dyn Host,
+    ordinal: usize,
+    plan: &Plan,
+    rows: Asked,
+) -> Option<&'static dyn Engine> {
+    let engine = engine(host, ordinal).ok()?;
+    match engine.serves(plan, rows) {
+        Ok(()) => Some(engine),
+        Err(reason) => {
+            say(host, ordinal, "some row statistics", &reason.to_string());
+            None
+        }
+    }
+}
+
+/// Says once why something is computed in plain operations.
+fn say(host: &dyn Host, ordinal: usize, what: &str, reason: &str) {
+    static SAID: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+    let text =
+        format!("{what} on cuda:{ordinal} are computed in plain operations of {}: {reason}", host.name());
+    if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
+        log::warn!("{text}");
+    }
+}
+
 /// Runs kernels: a device, or the emulation for tests.
 trait Launcher {
+    /// Whether what is launched is recorded in a graph and does not run yet.
+    fn is_captured(&self) -> bool {
+        false
+    }
+
+    /// Makes the kernel ready to run, or says why it cannot.
+    fn prepare(&self, source: &Source) -> Result<(), KernelError>;
+
     /// Runs the kernel on a task of `rows` rows; may return before it has finished.
     fn launch(&self, source: &Source, rows: i64, task: &[u64]) -> Result<(), KernelError>;
 }
 
-/// The most tokens whose masses are added exactly.
-const MOST_TOKENS: i64 = (1 << 19) - 1;
+/// The most tokens of a row: whose masses are added exactly, whose members are counted exactly in f32, and whose places are
+/// numbers of 32 bits.
+const MOST_WEIGHED: i64 = (1 << 19) - 1;
+const MOST_COUNTED: i64 = 1 << 24;
+const MOST_TOKENS: i64 = (1 << 31) - 64;
 
 /// The engine for any launcher.
 struct Kernels<L>(L);
@@ -66,6 +102,17 @@ impl<L: Launcher + Sync> Engine for Kernels<L> {
 
     fn wrong_id(&self) -> WrongId {
         WrongId::MakesNan
+    }
+
+    fn is_captured(&self) -> bool {
+        self.0.is_captured()
+    }
+
+    fn serves(&self, plan: &Plan, rows: Asked) -> Result<(), KernelError> {
+        let Asked { vocabulary, kind, gradient } = rows;
+        check_vocabulary(plan, vocabulary)?;
+        let kernels = [Some(Kernel::Read), gradient.then_some(Kernel::Gradient)];
+        kernels.into_iter().flatten().try_for_each(|kernel| self.0.prepare(&Source::new(kernel, plan, kind)))
     }
 
     fn read(&self, plan: &Plan, chunk: &Chunk) -> Result<Found, KernelError> {
@@ -106,16 +153,26 @@ impl<L: Launcher> Kernels<L> {
         if rows == 0 {
             return Ok(());
         }
-        let vocabulary = chunk.logits.length(2);
-        if vocabulary > MOST_TOKENS {
-            return Err(KernelError::Tensor {
-                name: "logits",
-                expected: format!("a vocabulary of at most {MOST_TOKENS} tokens on a GPU"),
-                found: vocabulary.to_string(),
-            });
-        }
+        check_vocabulary(plan, chunk.logits.length(2))?;
         let source = Source::new(kernel, plan, chunk.logits.dtype());
         self.0.launch(&source, rows, &task::task(plan, chunk, found, gradient)?)
+    }
+}
+
+/// Refuses a vocabulary that is too large for what the plan asks for.
+fn check_vocabulary(plan: &Plan, vocabulary: i64) -> Result<(), KernelError> {
+    let most = plan.passes.iter().map(|pass| match pass.set {
+        Some(TokenSet::TopP(_)) => (MOST_WEIGHED, " for a set by mass"),
+        Some(_) => (MOST_COUNTED, " for a set"),
+        None => (MOST_TOKENS, ""),
+    });
+    match most.min() {
+        Some((most, what)) if vocabulary > most => Err(KernelError::Tensor {
+            name: "logits",
+            expected: format!("a vocabulary of at most {most} tokens{what} in kernels for GPUs"),
+            found: vocabulary.to_string(),
+        }),
+        _ => Ok(()),
     }
 }
 

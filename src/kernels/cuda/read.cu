@@ -205,7 +205,7 @@ template <class E> struct Reader {
             Real x[8];
             Real y[8];
             E::unpack(row.load(chunk).words, x);
-            E::unpack(other.load(chunk).words, y);
+            E::unpack(other.load_any(chunk).words, y);
             Real some_pi = 0, some_rho = 0;
 #pragma unroll
             for (int j = 0; j < 8; j++) {
@@ -336,7 +336,7 @@ __device__ __forceinline__ void read_row(const Task &task, Meeting &meeting, Sel
     }
 }
 
-extern "C" __global__ void __launch_bounds__(BLOCK) aent_read(const __grid_constant__ Task task) {
+extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS) aent_read(const __grid_constant__ Task task) {
     __shared__ Meeting meeting;
     __shared__ Selection selection;
     for (i64 index = blockIdx.x; index < task.rows; index += gridDim.x) {

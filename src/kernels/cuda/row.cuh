@@ -75,8 +75,7 @@ template <class E> __device__ __forceinline__ typename E::Real load_one(const ch
     return values[0];
 }
 
-// Loads a chunk that crosses an end of its row, or is not aligned to 16 bytes. Not inlined: it is rare and long, and
-// called from many places.
+// Loads a chunk that crosses an end of its row. Not inlined: it is rare and long, and called from many places.
 template <class E> __device__ __noinline__ Chunk<E> load_edge(const char *start, int length, int id) {
     typedef typename E::Real Real;
     Real values[8];
@@ -106,15 +105,54 @@ template <class E> __device__ __noinline__ void store_edge(char *start, int leng
     }
 }
 
-// One row, cut into chunks that are aligned to 16 bytes. The first and the last one may cross its ends.
+// Loads a chunk that begins `past` bytes behind a multiple of 16, 16 bytes at a time. Not inlined: its words would take the
+// registers of rows that need none of this.
+template <class E> __device__ __noinline__ Chunk<E> load_across(const char *from, int past) {
+    constexpr int WORDS = 2 * E::SIZE;
+    u32 words[WORDS + 4];
+    const uint4 *quads = (const uint4 *)(from - past);
+#pragma unroll
+    for (int i = 0; i <= WORDS / 4; i++) {
+        uint4 quad = quads[i];
+        words[4 * i] = quad.x;
+        words[4 * i + 1] = quad.y;
+        words[4 * i + 2] = quad.z;
+        words[4 * i + 3] = quad.w;
+    }
+    // Moves them down by `past` bytes: by 8, by 4, by 2.
+#pragma unroll
+    for (int i = 0; i < WORDS + 2; i++) words[i] = past & 8 ? words[i + 2] : words[i];
+#pragma unroll
+    for (int i = 0; i < WORDS + 1; i++) words[i] = past & 4 ? words[i + 1] : words[i];
+    Chunk<E> loaded;
+#pragma unroll
+    for (int i = 0; i < WORDS; i++)
+        loaded.words[i] = E::SIZE == 2 && (past & 2) ? words[i] >> 16 | words[i + 1] << 16 : words[i];
+    return loaded;
+}
+
+// Stores a chunk inside its row that is not aligned to 16 bytes, 4 bytes at a time.
+template <class E> __device__ __noinline__ void store_across(char *to, Chunk<E> chunk) {
+    constexpr int WORDS = 2 * E::SIZE;
+    if (E::SIZE == 2 && ((u64)to & 2)) {
+        *(unsigned short *)to = (unsigned short)chunk.words[0];
+#pragma unroll
+        for (int i = 0; i < WORDS - 1; i++) ((u32 *)(to + 2))[i] = chunk.words[i] >> 16 | chunk.words[i + 1] << 16;
+        *(unsigned short *)(to + 4 * WORDS - 2) = (unsigned short)(chunk.words[WORDS - 1] >> 16);
+    } else {
+#pragma unroll
+        for (int i = 0; i < WORDS; i++) ((u32 *)to)[i] = chunk.words[i];
+    }
+}
+
+// One row, cut into chunks that are aligned to 16 bytes, unless they are those of another row. The first and the last one may
+// cross its ends.
 template <class E> struct Row {
     typedef typename E::Real Real;
     char *start;
     int length;
     // How many elements of the first chunk are before the row.
     int lead;
-    // Whether chunks can be read and written 16 bytes at a time.
-    bool aligned;
 
     Row() = default;
 
@@ -123,20 +161,19 @@ template <class E> struct Row {
         i64 offset = row / task.time * place.batch_stride + row % task.time * place.time_stride;
         start = (char *)place.address + offset * E::SIZE;
         length = (int)task.vocabulary;
-        int past = (int)((u64)start & 15);
-        this->lead = lead < 0 ? past / E::SIZE : lead;
-        aligned = (((u64)start - (u64)this->lead * E::SIZE) & 15) == 0;
+        this->lead = lead < 0 ? (int)((u64)start & 15) / E::SIZE : lead;
     }
 
     __device__ __forceinline__ int chunks() const { return (int)(((i64)lead + length + 7) / 8); }
     // The id of the first element of a chunk; negative if it is before the row.
     __device__ __forceinline__ int first(int chunk) const { return 8 * chunk - lead; }
 
-    __device__ __forceinline__ bool is_whole(int first) const {
-        return aligned && first >= 0 && first <= length - 8;
-    }
+    // How many bytes chunks begin behind a multiple of 16; zero where this row defines them.
+    __device__ __forceinline__ int past() const { return ((int)(u64)start - lead * E::SIZE) & 15; }
 
-    // Elements outside the row are `-inf`: they have no mass, and are never the maximum.
+    __device__ __forceinline__ bool is_whole(int first) const { return first >= 0 && first <= length - 8; }
+
+    // A chunk of a row that defines them. Elements outside the row are `-inf`: they have no mass, and are never the maximum.
     __device__ __forceinline__ Chunk<E> load(int chunk) const {
         Chunk<E> loaded;
         int id = first(chunk);
@@ -156,6 +193,16 @@ template <class E> struct Row {
         return loaded;
     }
 
+    // The same of any row.
+    __device__ __forceinline__ Chunk<E> load_any(int chunk) const {
+        const int id = first(chunk), past = this->past();
+        if (past == 0) return load(chunk);
+        // All that is read lies inside the row.
+        if (id >= past / E::SIZE && id <= length - 8 - (16 - past) / E::SIZE)
+            return load_across<E>(start + (i64)id * E::SIZE, past);
+        return load_edge<E>(start, length, id);
+    }
+
     // One element by its id.
     __device__ __forceinline__ Real at(int id) const { return load_one<E>(start + (i64)id * E::SIZE); }
 
@@ -165,12 +212,14 @@ template <class E> struct Row {
         Chunk<E> rounded;
         E::pack(values, rounded.words);
         int id = first(chunk);
-        if (is_whole(id)) {
+        if (past() == 0 && is_whole(id)) {
             uint4 *to = (uint4 *)(start + (i64)id * E::SIZE);
             const u32 *words = rounded.words;
 #pragma unroll
             for (int i = 0; i < E::SIZE / 2; i++)
                 __stcs(to + i, make_uint4(words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3]));
+        } else if (is_whole(id)) {
+            store_across<E>(start + (i64)id * E::SIZE, rounded);
         } else {
             store_edge<E>(start, length, id, rounded);
         }

@@ -58,6 +58,12 @@ impl Source {
         source
     }
 
+    /// How many of its blocks a processor must have room for at least: where a thread needs few numbers at once, two hide each
+    /// other's latency; where it needs many, they would lie in memory.
+    pub(super) fn blocks(&self) -> u32 {
+        if self.is_lean() && self.threads == 512 { 2 } else { 1 }
+    }
+
     /// A kernel for all sets, so that tests compile fewer kernels.
     #[cfg(test)]
     pub(super) fn for_all_sets(self) -> Self {
@@ -65,7 +71,6 @@ impl Source {
     }
 
     /// Whether it computes in f32, with one pass and without a reference.
-    #[cfg(test)]
     pub(super) fn is_lean(&self) -> bool {
         self.kind != kind_number(DType::F64) && self.references == 0 && self.passes == 1
     }
@@ -83,6 +88,7 @@ impl Source {
             ("DIVIDES", usize::from(self.divides)),
             ("TWO_PARTS", usize::from(self.two_parts)),
             ("BLOCK", self.threads as usize),
+            ("BLOCKS", self.blocks() as usize),
         ];
         for (name, value) in defined {
             let _ = writeln!(text, "#define {name} {value}");

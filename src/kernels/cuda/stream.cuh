@@ -93,7 +93,7 @@ __device__ __forceinline__ void stream(const Row<E> &row, const Row<E> &other, t
             // Past the end, the last chunk is loaded and not used.
             const int chunk = min(start + n * step, chunks - 1);
             ours[n] = row.load(chunk);
-            if (WANTED & COMPARED) theirs[n] = other.load(chunk);
+            if (WANTED & COMPARED) theirs[n] = other.load_any(chunk);
         }
         if (!(WANTED & KNOWN)) {
             // Reading a chunk twice does not change the maximum.

@@ -53,7 +53,7 @@ impl<'a> Local<'a> {
         let computes =
             std::iter::once(&rows.policy).chain(&rows.references).any(|of| matches!(of, Source::Hidden(_)));
         let at_once = match reading {
-            Reading::Picked { at_once } if computes => at_once,
+            Reading::Picked { at_once } | Reading::Cut { at_once } if computes => at_once,
             _ => at_once(width),
         };
         Self {
@@ -262,7 +262,7 @@ impl<'a> Local<'a> {
         let source = source.source();
         let logits = |places: &Tensor| {
             let at = [places.floor_divide(self.time), places.remainder(self.time)];
-            Ok::<_, KernelError>(source.pick(&at, self.dtype, false)?.logits.squeeze(0))
+            Ok::<_, KernelError>(source.pick(&at, None, self.dtype, false)?.logits.squeeze(0))
         };
         let index = |rows: &[usize], start: usize| {
             let rows: Vec<i64> = rows.iter().map(|row| (row - start) as i64).collect();

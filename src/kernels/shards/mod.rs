@@ -15,7 +15,7 @@ use self::edge::{Finder, Softmax};
 use self::exchange::{Beginning, Stage};
 use self::local::Local;
 use self::merge::{Lines, Message};
-use super::engine::{Found, Numbers, WrongId};
+use super::engine::{self, Found, Numbers, WrongId};
 use super::head::Head;
 use super::ids::Ids;
 use super::inputs::{Inputs, Reading};
@@ -45,7 +45,8 @@ pub(super) fn row_statistics(
         return Err(KernelError::Request { what: "kernels", expected, found: "`reference`".to_owned() });
     }
     refuse_tangents(rows)?;
-    let mut reading = Reading::of(rows, options)?;
+    let engine = engine::of(&Plan::new(request, listed, &rows.ids.lengths(), rows.vocabulary), rows)?;
+    let mut reading = Reading::of(rows, engine, options);
     let near = rows.policy.tensors()[0];
     let _chosen = reading.no_autocast(near);
     let untracked = near.no_grad();
@@ -57,6 +58,7 @@ pub(super) fn row_statistics(
     let offset = told[..shards.rank()].iter().map(width).sum();
     let (own, ids) = Own::of(&rows.ids, offset, rows.vocabulary)?;
     let inputs = Inputs {
+        engine,
         policy: rows.policy,
         references: rows.references.clone(),
         ids,
@@ -64,11 +66,11 @@ pub(super) fn row_statistics(
         shape: rows.shape,
         dtype: rows.logits,
     };
-    if inputs.engine()?.wrong_id() == WrongId::Refused {
+    if engine.wrong_id() == WrongId::Refused {
         inputs.ids.host(rows.vocabulary)?;
     }
     let places = positions(&rows.ids.flat()[1]).ok()?;
-    if let (true, Reading::Picked { at_once }) = (spans(&plan), &mut reading) {
+    if let (true, Reading::Picked { at_once } | Reading::Cut { at_once }) = (spans(&plan), &mut reading) {
         *at_once = local::at_once(rows.vocabulary).min(*at_once);
     }
     let local = Local::new(rows, &places, reading);
@@ -222,7 +224,7 @@ impl Together<'_> {
     fn found(&self, lines: Lines, reading: Reading, all: usize, near: &Tensor) -> Result<Found, KernelError> {
         let plan = self.plan;
         let Lines { mut sums, mut facts } = lines;
-        if matches!(reading, Reading::InPlace) {
+        if !matches!(reading, Reading::Picked { .. }) {
             let [mut all_sums, mut all_facts] =
                 [plan.sums(), plan.facts()].map(|width| vec![0.0; width * all]);
             let of = |width: usize, at: usize| at * width..(at + 1) * width;

@@ -191,9 +191,13 @@ impl Case {
         let emulation = Emulation { threads: self.threads, blocks, backwards, for_all_sets };
         let actions: Vec<i64> = (0..self.rows.len()).map(|index| self.action(index) as i64).collect();
         let mask: Vec<bool> = (0..self.rows.len()).map(|index| !self.masked.contains(&index)).collect();
+        // Rows of a reference may begin elsewhere within 16 bytes than those of the policy.
+        let references = self.references.iter().enumerate();
+        let references =
+            references.map(|(at, rows)| self.placed(rows, self.gap + (rows[0].len() / 4 + at) % 3));
         let chunk = Chunk {
-            logits: self.placed(&self.rows),
-            references: self.references.iter().map(|rows| self.placed(rows)).collect(),
+            logits: self.placed(&self.rows, self.gap),
+            references: references.collect(),
             ids: Ids::new(TchTensor::from_slice(&actions).into(), TchTensor::from_slice(&mask).into())
                 .with_lists((!self.lists.is_empty()).then(|| self.all_lists())),
             divisors: (!self.divisors.is_empty()).then(|| TchTensor::from_slice(&self.divisors).into()),
@@ -252,19 +256,19 @@ impl Case {
         Lists { fields: self.lists.iter().map(|width| ("listed", *width)).collect(), ids: ids.into() }
     }
 
-    /// `[B, T, V]`, laid out with the gap.
-    fn placed(&self, rows: &[Vec<f64>]) -> Tensor {
+    /// `[B, T, V]`, laid out with a gap.
+    fn placed(&self, rows: &[Vec<f64>], gap: usize) -> Tensor {
         let (count, length) = (rows.len(), rows[0].len());
-        let stride = length + self.gap;
-        let mut memory = vec![f64::NAN; count * stride + self.gap];
+        let stride = length + gap;
+        let mut memory = vec![f64::NAN; count * stride + gap];
         for (index, row) in rows.iter().enumerate() {
-            memory[self.gap + index * stride..][..length].copy_from_slice(row);
+            memory[gap + index * stride..][..length].copy_from_slice(row);
         }
         // Two rows of time if the count is even, so that both strides are used.
         let time = if count % 2 == 0 { 2 } else { 1 };
         let size = [count as i64 / time, time, length as i64];
         let strides = [time * stride as i64, stride as i64, 1];
-        TchTensor::from_slice(&memory).to_kind(self.kind).as_strided(size, strides, self.gap as i64).into()
+        TchTensor::from_slice(&memory).to_kind(self.kind).as_strided(size, strides, gap as i64).into()
     }
 
     fn action(&self, index: usize) -> usize {

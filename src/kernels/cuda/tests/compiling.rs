@@ -71,9 +71,22 @@ fn every_sort_of_kernel_compiles_for_every_generation() {
                 while let Some((source, target)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let (image, log) = compile::compile(&Libtorch, &source.text(), target).unwrap();
                     assert!(image.starts_with(b"\x7fELF"), "{source:?} for {target} is no module");
+                    let most = 65_536 / (source.threads * source.blocks());
+                    let found = registers(&log).unwrap_or_else(|| panic!("no registers in the log:\n{log}"));
+                    assert!(
+                        found <= most,
+                        "{source:?} for {target} takes {found} registers of {most}:\n{log}"
+                    );
+                    // Two blocks keep everything in registers, lean kernels what they use often; f64 and comparisons need
+                    // more than there are.
+                    let most = if source.blocks() > 1 {
+                        0
+                    } else if source.is_lean() {
+                        64
+                    } else {
+                        1024
+                    };
                     let spilled = spilled(&log);
-                    // Lean kernels keep what they use often in registers; f64 and comparisons need more than there are.
-                    let most = if source.is_lean() { 64 } else { 1024 };
                     assert!(spilled <= most, "{source:?} for {target} spills {spilled} bytes:\n{log}");
                 }
             });
@@ -110,6 +123,12 @@ fn has_cuda() -> bool {
     let torch = maps.lines().filter_map(|line| line.find('/').map(|at| Path::new(&line[at..])));
     let torch = torch.into_iter().find(|path| path.ends_with("libtorch_cpu.so"));
     torch.is_some_and(|path| path.with_file_name("libtorch_cuda.so").exists())
+}
+
+/// The most registers that a thread takes.
+fn registers(log: &str) -> Option<u32> {
+    let lines = log.lines().filter_map(|line| line.split_once(" registers"));
+    lines.filter_map(|(before, _)| before.rsplit(' ').next()?.parse().ok()).max()
 }
 
 /// The most bytes that a function spills for lack of registers.

@@ -7,8 +7,14 @@ mod naive;
 use tch::Kind;
 
 use self::case::{Case, Numbers, PASS};
-use crate::kernels::plan::Pass;
+use super::emulation::Emulation;
+use super::source::{Kernel, Source};
+use super::{Kernels, Launcher};
+use crate::kernels::KernelError;
+use crate::kernels::engine::{Asked, Engine};
+use crate::kernels::plan::{Pass, Plan};
 use crate::rows::TokenSet;
+use crate::tensor::DType;
 
 const KINDS: [Kind; 4] = [Kind::BFloat16, Kind::Half, Kind::Float, Kind::Double];
 
@@ -119,6 +125,62 @@ fn a_large_vocabulary_is_sampled_and_ties_at_the_border_go_to_the_lower_ids() {
             Case { kind, threads: 256, gap: 1, ..Case::new(rows, of(set)) }.judge();
         }
     }
+}
+
+#[test]
+fn a_vocabulary_may_be_larger_than_masses_can_be_added_exactly_for() {
+    for set in [None, Some(TokenSet::TopK(70_001))] {
+        let row = Numbers(5).row((1 << 19) + 11, 2.0);
+        let case = Case::new(vec![row], vec![Pass { set, ..PASS }]);
+        Case { threads: 256, gap: 1, specialised: true, ..case }.judge();
+    }
+}
+
+/// A device on which no gradient compiles.
+struct Refusing;
+
+impl Launcher for Refusing {
+    fn prepare(&self, source: &Source) -> Result<(), KernelError> {
+        match source.kernel {
+            Kernel::Read => Ok(()),
+            Kernel::Gradient => Err(KernelError::Cuda("no gradient".to_owned())),
+        }
+    }
+
+    fn launch(&self, _source: &Source, _rows: i64, _task: &[u64]) -> Result<(), KernelError> {
+        unreachable!("nothing is launched that was not prepared")
+    }
+}
+
+#[test]
+fn what_kernels_cannot_compute_is_known_before_a_row_is_read() {
+    let plan = |set, vocabulary| Plan {
+        passes: vec![Pass { set, ..PASS }],
+        statistics: Vec::new(),
+        second: false,
+        vocabulary,
+        references: 0,
+        lists: Vec::new(),
+    };
+    let serves = |set, vocabulary| {
+        let emulation = Emulation { threads: 64, blocks: 1, backwards: false, for_all_sets: false };
+        let rows = Asked { vocabulary, kind: DType::BF16, gradient: true };
+        Kernels(emulation).serves(&plan(set, vocabulary), rows).map_err(|error| error.to_string())
+    };
+    let weighed = Some(TokenSet::TopP(0.9));
+    for set in [weighed, Some(TokenSet::TopK(5)), Some(TokenSet::MinP(0.1)), None] {
+        assert_eq!(serves(set, (1 << 19) - 1), Ok(()));
+        assert_eq!(serves(set, 1 << 19).is_ok(), set != weighed, "{set:?}");
+        assert_eq!(serves(set, (1 << 24) + 1).is_ok(), set.is_none(), "{set:?}");
+    }
+    assert!(serves(weighed, 1 << 19).unwrap_err().contains("at most 524287 tokens for a set by mass"));
+    assert_eq!(serves(None, (1 << 31) - 64), Ok(()));
+    assert!(serves(None, 1 << 31).is_err());
+    let refusing = Kernels(Refusing);
+    let rows = Asked { vocabulary: 100, kind: DType::BF16, gradient: false };
+    assert!(refusing.serves(&plan(None, 100), rows).is_ok());
+    let error = refusing.serves(&plan(None, 100), Asked { gradient: true, ..rows }).unwrap_err();
+    assert_eq!(error.to_string(), "CUDA: no gradient");
 }
 
 /// The reference of each row: near it or far from it, some with bans or without a softmax.
