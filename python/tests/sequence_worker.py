@@ -183,6 +183,16 @@ def results(rank: int, size: int) -> dict[str, Any]:
         output.loss.backward()
         found["mesh"] = (output.total, output.loss.item(), [gradient / 4 for gradient in summed(layer)])
 
+        # The first axis holds shards of the vocabulary instead, of ten tokens and of nine.
+        mine, layer = own(rows, "zigzag", sequence.get_local_rank(), 2), policy()
+        batch = brought(layer, mine)
+        batch["logits"] = batch["logits"].split([10, 9], -1)[data.get_local_rank()]
+        step = aent.compile(STEERED).accumulate(
+            vocab_group=data, sequence_group=sequence, sequence_order="zigzag", gradients="sum", tokens=40, sequences=4
+        )
+        step(batch).backward()
+        found["both sorts of shards"] = (step.finish().metrics, summed(layer))
+
     program, mine = aent.compile("loss = token_mean(clip_ppo())"), own(rows, "contiguous", rank, size)
     wrong = dict(mine)
     if rank == 1:

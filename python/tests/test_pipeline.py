@@ -121,6 +121,25 @@ def test_groups_by_another_field_are_counted_by_its_name() -> None:
     assert step.finish().tokens == 27
 
 
+def test_a_term_in_python_may_look_across_a_group() -> None:
+    @aent.term(name="pipeline::best", reach="group", gradient=False)
+    def best(rewards: aent.Seq, group: aent.SeqInt) -> aent.Seq:
+        """The greatest reward of a sample's group."""
+        mates = group[:, None] == group
+        return torch.where(mates, rewards, -torch.inf).amax(1)
+
+    program, found = aent.compile("loss = token_mean((rewards - pipeline::best()) * log_prob)"), whole()
+    assert program.requires["groups"][0]["field"] == "group"
+    total, step = program(found).total, program.accumulate(tokens=27, groups=3)
+    assert sum(step(part).item() for part in cut(found, [0, 2, 5, 6])) == pytest.approx(total, rel=1e-12)
+    with pytest.raises(TypeError, match="needs a parameter `group: aent.SeqInt`"):
+
+        @aent.term(name="pipeline::alone", reach="group")
+        def alone(rewards: aent.Seq) -> aent.Seq:
+            """Nothing."""
+            return rewards
+
+
 def test_what_is_measured_is_scaled_too() -> None:
     program, found = aent.compile("loss = token_mean(log_prob) / (token_mean(entropy()) + 1)"), whole()
     parts, step = cut(found, [0, 4, 6]), program.accumulate(scale=2)

@@ -87,6 +87,9 @@ def test_ranks_of_both_sorts_make_one_step(ranks: list[dict[str, Any]]) -> None:
         total, _, gradients = rank["mesh"]
         assert total == pytest.approx(output.total, rel=1e-12)
         same(gradients, expected)
+        metrics, gradients = rank["both sorts of shards"]
+        assert metrics == pytest.approx(output.metrics, rel=1e-12)
+        same(gradients, expected)
 
 
 def test_one_wrong_shard_fails_the_step_on_all(ranks: list[dict[str, Any]]) -> None:

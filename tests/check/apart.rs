@@ -28,6 +28,30 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn what_an_engine_does_not_know_of_the_step_is_an_error_where_it_is_needed() {
+    use aent::plan::Need;
+    let text = "let a = rewards - group_mean(rewards)\nlet q = quantile(rewards, 90%)\nlet h = quantile(entropy(), 50%)\n\
+        loss = seq_mean_token_sum_norm((a - q - h) * log_prob)\n";
+    let known = |known: &[Need]| check(&Compiler::new().known(known.iter().copied()), "spec.aent", text);
+    let lines = |found: Vec<super::Found>| {
+        found.iter().map(|of| format!("{}:{}: {}", of.line, of.id, of.message)).collect::<Vec<_>>()
+    };
+    let not_known = "which the engine does not know";
+    let need = |line: usize, what: &str, name: &str| {
+        format!("{line}:needs-whole-step: this needs {what}, {not_known} (`{name}`)")
+    };
+    let of_groups = need(1, "all samples of a group together", "groups");
+    let of_fields = need(2, "the batch fields of the whole step", "fields");
+    let of_model = need(3, "what the model says of the whole step", "whole_step");
+    let of_width = need(4, "the padded length of the whole step", "width");
+    let of_sequences = need(4, "the number of sequences in the whole step", "sequences");
+    assert_eq!(lines(known(&[])), [&*of_groups, &of_fields, &of_model, &of_sequences, &of_width]);
+    assert_eq!(lines(known(&[Need::Sequences, Need::Groups, Need::Width])), [&*of_fields, &of_model]);
+    assert_eq!(lines(known(&[Need::Sequences, Need::Groups, Need::Width, Need::Fields])), [of_model]);
+    assert_eq!(lines(known(&Need::ALL)), [""; 0]);
+}
+
+#[test]
 fn an_empty_file_has_no_loss() {
     assert_eq!(only(&Compiler::new(), ""), "missing-loss: expected a `loss`, found none");
 }

@@ -13,6 +13,7 @@ const APART: &[&str] = &[
     "file-too-large",
     "ignored-setting",
     "import-cycle",
+    "needs-whole-step",
     "nesting-too-deep",
     "not-utf8",
     "program-too-large",
