@@ -87,10 +87,11 @@ metric reward = batch_mean(rewards)
 }
 
 
-def engine(
+def engine_settings(
     folder: Path, packed: bool, computes: str = "fp32", fused: bool = False, ulysses: int = 1
-) -> FSDPEngineWithLMHead:
-    made = FSDPEngineWithLMHead(
+) -> tuple[HFModelConfig, FSDPEngineConfig, FSDPOptimizerConfig, CheckpointConfig]:
+    """What an engine or a worker is configured with."""
+    return (
         HFModelConfig(
             path=str(folder),
             load_tokenizer=False,
@@ -112,6 +113,11 @@ def engine(
         # The state of the device's random numbers is nothing that torch.cpu has.
         CheckpointConfig(save_contents=["model", "optimizer"], load_contents=["model", "optimizer"]),
     )
+
+
+def engine(folder: Path, *given: Any) -> FSDPEngineWithLMHead:
+    """An engine of these settings."""
+    made = FSDPEngineWithLMHead(*engine_settings(folder, *given))
     made.initialize()
     return made
 
