@@ -77,17 +77,12 @@ fn exchanges_are_few_and_grow_with_the_rows_alone() {
         (TokenSet::Drop(0.2), Kind::Float, 32, 0),
     ] {
         let request = [&plain[..], &[of(set, Statistic::Entropy)]].concat();
-        let most: usize = 4 + 2 * (2 + begins + usize::div_ceil(bits, 6));
+        let narrows = usize::div_ceil(bits, 6);
+        let messages = 1 + begins + narrows + 2;
+        let of_row = 4 + 2 * begins + 64 * narrows + 1 + 3;
         for length in [600, 1800] {
-            let [exchanges, bytes] = sent(&request, length, 8, kind);
-            assert!(exchanges > 8 && exchanges <= most, "{set:?} in {kind:?}: {exchanges} exchanges");
-            assert!(
-                bytes <= most * 64 + 8 * 8 * (4 + 2 + 4 + 64 * usize::div_ceil(bits, 6)),
-                "{bytes} bytes"
-            );
-            println!(
-                "{set:?} in {kind:?} of {length} tokens: {exchanges} exchanges, {bytes} bytes for 8 rows"
-            );
+            let expected = [2 * messages + 2, (messages + 2) * 64 + 8 * of_row * 8];
+            assert_eq!(sent(&request, length, 8, kind), expected, "{set:?} in {kind:?} of {length}");
         }
     }
     // A share of the highest probability needs none: its edge follows from the highest logit.
