@@ -42,7 +42,7 @@ fn every_registered_controller_conforms() {
 fn the_registry_holds_the_language_and_the_linked_plugin() {
     let names: Vec<&str> = registry().iter().map(|entry| entry.declaration().name).collect();
     let language = "accepted adaptive_kl anchored average band batch_mean batch_sum cispo clamped_entropy clip_cov \
-                    clip_ppo clip_value constant cosine cumsum doubling dppo dual_ascent entropy gae gmpo gppo group_max \
+                    clip_ppo clip_value constant cosine cumsum doubling dppo dual_ascent entropy gae gmpo gppo group_count group_max \
                     group_mean group_min group_rank group_std group_sum gspo kl length linear log_prob m2po_kept mass mass_entropy pass_at_k pid \
                     piecewise position renyi_entropy reverse_cumsum seq_max seq_mean seq_mean_token_mean \
                     seq_mean_token_sum seq_mean_token_sum_norm seq_min seq_std seq_sum step template::step \

@@ -26,6 +26,7 @@ pub(crate) fn eval(run: &mut Run<'_>, name: &str, args: &Args) -> Result<Value> 
         "gae" => sequence::gae(run, args),
         "gmpo" => policy::gmpo(run, args),
         "gppo" => policy::gppo(run, args),
+        "group_count" => step::group_count(run, args),
         "group_rank" => step::group_rank(run, args),
         "gspo" => policy::gspo(run, args),
         "kl" => policy::kl(run, args),

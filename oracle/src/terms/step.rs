@@ -7,6 +7,7 @@ use crate::tape::Var;
 use crate::value::{Shape, Value};
 use crate::{Error, Result, wrong};
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 pub(super) fn accepted(run: &mut Run<'_>, args: &Args) -> Result<Value> {
     let old = run.reads_constant(args, "old_log_prob", Shape::Token)?;
@@ -89,6 +90,12 @@ pub(super) fn clip_cov(run: &mut Run<'_>, args: &Args) -> Result<Value> {
         .with("clipped", flags(clipped))
         .with("covariance", Value::real(Shape::Token, covariance))
         .with("chosen", flags(chosen)))
+}
+
+pub(super) fn group_count(run: &mut Run<'_>, args: &Args) -> Result<Value> {
+    let groups = run.groups(args)?;
+    let valid = (0..groups.len()).filter(|at| run.batch.is_valid(*at)).map(|at| groups[at]);
+    Ok(constants(Shape::Scalar, &[valid.collect::<BTreeSet<i64>>().len() as f64]))
 }
 
 pub(super) fn group_rank(run: &mut Run<'_>, args: &Args) -> Result<Value> {
