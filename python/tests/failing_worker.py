@@ -122,7 +122,7 @@ def foreign() -> None:
 
 
 def counts() -> None:
-    given = {"tokens": 19} if dist.get_rank() == 1 else {"tokens": 19, "sequences": 5, "width": 6}
+    given = {"sequences": 5} if dist.get_rank() == 1 else {"tokens": 19, "sequences": 5, "width": 6}
     step = aent.compile(GRPO).accumulate(group=dist.group.WORLD, **given)
     step(mine())
 

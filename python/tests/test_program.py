@@ -148,8 +148,6 @@ def test_counts_that_are_known_need_no_measuring() -> None:
     for row in range(2):
         step({name: tensor[row : row + 1] for name, tensor in fields.items()}).backward()
     torch.testing.assert_close(fields["logits"].grad, expected, rtol=1e-10, atol=1e-12)
-    with pytest.raises(TypeError, match="together"):
-        program.accumulate(tokens=3)
 
 
 def test_controllers_move_when_a_step_is_observed() -> None:
