@@ -47,6 +47,11 @@ impl Overlay {
         path.strip_prefix(&self.folder).unwrap_or(path)
     }
 
+    /// The folder that relative paths begin at, and those around it.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.folder.ancestors()
+    }
+
     fn absolute(&self, path: &Path) -> PathBuf {
         self.folder.join(path)
     }

@@ -102,7 +102,8 @@ pub(crate) fn expand(kind: Kind, arguments: Arguments, mut item: ItemStruct) -> 
                 .docs(#docs)
                 .example(#example)
                 .parameters(&[#(#parameters),*])
-                .aliases(&[#(#aliases),*]),
+                .aliases(&[#(#aliases),*])
+                .place(::core::file!(), ::core::line!()),
             );
 
             ::aent::plugin::private::inventory::submit! {

@@ -20,12 +20,14 @@ pub struct Declaration {
     pub parameters: &'static [Parameter],
     /// Its names in other frameworks and papers.
     pub aliases: &'static [Alias],
+    /// The file that defines it, as the compiler of its crate names it, and the line; none where a host defines it.
+    pub place: Option<(&'static str, u32)>,
 }
 
 impl Declaration {
     /// A declaration without documentation or parameters.
     pub const fn new(name: &'static str, owner: &'static str, version: &'static str) -> Self {
-        Self { name, owner, version, docs: "", example: "", parameters: &[], aliases: &[] }
+        Self { name, owner, version, docs: "", example: "", parameters: &[], aliases: &[], place: None }
     }
 
     /// Documents it.
@@ -53,6 +55,13 @@ impl Declaration {
     #[must_use]
     pub const fn aliases(mut self, aliases: &'static [Alias]) -> Self {
         self.aliases = aliases;
+        self
+    }
+
+    /// Says where it is defined, so that an editor can go there.
+    #[must_use]
+    pub const fn place(mut self, file: &'static str, line: u32) -> Self {
+        self.place = Some((file, line));
         self
     }
 

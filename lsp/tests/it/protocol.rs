@@ -99,3 +99,24 @@ fn a_completion_is_explained_when_it_is_shown() {
     assert_eq!(client.request("completionItem/resolve", item).unwrap()["documentation"], Value::Null);
     client.end();
 }
+
+#[test]
+fn a_term_leads_to_the_source_of_its_crate_where_that_is_on_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = uri(&folder.path().join("main.aent"));
+    let mut client = Client::new(folder.path());
+    client.open(&file, "loss = token_mean(clip_ppo())\n");
+    let at = json!({ "textDocument": { "uri": file }, "position": { "line": 0, "character": 20 } });
+    assert_eq!(client.request("textDocument/definition", at.clone()).unwrap(), Value::Null);
+
+    let source = folder.path().join("src/terms/clip_ppo.rs");
+    std::fs::create_dir_all(source.parent().unwrap()).unwrap();
+    std::fs::write(&source, "//! Stands for the real one.").unwrap();
+    let place = client.request("textDocument/definition", at).unwrap();
+    assert_eq!(place[0]["uri"], json!(uri(&source)));
+    let real = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/terms/clip_ppo.rs");
+    let real = std::fs::read_to_string(real).unwrap();
+    let line = place[0]["range"]["start"]["line"].as_u64().unwrap() as usize;
+    assert!(real.lines().nth(line).unwrap().starts_with("#[term("), "line {line}");
+    client.end();
+}

@@ -69,7 +69,7 @@ fn answer(client: &mut Client, file: &Uri, position: Position, question: &str, t
         "hover" => {
             let hover = ask("textDocument/hover", at);
             match hover["contents"]["value"].as_str() {
-                Some(text) => format!("{}\n{text}", range(&hover["range"])),
+                Some(text) => format!("{}\n{}", range(&hover["range"]), abridged(text)),
                 None => "nothing".to_owned(),
             }
         }
@@ -144,6 +144,15 @@ fn answer(client: &mut Client, file: &Uri, position: Position, question: &str, t
             shown.iter().map(|of| finding(&json!(of))).collect::<Vec<_>>().join("\n")
         }
         other => panic!("nobody knows the question `{other}`"),
+    }
+}
+
+/// The beginning and the end of a text. What a term's page says between them is tested where it is made.
+fn abridged(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    match lines.as_slice() {
+        [first @ .., _, last] if lines.len() > 20 => format!("{}\n...\n{last}", first[..6].join("\n")),
+        _ => text.to_owned(),
     }
 }
 
