@@ -2,7 +2,8 @@
 
 use crate::{assert_says, batch, number, numbers, session};
 use aent::tensor::DType;
-use aent::{Batch, Head, Options, Session, compile};
+use aent::testing::on_ranks;
+use aent::{Batch, Head, Options, Order, SequenceShards, Session, compile};
 use tch::{Device, Kind, Tensor};
 
 /// Everything that is read of logits: the action, a set, and the distance from a reference.
@@ -145,6 +146,33 @@ fn a_head_goes_with_the_batch_into_parts_rows_and_packed_tokens() {
     assert_same(&gradients(&tokens), &of_whole);
     let parts = packed.split(2).unwrap();
     assert!(parts.iter().all(|part| part.head("ref_hidden") == batch.head("ref_hidden")));
+}
+
+#[test]
+fn a_head_goes_with_the_tokens_of_each_shard_of_a_sequence() {
+    let whole = layer();
+    let expected = session(SPEC).forward(&with_heads(&whole).0).unwrap();
+    expected.backward().unwrap();
+    let found = on_ranks(3, |group| {
+        let layer = layer();
+        let batch = with_heads(&layer).0;
+        let heads = ["hidden", "ref_hidden"].map(|name| (name, batch.head(name)));
+        let own = batch.iter().fold(Batch::new(), |own, (name, tensor)| {
+            let of_tokens = tensor.size().starts_with(&[2, 3]);
+            own.with(name, if of_tokens { tensor.narrow(1, group.rank() as i64, 1) } else { tensor.clone() })
+        });
+        let own = heads.into_iter().fold(own, |own, (name, head)| own.with_head(name, head));
+        let shards = SequenceShards::new(group, Order::Contiguous);
+        let (share, output) = session(SPEC).forward_shards(&own, shards, None).unwrap();
+        share.backward().unwrap();
+        (number(output.loss()), gradients(&layer))
+    });
+    for (loss, _) in &found {
+        assert_same(&[*loss], &[number(expected.loss())]);
+    }
+    let sum = |a: Vec<f64>, b: &Vec<f64>| a.iter().zip(b).map(|(a, b)| a + b).collect();
+    let of_all = found.iter().map(|(_, gradient)| gradient).fold(vec![0.0; gradients(&whole).len()], sum);
+    assert_same(&of_all, &gradients(&whole));
 }
 
 #[test]

@@ -150,7 +150,7 @@ impl Own {
 
     /// The batch of the own tokens, with the temperature of each where a packed one has that of its sequences.
     fn with_divisor(&self, plan: &Plan, batch: &Batch, size: &[i64], rank: usize) -> Result<Batch> {
-        let mut own = Batch::new();
+        let mut own = batch.emptied();
         let tempered = plan.log_prob.iter().chain(&plan.rows).find_map(|row| row.divisor);
         for (name, tensor) in batch.iter().filter(|(name, _)| *name != CU_SEQLENS) {
             let mut tensor = tensor.clone();
