@@ -40,7 +40,9 @@ pub(crate) fn checked(folder: &Path) -> BTreeSet<Plain> {
             let line = before.matches('\n').count() as u32;
             let column = before.rsplit('\n').next().unwrap_or("").encode_utf16().count() as u32;
             let is_error = item.severity == Severity::Error;
-            out.insert((path, line, column, is_error, item.id.to_owned(), item.message.clone()));
+            // The server names files from its folder on.
+            let message = item.message.replace(&format!("{}/", folder.display()), "");
+            out.insert((path, line, column, is_error, item.id.to_owned(), message));
         }
     }
     out
