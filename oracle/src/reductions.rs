@@ -36,11 +36,14 @@ fn folded(tape: &mut Tape, of: &[Var], fold: Fold) -> Var {
     if of.is_empty() { Var::constant(0.0) } else { fold(tape, of) }
 }
 
-/// The unbiased deviation; of one value or equal ones it is 0, with a slope of 0.
+/// The unbiased deviation; of one value or equal numbers it is 0, with a slope of 0.
 fn deviation(tape: &mut Tape, of: &[Var]) -> Var {
     #[expect(clippy::float_cmp, reason = "equal values have no deviation")]
-    if of.iter().all(|x| x.value == of[0].value) {
+    if of.iter().all(|x| x.value == of[0].value && x.value.is_finite()) {
         return Var::constant(0.0);
+    }
+    if of.len() == 1 {
+        return tape.sub(of[0], of[0]);
     }
     let mean = tape.mean(of);
     let squares: Vec<Var> = of

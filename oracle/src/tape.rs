@@ -102,6 +102,10 @@ impl Tape {
 
     /// One of several numbers, or equal shares of those that are marked.
     pub(crate) fn chosen(&mut self, value: f64, from: &[(Var, bool)]) -> Var {
+        if value.is_nan() && from.iter().all(|(_, taken)| !taken) {
+            // Nobody knows which: whatever arrives goes on to all of them.
+            return self.node(value, from.iter().map(|(var, _)| (*var, 1.0, false)).collect::<Vec<_>>());
+        }
         let share = 1.0 / from.iter().filter(|(_, taken)| *taken).count().max(1) as f64;
         let edges = from.iter().map(|(var, taken)| (*var, if *taken { share } else { 0.0 }, !taken));
         self.node(value, edges.collect::<Vec<_>>())
@@ -251,7 +255,8 @@ impl Tape {
         let value = if x.value.is_nan() { x.value } else { value };
         let inside = lo.value <= x.value && x.value <= hi.value;
         let low = !inside && x.value < lo.value && lo.value <= hi.value;
-        self.chosen(value, &[(x, inside), (lo, low), (hi, !inside && !low)])
+        let high = !inside && !low && !value.is_nan();
+        self.chosen(value, &[(x, inside), (lo, low), (hi, high)])
     }
 
     pub(crate) fn clamp_to(&mut self, x: Var, lo: f64, hi: f64) -> Var {
@@ -271,14 +276,14 @@ impl Tape {
     }
 }
 
-/// -1, 0 or 1; NaN of NaN.
+/// -1, 0 or 1; of NaN it is 0.
 pub(crate) fn sign(x: f64) -> f64 {
     if x > 0.0 {
         1.0
     } else if x < 0.0 {
         -1.0
     } else {
-        x * 0.0
+        0.0
     }
 }
 

@@ -42,13 +42,13 @@ impl Output {
         backward(&self.loss)
     }
 
-    /// The losses by name, each a scalar under autograd as [`Output::loss`] is; empty for a program with one loss. Their sum
+    /// The losses by name, each a scalar under autograd as [`Output::loss`] is; empty where the loss has no name. Their sum
     /// is the loss. Where several read the logits, add them up before the backward pass, or keep the graph for the next.
     pub fn losses(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.losses.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// The losses by name as numbers; empty for a program with one loss.
+    /// The losses by name as numbers; empty where the loss has no name.
     pub fn totals(&self) -> Result<BTreeMap<String, f64>> {
         let tensors: Vec<&Tensor> = self.losses.iter().map(|(_, tensor)| tensor).collect();
         let values = self.numbers(&tensors)?;

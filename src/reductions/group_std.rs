@@ -35,7 +35,9 @@ impl Reduction for GroupStd {
 
     fn reduce(&self, x: &Tensor, ctx: &TermContext<'_>) -> Result<Tensor, EvalError> {
         let groups = Groups::of(ctx, x.dtype())?;
-        let squares = groups.sum(&(x - groups.mean(x)).square());
+        // Distances from one of the values: those of equal values are 0 exactly, and so are their mean and deviation.
+        let x = x - groups.at_valid(&groups.max(&x.detach()));
+        let squares = groups.sum(&(&x - groups.mean(&x)).square());
         Ok(groups.at_valid(&deviation(&squares, &groups.sizes())))
     }
 }

@@ -7,9 +7,9 @@ use crate::plugin::prelude::*;
 ///
 /// Formula, with the advantage `A`:
 ///
-///     s = exp(min(seq_mean(log_prob - old_log_prob), guard))
-///     S = s                                       level = "sequence"
-///     S = sg[s] · exp(log_prob - sg[log_prob])    level = "token"
+///     d = seq_mean(log_prob - old_log_prob)
+///     S = exp(min(d, guard))                                    level = "sequence"
+///     S = exp(min(sg[d] + log_prob - sg[log_prob], guard))      level = "token"
 ///     L = max(-A S, -A · clamp(S, 1 - low, 1 + high))
 ///
 /// where `sg` stops the gradient. With one advantage per sequence and `seq_mean_token_mean` both levels have the
@@ -22,8 +22,8 @@ use crate::plugin::prelude::*;
 /// Result: in the unit of the advantages; reduce it with `seq_mean_token_mean`, which verl, OpenRLHF and NeMo-RL
 /// insist on.
 ///
-/// Gradient: the loss of one of a sequence's `n` tokens has `-A s / n` at each of them (`"sequence"`), or
-/// `-A s` at the token itself (`"token"`); 0 where the clipped branch binds and beyond the guard.
+/// Gradient: the loss of one of a sequence's `n` tokens has `-A S / n` at each of them (`"sequence"`), or
+/// `-A S` at the token itself (`"token"`); 0 where the clipped branch binds and beyond the guard.
 ///
 /// Source: GSPO and GSPO-token, arXiv 2507.18071; verl `compute_policy_loss_gspo` and SkyRL `gspo` (the token
 /// form), TRL `importance_sampling_level="sequence"` and `"sequence_token"`, OpenRLHF, NeMo-RL, AReaL and slime

@@ -7,6 +7,7 @@ mod cuts;
 mod generate;
 mod hostile;
 mod layouts;
+mod oracle;
 mod ranks;
 mod recipes;
 mod run;

@@ -22,11 +22,11 @@ pub(crate) fn recipes() -> Vec<String> {
     names
 }
 
-fn text(name: &str) -> String {
+pub(crate) fn text(name: &str) -> String {
     fs::read_to_string(folder().join(format!("{name}.aent"))).unwrap()
 }
 
-fn compiled(name: &str) -> Program {
+pub(crate) fn compiled(name: &str) -> Program {
     let program = compile_file(folder().join(format!("{name}.aent")))
         .unwrap_or_else(|failure| panic!("{name}: {failure}"));
     let found: Vec<String> =

@@ -81,6 +81,7 @@ pub(crate) fn leaves_in(case: &Case, kind: Kind) -> Leaves {
         .with("chosen", Tensor::from_slice(&chosen))
         .with("mismatched", score())
         .with("tempered", Tensor::from_slice(&chosen))
+        .with("truncated", Tensor::from_slice(&case.rewards.iter().map(|x| *x < -1.0).collect::<Vec<_>>()))
         .with("token_rewards", of("old_values", |x| 0.1 * x.cos()))
         .with("proxy_log_prob", of("rollout_log_prob", |x| x))
         .with("rollout", Tensor::from_slice(&case.group))

@@ -173,22 +173,21 @@ pub(super) fn gspo(run: &mut Run<'_>, args: &Args) -> Result<Value> {
     for sequence in 0..run.batch.sequences {
         let tokens: Vec<usize> = run.tokens_of(sequence).collect();
         let gaps: Vec<Var> = tokens.iter().map(|at| run.tape.sub(of.log_prob[*at], of.old[*at])).collect();
-        let ratio = if gaps.is_empty() { Var::constant(0.0) } else { run.tape.mean(&gaps) };
-        let bounded = run.tape.min(ratio, Var::constant(of.guard));
-        of_sequence.push(run.tape.exp(bounded));
+        of_sequence.push(if gaps.is_empty() { Var::constant(0.0) } else { run.tape.mean(&gaps) });
     }
     let count = of.log_prob.len();
     let (mut ratios, mut clipped) = (vec![Var::constant(0.0); count], vec![false; count]);
     let loss = run.tokens(|run, at| {
-        let of_sequence = of_sequence[at / run.batch.width];
+        let mean = of_sequence[at / run.batch.width];
         let tape = &mut run.tape;
-        let ratio = if whole {
-            of_sequence
+        let log = if whole {
+            mean
         } else {
-            let gap = tape.sub(of.log_prob[at], of.log_prob[at].detached());
-            let one = tape.exp(gap);
-            tape.mul(of_sequence.detached(), one)
+            let own = tape.sub(of.log_prob[at], of.log_prob[at].detached());
+            tape.add(mean.detached(), own)
         };
+        let bounded = tape.min(log, Var::constant(of.guard));
+        let ratio = tape.exp(bounded);
         ratios[at] = ratio;
         let a = lost(tape, of.advantages[at], ratio);
         let inside = tape.clamp_to(ratio, 1.0 - low, 1.0 + high);
