@@ -110,6 +110,9 @@ fn quantile(run: &mut Run<'_>, args: &Args) -> Result<Value> {
     if sorted.is_empty() {
         return Ok(Value::number(0.0));
     }
+    if sorted.iter().any(|(_, x)| x.value.is_infinite()) {
+        return Err(Error::Unspecified("a quantile of values of which one is infinite".to_owned()));
+    }
     let place = q * (sorted.len() - 1) as f64;
     let below = place.floor() as usize;
     let (lo, hi) = (sorted[below].1, sorted[place.ceil() as usize].1);

@@ -55,9 +55,13 @@ impl Row {
     /// The probability of some tokens.
     fn mass(&self, tape: &mut Tape, tokens: &[usize]) -> Var {
         let logs = self.logs(tape, &self.all());
-        let kept = logs.into_iter().filter(|(v, _)| tokens.contains(v));
-        let parts: Vec<Var> = kept.map(|(_, log)| tape.exp(log)).collect();
-        tape.sum(&parts)
+        let shares: Vec<(usize, f64)> =
+            logs.into_iter().map(|(v, log)| (v, tape.noise.round(log.value.exp()))).collect();
+        let sum = shares.iter().filter(|(v, _)| tokens.contains(v)).map(|(_, p)| p).sum();
+        let mass = tape.noise.round(sum);
+        // `p[v] (s[v] - M)`, as documented: near a mass of 1 its digits go.
+        let slope = |(v, p): (usize, f64)| (self.z[v], p * (f64::from(u8::from(tokens.contains(&v))) - mass));
+        tape.computed(mass, shares.into_iter().map(slope).collect::<Vec<_>>())
     }
 
     /// Tokens with the highest logits first; of equal ones the lower id.
