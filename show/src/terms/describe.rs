@@ -129,7 +129,7 @@ fn remarks(entry: AnyEntry) -> Vec<String> {
             }
         }
         AnyEntry::Reduction(entry) if entry.signature().reach == Reach::Group => {
-            lines.push(OF_GROUPS.to_owned())
+            lines.push(OF_GROUPS.to_owned());
         }
         AnyEntry::Reduction(entry) if !entry.signature().additive => {
             lines.push("It is not additive: it needs the whole step at once.".to_owned());

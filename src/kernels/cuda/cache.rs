@@ -51,8 +51,9 @@ fn hash(bytes: &[u8]) -> [u8; HASH] {
 }
 
 fn name(key: &str) -> String {
-    let start: String = hash(key.as_bytes())[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{start}.kernel")
+    let hash = hash(key.as_bytes());
+    let start = u128::from_be_bytes(std::array::from_fn(|byte| hash[byte]));
+    format!("{start:032x}.kernel")
 }
 
 /// Creates the folder for its user alone.

@@ -141,7 +141,7 @@ impl Gpu {
                 result::module::load_data(image.as_ptr().cast())
                     .and_then(|module| result::module::get_function(module, name.clone()))
             };
-            short.set(found.as_ref().is_err_and(is_short));
+            short.set(found.as_ref().is_err_and(|error| is_short(*error)));
             found.map_err(failed)
         };
         compile::load(self.host, text, self.architecture, load)
@@ -215,12 +215,12 @@ impl From<&str> for Reason {
 
 impl From<DriverError> for Reason {
     fn from(error: DriverError) -> Self {
-        Self { text: format!("the driver says `{error:?}`"), lasting: !is_short(&error) }
+        Self { text: format!("the driver says `{error:?}`"), lasting: !is_short(error) }
     }
 }
 
 /// Whether there was no memory left, which may be otherwise at the next step.
-fn is_short(error: &DriverError) -> bool {
+fn is_short(error: DriverError) -> bool {
     error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY
 }
 
