@@ -37,6 +37,10 @@ impl Groups {
 
     /// Per sequence: the greatest `x` of its group among sequences with a valid token.
     pub(super) fn max(&self, x: &Tensor) -> Tensor {
+        // Nothing has no greatest.
+        if self.number == 0 {
+            return x.clone();
+        }
         // A row for each group: torch's own maximum by index calls itself a beta on every user's screen.
         let group = x.arange(self.number).unsqueeze(1);
         let counted = self.index.eq(&group).logical_and(&self.valid.gt(0.0));

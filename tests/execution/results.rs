@@ -189,7 +189,7 @@ fn a_batch_without_a_token_that_counts_moves_nothing() {
 
 #[test]
 fn a_step_needs_neither_many_sequences_nor_many_tokens() {
-    let text = "loss = token_mean(clip_ppo()) - seq_mean_token_mean(entropy()) + batch_mean(group_std(rewards) * seq_mean(log_prob))";
+    let text = "loss = token_mean(clip_ppo()) - seq_mean_token_mean(entropy()) + batch_mean((group_std(rewards) + group_max(rewards)) * seq_mean(log_prob))";
     for (b, t) in [(1, 1), (3, 1), (1, 3), (0, 3), (2, 0), (0, 0)] {
         let float = (Kind::Float, Device::Cpu);
         let logits = Tensor::randn([b, t, 5], float).set_requires_grad(true);

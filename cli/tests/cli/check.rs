@@ -64,9 +64,13 @@ fn what_an_engine_does_not_know_of_the_step_is_an_error() {
         assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
     }
     assert_eq!(folder.run(&["check", "a.aent", "--known", "tokens,groups"]).code, 0);
-    folder
-        .run(&["check", "a.aent", "--known", "all"])
-        .refused("expected names of tokens, sequences, width, groups");
+    let misused = folder.run(&["check", "a.aent", "--known", "all"]);
+    assert_eq!(misused.code, 2);
+    assert!(
+        misused.stderr.contains("expected names of tokens, sequences, width, groups"),
+        "{}",
+        misused.stderr
+    );
 }
 
 #[test]
