@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from tensordict import TensorDict
 from tokenizers import Tokenizer, models
-from torchrl.modules.llm import TransformersWrapper
+from torchrl.modules.llm import TransformersWrapper  # type: ignore[import-untyped]
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 import aent.torchrl

@@ -35,6 +35,10 @@ CALL = re.compile(r"([A-Za-z_][\w:]*)\s*\($")
 class AentMagics(Magics):
     """The cell magic."""
 
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self.names = shell.user_ns
+
     @magic_arguments()
     @argument("name", nargs="?", help="The variable that gets the program; without it, the cell is only checked.")
     @argument("--set", action="append", default=[], metavar="NAME=VALUE", help="Set a `param` of the file.")
@@ -56,7 +60,7 @@ class AentMagics(Magics):
         except SpecError as error:
             display(Report(error.rendered, error.diagnostics))
             return
-        self.shell.user_ns[arguments.name] = program
+        self.names[arguments.name] = program
         if program.warnings:
             display(Report(program.warnings, []))
         display(program)

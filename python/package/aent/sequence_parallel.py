@@ -44,7 +44,7 @@ def gather(
         cu_seqlens: of the whole, where sequences are packed. What lies behind its end is left out.
     """
     dim = _dim(x, dim, cu_seqlens)
-    whole: torch.Tensor = _Gathered.apply(x, group, order, dim, cu_seqlens)
+    whole: torch.Tensor = _Gathered.apply(x, group, order, dim, cu_seqlens)  # type: ignore[no-untyped-call]
     return whole
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tensordict import TensorDict, TensorDictBase
-from torchrl.objectives.llm import GRPOLoss
+from torchrl.objectives.llm import GRPOLoss  # type: ignore[import-untyped]
 
 from ._aent import Program
 from .adapters import StepLoss
