@@ -167,9 +167,9 @@ def test_rows_of_hidden_states_are_those_of_the_logits(folder: Path, monkeypatch
         def __getattr__(self, name: str) -> object:
             return getattr(self._program, name)
 
-        def rows(self, **given: object) -> object:
-            seen.append(set(given))
-            return self._program.rows(**given)
+        def rows(self, fields: dict[str, object], **given: object) -> object:
+            seen.append({*fields, *given})
+            return self._program.rows(fields, **given)
 
     for made in (hidden, logits):
         made.program = Spied(made.program)
