@@ -19,6 +19,8 @@ __all__ = [
     "compile",
     "copied_output",
     "diagnose",
+    "gather_shards",
+    "own_shard",
     "register_term",
     "run",
     "terms",
