@@ -34,7 +34,7 @@ mod worked_surrogates;
 
 use aent::tensor::Tensor as Handle;
 use aent::testing::Case;
-use aent::{Batch, Options, Output, Session, compile};
+use aent::{Batch, Kernels, Options, Output, Session, compile};
 use tch::{Device, Kind};
 
 /// A session of a program that checks.
@@ -73,5 +73,34 @@ fn assert_near(found: &[f64], expected: &[f64], tolerance: f64, what: &str) {
     for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
         let near = (found - expected).abs() <= tolerance * expected.abs().max(1.0);
         assert!(near, "{what}, number {at}: expected {expected}, found {found}");
+    }
+}
+
+/// The `value` of a program in a step on a poisoned case, and the gradient of the logits.
+fn run(text: &str, case: &Case, kind: Kind, options: Options) -> [Vec<f64>; 2] {
+    let program = compile(text).expect("the file checks");
+    let session = Session::with(program, Options { lets: true, ..options });
+    let leaves = case.poisoned().leaves(kind, Device::Cpu);
+    let output = session.forward(&leaves.batch).unwrap_or_else(|error| panic!("{error}\nin\n{text}"));
+    output.backward().expect("no operation failed");
+    [numbers(named(&output, "value")), numbers(leaves.logits.grad())]
+}
+
+/// Asserts that fused kernels give the `value` and the gradient of plain operations, in every kind of logits.
+#[track_caller]
+fn assert_fused_is_plain(text: &str, cases: &[Case], what: &str) {
+    for (kind, tolerance) in [
+        (Kind::Double, 1e-9),
+        (Kind::Float, 2e-5),
+        (Kind::BFloat16, 2f64.powi(-7)),
+        (Kind::Half, 2f64.powi(-10)),
+    ] {
+        for case in cases {
+            let [fused, plain] = [Kernels::Auto, Kernels::Reference]
+                .map(|kernels| run(text, case, kind, Options { kernels, ..Options::default() }));
+            // The statistics themselves are computed in f32 or wider from the same logits.
+            assert_near(&fused[0], &plain[0], tolerance.min(2e-5), &format!("{what} in {kind:?}"));
+            assert_near(&fused[1], &plain[1], tolerance, &format!("the gradient of {what} in {kind:?}"));
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! Divergences from several references in one file, against f64 from their formulas, one token after the other.
 
 use crate::reference::{per_token, row};
-use crate::{assert_near, named, numbers, session};
+use crate::{assert_fused_is_plain, assert_near, named, numbers, session};
 use aent::testing::{Case, Extent, gradient_matches_differences, rough, sample, smooth};
-use aent::{Batch, Kernels, Options, Session, compile};
+use aent::{Batch, Options, Session, compile};
 use tch::{Device, Kind, Tensor};
 
 /// A formula in the language, and the same in f64.
@@ -99,27 +99,9 @@ fn every_divergence_has_the_gradient_of_its_value() {
 
 #[test]
 fn fused_kernels_find_what_plain_operations_do_in_every_kind() {
-    for (kind, tolerance) in [
-        (Kind::Double, 1e-9),
-        (Kind::Float, 2e-5),
-        (Kind::BFloat16, 2f64.powi(-7)),
-        (Kind::Half, 2f64.powi(-10)),
-    ] {
-        for (expr, _) in SPECS {
-            let run = |kernels: Kernels, case: &Case| {
-                let options = Options { kernels, lets: true, ..Options::default() };
-                let session = Session::with(compile(&program(expr)).unwrap(), options);
-                let leaves = case.leaves(kind, Device::Cpu);
-                let output = session.forward(&leaves.batch).unwrap();
-                output.backward().unwrap();
-                [numbers(named(&output, "value")), numbers(leaves.logits.grad())]
-            };
-            for case in sample(&smooth(Extent::exactly(2, 3, 40)), 3) {
-                let [fused, plain] = [Kernels::Auto, Kernels::Reference].map(|kernels| run(kernels, &case));
-                assert_near(&fused[0], &plain[0], tolerance.min(2e-5), &format!("{expr} in {kind:?}"));
-                assert_near(&fused[1], &plain[1], tolerance, &format!("the gradient of {expr} in {kind:?}"));
-            }
-        }
+    let cases = sample(&smooth(Extent::exactly(2, 3, 40)), 3);
+    for (expr, _) in SPECS {
+        assert_fused_is_plain(&program(expr), &cases, expr);
     }
 }
 

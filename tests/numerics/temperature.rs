@@ -1,7 +1,7 @@
 //! `set temperature` from the batch and from coefficients, against formulas of logits that were divided beforehand.
 
 use crate::reference::{self, Set, per_token, row};
-use crate::{assert_near, named, numbers, session};
+use crate::{assert_fused_is_plain, assert_near, named, numbers, run, session};
 use aent::testing::{Case, Extent, gradient_matches_differences, rough, sample, smooth};
 use aent::{Batch, Kernels, Options, Session, compile};
 use tch::{Device, Kind, Tensor};
@@ -43,15 +43,6 @@ fn divided(case: &Case, at: usize) -> Vec<f64> {
 }
 
 /// Value and gradient of a call, of a batch that is poisoned where nothing counts.
-fn run(text: &str, case: &Case, kind: Kind, options: Options) -> [Vec<f64>; 2] {
-    let program = compile(text).expect("the file checks");
-    let session = Session::with(program, Options { lets: true, ..options });
-    let leaves = case.poisoned().leaves(kind, Device::Cpu);
-    let output = session.forward(&leaves.batch).unwrap_or_else(|error| panic!("{error}\nin\n{text}"));
-    output.backward().expect("no operation failed");
-    [numbers(named(&output, "value")), numbers(leaves.logits.grad())]
-}
-
 fn of(inputs: &str, call: &str) -> String {
     let lists = if call.contains("within") { LISTS } else { "" };
     let unread = "# aent: allow-file(unused-input)\n";
@@ -122,22 +113,9 @@ fn gradients_are_those_of_small_steps() {
 
 #[test]
 fn fused_kernels_find_what_plain_operations_do_in_every_kind() {
-    for (kind, tolerance) in [
-        (Kind::Double, 1e-9),
-        (Kind::Float, 2e-5),
-        (Kind::BFloat16, 2f64.powi(-7)),
-        (Kind::Half, 2f64.powi(-10)),
-    ] {
-        for call in READERS {
-            for case in sample(&smooth(Extent::exactly(2, 3, 40)), 2).iter().map(hot) {
-                let [fused, plain] = [Kernels::Auto, Kernels::Reference].map(|kernels| {
-                    run(&of(HEAT, call), &case, kind, Options { kernels, ..Options::default() })
-                });
-                // The statistics themselves are computed in f32 or wider from the same logits.
-                assert_near(&fused[0], &plain[0], tolerance.min(2e-5), &format!("{call} in {kind:?}"));
-                assert_near(&fused[1], &plain[1], tolerance, &format!("the gradient of {call} in {kind:?}"));
-            }
-        }
+    let cases: Vec<Case> = sample(&smooth(Extent::exactly(2, 3, 40)), 2).iter().map(hot).collect();
+    for call in READERS {
+        assert_fused_is_plain(&of(HEAT, call), &cases, call);
     }
 }
 
