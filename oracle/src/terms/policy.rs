@@ -46,6 +46,14 @@ fn lost(tape: &mut Tape, advantage: Var, x: Var) -> Var {
     tape.neg(product)
 }
 
+/// The loss under the cap of dual clipping, which only negative advantages have.
+fn of_dual(tape: &mut Tape, dual: Option<f64>, advantage: Var, loss: Var, capped: &mut bool) -> Var {
+    let Some(dual) = dual.filter(|_| advantage.value < 0.0) else { return loss };
+    let cap = tape.scale(advantage, -dual);
+    *capped = loss.value > cap.value;
+    tape.min(loss, cap)
+}
+
 pub(super) fn clip_ppo(run: &mut Run<'_>, args: &Args) -> Result<Value> {
     let of = Policies::read(run, args, 20.0)?;
     let (low, high) = (args.number_or("low", 0.2)?, args.number_or("high", 0.2)?);
@@ -60,15 +68,10 @@ pub(super) fn clip_ppo(run: &mut Run<'_>, args: &Args) -> Result<Value> {
         let a = lost(tape, advantage, bounded);
         let inside = tape.clamp_to(ratio, 1.0 - low, 1.0 + high);
         let b = lost(tape, advantage, inside);
-        let mut loss = tape.max(a, b);
+        let loss = tape.max(a, b);
         ratios[at] = ratio;
         clipped[at] = b.value > a.value;
-        if let Some(dual) = dual.filter(|_| advantage.value < 0.0) {
-            let cap = tape.scale(advantage, -dual);
-            capped[at] = loss.value > cap.value;
-            loss = tape.min(loss, cap);
-        }
-        Ok(loss)
+        Ok(of_dual(tape, dual, advantage, loss, &mut capped[at]))
     })?;
     Ok(Value::real(Shape::Token, loss)
         .with("ratio", Value::real(Shape::Token, ratios))
@@ -151,13 +154,8 @@ pub(super) fn gppo(run: &mut Run<'_>, args: &Args) -> Result<Value> {
         } else {
             ratio
         };
-        let mut loss = lost(tape, advantage, bounded);
-        if let Some(dual) = dual.filter(|_| advantage.value < 0.0) {
-            let cap = tape.scale(advantage, -dual);
-            capped[at] = loss.value > cap.value;
-            loss = tape.min(loss, cap);
-        }
-        Ok(loss)
+        let loss = lost(tape, advantage, bounded);
+        Ok(of_dual(tape, dual, advantage, loss, &mut capped[at]))
     })?;
     Ok(Value::real(Shape::Token, loss)
         .with("ratio", Value::real(Shape::Token, ratios))
