@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ._aent import Accumulation, Output, Program
 from .errors import BatchError, StepError
+from .figures import figures
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -294,15 +295,7 @@ class StepLoss:
                 for part in parts:
                     step(part)
                 output = step.finish()
-        self.metrics = {
-            f"{kind}{name}": value
-            for kind, found in (
-                ("", output.metrics),
-                ("signal/", output.signals),
-                ("coefficient/", self.program.coefficients),
-            )
-            for name, value in found.items()
-        }
+        self.metrics = figures(output, self.program)
         self.program.update(output)
         return self.metrics
 

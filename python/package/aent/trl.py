@@ -18,6 +18,7 @@ from trl.trainer.utils import nanmax, nanmin
 
 from . import BatchError, Program
 from .compiler import program_of
+from .figures import figures
 from .files import read_json, take_up, write_json
 from .heads import add_rows, head_options, needs_logits
 from .trl_internals import check
@@ -233,10 +234,8 @@ class AentLoss(GRPOTrainer):
 
     def _finish(self, mode: str) -> None:
         output, self._accumulation = self._accumulation.finish(), None
-        found = {"": output.metrics, "signal/": output.signals, "coefficient/": self.program.coefficients}
-        for kind, numbers in found.items():
-            for name, number in numbers.items():
-                self._metrics[mode][f"aent/{kind}{name}"].append(number)
+        for name, number in figures(output, self.program).items():
+            self._metrics[mode][f"aent/{name}"].append(number)
         if mode == "train":
             self.program.update(output)
 

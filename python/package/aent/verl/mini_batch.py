@@ -11,6 +11,7 @@ import torch
 
 from aent._aent import Accumulation, Output, Program
 from aent.errors import BatchError, StepError
+from aent.figures import figures
 from aent.ranks import Ranks
 
 from .columns import OF_THE_MODEL, needs
@@ -155,12 +156,8 @@ class Step:
         """Moves the controllers of all that was called, and fills ``metrics``."""
         for loss, (_, begun) in self._begun.items():
             output = begun if isinstance(begun, Output) else begun.finish()
-            for kind, found in (
-                ("", output.metrics),
-                ("signal/", output.signals),
-                ("coefficient/", loss.program.coefficients),
-            ):
-                self.metrics |= {f"actor/aent/{kind}{name}": value for name, value in found.items()}
+            found = figures(output, loss.program)
+            self.metrics |= {f"actor/aent/{name}": value for name, value in found.items()}
             loss.program.update(output)
 
     def filled(self, loss: Loss, batch: dict[str, torch.Tensor], with_model: bool = True) -> dict[str, torch.Tensor]:
