@@ -1,6 +1,6 @@
 //! The nodes of a typed program.
 
-use crate::fields::LogitFields;
+use crate::fields::REFERENCE;
 use crate::interval::Interval;
 use crate::rows::{FieldName, RowStatistic};
 use crate::span::Span;
@@ -165,7 +165,7 @@ impl Op {
             Op::LogProb(row) => row.divisor.iter().map(|field| field.as_str()).collect(),
             Op::Row(row) => {
                 let compares = row.statistic.needs_reference();
-                let reference = compares.then(|| LogitFields::of_reference(row.reference).logits);
+                let reference = compares.then(|| row.reference.map_or(REFERENCE.logits, FieldName::as_str));
                 let listed = row.listed().into_iter().chain(row.taught().map(|taught| taught.of));
                 let named = listed.chain(row.divisor).map(FieldName::as_str);
                 reference.into_iter().chain(named).collect()
