@@ -34,7 +34,7 @@ impl Lines {
         Self { starts: starts.collect(), encoding }
     }
 
-    /// The byte at a position; the end of its line, or of the text, for one that lies behind it.
+    /// The byte at a position. A position past the end of its line, or of the text, counts as that end.
     pub(crate) fn offset(&self, text: &str, position: Position) -> usize {
         let Some(start) = self.starts.get(position.line as usize) else { return text.len() };
         let line = self.line(text, position.line as usize);

@@ -191,7 +191,7 @@ impl<'a> Run<'a> {
             Expr::Name(name) => (env.module, name),
             Expr::Field(base, name) => match self.module_of(base, env) {
                 Some(module) => (module, name),
-                None => return wrong(format!("`{name}` is no function of a file")),
+                None => return wrong(format!("`{name}` is not a function of a file")),
             },
             _ => return wrong("what is called has no name"),
         };

@@ -1,4 +1,4 @@
-//! What the checker learnt of the values of a text, for whoever shows it.
+//! Types, units and intervals that the checker found for each formula, for editors.
 
 use super::{Checker, Value, Valued};
 use crate::interval::Interval;

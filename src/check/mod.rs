@@ -55,7 +55,7 @@ pub(crate) fn check(bundle: Bundle, overrides: &BTreeMap<String, ParamValue>) ->
     (program, bundle)
 }
 
-/// The same, with what the checker learnt of the values.
+/// The same, with the facts that the checker found for each formula.
 pub(crate) fn analyse(
     bundle: Bundle,
     overrides: &BTreeMap<String, ParamValue>,

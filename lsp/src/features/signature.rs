@@ -26,7 +26,7 @@ pub(crate) struct Slot {
     pub(crate) positional: bool,
     /// Whether a call must give it.
     pub(crate) required: bool,
-    /// What is declared of it, for what is no function of a file.
+    /// Its declaration, if it belongs to a registered object and not to a `fn` of a file.
     pub(crate) argument: Option<Argument>,
 }
 

@@ -58,8 +58,8 @@ impl Source {
         source
     }
 
-    /// How many of its blocks a processor must have room for at least: where a thread needs few numbers at once, two hide each
-    /// other's latency; where it needs many, they would lie in memory.
+    /// The least number of its blocks that must fit on a processor. Two hide each other's latency where a thread needs few
+    /// registers; where it needs many, two would spill them to memory.
     pub(super) fn blocks(&self) -> u32 {
         if self.is_lean() && self.threads == 512 { 2 } else { 1 }
     }

@@ -1,4 +1,4 @@
-//! Which of the tokens that a row names lie in this rank's shard, and under which ids.
+//! Maps the token ids that a row names to ids in this rank's shard.
 
 use crate::kernels::KernelError;
 use crate::kernels::engine::Numbers;

@@ -171,7 +171,7 @@ fn files_that_once_differed_do_not() {
 /// `ORACLE_PROGRAMS=1000000 ORACLE_SEED=7 cargo test --test programs hunts -- --ignored --nocapture`
 #[test]
 #[ignore = "runs as long as one likes"]
-#[expect(clippy::print_stdout, reason = "counts are what it is run for")]
+#[expect(clippy::print_stdout, reason = "the run prints its counts")]
 fn hunts_for_differences() {
     let number = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| text.parse().expect("a whole number"))
