@@ -47,19 +47,27 @@
 //! Learn more: [`plugin`] to write terms, reductions and controllers; [`Accumulation`] for micro-batches;
 //! [`ProcessGroup`] for steps over many processes; [`program`] for checked programs; [`kernels`] for row statistics alone.
 
+#![cfg_attr(
+    not(feature = "exec"),
+    expect(dead_code, unused_imports, reason = "what only a running program reads")
+)]
+
 mod check;
 mod compile;
 mod control;
 pub mod diag;
+#[cfg(feature = "exec")]
 mod exec;
 pub mod fields;
 #[cfg(feature = "tch")]
 pub mod host;
 pub mod interval;
+#[cfg(feature = "exec")]
 pub mod kernels;
 pub mod load;
 pub mod near;
 mod panic;
+pub mod passes;
 pub mod plan;
 pub mod plugin;
 pub mod program;
@@ -76,10 +84,12 @@ pub mod types;
 
 pub use check::{BUILTINS, Builtin, Fact, Facts, elsewhere};
 pub use compile::{Analysis, Compiler, Failure, compile, compile_file};
+#[cfg(feature = "exec")]
 pub use exec::{
     Accumulation, Batch, Bound, Counts, Diagnosis, Error, Fit, GroupError, NonFinite, Options, Order, Output,
     PartOutput, ProcessGroup, Result, SavedController, SequenceShards, Session, SessionState, Summand,
 };
+#[cfg(feature = "exec")]
 pub use kernels::{Head, Kernels};
 pub use program::Program;
 

@@ -7,6 +7,7 @@ Loss and gradient are compared first; both run in turns, and the medians are pri
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -52,6 +53,7 @@ def main() -> None:
 def measure(mask: torch.Tensor) -> None:
     """Compares, measures and prints."""
     torch.manual_seed(0)
+    random.seed(0)
     logits, advantages = torch.randn(B, T, V), torch.randn(B, T)
     actions, old = torch.randint(V, (B, T)), torch.randn(B, T) * 0.1 - 4.6
 
@@ -85,7 +87,8 @@ def measure(mask: torch.Tensor) -> None:
         torch.testing.assert_close(found_gradient, gradient, rtol=1e-4, atol=1e-7)
     seconds: dict[str, list[float]] = {name: [] for name in losses}
     for turn in range(ROUNDS + 200):
-        for name, loss in losses.items():
+        # In an order that changes: what runs second finds torch's code in the processor's caches.
+        for name, loss in random.sample(list(losses.items()), len(losses)):
             start = time.perf_counter()
             step(loss)
             if turn >= 200:

@@ -2,7 +2,8 @@
 
 use super::error::{Error, Result};
 use super::facts::Fact;
-use crate::kernels::{CHUNK_BYTES, Kernels};
+use crate::kernels::Kernels;
+use crate::passes::CHUNK_BYTES;
 use crate::plan::Plan;
 use crate::plugin::ControllerState;
 use crate::program::Program;

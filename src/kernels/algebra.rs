@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::KernelError;
 use super::engine::{Found, Numbers};
-use super::plan::{Plan, Planned, facts, sums};
-use super::slopes::{Number, Sloped};
+use super::slopes::{LANES, Lanes, Number, Sloped};
+use crate::passes::{Plan, Planned, facts, sums};
 use crate::rows::Statistic;
 use crate::tensor::{DType, Element, Host, Tensor};
 
@@ -133,15 +133,23 @@ pub(super) fn pull_back(
     let rows = facts.len() / plan.facts();
     let cotangents = cotangents.to_wide()?;
     let mut back = vec![0.0; sums.len()];
-    for (row, back) in back.chunks_exact_mut(plan.sums()).enumerate() {
-        let sums = &sums[row * plan.sums()..][..plan.sums()];
-        let facts = &facts[row * plan.facts()..][..plan.facts()];
-        let sum = |column: usize| Sloped::column(column, sums[column], 1.0);
-        let fact = |column: usize| Sloped::constant(facts[column]);
+    for (block, back) in back.chunks_mut(LANES * plan.sums()).enumerate() {
+        let first = block * LANES;
+        // The last block repeats its last row, and only rows that are there are written.
+        let row = |lane: usize| (first + lane).min(rows - 1);
+        let lanes = |of: &[f64], width: usize, column: usize| {
+            Lanes(std::array::from_fn(|lane| of[row(lane) * width + column]))
+        };
+        let one = || Lanes([1.0; LANES]);
+        let sum = |column: usize| Sloped::column(column, lanes(sums, plan.sums(), column), one());
+        let fact = |column: usize| Sloped::constant(lanes(facts, plan.facts(), column));
         for (index, (planned, token)) in each(plan).enumerate() {
-            let cotangent = cotangents[index * rows + row];
+            let cotangents = &cotangents[index * rows + first..];
             for (column, slope) in statistic(plan, planned, token, &sum, &fact).slopes.into_iter().flatten() {
-                back[column] += cotangent * slope;
+                let back = back.iter_mut().skip(column).step_by(plan.sums());
+                for ((back, cotangent), slope) in back.zip(cotangents).zip(slope.0) {
+                    *back += cotangent * slope;
+                }
             }
         }
     }
@@ -197,10 +205,11 @@ fn pull_back_columns(
 mod tests {
     use super::*;
     use crate::host::Libtorch;
-    use crate::kernels::plan::Listed;
+    use crate::passes::Listed;
     use crate::rows::{FieldName, RowStatistic, TokenSet};
 
-    const ROWS: usize = 5;
+    /// A whole block and a part of one.
+    const ROWS: usize = LANES + 5;
 
     /// Every statistic, of all tokens and of a set, at two temperatures and at that of each row.
     fn plan() -> Plan {

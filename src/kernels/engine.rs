@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::ids::Ids;
-use super::plan::Plan;
 use super::rows::Rows;
 use super::source::{differs, refuse};
 use super::{KernelError, cpu, cuda, plain};
+use crate::passes::Plan;
 use crate::tensor::{DType, Device, Host, Tensor};
 
 /// Rows of logits as an engine reads them.
@@ -24,7 +24,7 @@ pub(super) struct Chunk {
     pub(super) divisors: Option<Tensor>,
 }
 
-/// The result of the forward pass, in the columns of [`super::plan`]: f64, one line per row.
+/// The result of the forward pass, in the columns of [`crate::passes`]: f64, one line per row.
 pub(super) struct Found {
     /// `[N, plan.sums()]`.
     pub(super) sums: Numbers,

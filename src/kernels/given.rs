@@ -5,34 +5,14 @@ use std::sync::Arc;
 
 use super::KernelError;
 use super::ids::{Ids, Lists};
-use super::plan::Listed;
 use super::rows::RowInputs;
 use super::source::{check_usable, refuse};
-use crate::rows::{Divergence, FieldName, Rest, RowStatistic, Statistic, Taught, TokenSet};
+use crate::passes::{Origin, Split};
+use crate::rows::{Divergence, FieldName, Rest, RowStatistic, Statistic, Taught};
 use crate::tensor::{DType, Tensor};
 
 /// The least `-log` of the probability of listed tokens whose rest is a bucket: rounding may bring it to 0.
 const LEAST: f64 = 1e-7;
-
-/// A request, taken apart into what engines compute.
-pub(super) struct Split {
-    /// Statistics of rows alone.
-    pub(super) request: Vec<RowStatistic>,
-    /// Log-probabilities of listed tokens.
-    pub(super) listed: Vec<Listed>,
-    /// The fields with lists of ids.
-    pub(super) fields: Vec<FieldName>,
-    origins: Vec<Origin>,
-}
-
-/// Where a statistic comes from.
-#[derive(Clone, Copy)]
-enum Origin {
-    /// It is one of the rows alone.
-    Row(usize),
-    /// It is computed from the log-probabilities of listed tokens, and from a statistic of the rows if one is given.
-    Listed { listed: usize, row: Option<usize> },
-}
 
 /// A list of tokens for each row.
 pub(super) struct List {
@@ -43,37 +23,6 @@ pub(super) struct List {
 }
 
 impl Split {
-    pub(super) fn of(request: &[RowStatistic]) -> Self {
-        let mut split =
-            Self { request: Vec::new(), listed: Vec::new(), fields: Vec::new(), origins: Vec::new() };
-        for asked in request {
-            let origin = match asked.listed() {
-                // Without lists, what engines compute is the answer, so each has its own place.
-                None => {
-                    split.request.push(*asked);
-                    Origin::Row(split.request.len() - 1)
-                }
-                Some(field) => {
-                    let list = place(&mut split.fields, field);
-                    let (temperature, divided) = (asked.temperature, asked.divisor.is_some());
-                    let of_list = Listed { list, temperature, divided };
-                    let listed = place(&mut split.listed, of_list);
-                    let of_all = |statistic| RowStatistic { set: TokenSet::All, statistic, ..*asked };
-                    let row = match asked.statistic {
-                        Statistic::LogProbWithin => Some(of_all(Statistic::LogProb)),
-                        Statistic::LogSumExp | Statistic::Mean | Statistic::SecondMoment => {
-                            Some(of_all(Statistic::LogSumExp))
-                        }
-                        _ => None,
-                    };
-                    Origin::Listed { listed, row: row.map(|row| place(&mut split.request, row)) }
-                }
-            };
-            split.origins.push(origin);
-        }
-        split
-    }
-
     /// The lists that it reads, each checked but for the values of its ids.
     pub(super) fn lists(&self, inputs: &RowInputs<'_>, shape: [i64; 2]) -> Result<Vec<List>, KernelError> {
         let list = |field: &FieldName| {
@@ -91,10 +40,13 @@ impl Split {
 
     /// All lists as engines read them.
     pub(super) fn joined(&self, lists: &[List]) -> Option<Lists> {
+        if lists.is_empty() {
+            return None;
+        }
         let fields: Arc<[_]> =
             self.fields.iter().zip(lists).map(|(field, list)| (field.as_str(), list.length())).collect();
         let ids: Vec<Tensor> = lists.iter().map(|list| list.ids.clone()).collect();
-        (!ids.is_empty()).then(|| Lists { fields, ids: Tensor::cat(&ids, -1) })
+        Some(Lists { fields, ids: Tensor::cat(&ids, -1) })
     }
 
     /// Refuses a list with the same id twice, and one without the action where its log-probability on the list is asked
@@ -105,6 +57,9 @@ impl Split {
         lists: &[List],
         ids: &Ids,
     ) -> Result<(), KernelError> {
+        if lists.is_empty() {
+            return Ok(());
+        }
         let actions = ids.tensors()[0].unsqueeze(-1);
         let mut wrong = Vec::new();
         for (field, list) in self.fields.iter().zip(lists) {
@@ -124,9 +79,6 @@ impl Split {
                     "other tokens",
                 ));
             }
-        }
-        if wrong.is_empty() {
-            return Ok(());
         }
         let any: Vec<Tensor> = wrong.iter().map(|(_, wrong, ..)| wrong.any()).collect();
         let any = Tensor::stack(&any, 0).to_u8s()?;
@@ -264,15 +216,6 @@ fn weighed(log_prob: &Tensor, f: &Tensor) -> Tensor {
 
 fn sum(values: &Tensor) -> Tensor {
     values.sum_dim(-1, false, values.dtype())
-}
-
-/// The place of an item, which is added if it is new.
-fn place<T: PartialEq>(items: &mut Vec<T>, item: T) -> usize {
-    let known = items.iter().position(|of| *of == item);
-    known.unwrap_or_else(|| {
-        items.push(item);
-        items.len() - 1
-    })
 }
 
 fn check_size(

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use super::engine::{Chunk, Engine, Found, Numbers};
 use super::ids::Ids;
-use super::plan::Plan;
 use super::rows::{Rows, positions, summed_in};
 use super::source::{Picked, Product, Source};
 use super::{KernelError, KernelOptions, algebra};
+use crate::passes::Plan;
 use crate::tensor::{DType, Device, Guard, Tensor};
 
 /// How an engine reads rows.

@@ -16,7 +16,6 @@ mod memory;
 mod node;
 mod options;
 mod plain;
-mod plan;
 mod reference;
 mod request;
 mod rows;
@@ -26,13 +25,14 @@ mod slopes;
 mod source;
 mod threads;
 
+use crate::passes::Split;
 use crate::rows::RowStatistic;
 use crate::tensor::Tensor;
 
 pub use engine::fallback_reason;
 pub use error::KernelError;
 pub use head::Head;
-pub use options::{CHUNK_BYTES, KernelOptions, Kernels};
+pub use options::{KernelOptions, Kernels};
 pub use rows::RowInputs;
 pub use shards::{Exchange, Shards};
 pub use source::{Hidden, Source};
@@ -88,7 +88,7 @@ fn computed(
     if request.is_empty() {
         return Ok(Vec::new());
     }
-    let split = given::Split::of(request);
+    let split = Split::of(request);
     let lists = split.lists(inputs, rows.shape)?;
     rows.ids = rows.ids.with_lists(split.joined(&lists));
     if options.validate {
@@ -109,23 +109,4 @@ fn computed(
 /// Refuses an action that counts and is not a token id of the vocabulary. Waits for a device.
 pub(crate) fn check_actions(actions: &Tensor, mask: &Tensor, vocabulary: i64) -> Result<(), KernelError> {
     ids::Ids::new(actions.clone(), mask.clone()).check(vocabulary)
-}
-
-/// How often an engine goes through each row of logits that it reads: once for every temperature, and for every further set
-/// or weight at the same one.
-pub fn loops(request: &[RowStatistic]) -> usize {
-    let split = given::Split::of(request);
-    plan::Plan::new(&split.request, &split.listed, &vec![0; split.fields.len()], i64::MAX).passes.len()
-}
-
-/// The bytes per row that the backward pass keeps for this request, besides logits; `listed` is the length of each list of
-/// tokens that the batch brings.
-pub fn bytes_kept(request: &[RowStatistic], vocabulary: i64, listed: usize) -> usize {
-    if request.is_empty() {
-        return 0;
-    }
-    let split = given::Split::of(request);
-    let plan = plan::Plan::new(&split.request, &split.listed, &vec![0; split.fields.len()], vocabulary);
-    let listed = listed.saturating_mul(split.fields.len());
-    (plan.sums() + plan.facts()).saturating_add(listed).saturating_mul(size_of::<f64>())
 }

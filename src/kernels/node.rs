@@ -11,11 +11,11 @@ use super::head::Head;
 use super::ids::{HostIds, Ids, Lists};
 use super::inputs::{Inputs, Reading};
 use super::look::Look;
-use super::plan::{Listed, Plan, Planned};
 use super::rows::Rows;
 use super::shards::Own;
 use super::source::{Source, refuse};
 use super::{KernelError, KernelOptions, algebra};
+use crate::passes::{Listed, Plan, Planned};
 use crate::rows::{RowStatistic, Statistic};
 use crate::tensor::{Backward, DType, Differentiated, Tensor};
 

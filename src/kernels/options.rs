@@ -6,9 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::KernelError;
-
-/// The default size of a chunk of logits, in bytes: 256 MiB.
-pub const CHUNK_BYTES: usize = 256 << 20;
+use crate::passes::CHUNK_BYTES;
 
 /// Which implementation computes row statistics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

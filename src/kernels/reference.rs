@@ -2,10 +2,10 @@
 
 use super::KernelError;
 use super::divisor::Divisor;
-use super::plan::Listed;
 use super::rows::{Rows, positions};
 use super::sets;
 use super::source::Source;
+use crate::passes::Listed;
 use crate::rows::{FieldName, RowStatistic, Statistic, TokenSet, references};
 use crate::tensor::Tensor;
 

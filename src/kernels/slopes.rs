@@ -48,6 +48,54 @@ impl Number for f64 {
     }
 }
 
+/// How many rows a formula is computed for at once.
+pub(super) const LANES: usize = 8;
+
+/// The numbers of that many rows.
+#[derive(Clone)]
+pub(super) struct Lanes(pub(super) [f64; LANES]);
+
+impl Lanes {
+    #[inline]
+    fn of(number: impl Fn(usize) -> f64) -> Self {
+        Self(std::array::from_fn(number))
+    }
+}
+
+impl Number for Lanes {
+    fn plus(&self, other: &Self) -> Self {
+        Self::of(|lane| self.0[lane] + other.0[lane])
+    }
+
+    fn minus(&self, other: &Self) -> Self {
+        Self::of(|lane| self.0[lane] - other.0[lane])
+    }
+
+    fn times(&self, other: &Self) -> Self {
+        Self::of(|lane| self.0[lane] * other.0[lane])
+    }
+
+    fn over(&self, other: &Self) -> Self {
+        Self::of(|lane| self.0[lane] / other.0[lane])
+    }
+
+    fn ln(&self) -> Self {
+        Self::of(|lane| self.0[lane].ln())
+    }
+
+    fn times_constant(&self, factor: f64) -> Self {
+        Self::of(|lane| self.0[lane] * factor)
+    }
+
+    fn over_constant(&self, divisor: f64) -> Self {
+        Self::of(|lane| self.0[lane] / divisor)
+    }
+
+    fn plus_constant(&self, addend: f64) -> Self {
+        Self::of(|lane| self.0[lane] + addend)
+    }
+}
+
 /// `[N]` in f64.
 impl Number for Tensor {
     fn plus(&self, other: &Self) -> Self {
@@ -86,7 +134,7 @@ impl Number for Tensor {
 /// The most columns of the sums that a formula reads.
 const MOST_COLUMNS: usize = 3;
 
-/// A number with its derivatives by the columns of the sums.
+/// A number with its derivatives by the columns of the sums; those that it has come first.
 #[derive(Clone)]
 pub(super) struct Sloped<N> {
     pub(super) value: N,
@@ -105,23 +153,28 @@ impl<N: Number> Sloped<N> {
     }
 
     /// `value`, with the same change to every slope.
+    #[inline]
     fn map(&self, value: N, change: impl Fn(&N) -> N) -> Self {
-        let slopes =
-            self.slopes.each_ref().map(|slope| slope.as_ref().map(|(column, of)| (*column, change(of))));
-        Self { value, slopes }
+        let mut mapped = Self::constant(value);
+        for (to, from) in mapped.slopes.iter_mut().zip(&self.slopes) {
+            let Some((column, of)) = from else { break };
+            *to = Some((*column, change(of)));
+        }
+        mapped
     }
 
-    /// Adds the slopes of another number.
-    fn with(mut self, other: Self) -> Self {
-        for (column, slope) in other.slopes.into_iter().flatten() {
-            let known = self.slopes.iter().position(|of| matches!(of, Some((of, _)) if *of == column));
-            let free = || self.slopes.iter().position(Option::is_none).expect("a formula reads few columns");
-            let at = known.unwrap_or_else(free);
-            let sum = match &self.slopes[at] {
+    /// Adds the slopes of another number, each changed alike.
+    #[inline]
+    fn with(mut self, other: &Self, change: impl Fn(&N) -> N) -> Self {
+        for (column, slope) in other.slopes.iter().map_while(Option::as_ref) {
+            let slope = change(slope);
+            let at = self.slopes.iter().position(|of| of.as_ref().is_none_or(|(of, _)| of == column));
+            let place = &mut self.slopes[at.expect("a formula reads few columns")];
+            let sum = match place {
                 Some((_, of)) => of.plus(&slope),
                 None => slope,
             };
-            self.slopes[at] = Some((column, sum));
+            *place = Some((*column, sum));
         }
         self
     }
@@ -130,25 +183,23 @@ impl<N: Number> Sloped<N> {
 impl<N: Number> Number for Sloped<N> {
     fn plus(&self, other: &Self) -> Self {
         let value = self.value.plus(&other.value);
-        self.map(value, N::clone).with(other.clone())
+        self.map(value, N::clone).with(other, N::clone)
     }
 
     fn minus(&self, other: &Self) -> Self {
         let value = self.value.minus(&other.value);
-        self.map(value, N::clone).with(other.times_constant(-1.0))
+        self.map(value, N::clone).with(other, |slope| slope.times_constant(-1.0))
     }
 
     fn times(&self, other: &Self) -> Self {
         let value = self.value.times(&other.value);
-        let left = self.map(value, |slope| slope.times(&other.value));
-        left.with(other.map(other.value.clone(), |slope| slope.times(&self.value)))
+        self.map(value, |slope| slope.times(&other.value)).with(other, |slope| slope.times(&self.value))
     }
 
     fn over(&self, other: &Self) -> Self {
         let value = self.value.over(&other.value);
-        let left = self.map(value.clone(), |slope| slope.over(&other.value));
         let by = value.over(&other.value).times_constant(-1.0);
-        left.with(other.map(value, |slope| slope.times(&by)))
+        self.map(value, |slope| slope.over(&other.value)).with(other, |slope| slope.times(&by))
     }
 
     fn ln(&self) -> Self {

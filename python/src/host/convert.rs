@@ -22,15 +22,21 @@ struct Asked {
     /// That operations take it, where that is known: an operation of this host made it, or it was looked at.
     usable: OnceLock<()>,
     size: OnceLock<Vec<i64>>,
+    stride: OnceLock<Vec<i64>>,
     dtype: OnceLock<DType>,
     device: OnceLock<Device>,
 }
 
 impl PyTensor {
     fn new(tensor: Bound<'_, PyAny>, made: bool) -> Self {
-        let (size, dtype, device) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        let usable = if made { OnceLock::from(()) } else { OnceLock::new() };
-        Self(Arc::new(Asked { tensor: tensor.unbind(), usable, size, dtype, device }))
+        Self(Arc::new(Asked {
+            tensor: tensor.unbind(),
+            usable: if made { OnceLock::from(()) } else { OnceLock::new() },
+            size: OnceLock::new(),
+            stride: OnceLock::new(),
+            dtype: OnceLock::new(),
+            device: OnceLock::new(),
+        }))
     }
 
     /// What an operation gave.
@@ -50,6 +56,10 @@ impl PyTensor {
 
     pub(super) fn size_or(&self, ask: impl FnOnce() -> Option<Vec<i64>>) -> Option<&Vec<i64>> {
         once(&self.0.size, ask)
+    }
+
+    pub(super) fn stride_or(&self, ask: impl FnOnce() -> Option<Vec<i64>>) -> Option<&Vec<i64>> {
+        once(&self.0.stride, ask)
     }
 
     pub(super) fn dtype_or(&self, ask: impl FnOnce() -> Option<DType>) -> Option<DType> {

@@ -1,5 +1,6 @@
 //! Elements of tensors in Rust.
 
+use super::state::storage;
 use aent::tensor::DType;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
@@ -42,9 +43,7 @@ pub(super) fn plain<'a, 'py>(
         return Ok(None);
     }
     let pointer: usize = tensor.call_method0(intern!(py, "data_ptr"))?.extract()?;
-    let storage = tensor.call_method0(intern!(py, "untyped_storage"))?;
-    let room: usize = storage.call_method0(intern!(py, "nbytes"))?.extract()?;
-    let offset: usize = tensor.call_method0(intern!(py, "storage_offset"))?.extract()?;
+    let (room, offset) = storage(tensor)?;
     let count: usize = tensor.call_method0(intern!(py, "numel"))?.extract()?;
     let whole = count * found.bytes() == bytes && offset * found.bytes() + bytes <= room;
     Ok((whole && (pointer != 0 || bytes == 0)).then_some(Place { pointer, bytes, _of: tensor }))

@@ -3,7 +3,7 @@
 use aent::tensor::{Axis, Binary, Reduce, Scalar, Scatter, Unary};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyTuple};
 
 /// Looks up operands of the same host, and runs calls on them; an exception becomes the error of the operation.
 macro_rules! with {
@@ -42,6 +42,11 @@ names! {
         Cumsum "cumsum", LogSoftmax "log_softmax";
     scatter Scatter:
         IndexAdd "index_add", IndexCopy "index_copy", ScatterAdd "scatter_add";
+}
+
+/// Sizes as arguments of their own: for a list of them torch raises an exception, which it drops. None are one empty argument.
+pub(super) fn sizes<'py>(py: Python<'py>, size: &[i64]) -> PyResult<Bound<'py, PyTuple>> {
+    if size.is_empty() { PyTuple::new(py, [PyTuple::empty(py)]) } else { PyTuple::new(py, size) }
 }
 
 /// A number as Python has it.

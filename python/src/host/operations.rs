@@ -48,7 +48,7 @@ impl HostTensor for PyTensor {
     }
 
     fn stride(&self) -> Vec<i64> {
-        self.ask(state::stride).unwrap_or_default()
+        self.stride_or(|| self.ask(state::stride)).cloned().unwrap_or_default()
     }
 
     fn dtype(&self) -> DType {
@@ -119,6 +119,9 @@ impl HostTensor for PyTensor {
 
     fn reduce(&self, op: Reduce, dims: &[i64], keep: bool, dtype: Option<DType>) -> Made {
         interrupting(|py| {
+            if dims.is_empty() && dtype.is_none() {
+                return self.made_by(py, |x| x.call_method0(names::reduce(py, op)));
+            }
             let options = options(py, dtype)?;
             if !dims.is_empty() {
                 options.set_item(intern!(py, "dim"), dims)?;
@@ -288,7 +291,8 @@ impl HostTensor for PyTensor {
     fn empty(&self, size: &[i64], dtype: DType) -> Made {
         interrupting(|py| {
             let other = self.other(py, dtype)?;
-            self.made_by(py, |x| x.call_method(intern!(py, "new_empty"), (size,), other.as_ref()))
+            let size = names::sizes(py, size)?;
+            self.made_by(py, |x| x.call_method(intern!(py, "new_empty"), size, other.as_ref()))
         })
     }
 
@@ -358,7 +362,11 @@ impl HostTensor for PyTensor {
     }
 
     fn pointer(&self) -> Option<*mut c_void> {
-        self.ask(|x| Ok(state::pointer(x)))?.map(|pointer| pointer as *mut c_void)
+        let (size, stride, dtype) = (self.size(), self.stride(), self.dtype());
+        let pointer = |x: &Bound<'_, PyAny>| state::pointer(x, &size, &stride, dtype.bytes());
+        // Tensors of classes that wrap others refuse to be asked.
+        let pointer = self.ask(|x| Ok(pointer(x).unwrap_or(None)))??;
+        Some(pointer as *mut c_void)
     }
 
     fn is_negated(&self) -> bool {
@@ -374,10 +382,10 @@ impl HostTensor for PyTensor {
     }
 
     fn autocast_dtype(&self) -> Option<DType> {
-        self.ask(state::autocast_dtype)?
+        self.ask(|x| state::autocast_dtype(x, self.device()))?
     }
 
     fn no_autocast(&self) -> Guard {
-        Box::new(self.ask(state::NoAutocast::new))
+        Box::new(self.ask(|x| state::NoAutocast::new(x, self.device())))
     }
 }

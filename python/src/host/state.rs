@@ -3,11 +3,11 @@
 use super::convert::dtype;
 use super::torch::torch;
 use crate::errors;
-use aent::tensor::{DType, TensorError, Unusable};
+use aent::tensor::{DType, Device, TensorError, Unusable};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyModule, PyType};
+use pyo3::types::{PyDict, PyModule, PyTuple, PyType};
 
 /// Runs calls of torch; an exception becomes the error of the operation.
 pub(super) fn interrupting<T>(run: impl FnOnce(Python<'_>) -> PyResult<T>) -> Result<T, TensorError> {
@@ -28,6 +28,22 @@ pub(super) fn unusable(tensor: &Bound<'_, PyAny>) -> PyResult<Option<Unusable>> 
     let py = tensor.py();
     let refuse = |expected, found: &str| Ok(Some(Unusable { expected, found: found.to_owned() }));
     let is = |name| -> PyResult<bool> { tensor.getattr(name)?.is_truthy() };
+    let is_strided = || -> PyResult<bool> {
+        let strided = STRIDED
+            .get_or_try_init(py, || Ok::<_, PyErr>(torch(py)?.getattr(intern!(py, "strided"))?.unbind()))?;
+        Ok(tensor.getattr(intern!(py, "layout"))?.is(strided))
+    };
+    let is_usual = || -> PyResult<bool> {
+        // One inside of a transform refuses to tell its address.
+        Ok(is_torchs_own(tensor)?
+            && is_strided()?
+            && !is(intern!(py, "is_nested"))?
+            && !matches!(dtype(tensor)?, DType::Other(_))
+            && !is_without_memory(tensor)?)
+    };
+    if is_usual().unwrap_or(false) {
+        return Ok(None);
+    }
     if is_transformed(tensor)? {
         return refuse(
             "a plain tensor",
@@ -37,9 +53,7 @@ pub(super) fn unusable(tensor: &Bound<'_, PyAny>) -> PyResult<Option<Unusable>> 
     if is(intern!(py, "is_nested"))? {
         return refuse("a strided tensor", "a nested one (`torch.nested.to_padded_tensor` makes it strided)");
     }
-    let strided = STRIDED
-        .get_or_try_init(py, || Ok::<_, PyErr>(torch(py)?.getattr(intern!(py, "strided"))?.unbind()))?;
-    if !tensor.getattr(intern!(py, "layout"))?.is(strided) {
+    if !is_strided()? {
         return refuse("a strided tensor", "one of a sparse layout (`.to_dense()` makes it strided)");
     }
     let Ok(size) = shape(tensor) else {
@@ -89,36 +103,44 @@ fn is_transformed(tensor: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// Where the first element lies, if the storage has every element.
-pub(super) fn pointer(tensor: &Bound<'_, PyAny>) -> Option<usize> {
+pub(super) fn pointer(
+    tensor: &Bound<'_, PyAny>,
+    size: &[i64],
+    stride: &[i64],
+    width: usize,
+) -> PyResult<Option<usize>> {
     let py = tensor.py();
-    let found = (|| -> PyResult<Option<usize>> {
-        let pointer: usize = tensor.call_method0(intern!(py, "data_ptr"))?.extract()?;
-        let (size, stride) = (shape(tensor)?, stride(tensor)?);
-        if size.contains(&0) {
-            return Ok(Some(pointer));
-        }
-        let storage: usize = tensor
-            .call_method0(intern!(py, "untyped_storage"))?
-            .call_method0(intern!(py, "nbytes"))?
-            .extract()?;
-        let offset: i64 = tensor.call_method0(intern!(py, "storage_offset"))?.extract()?;
-        let last: i64 = size.iter().zip(&stride).map(|(size, stride)| (size - 1) * stride).sum();
-        let width: usize = tensor.call_method0(intern!(py, "element_size"))?.extract()?;
-        let needed = (offset + last + 1) as usize * width;
-        Ok((pointer != 0 && storage >= needed).then_some(pointer))
-    })();
-    // Tensors of classes that wrap others refuse to be asked.
-    found.unwrap_or(None)
+    let pointer: usize = tensor.call_method0(intern!(py, "data_ptr"))?.extract()?;
+    if size.contains(&0) {
+        return Ok(Some(pointer));
+    }
+    let (room, offset) = storage(tensor)?;
+    let last: i64 = size.iter().zip(stride).map(|(size, stride)| (size - 1) * stride).sum();
+    Ok((pointer != 0 && room >= (offset + last as usize + 1) * width).then_some(pointer))
+}
+
+/// The bytes of its storage, and how many elements lie before its first there.
+pub(super) fn storage(tensor: &Bound<'_, PyAny>) -> PyResult<(usize, usize)> {
+    let py = tensor.py();
+    let storage = tensor.call_method0(intern!(py, "untyped_storage"))?;
+    let bytes = storage.call_method0(intern!(py, "nbytes"))?.extract()?;
+    Ok((bytes, tensor.call_method0(intern!(py, "storage_offset"))?.extract()?))
 }
 
 /// The sizes of its dimensions.
 pub(super) fn shape(tensor: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
-    tensor.getattr(intern!(tensor.py(), "shape"))?.extract()
+    integers(&tensor.getattr(intern!(tensor.py(), "shape"))?)
 }
 
 /// How many elements each dimension steps over.
 pub(super) fn stride(tensor: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
-    tensor.call_method0(intern!(tensor.py(), "stride"))?.extract()
+    integers(&tensor.call_method0(intern!(tensor.py(), "stride"))?)
+}
+
+/// A tuple's elements; a `torch.Size` is one.
+fn integers(of: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
+    let of = of.cast::<PyTuple>()?;
+    (0..of.len()).map(|at| of.get_borrowed_item(at)?.extract()).collect()
 }
 
 /// Whether torch knows that all elements are zeros, and never filled them in.
@@ -139,9 +161,12 @@ pub(super) fn has_tangent(tensor: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// The type in which `torch.autocast` computes matrix products on the tensor's device, where it is on.
-pub(super) fn autocast_dtype(tensor: &Bound<'_, PyAny>) -> PyResult<Option<DType>> {
+pub(super) fn autocast_dtype(tensor: &Bound<'_, PyAny>, device: Device) -> PyResult<Option<DType>> {
     let py = tensor.py();
-    let kind = tensor.getattr(intern!(py, "device"))?.getattr(intern!(py, "type"))?;
+    let kind = match device {
+        Device::Cpu => intern!(py, "cpu").clone().into_any(),
+        _ => tensor.getattr(intern!(py, "device"))?.getattr(intern!(py, "type"))?,
+    };
     let torch = torch(py)?;
     if !torch.call_method1(intern!(py, "is_autocast_enabled"), (&kind,))?.is_truthy()? {
         return Ok(None);
@@ -159,8 +184,8 @@ pub(super) fn autocast_dtype(tensor: &Bound<'_, PyAny>) -> PyResult<Option<DType
 pub(super) struct NoAutocast(Option<Py<PyAny>>);
 
 impl NoAutocast {
-    pub(super) fn new(tensor: &Bound<'_, PyAny>) -> PyResult<Self> {
-        if autocast_dtype(tensor)?.is_none() {
+    pub(super) fn new(tensor: &Bound<'_, PyAny>, device: Device) -> PyResult<Self> {
+        if autocast_dtype(tensor, device)?.is_none() {
             return Ok(Self(None));
         }
         let py = tensor.py();

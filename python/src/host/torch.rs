@@ -1,8 +1,8 @@
 //! The library itself: its functions, and settings of a thread.
 
 use super::convert::{PyTensor, dtype_object};
-use super::memory;
 use super::state::{failed, interrupting};
+use super::{memory, names};
 use aent::tensor::{DType, Device, Guard, Host, Made, TensorError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -26,6 +26,13 @@ pub(super) fn torch(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
         .bind(py))
 }
 
+/// torch's object for the CPU, which it reads faster than the name.
+fn cpu(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static CPU: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let made = || Ok::<_, PyErr>(torch(py)?.call_method1("device", ("cpu",))?.unbind());
+    Ok(CPU.get_or_try_init(py, made)?.bind(py))
+}
+
 impl Host for Torch {
     fn name(&self) -> &'static str {
         "torch"
@@ -37,8 +44,8 @@ impl Host for Torch {
             let options = PyDict::new(py);
             options.set_item(intern!(py, "dtype"), dtype_object(py, dtype)?)?;
             // Else a mode that sets a default device would have it.
-            options.set_item(intern!(py, "device"), intern!(py, "cpu"))?;
-            let tensor = torch.call_method(intern!(py, "empty"), (size,), Some(&options))?;
+            options.set_item(intern!(py, "device"), cpu(py)?)?;
+            let tensor = torch.call_method(intern!(py, "empty"), names::sizes(py, size)?, Some(&options))?;
             memory::write(&tensor, dtype, bytes)?;
             Ok(PyTensor::boxed(tensor))
         })
@@ -97,24 +104,27 @@ impl Host for Torch {
 /// Whether this thread records what a gradient needs.
 struct RecordGradient {
     before: bool,
+    record: bool,
 }
 
 impl RecordGradient {
     fn new(record: bool) -> Self {
         let before = Python::attach(|py| -> PyResult<bool> {
-            let before = torch(py)?.call_method0("is_grad_enabled")?.extract()?;
+            let before = torch(py)?.call_method0(intern!(py, "is_grad_enabled"))?.extract()?;
             if before != record {
                 set_recording(py, record)?;
             }
             Ok(before)
         });
-        Self { before: before.unwrap_or(record) }
+        Self { before: before.unwrap_or(record), record }
     }
 }
 
 impl Drop for RecordGradient {
     fn drop(&mut self) {
-        let _ = Python::attach(|py| set_recording(py, self.before));
+        if self.before != self.record {
+            let _ = Python::attach(|py| set_recording(py, self.before));
+        }
     }
 }
 

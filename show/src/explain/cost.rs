@@ -2,7 +2,7 @@
 
 use aent::Program;
 use aent::fields::LogitFields;
-use aent::kernels::loops;
+use aent::passes::loops;
 use aent::plan::{FirstPass, Leaf, Plan};
 use aent::rows::{RowStatistic, TokenSet, references};
 use aent::types::{Kind, Shape};

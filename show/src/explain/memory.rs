@@ -2,7 +2,7 @@
 
 use super::cost::Cost;
 use aent::fields::LogitFields;
-use aent::kernels::{CHUNK_BYTES, bytes_kept};
+use aent::passes::{CHUNK_BYTES, bytes_kept};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 

@@ -54,7 +54,7 @@ impl Part {
             is_out || !value.is_finite()
         };
         // A tensor of a class that wraps others may have no memory to read.
-        let (Ok(values), Some(tokens)) = (check.tensor.detach().to_wide(), self.mask.on_host()) else {
+        let (Ok(values), Some(tokens)) = (check.tensor.to_wide(), self.mask.on_host()) else {
             return Ok(self.wrong(check).any().i64_at(&[])? != 0);
         };
         let width = self.size().1 as usize;

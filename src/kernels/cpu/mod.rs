@@ -13,6 +13,7 @@ mod select;
 mod sums;
 
 use crate::tensor::{DType, Host, Tensor};
+use std::ops::Range;
 use std::sync::Arc;
 
 use half::{bf16, f16};
@@ -23,8 +24,8 @@ use super::KernelError;
 use super::engine::{Chunk, Engine, Found, Numbers, WrongId};
 use super::ids::HostIds;
 use super::memory::address;
-use super::plan::Plan;
 use super::threads::{Workers, parallel};
+use crate::passes::Plan;
 
 /// The least number of logits worth waking a thread for.
 const WORTH_A_THREAD: usize = 1 << 15;
@@ -58,12 +59,13 @@ impl Engine for Cpu {
         let divisors = chunk.divisors(plan)?.map(Tensor::to_f64s).transpose()?;
         let rows = Rows { divisors, ..Rows::of(chunk)? };
         let lines = by_kind!(chunk.logits, read_rows(&rows, plan))?;
-        let part = |from: usize, columns: usize| {
-            let lines = lines.chunks_exact(plan.sums() + plan.facts());
-            let part = lines.flat_map(|line| &line[from..from + columns]).copied();
-            Numbers::Host(Arc::new(part.collect()))
+        let columns = plan.sums() + plan.facts();
+        let part = |of: Range<usize>| {
+            let mut part = Vec::with_capacity(lines.len() / columns * of.len());
+            lines.chunks_exact(columns).for_each(|line| part.extend_from_slice(&line[of.clone()]));
+            Numbers::Host(Arc::new(part))
         };
-        Ok(Found { sums: part(0, plan.sums()), facts: part(plan.sums(), plan.facts()) })
+        Ok(Found { sums: part(0..plan.sums()), facts: part(plan.sums()..columns) })
     }
 
     fn write_gradient(
@@ -169,7 +171,7 @@ fn write_rows<E: Element>(
             gradient: to.start::<E>(index),
             vocabulary: rows.logits.vocabulary,
         };
-        let of = |lines: &'_ [f64], columns: usize| -> std::ops::Range<usize> {
+        let of = |lines: &'_ [f64], columns: usize| -> Range<usize> {
             debug_assert_eq!(lines.len(), count * columns);
             index * columns..(index + 1) * columns
         };

@@ -6,7 +6,7 @@ use super::number::{BLOCK, Element, Real};
 use super::scan::{Extent, Highest};
 use super::select;
 use super::sums::{Backward, Border, Forward, TotalInF64};
-use crate::kernels::plan::{Pass, Plan, facts, sums};
+use crate::passes::{Pass, Plan, facts, sums};
 use crate::rows::TokenSet;
 
 /// A row, with those of the references that it is compared with.

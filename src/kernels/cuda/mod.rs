@@ -22,7 +22,7 @@ use self::device::{Gpu, Reason};
 use self::source::{Kernel, Source};
 use super::KernelError;
 use super::engine::{Asked, Chunk, Engine, Found, Numbers, WrongId};
-use super::plan::Plan;
+use crate::passes::Plan;
 
 /// The engine of the GPU with that index, or why there is none.
 pub(super) fn engine(host: &'static dyn Host, ordinal: usize) -> Result<&'static dyn Engine, &'static str> {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::tensor::DType;
 
-use crate::kernels::plan::Plan;
+use crate::passes::Plan;
 use crate::rows::TokenSet;
 
 /// A kernel, with everything that is fixed when it is compiled. Numbers such as temperatures are not.

@@ -5,7 +5,7 @@ use crate::tensor::Tensor;
 use crate::kernels::KernelError;
 use crate::kernels::engine::Chunk;
 use crate::kernels::memory;
-use crate::kernels::plan::{Pass, Plan};
+use crate::passes::{Pass, Plan};
 use crate::rows::TokenSet;
 
 /// The struct `Task`, all of whose fields have 8 bytes. A gradient comes with its cotangents. All tensors are

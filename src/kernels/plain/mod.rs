@@ -6,9 +6,9 @@ mod tests;
 use super::KernelError;
 use super::divisor::Divisor;
 use super::engine::{Chunk, Engine, Found, Numbers, WrongId};
-use super::plan::{Pass, Plan, facts, sums};
 use super::rows::summed_in;
 use super::sets::{self, Border};
+use crate::passes::{Pass, Plan, facts, sums};
 use crate::tensor::{DType, Tensor};
 
 /// The engine of the host's operations.

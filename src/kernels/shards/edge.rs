@@ -1,7 +1,7 @@
 //! The edge of a set in each row, found by all ranks together: a range of logits is narrowed by what is above some of them.
 
 use crate::kernels::KernelError;
-use crate::kernels::plan::Pass;
+use crate::passes::Pass;
 use crate::rows::TokenSet;
 use crate::tensor::DType;
 

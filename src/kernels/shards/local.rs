@@ -5,9 +5,9 @@ use crate::kernels::KernelError;
 use crate::kernels::divisor::Divisor;
 use crate::kernels::inputs::Reading;
 use crate::kernels::plain::{Met, product, relative, total};
-use crate::kernels::plan::{Pass, Plan, facts, sums};
 use crate::kernels::rows::{Rows, summed_in};
 use crate::kernels::source::{Ready, Source};
+use crate::passes::{Pass, Plan, facts, sums};
 use crate::tensor::{DType, Element, Tensor};
 
 use super::edge::{Edge, Softmax};

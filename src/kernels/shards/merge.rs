@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::kernels::plan::{Plan, facts, sums};
+use crate::passes::{Plan, facts, sums};
 
 /// The results of rows that count, in the columns of the plan: one line for each row.
 #[derive(Default)]

@@ -20,10 +20,10 @@ use super::head::Head;
 use super::ids::Ids;
 use super::inputs::{Inputs, Reading};
 use super::node::{attached, parted, refuse_tangents};
-use super::plan::{Listed, Pass, Plan, facts, sums};
 use super::rows::{Rows, positions};
 use super::source::Source;
 use super::{KernelError, KernelOptions, Kernels};
+use crate::passes::{Listed, Pass, Plan, facts, sums};
 use crate::rows::RowStatistic;
 use crate::tensor::{Device, Tensor};
 

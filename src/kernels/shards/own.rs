@@ -3,7 +3,7 @@
 use crate::kernels::KernelError;
 use crate::kernels::engine::Numbers;
 use crate::kernels::ids::{Ids, Lists};
-use crate::kernels::plan::{Plan, sums};
+use crate::passes::{Plan, sums};
 use crate::tensor::{DType, Tensor};
 
 use super::local::Local;

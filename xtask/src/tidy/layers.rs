@@ -22,6 +22,7 @@ const LAYERS: &[Layer] = &[
     Layer { module: "interval", may_use: &[], torch: false },
     Layer { module: "types", may_use: &[], torch: false },
     Layer { module: "rows", may_use: &[], torch: false },
+    Layer { module: "passes", may_use: &["rows"], torch: false },
     Layer { module: "fields", may_use: &["interval", "types", "rows"], torch: false },
     Layer { module: "diag", may_use: &["span"], torch: false },
     Layer { module: "syntax", may_use: &["span", "diag", "types"], torch: false },
@@ -30,7 +31,7 @@ const LAYERS: &[Layer] = &[
     Layer { module: "tensor", may_use: &[], torch: false },
     Layer { module: "host", may_use: &["panic", "tensor"], torch: true },
     // Numbers: from the language, they use only names of fields and row statistics.
-    Layer { module: "kernels", may_use: &["fields", "rows", "tensor"], torch: false },
+    Layer { module: "kernels", may_use: &["fields", "passes", "rows", "tensor"], torch: false },
     // The interface between the language and everything that it can call.
     Layer {
         module: "plugin",
@@ -60,7 +61,9 @@ const LAYERS: &[Layer] = &[
     // From a plan and a batch to numbers, without the text.
     Layer {
         module: "exec",
-        may_use: &["panic", "types", "fields", "plugin", "rows", "tensor", "kernels", "program", "plan"],
+        may_use: &[
+            "panic", "types", "fields", "plugin", "rows", "passes", "tensor", "kernels", "program", "plan",
+        ],
         torch: false,
     },
     // Built-ins are registered like plugins: no module uses them, and they see only what a plugin sees.

@@ -9,7 +9,7 @@ use crate::kernels::cuda::Kernels;
 use crate::kernels::cuda::emulation::Emulation;
 use crate::kernels::engine::{Chunk, Engine, Numbers as Lines};
 use crate::kernels::ids::{Ids, Lists};
-use crate::kernels::plan::{Pass, Plan};
+use crate::passes::{Pass, Plan};
 use crate::tensor::Tensor;
 
 /// Rows of logits to check, their layout, and the passes over them.

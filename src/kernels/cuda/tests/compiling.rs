@@ -7,7 +7,7 @@ use super::PASS;
 use crate::host::Libtorch;
 use crate::kernels::cuda::compile;
 use crate::kernels::cuda::source::{Kernel, Source};
-use crate::kernels::plan::{Pass, Plan};
+use crate::passes::{Pass, Plan};
 use crate::rows::TokenSet;
 use crate::tensor::DType;
 

@@ -12,7 +12,7 @@ use super::source::{Kernel, Source};
 use super::{Kernels, Launcher};
 use crate::kernels::KernelError;
 use crate::kernels::engine::{Asked, Engine};
-use crate::kernels::plan::{Pass, Plan};
+use crate::passes::{Pass, Plan};
 use crate::rows::TokenSet;
 use crate::tensor::DType;
 

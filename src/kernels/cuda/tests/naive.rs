@@ -1,6 +1,6 @@
 //! The expected results of kernels, computed from the formulas in f64, one token after the other.
 
-use crate::kernels::plan::Pass;
+use crate::passes::Pass;
 use crate::rows::TokenSet;
 
 /// The expected results of a row for one pass.

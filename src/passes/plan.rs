@@ -4,66 +4,66 @@ use crate::rows::{RowStatistic, Statistic, TokenSet, references};
 
 /// The passes over every row.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) passes: Vec<Pass>,
-    pub(super) statistics: Vec<Planned>,
+pub(crate) struct Plan {
+    pub(crate) passes: Vec<Pass>,
+    pub(crate) statistics: Vec<Planned>,
     /// Whether sums of second order are needed.
-    pub(super) second: bool,
-    pub(super) vocabulary: i64,
+    pub(crate) second: bool,
+    pub(crate) vocabulary: i64,
     /// What the policy is compared with, each once: see [`crate::rows::references`].
-    pub(super) references: usize,
+    pub(crate) references: usize,
     /// How many tokens each list of ids has. Their logits are the last columns of the sums.
-    pub(super) lists: Vec<usize>,
+    pub(crate) lists: Vec<usize>,
 }
 
 /// One loop over a row at a temperature: sums over all tokens and, if there is a set, over the set.
 #[derive(Clone, Debug)]
-pub(super) struct Pass {
-    pub(super) temperature: f64,
+pub(crate) struct Pass {
+    pub(crate) temperature: f64,
     /// Whether the divisor of each row is multiplied to the temperature.
-    pub(super) divided: bool,
+    pub(crate) divided: bool,
     /// Never `All` or `Drop`.
-    pub(super) set: Option<TokenSet>,
+    pub(crate) set: Option<TokenSet>,
     /// The reference that the row is compared with, if it is.
-    pub(super) compares: Option<usize>,
+    pub(crate) compares: Option<usize>,
     /// The weight of a Jensen-Shannon divergence.
-    pub(super) beta: Option<f64>,
+    pub(crate) beta: Option<f64>,
 }
 
 /// The source of a statistic.
 #[derive(Clone, Debug)]
-pub(super) struct Planned {
-    pub(super) statistic: Statistic,
-    pub(super) pass: usize,
+pub(crate) struct Planned {
+    pub(crate) statistic: Statistic,
+    pub(crate) pass: usize,
     /// Whether it covers the pass's set, not all tokens.
-    pub(super) of_set: bool,
+    pub(crate) of_set: bool,
     /// The column with the logit of its token.
-    pub(super) chosen: usize,
+    pub(crate) chosen: usize,
     /// How many tokens it is computed for, if it is for those of a list: their logits begin at `chosen`.
-    pub(super) tokens: Option<usize>,
+    pub(crate) tokens: Option<usize>,
 }
 
 /// A request for the log-probability of every token of a list.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Listed {
+pub(crate) struct Listed {
     /// The list.
-    pub(super) list: usize,
+    pub(crate) list: usize,
     /// The divisor of the logits.
-    pub(super) temperature: f64,
+    pub(crate) temperature: f64,
     /// Whether each row has one more.
-    pub(super) divided: bool,
+    pub(crate) divided: bool,
 }
 
 impl Pass {
     /// The temperature at a row with that divisor.
-    pub(super) fn at(&self, divisor: f64) -> f64 {
+    pub(crate) fn at(&self, divisor: f64) -> f64 {
         if self.divided { self.temperature * divisor } else { self.temperature }
     }
 }
 
 impl Planned {
     /// How many values each row has of it.
-    pub(super) fn values(&self) -> usize {
+    pub(crate) fn values(&self) -> usize {
         self.tokens.unwrap_or(1)
     }
 }
@@ -72,49 +72,49 @@ impl Planned {
 /// `u = (x - h) / temperature`; for the reference, `y`, `g` and `v` likewise. The first column is the logit of the
 /// action, each pass adds [`sums::PER_PASS`], zero unless requested, and last come the logits of listed tokens, zero
 /// where an id is -1.
-pub(super) mod sums {
+pub(crate) mod sums {
     /// `x[action]`.
-    pub(in super::super) const CHOSEN: usize = 0;
-    pub(in super::super) const PER_PASS: usize = 10;
+    pub(crate) const CHOSEN: usize = 0;
+    pub(crate) const PER_PASS: usize = 10;
     /// `Σ e^u`, `Σ u e^u` and `Σ u² e^u` over all tokens.
-    pub(in super::super) const WHOLE: usize = 0;
+    pub(crate) const WHOLE: usize = 0;
     /// The same over the set.
-    pub(in super::super) const INSIDE: usize = 3;
+    pub(crate) const INSIDE: usize = 3;
     /// `Σ e^v`.
-    pub(in super::super) const REFERENCE: usize = 6;
+    pub(crate) const REFERENCE: usize = 6;
     /// `Σ e^u (u - v)`.
-    pub(in super::super) const REVERSE: usize = 7;
+    pub(crate) const REVERSE: usize = 7;
     /// `Σ e^v (v - u)`.
-    pub(in super::super) const FORWARD: usize = 8;
+    pub(crate) const FORWARD: usize = 8;
     /// `β KL(ρ‖m) + (1-β) KL(π‖m)`.
-    pub(in super::super) const JENSEN_SHANNON: usize = 9;
+    pub(crate) const JENSEN_SHANNON: usize = 9;
 
     /// The first column of a pass.
-    pub(in super::super) const fn of(pass: usize) -> usize {
+    pub(crate) const fn of(pass: usize) -> usize {
         1 + pass * PER_PASS
     }
 }
 
 /// Columns of the facts, which carry no gradient: `h`, the row's divisor, and [`facts::PER_PASS`] for each pass.
-pub(super) mod facts {
-    pub(in super::super) const HIGHEST: usize = 0;
+pub(crate) mod facts {
+    pub(crate) const HIGHEST: usize = 0;
     /// What the batch divides the row's logits by; one if it does not, or if the row does not count.
-    pub(in super::super) const DIVISOR: usize = 1;
-    pub(in super::super) const PER_PASS: usize = 6;
+    pub(crate) const DIVISOR: usize = 1;
+    pub(crate) const PER_PASS: usize = 6;
     /// Tokens before `CUT` are in the set if their logit is at least this.
-    pub(in super::super) const FROM: usize = 0;
+    pub(crate) const FROM: usize = 0;
     /// The others are in the set if their logit is at least this.
-    pub(in super::super) const FROM_AFTER: usize = 1;
-    pub(in super::super) const CUT: usize = 2;
+    pub(crate) const FROM_AFTER: usize = 1;
+    pub(crate) const CUT: usize = 2;
     /// The number of tokens in the set.
-    pub(in super::super) const SIZE: usize = 3;
+    pub(crate) const SIZE: usize = 3;
     /// `KL(π‖m)`.
-    pub(in super::super) const TO_MIXTURE: usize = 4;
+    pub(crate) const TO_MIXTURE: usize = 4;
     /// `g`.
-    pub(in super::super) const REFERENCE_HIGHEST: usize = 5;
+    pub(crate) const REFERENCE_HIGHEST: usize = 5;
 
     /// The first column of a pass.
-    pub(in super::super) const fn of(pass: usize) -> usize {
+    pub(crate) const fn of(pass: usize) -> usize {
         2 + pass * PER_PASS
     }
 }
@@ -122,7 +122,7 @@ pub(super) mod facts {
 impl Plan {
     /// Plans statistics, none of a given set, and the log-probabilities of listed tokens after them. `lists` has the
     /// length of each list.
-    pub(super) fn new(request: &[RowStatistic], listed: &[Listed], lists: &[usize], vocabulary: i64) -> Self {
+    pub(crate) fn new(request: &[RowStatistic], listed: &[Listed], lists: &[usize], vocabulary: i64) -> Self {
         let references = references(request);
         let mut plan = Self {
             passes: Vec::new(),
@@ -165,26 +165,26 @@ impl Plan {
         plan
     }
 
-    pub(super) fn sums(&self) -> usize {
+    pub(crate) fn sums(&self) -> usize {
         self.first_listed() + self.lists.iter().sum::<usize>()
     }
 
     /// The first of the columns with logits of listed tokens.
-    pub(super) fn first_listed(&self) -> usize {
+    pub(crate) fn first_listed(&self) -> usize {
         sums::of(self.passes.len())
     }
 
     /// How many values each row has of all statistics.
-    pub(super) fn values(&self) -> usize {
+    pub(crate) fn values(&self) -> usize {
         self.statistics.iter().map(Planned::values).sum()
     }
 
-    pub(super) fn facts(&self) -> usize {
+    pub(crate) fn facts(&self) -> usize {
         facts::of(self.passes.len())
     }
 
     /// Fills the lines, all zero, of a row that does not count.
-    pub(super) fn skip(&self, sums: &mut [f64], facts: &mut [f64]) {
+    pub(crate) fn skip(&self, sums: &mut [f64], facts: &mut [f64]) {
         facts[facts::DIVISOR] = 1.0;
         for pass in 0..self.passes.len() {
             for column in [sums::WHOLE, sums::INSIDE, sums::REFERENCE] {
@@ -195,12 +195,12 @@ impl Plan {
     }
 
     /// Whether the batch divides the logits of each row.
-    pub(super) fn divides(&self) -> bool {
+    pub(crate) fn divides(&self) -> bool {
         self.passes.iter().any(|pass| pass.divided)
     }
 
     /// Whether finding a set needs buffers for a row.
-    pub(super) fn ranks(&self) -> bool {
+    pub(crate) fn ranks(&self) -> bool {
         self.passes.iter().any(|pass| matches!(pass.set, Some(TokenSet::TopK(_) | TokenSet::TopP(_))))
     }
 
