@@ -60,6 +60,28 @@ pub(super) fn read(from: &Place<'_, '_>, to: &mut [u8]) {
     }
 }
 
+/// Whether every number there lies strictly between the bounds; not of types that Rust does not read.
+#[expect(unsafe_code, reason = "torch gives an address")]
+pub(super) fn lies_between(from: &Place<'_, '_>, dtype: DType, low: f64, high: f64) -> bool {
+    if from.bytes == 0 || !from.pointer.is_multiple_of(dtype.bytes()) {
+        return false;
+    }
+    let count = from.bytes / dtype.bytes();
+    match dtype {
+        DType::F32 => {
+            // SAFETY: as in `read`; the address is aligned.
+            let numbers = unsafe { std::slice::from_raw_parts(from.pointer as *const f32, count) };
+            numbers.iter().all(|x| low < f64::from(*x) && f64::from(*x) < high)
+        }
+        DType::F64 => {
+            // SAFETY: as above.
+            let numbers = unsafe { std::slice::from_raw_parts(from.pointer as *const f64, count) };
+            numbers.iter().all(|x| low < *x && *x < high)
+        }
+        _ => false,
+    }
+}
+
 /// Fills the memory of a tensor that was made just now.
 #[expect(unsafe_code, reason = "torch gives an address")]
 pub(super) fn write(tensor: &Bound<'_, PyAny>, dtype: DType, from: &[u8]) -> PyResult<()> {

@@ -52,16 +52,15 @@ pub(super) fn attach(
     tensors: &Differentiated<'_>,
     backward: Box<dyn Backward>,
 ) -> PyResult<Box<dyn HostTensor>> {
-    static APPLY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static ATTACH: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = values.py();
-    let apply = APPLY.get_or_try_init(py, || {
-        Ok::<_, PyErr>(py.import("aent.node")?.getattr("RowStatistics")?.getattr("apply")?.unbind())
-    })?;
+    let attach =
+        ATTACH.get_or_try_init(py, || Ok::<_, PyErr>(py.import("aent.node")?.getattr("attach")?.unbind()))?;
     let half = Half(backward).into_pyobject(py)?.into_any();
     let count = tensors.inputs.len().into_pyobject(py)?.into_any();
     let mut arguments = vec![half, (values,).into_pyobject(py)?.into_any(), count];
     for tensor in tensors.inputs.iter().chain(tensors.saved) {
         arguments.push(to_python(py, tensor)?);
     }
-    Ok(PyTensor::boxed(apply.bind(py).call1(PyTuple::new(py, arguments)?)?))
+    Ok(PyTensor::boxed(attach.bind(py).call1(PyTuple::new(py, arguments)?)?))
 }

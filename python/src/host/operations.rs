@@ -33,7 +33,7 @@ impl HostTensor for PyTensor {
         if self.usable().get().is_some() {
             return None;
         }
-        let why = self.ask(state::unusable).unwrap_or_else(|| {
+        let why = self.ask(|x| state::unusable(x, self.dtype())).unwrap_or_else(|| {
             let found = "one that cannot be asked what it is".to_owned();
             Some(Unusable { expected: "a plain tensor", found })
         });
@@ -100,6 +100,9 @@ impl HostTensor for PyTensor {
     }
 
     fn clamp(&self, low: Option<f64>, high: Option<f64>) -> Made {
+        if self.lies_between(low, high) {
+            return Ok(self.share());
+        }
         interrupting(|py| self.made_by(py, |x| x.call_method1(intern!(py, "clamp"), (low, high))))
     }
 

@@ -1,6 +1,5 @@
 //! What torch knows of a tensor and of this thread, and what its exceptions mean.
 
-use super::convert::dtype;
 use super::torch::torch;
 use crate::errors;
 use aent::tensor::{DType, Device, TensorError, Unusable};
@@ -23,7 +22,7 @@ pub(super) fn failed(error: PyErr) -> TensorError {
 }
 
 /// Why no operation can take this tensor, if none can.
-pub(super) fn unusable(tensor: &Bound<'_, PyAny>) -> PyResult<Option<Unusable>> {
+pub(super) fn unusable(tensor: &Bound<'_, PyAny>, dtype: DType) -> PyResult<Option<Unusable>> {
     static STRIDED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = tensor.py();
     let refuse = |expected, found: &str| Ok(Some(Unusable { expected, found: found.to_owned() }));
@@ -38,7 +37,7 @@ pub(super) fn unusable(tensor: &Bound<'_, PyAny>) -> PyResult<Option<Unusable>> 
         Ok(is_torchs_own(tensor)?
             && is_strided()?
             && !is(intern!(py, "is_nested"))?
-            && !matches!(dtype(tensor)?, DType::Other(_))
+            && !matches!(dtype, DType::Other(_))
             && !is_without_memory(tensor)?)
     };
     if is_usual().unwrap_or(false) {
@@ -62,7 +61,7 @@ pub(super) fn unusable(tensor: &Bound<'_, PyAny>) -> PyResult<Option<Unusable>> 
     if is(intern!(py, "is_meta"))? {
         return refuse("a tensor with values", "one on the device `meta`");
     }
-    if let DType::Other(name) = dtype(tensor)? {
+    if let DType::Other(name) = dtype {
         let way_out = if matches!(name, "u16" | "u32" | "u64") {
             format!("{name} (`.to(torch.int64)` makes it int64)")
         } else {
