@@ -104,7 +104,7 @@ pub const FIELDS: &[Field] = &[
 ];
 
 /// The fields that bring the logits: directly, or as hidden states and the output layer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogitFields {
     /// `[B, T, V]`.
     pub logits: &'static str,

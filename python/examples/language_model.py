@@ -5,8 +5,8 @@
     python language_model.py --spec ../../examples/recipes/grpo.aent
     python language_model.py --model Qwen/Qwen3-0.6B --task chain_sum --tokens 256 --layers 0
 
-The task `sums` shows two sums and asks for a third; any other task is one of reasoning-gym
-(https://github.com/open-thought/reasoning-gym), which has to be installed then.
+The task `sums` shows two sums of two digits and asks for a third, `sums3` has three digits; any other task is one of
+reasoning-gym (https://github.com/open-thought/reasoning-gym), which has to be installed then.
 """
 
 from __future__ import annotations
@@ -40,9 +40,12 @@ def main() -> None:
     share_prefixes(model.get_decoder())
     freeze(model, asked.layers)
     learned, held, score = task(asked.task, asked.seed, asked.held)
+    progress = Progress(model, words, held, score, asked)
 
-    def correct(completions: list[str], row: list[int], **_: Any) -> list[float]:
-        return [score(text, index) for text, index in zip(completions, row, strict=True)]
+    def correct(completions: list[str], completion_ids: list[list[int]], row: list[int], **_: Any) -> list[float]:
+        scores = [score(text, index) for text, index in zip(completions, row, strict=True)]
+        progress.lengths = [(score > 0.5, len(ids)) for score, ids in zip(scores, completion_ids, strict=True)]
+        return scores
 
     args = GRPOConfig(
         output_dir=asked.out,
@@ -72,7 +75,7 @@ def main() -> None:
         processing_class=words,
         spec=asked.spec,
         params=dict(asked.set),
-        callbacks=[Progress(model, words, held, score, asked)],
+        callbacks=[progress],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=asked.resume)
@@ -102,12 +105,24 @@ def pretrained(name: str | None) -> tuple[Any, Any]:
 
 
 def freeze(model: Any, layers: int) -> None:
-    """Leaves the last layers to be trained, or all with 0. Tied embeddings are frozen with the first layers."""
+    """Leaves the last layers to be trained, or all with 0. Tied embeddings are frozen with the first layers.
+
+    What is frozen and multiplied is kept in bf16, into which autocast would cast it in every pass: the same numbers in less time.
+    """
     if layers:
         model.requires_grad_(False)
         for layer in model.get_decoder().layers[-layers:]:
             layer.requires_grad_(True)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear) and not module.weight.requires_grad:
+            module.weight = torch.nn.Parameter(module.weight.to(torch.bfloat16), requires_grad=False)
 
+
+# What a task shows, and between which numbers its sums are.
+SUMS = {
+    "sums": ("23 + 41 = 64\n58 + 17 = 75\n", 10, 100),
+    "sums3": ("231 + 416 = 647\n582 + 173 = 755\n", 100, 1000),
+}
 
 Score = Callable[[str, int], float]
 Question = tuple[str, int]
@@ -115,10 +130,11 @@ Question = tuple[str, int]
 
 def task(name: str, seed: int, held: int) -> tuple[list[Question], list[Question], Score]:
     """Questions to learn from, questions held out, each with its row, and the score of an answer to a row."""
-    if name == "sums":
-        pairs = [(a, b) for a in range(10, 100) for b in range(10, 100)]
-        random.Random(0).shuffle(pairs)  # noqa: S311 - the same questions are held out in every run
-        texts = [f"23 + 41 = 64\n58 + 17 = 75\n{a} + {b} =" for a, b in pairs]
+    if name in SUMS:
+        shown, least, most = SUMS[name]
+        order = random.Random(0)  # noqa: S311 - the same questions are held out in every run
+        pairs = list({(order.randrange(least, most), order.randrange(least, most)): None for _ in range(10_000)})
+        texts = [f"{shown}{a} + {b} =" for a, b in pairs]
 
         def score(answer: str, row: int) -> float:
             found = re.match(r"\s*(\d+)", answer)
@@ -145,6 +161,19 @@ class Progress(TrainerCallback):
     def __init__(self, model: Any, words: Any, held: list[Question], score: Score, asked: argparse.Namespace) -> None:
         self.model, self.words, self.held, self.score, self.asked = model, words, held, score, asked
         self.started = time.perf_counter()
+        self.lengths: list[tuple[bool, int]] = []
+        # The tokens that answers to sums are made of.
+        self.digits = words.convert_tokens_to_ids(list("0123456789")) if asked.task in SUMS else []
+
+    @torch.no_grad()
+    def stray(self) -> float:
+        """The share of probability on tokens that begin no answer, where the first digit of an answer to a sum belongs."""
+        texts = [text + " " for text, _ in self.held]
+        given = self.words(texts, return_tensors="pt", padding=True).to(self.model.device)
+        with torch.autocast(self.model.device.type, torch.bfloat16):
+            logits = self.model(**given, logits_to_keep=1).logits[:, -1].float()
+        begun: float = logits.softmax(-1)[:, self.digits].sum(-1).mean().item()
+        return 1 - begun
 
     @torch.no_grad()
     def greedy(self) -> float:
@@ -167,8 +196,14 @@ class Progress(TrainerCallback):
         """Reward, entropy and coefficients of a step."""
         if logs is None or "reward" not in logs:
             return
+        for right, name in ((True, "length_right"), (False, "length_wrong")):
+            lengths = [length for was, length in self.lengths if was == right]
+            if lengths:
+                logs[name] = state.log_history[-1][name] = sum(lengths) / len(lengths)
         if self.held and state.global_step % self.asked.every == 0:
             logs["held_out"] = state.log_history[-1]["held_out"] = self.greedy()
+            if self.digits:
+                state.log_history[-1]["stray"] = self.stray()
         seconds, self.started = time.perf_counter() - self.started, time.perf_counter()
         shown = {name.removeprefix("aent/"): value for name, value in logs.items() if name.startswith("aent/")}
         shown = {"reward": logs["reward"]} | shown | {of: logs[of] for of in ("held_out",) if of in logs}

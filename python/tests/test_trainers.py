@@ -286,8 +286,11 @@ def test_what_is_kept_of_logits_is_rows() -> None:
     from batches import batch as with_logits
 
     fields = with_logits()
+    fields["math"] = fields["logits"].detach().flip(-1)
     program = aent.compile(
-        "loss = (token_sum(clip_ppo()) - 0.1 * token_sum(entropy())) / 9 metric entropy = token_mean(entropy())"
+        "input math: logits\n"
+        "loss = (token_sum(clip_ppo()) - 0.1 * token_sum(entropy() - forward_kl(of = math))) / 9\n"
+        "metric entropy = token_mean(entropy())"
     )
     step_loss = StepLoss(program, {}, cut="sum", hook=False)
     loss = step_loss(fields)

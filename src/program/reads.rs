@@ -1,7 +1,8 @@
 //! What a program reads from a batch and from its step.
 
 use super::{Op, Program};
-use crate::fields::{self, POLICY, ROWS};
+use crate::fields::{self, LogitFields, POLICY, ROWS};
+use crate::rows::references;
 use std::collections::BTreeSet;
 
 /// What a program reads from a batch and from its step.
@@ -10,6 +11,8 @@ use std::collections::BTreeSet;
 pub struct Reads {
     /// The fields that a batch must have. `hidden` and `lm_head` may replace `logits`.
     pub fields: BTreeSet<String>,
+    /// The fields that bring the logits of the policy and of each reference, in either form; `rows` stands in for all of them.
+    pub logits: Vec<LogitFields>,
     /// Whether it reads the log-probability of the actions.
     pub log_prob: bool,
     /// Whether it reads statistics of the rows of logits besides `log_prob`.
@@ -49,13 +52,20 @@ impl Program {
         });
         let mut fields: BTreeSet<String> =
             self.fields().chain(["response_mask"]).map(str::to_owned).collect();
+        let mut logits = Vec::new();
         if rows || log_prob {
             fields.insert(POLICY.logits.to_owned());
+            let read = self.nodes.iter().filter_map(|node| match node.op {
+                Op::Row(row) => Some(row),
+                _ => None,
+            });
+            let references = references(&read.collect::<Vec<_>>()).into_iter().map(LogitFields::of_reference);
+            logits = [POLICY].into_iter().chain(references).collect();
         }
         if log_prob || logit_of_action {
             fields.insert("actions".to_owned());
         }
-        Reads { fields, log_prob, rows, width }
+        Reads { fields, logits, log_prob, rows, width }
     }
 }
 
@@ -82,6 +92,15 @@ mod tests {
         assert!(hot.fields.contains("actions") && hot.log_prob && !hot.takes_log_prob());
         let entropy = reads("loss = -token_mean(entropy())");
         assert!(!entropy.fields.contains("actions") && !entropy.takes_log_prob());
+    }
+
+    #[test]
+    fn rows_stand_in_for_the_logits_of_policy_and_references() {
+        let stems = |text: &str| reads(text).logits.iter().map(|of| of.hidden).collect::<Vec<_>>();
+        assert!(stems("input x: token grad\nloss = token_mean(x)").is_empty());
+        assert_eq!(stems("loss = token_mean(clip_ppo())"), ["hidden"]);
+        let several = "input math: logits\nloss = token_mean(forward_kl(of = math) + reverse_kl())";
+        assert_eq!(stems(several), ["hidden", "math_hidden", "ref_hidden"]);
     }
 
     #[test]

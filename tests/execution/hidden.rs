@@ -192,6 +192,17 @@ fn a_head_that_cannot_be_used_is_refused_by_name() {
     let rest = rest.into_iter().fold(Batch::new(), |rest, (name, tensor)| rest.with(name, tensor));
     let with_rows = rest.with("rows", rows).with_head("hidden", kind);
     assert_says(&refused(&with_rows), &["`head_dtype`", "`hidden` with `lm_head`", "found `rows`"]);
+    let in_shards = on_ranks(2, |group| {
+        let own = Batch::new()
+            .with("response_mask", Tensor::ones([2, 3], (Kind::Bool, Device::Cpu)))
+            .with("rows", Tensor::zeros([2, 3, 9], (Kind::Double, Device::Cpu)))
+            .with_head("hidden", Head { dtype: Some(DType::F32), ..Head::default() });
+        let shards = SequenceShards::new(group, Order::Contiguous);
+        session(SPEC).forward_shards(&own, shards, None).unwrap_err()
+    });
+    for error in &in_shards {
+        assert_says(error, &["`head_dtype`", "`hidden` with `lm_head`", "found `rows`"]);
+    }
 }
 
 #[test]

@@ -327,6 +327,11 @@ class Program:
         for ``logits`` and ``actions`` where ``takes_log_prob`` says so."""
 
     @property
+    def logit_fields(self) -> set[str]:
+        """The fields that bring the logits of the policy and of each reference, as logits or as hidden states with an output
+        layer and its options. ``rows`` stand in for all of them."""
+
+    @property
     def takes_log_prob(self) -> bool:
         """Whether a batch may bring ``log_prob`` in place of ``logits`` and ``actions``: nothing else is read of a row."""
 

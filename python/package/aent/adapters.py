@@ -89,16 +89,6 @@ NAMES: dict[str, dict[str, str]] = {
 """By trainer and field of the language: the trainer's name for it. Fields that are not here have the same name there."""
 
 _OF_THE_MODEL = {"actions", "log_prob", "logits"}
-_WITH_A_VOCABULARY = {
-    "logits",
-    "hidden",
-    "lm_head",
-    "lm_head_bias",
-    "ref_logits",
-    "ref_hidden",
-    "ref_lm_head",
-    "ref_lm_head_bias",
-}
 
 
 def policy_loss(program: Program, names: str | Mapping[str, str]) -> Callable[..., Output]:
@@ -259,7 +249,8 @@ class StepLoss:
             return self._whole.loss
         if found.keys() & {"logits", "hidden"}:  # What is kept until the step ends has no vocabulary.
             found["rows"] = self.program.rows(found)
-            found = {name: value for name, value in found.items() if name not in _WITH_A_VOCABULARY}
+            of_logits = self.program.logit_fields
+            found = {name: value for name, value in found.items() if name not in of_logits}
         if tokens is None:
             self._check(found)
             share = self.program(found).loss

@@ -12,6 +12,7 @@ use crate::output::Output;
 use crate::param::{Param, Params, Temperature};
 use crate::state::{self, Restored};
 use crate::turns::Turn;
+use aent::fields::{HEAD_OPTIONS, LogitFields};
 use aent::program::Object;
 use aent::{Counts, Kernels, Options, Session};
 use aent_show::{Colour, Size};
@@ -342,6 +343,17 @@ impl Program {
     #[getter]
     fn fields(&self) -> BTreeSet<String> {
         self.read(|session| session.program().reads().fields)
+    }
+
+    /// The fields that bring the logits of the policy and of each reference, as logits or as hidden states with an output
+    /// layer and its options. ``rows`` stand in for all of them.
+    #[getter]
+    fn logit_fields(&self) -> BTreeSet<String> {
+        let of = |fields: LogitFields| {
+            let options = HEAD_OPTIONS.map(|option| fields.option(option));
+            fields.names().map(str::to_owned).into_iter().chain(options)
+        };
+        self.read(|session| session.program().reads().logits.into_iter().flat_map(of).collect())
     }
 
     /// Whether a batch may bring ``log_prob`` in place of ``logits`` and ``actions``: nothing else is read of a row.

@@ -27,7 +27,7 @@ use crate::types::{Kind, Shape};
 pub(super) use cut::{mean, pad};
 pub(super) use ids::UncheckedIds;
 use packed::Packed;
-pub(super) use rows::row_tensor;
+pub(super) use rows::{refuse_beside_rows, row_tensor};
 pub(super) use wrong::{field_error, first_of, missing, place, taken};
 
 /// The tensors of one part of a step.

@@ -79,6 +79,16 @@ fn spread(plan: &Plan, batch: &Batch, tensor: &Tensor, leading: &[i64]) -> Resul
     Ok(spread.expand(leading).ok()?)
 }
 
+/// Refuses what `rows` stand in for.
+pub(in crate::exec) fn refuse_beside_rows(batch: &Batch) -> Result<()> {
+    for name in [POLICY.logits, POLICY.hidden, "log_prob"] {
+        if batch.get(name).is_some() {
+            return Err(field_error(ROWS, format!("either `{ROWS}` or `{name}`"), "both"));
+        }
+    }
+    refuse_head(batch, &POLICY, ROWS)
+}
+
 impl Part {
     /// Takes the statistics from a tensor `[B, T, R]`, as [`row_tensor`] makes it.
     pub(super) fn take_rows(
@@ -88,12 +98,7 @@ impl Part {
         rows: &Tensor,
         checks: &mut Vec<Check>,
     ) -> Result<()> {
-        for name in [POLICY.logits, POLICY.hidden, "log_prob"] {
-            if batch.get(name).is_some() {
-                return Err(field_error(ROWS, format!("either `{ROWS}` or `{name}`"), "both"));
-            }
-        }
-        refuse_head(batch, &POLICY, ROWS)?;
+        refuse_beside_rows(batch)?;
         let asked: Vec<RowStatistic> = plan.log_prob.iter().chain(&plan.rows).copied().collect();
         let (sequences, width) = self.size();
         let wanted = [sequences, width, asked.len() as i64];

@@ -6,7 +6,7 @@ use crate::exec::batch::Batch;
 use crate::exec::error::Result;
 use crate::exec::facts::Fact;
 use crate::exec::frozen::Frozen;
-use crate::exec::part::{field_error, missing, row_tensor, taken};
+use crate::exec::part::{field_error, missing, refuse_beside_rows, row_tensor, taken};
 use crate::fields::{CU_SEQLENS, POLICY, RESPONSE_MASK, ROWS};
 use crate::plan::{FieldPlan, FirstPass, Plan};
 use crate::tensor::{DType, Tensor};
@@ -126,6 +126,7 @@ impl Own {
         let plan = frozen.plan();
         let log_prob = taken(batch, "log_prob")?.filter(|_| plan.log_prob.is_some());
         if let Some(rows) = taken(batch, ROWS)? {
+            refuse_beside_rows(batch)?;
             self.add(ROWS, &rows, size);
             return Ok(());
         }
