@@ -1,0 +1,51 @@
+"""The statistics of the studies, against every draw there is."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "studies"))
+
+from certainty import improvement, interval
+from report import grouped, table
+from run import columns
+
+
+def test_an_interval_is_that_of_all_draws() -> None:
+    seeds = [0.1, 0.4, 0.45, 0.9]
+    every = sorted(np.mean(draw) for draw in itertools.product(seeds, repeat=len(seeds)))
+    mean, low, high = interval(seeds, level=0.8)
+    assert mean == pytest.approx(np.mean(seeds))
+    assert low == pytest.approx(np.quantile(every, 0.1), abs=0.01)
+    assert high == pytest.approx(np.quantile(every, 0.9), abs=0.01)
+
+
+def test_improvement_counts_pairs_and_halves_ties() -> None:
+    one, other = [0.2, 0.5, 0.9], [0.5, 0.1]
+    mean, low, high = improvement(one, other)
+    assert mean == pytest.approx((0 + 1 + 0.5 + 1 + 1 + 1) / 6)
+    assert 0 <= low < mean < high <= 1
+    assert improvement(one, one)[0] == 0.5
+
+
+def test_a_line_keeps_what_was_logged_with_its_steps() -> None:
+    history = [{"step": 1, "reward": 0.123456789, "loss": 3.0}, {"step": 2, "reward": 0.5, "aent/entropy": 0.25}]
+    assert columns(history) == {"reward": [[1, 2], [0.12346, 0.5]], "entropy": [[2], [0.25]]}
+
+
+def test_a_row_stands_for_all_seeds_of_a_setting() -> None:
+    def line(method: str, held_out: float, **params: float) -> dict[str, object]:
+        values = {"held_out": held_out, "entropy": 0.5, "full_entropy": 0.6, "length_right": 3, "length_wrong": 5}
+        history = {name: [[1, 2], [value, value]] for name, value in values.items()}
+        return {"method": method, "params": params, "history": history}
+
+    rows = table(grouped([line("none", 0.4), line("full", 0.5, coef=0.1), line("full", 0.7, coef=0.1)])).splitlines()
+    assert len(rows) == 4
+    cells = [cell.strip() for cell in rows[3].strip("|").split("|")]
+    assert cells[:5] == ["full (coef = 0.1)", "2", "60% (50% to 70%)", "60% (50% to 70%)", "100% (100% to 100%)"]
+    assert cells[5:] == ["0.60 (0.60 to 0.60)", "100%", "", "3.0 and 5.0"]
