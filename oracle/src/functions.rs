@@ -110,15 +110,22 @@ fn quantile(run: &mut Run<'_>, args: &Args) -> Result<Value> {
     if sorted.is_empty() {
         return Ok(Value::number(0.0));
     }
-    if sorted.iter().any(|(_, x)| x.value.is_infinite()) {
-        return Err(Error::Unspecified("a quantile of values of which one is infinite".to_owned()));
-    }
     let place = q * (sorted.len() - 1) as f64;
     let below = place.floor() as usize;
-    let (lo, hi) = (sorted[below].1, sorted[place.ceil() as usize].1);
     let share = place - below as f64;
-    let value = lo.value + share * (hi.value - lo.value);
-    let found = run.tape.computed(value, [(lo, 1.0 - share), (hi, share)]);
+    let tape = &mut run.tape;
+    let mut at = |place: usize| {
+        let marked: Vec<(Var, bool)> =
+            sorted.iter().enumerate().map(|(at, (_, x))| (*x, at == place)).collect();
+        tape.chosen(sorted[place].1.value, &marked)
+    };
+    let found = if share == 0.0 {
+        at(below)
+    } else {
+        let (lo, hi) = (at(below), at(below + 1));
+        let (lo, hi) = (tape.scale(lo, 1.0 - share), tape.scale(hi, share));
+        tape.add(lo, hi)
+    };
     Ok(Value::real(Shape::Scalar, vec![found]))
 }
 

@@ -142,6 +142,10 @@ pub(super) fn quantile(x: &Tensor, valid: &Tensor, q: f64) -> Tensor {
     let below = position.floor() as i64;
     let above = (below + 1).min(count - 1);
     let share = position - below as f64;
+    if share == 0.0 {
+        // The next value has no weight; if it is infinite, its product with zero would be NaN.
+        return sorted.select(0, below);
+    }
     sorted.select(0, below) * (1.0 - share) + sorted.select(0, above) * share
 }
 

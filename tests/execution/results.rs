@@ -261,3 +261,25 @@ fn a_constant_that_overflows_is_computed_by_the_step_and_can_be_saved() {
         }
     }
 }
+
+#[test]
+fn a_quantile_that_falls_on_a_value_is_that_value_whatever_lies_beside_it() {
+    let x = Tensor::from_slice(&[-0.0, -1.0, 0.5, 0.0, 0.0]).view([1, 5]);
+    let batch =
+        Batch::new().with("x", x).with("response_mask", Tensor::ones([1, 5], (Kind::Bool, Device::Cpu)));
+    let found = |q: &str| {
+        let text = format!("input x: token grad\nloss = quantile(1 / x, {q})");
+        number(session(&text).forward(&batch).unwrap().loss())
+    };
+    let expected = [
+        ("0", f64::NEG_INFINITY),
+        ("0.25", -1.0),
+        ("0.5", 2.0),
+        ("0.6", f64::INFINITY),
+        ("1", f64::INFINITY),
+    ];
+    for (q, value) in expected {
+        assert_eq!(found(q).to_bits(), value.to_bits(), "quantile {q}: {} for {value}", found(q));
+    }
+    assert!(found("0.1") == f64::NEG_INFINITY);
+}

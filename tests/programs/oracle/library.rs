@@ -87,7 +87,7 @@ input teacher_ids: candidates id
 input teacher_log_prob: candidates
 input math: logits"#;
 
-const MEANS: [&str; 12] = [
+const MEANS: [&str; 14] = [
     "token_mean(X)",
     "token_sum(X)",
     "seq_mean_token_sum(X)",
@@ -100,6 +100,8 @@ const MEANS: [&str; 12] = [
     "batch_mean(seq_std(X))",
     "kept_mean(X, score > 0)",
     "quantile(X, 0.3)",
+    "quantile(X, 0)",
+    "quantile(log(abs(X)), 1)",
 ];
 
 const TOKENS: [&str; 78] = [
