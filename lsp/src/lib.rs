@@ -6,6 +6,7 @@
 //!                      └──▶ features ◀── view: findings, facts, names, lines of a file and of what it imports
 //! ```
 
+mod alone;
 mod capabilities;
 mod documents;
 mod features;
@@ -20,6 +21,7 @@ mod shelf;
 mod uri;
 mod view;
 
+pub use alone::{Completion, Completions, completions};
 use lsp_server::Connection;
 pub use server::serve;
 

@@ -4,6 +4,7 @@
 mod accumulation;
 mod batch;
 mod compile;
+mod complete;
 mod errors;
 mod host;
 mod output;
@@ -38,6 +39,7 @@ fn _aent(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<accumulation::Accumulation>()?;
     module.add_class::<host::Half>()?;
     module.add_function(wrap_pyfunction!(compile::compile, module)?)?;
+    module.add_function(wrap_pyfunction!(complete::complete, module)?)?;
     module.add_function(wrap_pyfunction!(output::copied_output, module)?)?;
     module.add_function(wrap_pyfunction!(compile::diagnose, module)?)?;
     module.add_function(wrap_pyfunction!(ranks::gather_shards, module)?)?;

@@ -24,9 +24,9 @@ def run(shell, cell: str) -> list[RichOutput]:
     return captured.outputs
 
 
-def complete(shell, text: str) -> list[str]:
+def complete(shell, text: str, before_end: int = 0) -> list[str]:
     with provisionalcompleter():
-        return [found.text for found in shell.Completer.completions(text, len(text))]
+        return [found.text for found in shell.Completer.completions(text, len(text) - before_end)]
 
 
 def test_a_cell_makes_a_program_of_its_name(shell) -> None:
@@ -66,3 +66,30 @@ def test_names_are_completed_in_such_cells_alone(shell) -> None:
     assert "clip_ppo" not in complete(shell, "%%aent p\n# clip_p")
     assert "print" in complete(shell, "pri")
     assert "clip_ppo" not in complete(shell, "clip_p")
+    assert "clip_ppo" not in complete(shell, "%%aent clip_p")
+
+
+def test_completion_is_that_of_an_editor(shell) -> None:
+    # Extras behind a dot: only what stands behind it is replaced.
+    text = "%%aent p\n# β 🙂\nmetric m = token_mean(clip_ppo().cl"
+    with provisionalcompleter():
+        (found,) = shell.Completer.completions(text, len(text))
+    assert (text[: found.start] + found.text, found.type) == (text + "ipped", "property")
+    # Files, choices, kinds of controllers and words, each where it can stand.
+    assert "std/kl.aent" in complete(shell, '%%aent p\nimport "std/k"', before_end=1)
+    assert 'std/kl.aent"' in complete(shell, '%%aent p\nimport "std/k')
+    assert complete(shell, "%%aent p\ncontroller beta = ban") == ["band"]
+    assert set(complete(shell, "%%aent p\ninput x: se")) == {"seq"}
+    # What is defined below does not exist yet.
+    below = "\nlet later = 1"
+    assert "later" not in complete(shell, f"%%aent p\nlet early = lat{below}", before_end=len(below))
+    assert "later" in complete(shell, f"%%aent p{below}\nlet early = lat")
+
+
+def test_places_are_characters() -> None:
+    cell = "# β 🙂\nlet policy = clip_p\nloss = token_mean(policy)"
+    place = cell.index("clip_p") + len("clip_p")
+    start, found = aent._aent.complete(cell, place)
+    assert cell[start:place] == "clip_p"
+    assert ("clip_ppo", "function") in found
+    assert aent._aent.complete("", 99)[0] == 0

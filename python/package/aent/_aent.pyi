@@ -17,6 +17,7 @@ __all__ = [
     "__version__",
     "catalog",
     "compile",
+    "complete",
     "copied_output",
     "diagnose",
     "gather_shards",
@@ -45,6 +46,10 @@ def compile(
     known: list[str] | None = None,
 ) -> Program:
     """Compiles a text, or a file where there is none. With ``sources``, imports are read from there and not from the disk."""
+
+def complete(text: str, place: int) -> tuple[int, list[tuple[str, str]]]:
+    """What can stand at a place of a text, as an editor shows it: where the word begins that it replaces, and everything that
+    fits, best first, each with what it is: ``function``, ``keyword``, ``field``. Places are counted in characters."""
 
 def copied_output(
     loss: torch.Tensor,

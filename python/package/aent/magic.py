@@ -11,24 +11,26 @@ from __future__ import annotations
 
 import re
 import warnings
-from functools import cache
 from typing import Any
 
-from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+from IPython.core.completer import (
+    CompletionContext,
+    SimpleCompletion,
+    SimpleMatcherResult,
+    context_matcher,
+    cursor_to_position,
+)
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, cell_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 from IPython.display import display
 
-from ._aent import catalog
+from ._aent import complete
 from .compiler import Report, check, compile
 from .errors import SpecError, SpecWarning
 
-STATEMENTS = ("assert", "controller", "edition", "fn", "import", "input", "let", "loss", "metric", "param", "set")
-DEFINED = re.compile(r"^\s*(?:let|param|input|controller|fn|extra)\s+(\w+)", re.MULTILINE)
-HEAD = re.compile(r"\s*%%aent\b.*\n?")
-CALL = re.compile(r"([A-Za-z_][\w:]*)\s*\($")
+HEAD = re.compile(r"\s*%%aent\b.*\n")
 
 
 @magics_class
@@ -82,69 +84,19 @@ def setting(text: str) -> tuple[str, float | bool | str]:
 
 @context_matcher()
 def matcher(context: CompletionContext) -> SimpleMatcherResult:
-    """Completes names inside of such a cell, and nothing elsewhere."""
+    """Completes inside of such a cell as an editor does, and nothing elsewhere."""
     head = HEAD.match(context.full_text)
-    if head is None or context.cursor_line == 0:
+    cursor = cursor_to_position(context.full_text, context.cursor_line, context.cursor_position)
+    if head is None or cursor < head.end():
         return {"completions": []}
-    lines = context.full_text.splitlines()[: context.cursor_line + 1]
-    before = "\n".join([*lines[1:-1], lines[-1][: context.cursor_position]])
-    found = completions(before, context.full_text[head.end() :])
-    return {"completions": [SimpleCompletion(text, type=kind) for text, kind in found], "suppress": True}
-
-
-def completions(before: str, cell: str) -> list[tuple[str, str]]:
-    """What may stand at the end of ``before``, each with its kind; names of the whole cell are among it."""
-    start = re.search(r"[A-Za-z_]\w*$|$", before)
-    word = start[0] if start else ""
-    rest = before[: len(before) - len(word)]
-    if rest.rsplit("\n", 1)[-1].count('"') % 2 or "#" in rest.rsplit("\n", 1)[-1]:
-        return []
-    names: dict[str, str] = {}
-    if re.search(r"(^|\n)\s*$", rest) and not is_open(rest):
-        names |= dict.fromkeys(STATEMENTS, "keyword")
-    if (call := innermost(rest)) in parameters():
-        names |= {f"{name} = ": "param" for name in parameters()[call]}
-    names |= dict.fromkeys(DEFINED.findall(cell), "instance")
-    for kind, listed in known().items():
-        names |= dict.fromkeys(listed, kind)
-    return [(name, kind) for name, kind in names.items() if name.startswith(word)]
-
-
-def innermost(text: str) -> str | None:
-    """The name of the call in which the text ends."""
-    depth = 0
-    for at in range(len(text) - 1, -1, -1):
-        depth += {")": 1, "(": -1}.get(text[at], 0)
-        if depth < 0:
-            found = CALL.search(text[: at + 1])
-            return found[1] if found else None
-    return None
-
-
-def is_open(text: str) -> bool:
-    """Whether a parenthesis is open at the end of the text."""
-    return text.count("(") > text.count(")")
-
-
-@cache
-def known() -> dict[str, list[str]]:
-    """The names that every file has, by what IPython calls their kind."""
-    found = catalog()
-    calls = ("terms", "reductions", "controllers", "functions")
+    cell, place = context.full_text[head.end() :], cursor - head.end()
+    start, found = complete(cell, place)
+    word = cell[start:place]
     return {
-        "function": [entry["name"] for of in calls for entry in found[of]],
-        "instance": [entry["name"] for entry in found["fields"]],
-    }
-
-
-@cache
-def parameters() -> dict[str, list[str]]:
-    """The arguments by name of everything that takes some."""
-    found = catalog()
-    return {
-        entry["name"]: [of["name"] for of in [*entry["parameters"], *entry.get("inputs", [])]]
-        for of in ("terms", "reductions", "controllers")
-        for entry in found[of]
+        "completions": [SimpleCompletion(text, type=kind) for text, kind in found if text.startswith(word)],
+        "matched_fragment": word,
+        "ordered": True,
+        "suppress": True,
     }
 
 

@@ -49,6 +49,13 @@ pub(crate) struct Candidate {
     pub(crate) rank: u8,
 }
 
+impl Candidate {
+    /// What is inserted where there are no places to fill in.
+    pub(crate) fn plain(&self) -> &str {
+        self.insert.as_deref().unwrap_or(&self.label)
+    }
+}
+
 impl Default for Candidate {
     fn default() -> Self {
         Self {

@@ -6,8 +6,9 @@ mod place;
 use super::signature::is_word;
 use crate::project::Project;
 use crate::view::{ROOT, View};
-use aent::span::Span;
-use candidates::Candidate;
+use aent::span::{Span, Spanned};
+use aent::syntax::Token;
+pub(crate) use candidates::Candidate;
 use lsp_types::{
     CompletionItem, CompletionItemTextEdit, CompletionList, CompletionParams, Documentation,
     InsertTextFormat, MarkupContent, MarkupKind, TextEdit,
@@ -17,17 +18,20 @@ use serde_json::json;
 
 /// What can stand at a position.
 pub(crate) fn complete(project: &mut Project, params: &CompletionParams) -> CompletionList {
-    let at = &params.text_document_position_params;
-    let view = project.view(&at.text_document.uri);
-    let offset = view.offset(at.position);
-    let typed = typed(&view, offset);
-    let place = Place::at(&view, offset);
-    let mut items: Vec<Candidate> = place.candidates(&view, project, offset);
-    items.sort_by(|a, b| (a.rank, &a.label).cmp(&(b.rank, &b.label)));
-    items.dedup_by(|a, b| a.label == b.label);
+    let at_position = &params.text_document_position_params;
+    let view = project.view(&at_position.text_document.uri);
+    let (typed, found) = at(&view, project, view.offset(at_position.position));
     let snippets = project.client.snippets;
-    let items = items.into_iter().map(|of| item(&view, of, typed, snippets)).collect();
+    let items = found.into_iter().map(|of| item(&view, of, typed, snippets)).collect();
     CompletionList { is_incomplete: false, items, ..CompletionList::default() }
+}
+
+/// What can stand at a byte, best first, and what it replaces.
+pub(crate) fn at(view: &View, project: &Project, offset: usize) -> (Typed, Vec<Candidate>) {
+    let mut found = Place::at(view, offset).candidates(view, project, offset);
+    found.sort_by(|a, b| (a.rank, &a.label).cmp(&(b.rank, &b.label)));
+    found.dedup_by(|a, b| a.label == b.label);
+    (Typed::at(view, offset), found)
 }
 
 /// Adds what is said of a candidate, which a client asks for when it shows one.
@@ -43,33 +47,49 @@ pub(crate) fn resolve(mut item: CompletionItem) -> CompletionItem {
     item
 }
 
-/// The part of a word or a string before the cursor, with the rest of it behind.
-fn typed(view: &View, offset: usize) -> Span {
-    let at = offset as u32;
-    let tokens = aent::syntax::tokens(ROOT, view.text());
-    let word = tokens.iter().find(|of| of.span.start < at && at <= of.span.end && is_word(of.node));
-    if let Some(word) = word {
-        return word.span;
-    }
-    let string = tokens.iter().find(|of| of.span.start < at && at <= of.span.end);
-    match string.map(|of| (of.span, view.part(of.span))) {
-        Some((span, text)) if text.starts_with('"') => {
-            let closed = text.len() > 1 && text.ends_with('"');
-            let end = if closed && at < span.end { span.end - 1 } else { at };
-            Span { start: span.start + 1, end, ..span }
+/// The part of the text that a completion replaces.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Typed {
+    /// Its place: a word or what is between quotes, also what of it stands behind the cursor.
+    pub(crate) span: Span,
+    /// What closes the string that it is in, if that is still missing; none outside of strings.
+    closing: Option<&'static str>,
+}
+
+impl Typed {
+    fn at(view: &View, offset: usize) -> Self {
+        let at = offset as u32;
+        let tokens = aent::syntax::tokens(ROOT, view.text());
+        let around = |of: &&Spanned<Token>| of.span.start < at && at <= of.span.end;
+        // A string that is not closed is an unknown word to the language.
+        let is_string = |of: &&Spanned<Token>| view.part(of.span).starts_with('"');
+        let word = tokens.iter().filter(around).find(|of| is_word(of.node) && !is_string(of));
+        if let Some(word) = word {
+            return Self { span: word.span, closing: None };
         }
-        _ => Span::new(ROOT, offset, offset),
+        let string = tokens.iter().filter(around).find(is_string).map(|of| of.span);
+        let nothing = Span::new(ROOT, offset, offset);
+        let Some(string) = string else { return Self { span: nothing, closing: None } };
+        let (text, inside) = (view.part(string), Span { start: string.start + 1, ..string });
+        if text.len() == 1 || !text.ends_with('"') {
+            Self { span: Span { end: at, ..inside }, closing: Some("\"") }
+        } else if at < string.end {
+            Self { span: Span { end: string.end - 1, ..inside }, closing: Some("") }
+        } else {
+            Self { span: nothing, closing: None }
+        }
+    }
+
+    /// What is written in its place. Within quotes, that is what is between them.
+    pub(crate) fn becomes(self, text: &str) -> String {
+        self.closing.map_or_else(|| text.to_owned(), |closing| format!("{}{closing}", text.trim_matches('"')))
     }
 }
 
-fn item(view: &View, of: Candidate, typed: Span, snippets: bool) -> CompletionItem {
-    let (text, format) = match (of.snippet, snippets) {
-        (Some(snippet), true) => (snippet, Some(InsertTextFormat::Snippet)),
-        _ => (of.insert.unwrap_or_else(|| of.label.clone()), None),
-    };
-    // Inside of quotes that are written already, only what is between them is inserted.
-    let quoted = typed.start > 0 && view.text().as_bytes()[typed.start as usize - 1] == b'"';
-    let text = if quoted { text.trim_matches('"').to_owned() } else { text };
+fn item(view: &View, mut of: Candidate, typed: Typed, snippets: bool) -> CompletionItem {
+    let snippet = of.snippet.take().filter(|_| snippets);
+    let format = snippet.is_some().then_some(InsertTextFormat::Snippet);
+    let text = typed.becomes(snippet.as_deref().unwrap_or(of.plain()));
     let import = of.import.map(|(span, text)| vec![TextEdit { range: view.range(span), new_text: text }]);
     CompletionItem {
         sort_text: Some(format!("{}{}", of.rank, of.label)),
@@ -79,7 +99,7 @@ fn item(view: &View, of: Candidate, typed: Span, snippets: bool) -> CompletionIt
         documentation: of.docs.map(Documentation::String),
         insert_text_format: format,
         text_edit: Some(CompletionItemTextEdit::TextEdit(TextEdit {
-            range: view.range(typed),
+            range: view.range(typed.span),
             new_text: text,
         })),
         additional_text_edits: import,

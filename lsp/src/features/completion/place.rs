@@ -41,6 +41,15 @@ pub(crate) enum Place {
         /// The name of the argument.
         name: String,
     },
+    /// The same within quotes: one of the argument's choices.
+    Choice {
+        /// The number of the statement.
+        statement: usize,
+        /// The number of the name that is called.
+        callee: usize,
+        /// The name of the argument.
+        name: String,
+    },
     /// Where a formula goes on, with what it should give.
     Formula(usize, Wanted),
     /// In a string that is no import and no argument.
@@ -70,7 +79,10 @@ impl Place {
         if in_string {
             return match read.keyword {
                 "import" => Self::Import,
-                _ => Self::in_call(&read, index, text).unwrap_or(Self::Text),
+                _ => match Self::in_call(&read, index, text) {
+                    Some(Self::Value { statement, callee, name }) => Self::Choice { statement, callee, name },
+                    _ => Self::Text,
+                },
             };
         }
         let Some((last, kind, span)) = last else { return Self::Statement };
@@ -170,6 +182,10 @@ impl Place {
                     return choices;
                 }
                 candidates::values(view, *statement, offset, slot.map_or(Wanted::Any, wanted))
+            }
+            Self::Choice { statement, callee, name } => {
+                let (slots, _) = slots_of(view, *statement, *callee);
+                slots.iter().find(|slot| slot.name == *name).map(candidates::choices).unwrap_or_default()
             }
             Self::Formula(statement, wanted) => candidates::values(view, *statement, offset, *wanted),
             Self::Text | Self::Nothing => Vec::new(),
