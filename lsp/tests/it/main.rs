@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "an answer that is not as the protocol has it has failed")]
 #![expect(clippy::print_stdout, reason = "a benchmark shows what it measured")]
 
+mod answers;
 mod benchmark;
 mod client;
 mod edits;
@@ -10,3 +11,4 @@ mod findings;
 mod marked;
 mod protocol;
 mod requests;
+mod session;
