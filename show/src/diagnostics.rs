@@ -1,6 +1,6 @@
 //! Shows diagnostics as text for people.
 
-use crate::findings::placed;
+use crate::findings::{placed, plain};
 use aent::diag::{Diagnostic, Diagnostics, Severity};
 use aent::source::Sources;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -51,7 +51,7 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut group = Group::with_title(level.primary_title(diagnostic.message.as_str()).id(diagnostic.id));
+    let mut group = Group::with_title(level.primary_title(plain(&diagnostic.message)).id(diagnostic.id));
     let home = diagnostic.span.source;
     if placed(diagnostic, sources).is_none() {
         group = group.element(Origin::path(sources.get(home).name()));
@@ -67,7 +67,7 @@ fn group<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Group<'a> {
         }
     }
     match &diagnostic.help {
-        Some(help) => group.element(Level::HELP.message(help.as_str())),
+        Some(help) => group.element(Level::HELP.message(plain(help))),
         None => group,
     }
 }
@@ -80,8 +80,8 @@ fn element<'a>(
     file: aent::span::SourceId,
 ) -> Group<'a> {
     let source = sources.get(file);
-    let secondary = diagnostic.labels.iter().map(|label| (label.span, Some(label.message.as_str()), false));
-    let marks: Vec<_> = std::iter::once((diagnostic.span, diagnostic.note.as_deref(), true))
+    let secondary = diagnostic.labels.iter().map(|label| (label.span, Some(plain(&label.message)), false));
+    let marks: Vec<_> = std::iter::once((diagnostic.span, diagnostic.note.as_deref().map(plain), true))
         .chain(secondary)
         .filter(|(span, ..)| span.source == file)
         .collect();
@@ -101,5 +101,13 @@ fn element<'a>(
         kind.span(span.start as usize - start..span.end as usize - start).label(label)
     });
     let (first_line, _) = source.line_column(start);
-    group.element(Snippet::source(window).path(source.name()).line_start(first_line).annotations(annotations))
+    group.element(
+        Snippet::source(harmless(window)).path(source.name()).line_start(first_line).annotations(annotations),
+    )
+}
+
+/// Control characters of two bytes, which some terminals obey, become a dot of two bytes, so that marks stay where they are. The
+/// renderer shows those of one byte by a sign.
+fn harmless(window: &str) -> String {
+    window.replace(|letter| matches!(letter, '\u{80}'..='\u{9f}'), "\u{b7}")
 }

@@ -4,6 +4,7 @@ use aent::diag::{Diagnostic, Diagnostics};
 use aent::source::Sources;
 use aent::span::Span;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// All diagnostics as JSON values, with the keys that other programs read.
 pub fn json(found: &Diagnostics, sources: &Sources) -> Vec<Value> {
@@ -51,13 +52,13 @@ pub fn json(found: &Diagnostics, sources: &Sources) -> Vec<Value> {
 /// One line for each diagnostic, as editors and `grep` expect it: `file:line:column: severity[id]: message`.
 pub fn lines(found: &Diagnostics, sources: &Sources) -> Vec<String> {
     let line = |item: &Diagnostic| {
-        let name = sources.get(item.span.source).name();
+        let name = plain(sources.get(item.span.source).name());
         let place = match placed(item, sources) {
             Some(((line, column), _)) => format!(":{line}:{column}"),
             None => String::new(),
         };
-        let help = item.help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
-        format!("{name}{place}: {}[{}]: {}{help}", item.severity.as_str(), item.id, item.message)
+        let help = item.help.as_ref().map_or_else(String::new, |help| format!(" ({})", plain(help)));
+        format!("{name}{place}: {}[{}]: {}{help}", item.severity.as_str(), item.id, plain(&item.message))
     };
     found.iter().map(line).collect()
 }
@@ -83,8 +84,19 @@ pub fn github(found: &Diagnostics, sources: &Sources) -> Vec<String> {
 
 /// A diagnostic's message, and below it what helps.
 pub(crate) fn message(item: &Diagnostic) -> String {
-    let help = item.help.as_ref().map_or_else(String::new, |help| format!("\nhelp: {help}"));
-    format!("{}{help}", item.message)
+    let help = item.help.as_ref().map_or_else(String::new, |help| format!("\nhelp: {}", plain(help)));
+    format!("{}{help}", plain(&item.message))
+}
+
+/// A sentence whose control characters are written out: it may quote a text that has some, and they would end its line, or
+/// move the cursor of a terminal.
+pub(crate) fn plain(sentence: &str) -> Cow<'_, str> {
+    if !sentence.contains(char::is_control) {
+        return sentence.into();
+    }
+    let shown =
+        |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.into() };
+    sentence.chars().map(shown).collect::<String>().into()
 }
 
 /// One-based line and column of both ends of a diagnostic's place; `None` if it is about the whole file or a value set

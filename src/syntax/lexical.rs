@@ -2,19 +2,55 @@
 
 use super::number::{self, Malformed};
 use super::wording::quote;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Fix};
 use crate::span::Span;
 
-/// The error for a piece of text that the scanner marked as bad.
-pub(super) fn explain(text: &str, span: Span) -> Diagnostic {
+/// The error for a piece of a text that the scanner marked as bad.
+pub(super) fn explain(whole: &str, span: Span) -> Diagnostic {
+    let mut error = of_piece(&whole[span.start as usize..span.end as usize], span);
+    if let Some(fix) = &mut error.fix {
+        apart(whole, fix);
+    }
+    error
+}
+
+/// Keeps what a fix puts into a text apart from the words and operators beside it: `a&&b` is to become `a and b`.
+fn apart(whole: &str, fix: &mut Fix) {
+    let before = whole[..fix.span.start as usize].chars().next_back();
+    let after = whole[fix.span.end as usize..].chars().next();
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '.';
+    let is_operator = |letter: char| "<>=!.*/&|".contains(letter);
+    let join = |left: Option<char>, right: Option<char>| match (left, right) {
+        (Some(left), Some(right)) => {
+            is_word(left) && is_word(right) || is_operator(left) && is_operator(right)
+        }
+        _ => false,
+    };
+    let text = &mut fix.replacement;
+    let joins_before = join(before, text.chars().next().or(after));
+    let joins_after = join(text.chars().next_back(), after);
+    if joins_before {
+        text.insert(0, ' ');
+    }
+    if joins_after {
+        text.push(' ');
+    }
+}
+
+fn of_piece(text: &str, span: Span) -> Diagnostic {
     let first = text.chars().next().unwrap_or_default();
     let error = |id, message: String| Diagnostic::error(id, span, message);
     match first {
         '"' => string(text, span),
         '\'' => {
-            let inside = text.trim_matches('\'');
-            error("unexpected-character", "expected a string in double quotes, found a single quote".into())
-                .write(&format!("\"{inside}\""))
+            let wrong = error(
+                "unexpected-character",
+                "expected a string in double quotes, found a single quote".into(),
+            );
+            let Some(inside) = text[1..].strip_suffix('\'') else {
+                return wrong.help("strings begin and end with `\"`");
+            };
+            wrong.write(&format!("\"{}\"", inside.replace('\\', "\\\\").replace('"', "\\\"")))
         }
         _ if first.is_ascii_digit()
             || (first == '.' && text.len() > 1 && text.as_bytes()[1].is_ascii_digit()) =>
@@ -62,19 +98,29 @@ fn string(text: &str, span: Span) -> Diagnostic {
 fn malformed_number(text: &str, span: Span) -> Diagnostic {
     let quoted = quote(text);
     let error = |message: String| Diagnostic::error("invalid-number", span, message);
-    match number::value(text) {
+    let whole = text.trim_end_matches('%').trim_end_matches('.');
+    let percent = if text.ends_with('%') { "%" } else { "" };
+    let found = number::value(text);
+    let meant = match found {
+        Err(Malformed::NoDigitBeforePoint) => format!("0{text}"),
+        Err(Malformed::NoDigitAfterPoint) => format!("{whole}.0{percent}"),
+        Err(Malformed::Underscore) => text.replace('_', ""),
+        _ => String::new(),
+    };
+    match found {
+        // More than one thing is wrong.
+        _ if !meant.is_empty() && number::value(&meant).is_err() => not_a_number(text, span),
         Err(Malformed::NoDigitBeforePoint) => {
-            error(format!("expected a digit before the point, found {quoted}")).write(&format!("0{text}"))
+            error(format!("expected a digit before the point, found {quoted}")).write(&meant)
         }
         Err(Malformed::NoDigitAfterPoint) => {
-            let whole = text.trim_end_matches('%').trim_end_matches('.');
-            let percent = if text.ends_with('%') { "%" } else { "" };
             error(format!("expected a digit after the point, found {quoted}"))
-                .help(format!("write `{whole}.0{percent}` or `{whole}{percent}`"))
-                .fix(span, format!("{whole}.0{percent}"))
+                .help(format!("write `{meant}` or `{whole}{percent}`"))
+                .fix(span, meant)
         }
-        Err(Malformed::Underscore) => error(format!("expected `_` only between two digits, found {quoted}"))
-            .write(&text.replace('_', "")),
+        Err(Malformed::Underscore) => {
+            error(format!("expected `_` only between two digits, found {quoted}")).write(&meant)
+        }
         Err(Malformed::NoExponent) => {
             error(format!("expected digits after the `e`, found {quoted}")).help("write it like `1e-3`")
         }
@@ -83,9 +129,13 @@ fn malformed_number(text: &str, span: Span) -> Diagnostic {
         }
         Err(Malformed::TooSmall) => error(format!("{quoted} is so small that a 64-bit float holds 0 for it"))
             .help("write `0`, or a larger number"),
-        Err(Malformed::NotANumber) | Ok(_) => error(format!("expected a number, found {quoted}"))
-            .help("numbers are written `1`, `0.2`, `1e-3`, `1_000` or `30%`, and names begin with a letter"),
+        Err(Malformed::NotANumber) | Ok(_) => not_a_number(text, span),
     }
+}
+
+fn not_a_number(text: &str, span: Span) -> Diagnostic {
+    Diagnostic::error("invalid-number", span, format!("expected a number, found {}", quote(text)))
+        .help("numbers are written `1`, `0.2`, `1e-3`, `1_000` or `30%`, and names begin with a letter")
 }
 
 fn foreign(text: &str, span: Span) -> Diagnostic {

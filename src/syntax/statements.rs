@@ -232,7 +232,7 @@ fn statement(here: &Neighbourhood, errors: &mut Errors) -> Option<Statement> {
         let bad = token.text(here.text);
         // The bracket that closes a wrong bracket is part of the same mistake.
         if !(opened && bad.starts_with([']', '}'])) {
-            let diagnostic = lexical::explain(bad, token.span(here.source));
+            let diagnostic = lexical::explain(here.text, token.span(here.source));
             errors.push(match habits::bracket(here, index) {
                 Some(help) => diagnostic.help(help),
                 None => diagnostic,
@@ -284,7 +284,7 @@ fn parentheses(here: &Neighbourhood, errors: &mut Errors) {
 
 fn unknown_statement(here: &Neighbourhood, first: Token) -> Diagnostic {
     if matches!(first.kind, TokenKind::Bad | TokenKind::Brace) {
-        return lexical::explain(first.text(here.text), first.span(here.source));
+        return lexical::explain(here.text, first.span(here.source));
     }
     let word = first.text(here.text);
     let message = format!("expected a statement, found {}", quote(word));

@@ -33,10 +33,29 @@ fn habits_from_other_languages_get_the_way_out() {
     check("let a = b ? c : d", "unexpected-character", "?", "where(");
     check("let f = lambda x: x", "syntax-error", "x", "`fn ");
     check("let a = 'k3'", "unexpected-character", "'k3'", "`\"k3\"`");
+    check("let a = 'k\"3\\'", "unexpected-character", "'k\"3\\'", r#"`"k\"3\\"`"#);
+    check("let a = 'k3", "unexpected-character", "'", "begin and end");
     check("let a = [b]", "unexpected-character", "[", "no lists");
     check("let a = +b", "missing-expression", "+", "leave out");
     check("let a = b \u{2212} c", "unexpected-character", "\u{2212}", "`-`");
     check("let a = b\u{a0}", "unexpected-character", "\u{a0}", "blank");
+}
+
+#[test]
+fn a_fix_joins_no_words() {
+    for (text, mended) in [
+        ("let a = b&&c", "let a = b and c"),
+        ("let a = b||not c", "let a = b or not c"),
+        ("let a = b;let c = d", "let a = b let c = d"),
+        ("let a = b && c", "let a = b and c"),
+        ("let a = f(b = 0...1)", "let a = f(b = 0 .. 1)"),
+        ("let a = f(b)&&(c)", "let a = f(b)and(c)"),
+    ] {
+        let fix = errors(text)[0].fix.clone().expect("a fix");
+        let (start, end) = (fix.span.start as usize, fix.span.end as usize);
+        assert_eq!(format!("{}{}{}", &text[..start], fix.replacement, &text[end..]), mended);
+        tree(mended);
+    }
 }
 
 #[test]
@@ -97,6 +116,7 @@ fn comparisons_are_not_chained() {
 fn malformed_numbers_and_strings_are_refused() {
     check("let a = 1.", "invalid-number", "1.", "`1.0`");
     check("let a = .5", "invalid-number", ".5", "`0.5`");
+    check("let a = .5x", "invalid-number", ".5x", "begin with a letter");
     check("let a = 1__0", "invalid-number", "1__0", "`10`");
     check("let a = 1_", "invalid-number", "1_", "`1`");
     check("let a = 1e", "invalid-number", "1e", "1e-3");
