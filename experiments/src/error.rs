@@ -1,6 +1,6 @@
 //! The error type of training.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a training run could not start or continue.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,12 @@ impl TrainError {
     /// An error with this sentence.
     pub fn refused(sentence: impl Into<String>) -> Self {
         TrainError::Refused(sentence.into())
+    }
+
+    /// The same error of what a saved file holds, with the file's name.
+    #[must_use]
+    pub fn of_file(self, path: &Path) -> Self {
+        TrainError::Refused(format!("cannot continue from `{}`: {self}", path.display()))
     }
 
     /// For `map_err` on file operations.

@@ -92,7 +92,9 @@ impl Adam {
             copy(saved, &format!("adam.mean.{}", param.name), &mut param.mean)?;
             copy(saved, &format!("adam.square.{}", param.name), &mut param.square)?;
         }
-        self.made = find(saved, "adam.made")?.int64_value(&[0]);
+        let mut made = Tensor::from_slice(&[self.made]);
+        copy(saved, "adam.made", &mut made)?;
+        self.made = made.int64_value(&[0]);
         Ok(())
     }
 }
@@ -100,6 +102,16 @@ impl Adam {
 /// Copies a saved tensor into an existing one.
 pub fn copy(saved: &BTreeMap<String, Tensor>, name: &str, into: &mut Tensor) -> Result<(), TrainError> {
     let found = find(saved, name)?;
+    // Torch would spread a smaller tensor over a larger one.
+    if (found.kind(), found.size()) != (into.kind(), into.size()) {
+        return Err(TrainError::refused(format!(
+            "expected the tensor `{name}` as {:?} {:?}, found {:?} {:?}",
+            into.kind(),
+            into.size(),
+            found.kind(),
+            found.size()
+        )));
+    }
     no_grad(|| into.f_copy_(found))?;
     Ok(())
 }

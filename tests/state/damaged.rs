@@ -2,6 +2,7 @@
 
 use super::{Folder, advance, assert_refused, session};
 use aent::{Session, SessionState};
+use serde_json::{Value, json};
 use std::fs;
 
 const SPEC: &str = "
@@ -130,5 +131,94 @@ fn files_are_judged_as_states_are() {
     ] {
         fs::write(&path, text).unwrap();
         assert_refused(&mut session(SPEC), &path, &["is not a saved state"]);
+    }
+}
+
+/// A file is refused with its name, and nothing changes, or it is restored as it reads.
+fn refused_or_restored(path: &std::path::PathBuf, what: &str) -> bool {
+    let mut fresh = session(SPEC);
+    let before = fresh.state();
+    let refused = fresh.load(path).err();
+    if let Some(error) = refused {
+        assert!(matches!(error, aent::Error::State(_)), "{what}: {error}");
+        assert_eq!(fresh.state(), before, "{what}: a refusal changes nothing");
+        return false;
+    }
+    // Arguments are the session's own: one that a file lacks is at its default.
+    let found = fresh.state();
+    let restored = |state: &SessionState| {
+        let of = |of: &aent::SavedController| (of.name.clone(), (of.signal.clone(), of.state.clone()));
+        state.controllers.iter().map(of).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let read = SessionState::read(path).unwrap();
+    assert_eq!((found.steps, restored(&found)), (read.steps, restored(&read)), "{what}");
+    true
+}
+
+#[test]
+fn a_wrong_byte_is_refused_or_restored_as_it_reads() {
+    let folder = Folder::new("flipped");
+    let path = folder.file("state.json");
+    let whole = serde_json::to_vec(&moved().state()).unwrap();
+    let (mut refused, mut restored) = (0, 0);
+    for at in 0..whole.len() {
+        for flip in [0x01, 0x02, 0x08, 0x20, 0x80] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= flip;
+            fs::write(&path, &bytes).unwrap();
+            let what = format!("byte {at}: {}", String::from_utf8_lossy(&bytes));
+            *if refused_or_restored(&path, &what) { &mut restored } else { &mut refused } += 1;
+        }
+    }
+    // Most bytes are words; those of numbers may make another number.
+    assert!(refused > 2 * whole.len() && restored > 50, "{refused} refused, {restored} restored");
+}
+
+#[test]
+fn a_key_that_is_missing_is_refused_and_one_that_nobody_knows_is_left() {
+    let folder = Folder::new("keys");
+    let path = folder.file("state.json");
+    let whole = serde_json::to_value(moved().state()).unwrap();
+    let mut all = Vec::new();
+    objects(&whole, "", &mut all);
+    assert!(all.len() > 10, "{all:?}");
+    let mut missing = 0;
+    for at in &all {
+        let keys: Vec<String> = whole.pointer(at).unwrap().as_object().unwrap().keys().cloned().collect();
+        for key in keys {
+            for other in
+                [None, Some(Value::Null), Some(json!("other")), Some(json!([[]])), Some(json!({"a": 1}))]
+            {
+                let mut damaged = whole.clone();
+                let fields = damaged.pointer_mut(at).unwrap().as_object_mut().unwrap();
+                fields.remove(&key);
+                let is_gone = other.is_none();
+                fields.extend(other.map(|other| (key.clone(), other)));
+                fs::write(&path, damaged.to_string()).unwrap();
+                let restored = refused_or_restored(&path, &format!("{at}/{key}: {damaged}"));
+                missing += u32::from(is_gone && !restored);
+            }
+        }
+        let mut damaged = whole.clone();
+        let fields = damaged.pointer_mut(at).unwrap().as_object_mut().unwrap();
+        fields.insert("nobody".to_owned(), json!([1, "x"]));
+        fs::write(&path, damaged.to_string()).unwrap();
+        // Arguments are compared, so one too many belongs to another controller.
+        assert_eq!(refused_or_restored(&path, &damaged.to_string()), !at.ends_with("/args"), "{at}");
+    }
+    assert!(missing > 15, "{missing} keys are needed");
+}
+
+/// Every object of a file, by its path.
+fn objects(value: &Value, at: &str, all: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            all.push(at.to_owned());
+            fields.iter().for_each(|(name, value)| objects(value, &format!("{at}/{name}"), all));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, of)| objects(of, &format!("{at}/{index}"), all));
+        }
+        _ => {}
     }
 }

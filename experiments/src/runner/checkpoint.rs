@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::error::TrainError;
 
@@ -45,20 +45,27 @@ impl Checkpoint {
         if !path.exists() {
             return Ok(None);
         }
-        let mut tensors: BTreeMap<String, Tensor> = Tensor::read_safetensors(path)?.into_iter().collect();
-        let (Some(step), Some(loss)) = (tensors.remove(STEP), tensors.remove(LOSS)) else {
+        let mut tensors = read_tensors(path)?;
+        let (step, loss) = (tensors.remove(STEP), tensors.remove(LOSS));
+        let step = step.filter(|of| (of.kind(), of.size()) == (Kind::Int64, vec![1]));
+        let step = step.and_then(|of| u64::try_from(of.int64_value(&[0])).ok());
+        let loss = loss.filter(|of| (of.kind(), of.dim()) == (Kind::Uint8, 1));
+        let loss = loss.and_then(|of| String::from_utf8(Vec::try_from(&of).ok()?).ok());
+        let (Some(step), Some(loss)) = (step, loss) else {
             return Err(TrainError::refused(format!(
-                "`{}` is not a checkpoint of `aent train`",
+                "`{}` is not a checkpoint of `aent train`; delete that run's folder",
                 path.display()
             )));
         };
-        let loss: Vec<u8> = Vec::try_from(&loss)?;
-        Ok(Some(Checkpoint {
-            step: step.int64_value(&[0]) as u64,
-            loss: String::from_utf8_lossy(&loss).into_owned(),
-            tensors: tensors.into_iter().map(|(name, tensor)| (name, tensor.to_device(device))).collect(),
-        }))
+        let tensors = tensors.into_iter().map(|(name, tensor)| (name, tensor.to_device(device))).collect();
+        Ok(Some(Checkpoint { step, loss, tensors }))
     }
+}
+
+/// Reads a safetensors file that [`write_tensors`] wrote.
+pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, TrainError> {
+    let read = Tensor::read_safetensors(path).map_err(io::Error::other);
+    Ok(read.map_err(TrainError::file("read", path))?.into_iter().collect())
 }
 
 /// Writes a safetensors file atomically.

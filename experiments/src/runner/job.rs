@@ -40,8 +40,8 @@ impl Job<'_> {
         let mut first = 0;
         if let Some(saved) = Checkpoint::load(&checkpoint, self.device)? {
             first = saved.step;
-            learner.restore(&saved.tensors)?;
-            objective.restore(&saved.loss)?;
+            let restored = learner.restore(&saved.tensors).and_then(|()| objective.restore(&saved.loss));
+            restored.map_err(|error| error.of_file(&checkpoint))?;
         }
         let mut lines = cut_lines(&metrics, first)?;
         watch(first, None);

@@ -1,6 +1,8 @@
 //! Trains every spec on every seed of a task, side by side, into one folder from which a killed run resumes.
 
 mod checkpoint;
+#[cfg(test)]
+mod damaged;
 mod folder;
 mod job;
 mod objective;
@@ -13,7 +15,7 @@ mod spec;
 
 use std::path::PathBuf;
 
-pub use checkpoint::write_tensors;
+pub use checkpoint::{read_tensors, write_tensors};
 pub use objective::{Measured, Objective};
 pub use options::TrainOptions;
 

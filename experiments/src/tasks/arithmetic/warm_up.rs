@@ -1,6 +1,5 @@
 //! Supervised warm-up to partial skill, done once per seed and shared by all specs.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tch::Tensor;
@@ -11,7 +10,7 @@ use super::settings::Settings;
 use crate::error::TrainError;
 use crate::optimizer::Adam;
 use crate::runner::random::Random;
-use crate::runner::write_tensors;
+use crate::runner::{read_tensors, write_tensors};
 use crate::tasks::Start;
 
 /// Trains a model on demonstrations, unless the seed's shared folder already has one.
@@ -53,8 +52,8 @@ pub(super) fn warm_up(settings: &Settings, start: &Start<'_>) -> Result<(), Trai
 /// The model that [`warm_up`] saved.
 pub(super) fn warmed_up(settings: &Settings, start: &Start<'_>) -> Result<Model, TrainError> {
     let mut model = Model::new(settings, &mut Random::at(start.seed, 0, "model"), start.device);
-    let saved: BTreeMap<String, Tensor> = Tensor::read_safetensors(file(start))?.into_iter().collect();
-    model.restore(&saved)?;
+    let file = file(start);
+    model.restore(&read_tensors(&file)?).map_err(|error| error.of_file(&file))?;
     Ok(model)
 }
 
