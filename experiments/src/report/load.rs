@@ -35,7 +35,9 @@ impl Folder {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(ReportError::NotARun { folder: folder.into() });
             }
-            other => other.map_err(|source| ReportError::Io { path: path.clone(), source })?,
+            other => {
+                other.map_err(|source| ReportError::Io { action: "read", path: path.clone(), source })?
+            }
         };
         let run: Run = serde_json::from_slice(&text)
             .map_err(|found| ReportError::Run { path: path.clone(), found: found.to_string() })?;
@@ -46,7 +48,7 @@ impl Folder {
                 let path = folder.join(&spec.name).join(format!("seed-{seed}")).join("metrics.jsonl");
                 match fs::read(&path) {
                     Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    Err(source) => return Err(ReportError::Io { path, source }),
+                    Err(source) => return Err(ReportError::Io { action: "read", path, source }),
                     Ok(bytes) => seeds.push(Trained::parse(seed, &bytes, &path)?),
                 }
             }

@@ -83,8 +83,10 @@ pub enum ReportError {
         found: String,
     },
     /// A file cannot be read or written.
-    #[error("`{}`: {source}", .path.display())]
+    #[error("cannot {action} `{}`: {source}", .path.display())]
     Io {
+        /// What was tried, such as `write`.
+        action: &'static str,
         /// The file.
         path: PathBuf,
         /// The system's reason.
@@ -159,7 +161,7 @@ fn replace(folder: &Path, page: &str) -> Result<PathBuf, ReportError> {
     let path = folder.join("report.html");
     std::fs::create_dir_all(folder)
         .and_then(|()| aent_files::write(&path, page.as_bytes()))
-        .map_err(|source| ReportError::Io { path: path.clone(), source })?;
+        .map_err(|source| ReportError::Io { action: "write", path: path.clone(), source })?;
     Ok(path)
 }
 
