@@ -49,6 +49,9 @@ def finish(run: Run, threads: int) -> str | None:
     folder = FOLDER / run.name
     folder.mkdir(parents=True, exist_ok=True)
     script = ROOT / "python" / "examples" / "language_model.py"
+    begun = folder / "version"
+    if not begun.exists():
+        begun.write_text(version())
     command = [sys.executable, str(script), *run.arguments(ROOT), "--out", str(folder)]
     if any(folder.glob("checkpoint-*")):
         command.append("--resume")
@@ -58,7 +61,7 @@ def finish(run: Run, threads: int) -> str | None:
     if ended.returncode != 0:
         return f"failed with {ended.returncode}: see {folder / 'log'}"
     history = json.loads((folder / "history.json").read_text())
-    record = run.facts() | {"version": version(), "history": columns(history)}
+    record = run.facts() | {"version": begun.read_text(), "history": columns(history)}
     with WRITING, LINES.open("a") as out:
         out.write(json.dumps(record) + "\n")
     for checkpoint in folder.glob("checkpoint-*"):
