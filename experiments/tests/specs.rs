@@ -19,7 +19,7 @@ fn specs() -> BTreeSet<String> {
         let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
         names.map(|name| format!("{folder}/{name}")).collect::<Vec<_>>()
     };
-    ["arithmetic", "sparse_mdp"].into_iter().flat_map(of_folder).collect()
+    ["arithmetic", "language_model", "sparse_mdp"].into_iter().flat_map(of_folder).collect()
 }
 
 #[test]
