@@ -61,7 +61,7 @@ fn word(kind: CompletionItemKind) -> &'static str {
 mod tests {
     use super::*;
 
-    /// The word that is replaced at the `|`, and what can stand there.
+    /// The word to replace at the `|`, and the completions.
     fn at(marked: &str) -> (String, Vec<(String, &'static str)>) {
         let offset = marked.find('|').unwrap();
         let text = marked.replace('|', "");

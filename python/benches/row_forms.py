@@ -38,7 +38,7 @@ TABLES = {
         "torch, logits as a whole",
         "the four products alone",
     ],
-    "shards": ["whole, two threads", "two ranks, one thread each"],
+    "shards": ["file, packed", "two ranks, one thread each"],
 }
 Step = Callable[[], torch.Tensor]
 
@@ -102,7 +102,7 @@ def line(table: str, name: str) -> None:
     if table == "shards" and name.startswith("two ranks"):
         ranks(name)
         return
-    leaf, step = {"packed": packed_step, "hidden": hidden_step, "shards": shard_step}[table](name)
+    leaf, step = {"packed": packed_step, "hidden": hidden_step, "shards": packed_step}[table](name)
     print(json.dumps(measured(leaf, step)))
 
 
@@ -191,15 +191,6 @@ def hidden_step(name: str) -> tuple[torch.Tensor, Step]:
         return clipped(log_prob, batch)
 
     return states, plain
-
-
-def shard_step(_: str) -> tuple[torch.Tensor, Step]:
-    """A step from whole logits."""
-    import aent
-
-    batch, program = fields(), aent.compile(WITH_ENTROPY)
-    logits = torch.randn(sum(LENGTHS), V).requires_grad_()
-    return logits, lambda: program(batch, logits=logits).loss
 
 
 def ranks(name: str) -> None:

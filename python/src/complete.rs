@@ -3,8 +3,8 @@
 use crate::errors::guarded;
 use pyo3::prelude::*;
 
-/// What can stand at a place of a text, as an editor shows it: where the word begins that it replaces, and everything that
-/// fits, best first, each with what it is: ``function``, ``keyword``, ``field``. Places are counted in characters.
+/// The completions at a place, best first: where the word to replace begins, and each text with its kind, such as
+/// ``function`` or ``keyword``. Places count characters.
 #[pyfunction]
 pub(crate) fn complete(text: &str, place: usize) -> PyResult<(usize, Vec<(String, &'static str)>)> {
     guarded(|| {

@@ -12,7 +12,7 @@ use std::path::Path;
 /// The words of the language, as a fuzzer reads them.
 const DICTIONARY: &str = include_str!("../../../fuzz/aent.dict");
 
-/// What nobody means to write.
+/// Characters that nobody types on purpose.
 const STRANGE: [&str; 16] = [
     "\u{feff}",
     "\r\n",

@@ -48,8 +48,8 @@ def compile(
     """Compiles a text, or a file where there is none. With ``sources``, imports are read from there and not from the disk."""
 
 def complete(text: str, place: int) -> tuple[int, list[tuple[str, str]]]:
-    """What can stand at a place of a text, as an editor shows it: where the word begins that it replaces, and everything that
-    fits, best first, each with what it is: ``function``, ``keyword``, ``field``. Places are counted in characters."""
+    """The completions at a place, best first: where the word to replace begins, and each text with its kind, such as
+    ``function`` or ``keyword``. Places count characters."""
 
 def copied_output(
     loss: torch.Tensor,

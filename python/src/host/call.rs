@@ -29,7 +29,7 @@ impl PyTensor {
     /// Whether every element is known to lie strictly between the bounds. On the CPU a look costs less than the node of a clamp
     /// that changes nothing, and that node costs five operations on the way back.
     pub(super) fn lies_between(&self, low: Option<f64>, high: Option<f64>) -> bool {
-        if self.device() != Device::Cpu {
+        if self.device() != Device::Cpu || !matches!(self.dtype(), DType::F32 | DType::F64) {
             return false;
         }
         let (low, high) = (low.unwrap_or(f64::NEG_INFINITY), high.unwrap_or(f64::INFINITY));

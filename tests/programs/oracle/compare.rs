@@ -35,7 +35,7 @@ pub(crate) enum Layout {
     OwnLogProb,
 }
 
-/// What came out.
+/// Counts of a comparison.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     /// Programs, steps and numbers that were compared.
