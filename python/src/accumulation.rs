@@ -3,6 +3,7 @@
 use crate::batch::{Given, Names};
 use crate::errors::{self, guarded};
 use crate::host::to_python;
+use crate::lock::{Forked, Lock};
 use crate::output::Output;
 use crate::ranks::{self, Spread};
 use crate::turns::Turn;
@@ -11,7 +12,6 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 /// A step that comes in micro-batches, cut along B in any way::
 ///
@@ -27,8 +27,7 @@ use std::sync::{Mutex, PoisonError};
 /// and signals.
 #[pyclass(module = "aent", frozen)]
 pub(crate) struct Accumulation {
-    // Waited for without the GIL only: who holds it may need the GIL for a term in Python.
-    parts: Mutex<Option<aent::Accumulation>>,
+    parts: Lock<Option<aent::Accumulation>>,
     names: Names,
     spread: Spread,
     /// Whether other ranks hold other shards of the vocabulary.
@@ -47,7 +46,7 @@ impl Accumulation {
         in_shards: bool,
         program: Turn,
     ) -> Self {
-        Self { parts: Mutex::new(Some(parts)), names, spread, in_shards, turn: Turn::new(), program }
+        Self { parts: Lock::new(Some(parts)), names, spread, in_shards, turn: Turn::new(), program }
     }
 
     fn with<T: Send>(
@@ -62,7 +61,7 @@ impl Accumulation {
             ));
         }
         let result = py.detach(|| {
-            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut parts = self.parts.lock().map_err(torn)?;
             self.turn.inside(|| self.program.inside(|| act(&mut parts)))
         });
         result.map_err(|error| errors::of_fields(error, others))
@@ -88,8 +87,10 @@ impl Accumulation {
             return raised;
         }
         ranks::tell(py, raised, |text| {
-            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(parts) = parts.as_mut() {
+            // Whoever computes a part in the process that this one was forked from tells of its own errors.
+            if let Ok(mut parts) = self.parts.lock()
+                && let Some(parts) = parts.as_mut()
+            {
                 parts.fail(text);
             }
         })
@@ -112,6 +113,14 @@ impl Groups {
             Self::Each(counts) => counts,
         }
     }
+}
+
+fn torn(_: Forked) -> Error {
+    Error::Step(
+        "a part of this step was being computed in another thread when this process was forked; \
+         `program.accumulate()` begins another step"
+            .to_owned(),
+    )
 }
 
 fn finished() -> Error {

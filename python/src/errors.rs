@@ -1,6 +1,7 @@
 //! The library's errors as Python's exceptions, which `package/aent/errors.py` defines, and Python's own exceptions where
 //! those came first.
 
+use crate::leaving;
 use aent::Error;
 use aent::diag::Diagnostics;
 use aent::source::Sources;
@@ -115,6 +116,7 @@ pub(crate) fn of_fields(error: Error, others: &[String]) -> PyErr {
 /// call.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     RAISED.take();
+    let _inside = (GUARDS.get() == 0).then(leaving::enter);
     GUARDS.set(GUARDS.get() + 1);
     let result = catch_unwind(AssertUnwindSafe(run));
     GUARDS.set(GUARDS.get() - 1);

@@ -7,6 +7,8 @@ mod compile;
 mod complete;
 mod errors;
 mod host;
+mod leaving;
+mod lock;
 mod output;
 mod param;
 mod plugins;
@@ -32,6 +34,8 @@ fn _aent(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // What the library warns of goes to Python's `logging`, under `aent`. A second import finds it in place.
     let _ = pyo3_log::try_init();
     errors::quiet_where_guarded();
+    let leave = wrap_pyfunction!(leaving::leave, module)?;
+    module.py().import("atexit")?.call_method1("register", (leave,))?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<program::Program>()?;
     module.add_class::<output::Output>()?;

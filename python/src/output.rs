@@ -2,13 +2,13 @@
 
 use crate::errors::{self, guarded};
 use crate::host::{of_python, to_python};
+use crate::lock::{Forked, Lock};
 use crate::turns::Turn;
 use aent::Session;
 use aent::tensor::Tensor;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 /// The loss of a step with everything reported beside it. Numbers stay on the device until they are asked for.
 ///
@@ -19,7 +19,7 @@ pub(crate) struct Output {
     loss: Py<PyAny>,
     losses: Vec<(String, Py<PyAny>)>,
     // Tensors may go from thread to thread, but not be used by two at once.
-    whole: Mutex<Whole>,
+    whole: Lock<Whole>,
     turn: Turn,
 }
 
@@ -57,7 +57,7 @@ impl Output {
         let loss = to_python(py, share)?.unbind();
         let losses = losses.into_iter().map(|(name, loss)| Ok((name, to_python(py, &loss)?.unbind())));
         let losses = losses.collect::<PyResult<_>>()?;
-        Ok(Self { loss, losses, whole: Mutex::new(Whole::Step(whole)), turn: Turn::new() })
+        Ok(Self { loss, losses, whole: Lock::new(Whole::Step(whole)), turn: Turn::new() })
     }
 
     /// Moves the controllers of a session. Call it without the GIL: another thread may be looking.
@@ -78,7 +78,14 @@ impl Output {
             ));
         }
         // Nothing is half-changed by a panic: an output is only read.
-        self.turn.inside(|| look(&self.whole.lock().unwrap_or_else(PoisonError::into_inner)))
+        let whole = self.whole.lock().map_err(|Forked| {
+            aent::Error::Step(
+                "this output was being read in another thread when this process was forked: expected one of a step of \
+                 this process"
+                    .to_owned(),
+            )
+        })?;
+        self.turn.inside(|| look(&whole))
     }
 
     /// Numbers may have to be waited for.
@@ -210,5 +217,5 @@ pub(crate) fn copied_output(
     let copy = Numbers { total, metrics, signals, findings, tokens, lets };
     let losses = losses.iter().map(|(name, loss)| Ok((name.extract()?, loss.unbind())));
     let losses = losses.collect::<PyResult<_>>()?;
-    Ok(Output { loss, losses, whole: Mutex::new(Whole::Copy(copy)), turn: Turn::new() })
+    Ok(Output { loss, losses, whole: Lock::new(Whole::Copy(copy)), turn: Turn::new() })
 }

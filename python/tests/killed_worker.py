@@ -216,15 +216,16 @@ def trained(out: Path, pids: list[int]) -> float:
     return time.monotonic() - begin
 
 
-def kill(out: Path, pids: list[int], after: float, chance: random.Random) -> list[int]:
-    """Kills some time after they begin, all ranks or one of them; the others must end by themselves."""
+def kill(runs: Trl | Ranks, out: Path, whole: float, chance: random.Random) -> list[int]:
+    """Kills before they train or at some step, all ranks or one of them; the others must end by themselves."""
     (out / "began").unlink(missing_ok=True)
+    begun, pids = runs.begun(out), runs.start(out)
     late = chance.random() < 0.9
     if late:
-        give_up = time.monotonic() + 60
-        while not (out / "began").exists() and time.monotonic() < give_up:
-            time.sleep(1e-3)
-    time.sleep(after * chance.random())
+        step = min(chance.randint(begun, begun + runs.steps // 2), runs.steps - 1)
+        while not (out / "began").exists() or runs.begun(out) < step:
+            time.sleep(2e-3)
+    time.sleep(chance.random() * (whole / runs.steps if late else 1))
     # A rank that never met the other would be waited for long.
     for pid in pids if chance.random() < 0.8 or not late else [chance.choice(pids)]:
         os.kill(pid, signal.SIGKILL)
@@ -245,7 +246,7 @@ def main(what: str, kills: int, seed: int, root: Path) -> None:
         tried += 1
         assert tried < 10 + 2 * kills, "most runs end before they are killed"
         for _ in range(min(EACH, kills - done)):
-            codes = kill(out, runs.start(out), whole, chance)
+            codes = kill(runs, out, whole, chance)
             # One that had ended by itself was not killed.
             done += -signal.SIGKILL in codes
             runs.check(out)

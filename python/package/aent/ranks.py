@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import threading
 import time
 from typing import Any
 
@@ -9,6 +11,10 @@ import torch
 import torch.distributed as dist
 
 from .errors import StepError
+
+# Set when the interpreter ends, which waits for steps that are under way: they no longer wait for another rank.
+_ends = threading.Event()
+atexit.register(_ends.set)
 
 
 class Ranks:
@@ -45,6 +51,8 @@ class Ranks:
         # Waiting inside of torch would hold Ctrl-C back until the other ranks have come.
         pause = 1e-5
         while not work.is_completed():
+            if _ends.is_set():
+                raise StepError("the interpreter ends, and this rank does not wait for the others")
             time.sleep(pause)
             pause = min(2 * pause, 1e-3)
         work.wait()

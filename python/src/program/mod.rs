@@ -8,6 +8,7 @@ use self::step::Over;
 use crate::accumulation::{Accumulation, Groups};
 use crate::batch::Names;
 use crate::errors::{self, guarded};
+use crate::lock::Gate;
 use crate::output::Output;
 use crate::param::{Param, Params, Temperature};
 use crate::state::{self, Restored};
@@ -19,7 +20,7 @@ use aent_show::{Colour, Size};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 
 /// How a program was compiled.
 pub(crate) struct Origin {
@@ -35,9 +36,10 @@ pub(crate) struct Origin {
 pub(crate) struct Program {
     /// As it is now. Nobody holds the lock while anything is computed: a step goes on with the session that it began with,
     /// so that its terms and hooks in Python may look at the program meanwhile.
-    session: RwLock<Arc<Session>>,
+    // Locked with the GIL only, which who forks holds: a fork never leaves it locked.
+    session: Mutex<Arc<Session>>,
     // Waited for without the GIL only: who writes may need it for what runs below torch's operations.
-    writing: Mutex<()>,
+    writing: Gate,
     names: Names,
     turn: Turn,
     origin: Origin,

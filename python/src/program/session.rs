@@ -3,6 +3,7 @@
 use super::{Origin, Program};
 use crate::batch::{Given, Names};
 use crate::errors::{self, guarded};
+use crate::lock::Gate;
 use crate::turns::Turn;
 use aent::rows::Statistic;
 use aent::{Batch, Session};
@@ -10,18 +11,19 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 impl Program {
     /// A program at step zero.
     pub(crate) fn new(session: Session, origin: Origin) -> Self {
         let names = Names::of(session.program());
-        let session = RwLock::new(Arc::new(session));
-        Self { session, writing: Mutex::new(()), names, turn: Turn::new(), origin }
+        let session = Mutex::new(Arc::new(session));
+        Self { session, writing: Gate::default(), names, turn: Turn::new(), origin }
     }
 
+    /// The session as it is now. Call it with the GIL.
     pub(super) fn now(&self) -> Arc<Session> {
-        self.session.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Looks at the session as it is now.
@@ -68,10 +70,14 @@ impl Program {
             return Err(errors::of_turn(text));
         }
         let result = py.detach(|| {
-            let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut session = Session::clone(&self.now());
+            let _alone = self.writing.enter();
+            let mut session = Session::clone(&Python::attach(|_| self.now()));
             let done = self.turn.inside(|| write(&mut session))?;
-            *self.session.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(session);
+            let mut session = Arc::new(session);
+            Python::attach(|_| {
+                let mut place = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+                std::mem::swap(&mut *place, &mut session);
+            });
             Ok(done)
         });
         result.map_err(errors::of_step)
