@@ -6,6 +6,7 @@
 
 mod full;
 mod killed;
+mod two;
 
 use safetensors::SafeTensors;
 use serde_json::Value;
