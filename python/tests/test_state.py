@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import resource
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 import aent
+from aent.files import read_json, write_json
 from batches import batch
 
 SPEC = """
@@ -139,6 +143,25 @@ def test_what_no_run_can_have_left_is_refused_before_anything_changes(
 def test_what_is_no_state_is_refused(state: Any) -> None:
     with pytest.raises(aent.StateError, match="expected what `state_dict\\(\\)` gave"):
         aent.compile(SPEC).load_state_dict(state)
+
+
+def test_a_state_that_cannot_be_written_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    file, state = tmp_path / "aent.json", moved().state_dict()
+    write_json(file, state)
+    # Whoever may read the rest of a checkpoint may read it.
+    (tmp_path / "other").touch()
+    assert file.stat().st_mode == (tmp_path / "other").stat().st_mode
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16, before[1]))
+        with pytest.raises(OSError, match="File too large"):
+            write_json(file, state | {"steps": 7})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["aent.json", "other"]
+    assert read_json(file) == state
 
 
 def test_an_output_is_observed_once() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import secrets
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +15,14 @@ from .errors import StateError
 
 def write_json(path: Path, value: Any) -> None:
     """Writes beside the file first and then in its place, so that several ranks may write the same one."""
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-    ) as file:
-        json.dump(value, file)
-    Path(file.name).replace(path)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with beside.open("x", encoding="utf-8") as file:
+            json.dump(value, file)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def read_json(path: Path, *, needed: bool = True) -> dict[str, Any] | None:
