@@ -59,7 +59,6 @@ struct Machine {
     std::string error;
     // Values that lanes exchange; two buffers, since a lane may be one exchange ahead.
     std::vector<uint64_t> handed[2];
-    int votes[2] = {0, 0};
     // Never repeats: blocks must not see each other's shared memory, although they use the same memory here.
     unsigned epoch = 0;
 };
@@ -183,7 +182,6 @@ inline bool run_block(bool backwards) {
                 return false;
             }
             machine.epoch++;
-            machine.votes[machine.epoch % 2] = 0;
             for (Fiber &fiber : machine.fibers) {
                 fiber.wait = Wait::none;
                 fiber.block_epoch = machine.epoch;
@@ -222,11 +220,9 @@ template <class T> T exchange(T value, int from, int line) {
     return got;
 }
 
-inline int count(bool vote, int line) {
-    int &votes = machine.votes[self().block_epoch % 2];
-    votes += vote;
-    wait(Wait::block, line);
-    return votes;
+inline unsigned sum_of_warp(unsigned value, int line) {
+    for (int far = 16; far > 0; far /= 2) value += exchange(value, (machine.current % 32) ^ far, line);
+    return value;
 }
 
 } // namespace emulation
@@ -239,9 +235,9 @@ template <class T> inline void atomicAdd(emulation::Watched<T> *to, std::common_
 #define blockDim emulation::block_size
 #define gridDim emulation::grid_size
 #define __syncthreads() emulation::wait(emulation::Wait::block, __LINE__)
-#define __syncthreads_count(vote) emulation::count(vote, __LINE__)
 #define __shfl_xor_sync(mask, value, far) emulation::exchange(value, (emulation::machine.current % 32) ^ (far), __LINE__)
 #define __shfl_up_sync(mask, value, far) emulation::exchange(value, (emulation::machine.current % 32) - (far), __LINE__)
+#define __reduce_add_sync(mask, value) emulation::sum_of_warp(value, __LINE__)
 #define __stcs(to, value) (*(to) = (value))
 
 inline unsigned __float_as_uint(float x) {
@@ -324,7 +320,6 @@ extern "C" const char *aent_emulate(void (*kernel)(const void *), unsigned block
     grid_size = {blocks, 1, 1};
     for (unsigned block = 0; block < blocks; block++) {
         block_index = {backwards ? blocks - 1 - block : block, 0, 0};
-        machine.votes[0] = machine.votes[1] = 0;
         if (!run_block(backwards)) return machine.error.c_str();
     }
     return nullptr;

@@ -76,12 +76,26 @@ __device__ __forceinline__ void add_listed(const Task &task, i64 index, int firs
 #endif
 }
 
+// How many chunks of a row a thread has loaded before it uses the first: more hide the memory's latency, where there are
+// registers for them.
+template <class E> constexpr int AHEAD = E::SIZE == 8 ? 1 : REFERENCES == 0 && PASSES == 1 ? 2 : 1;
+
+// The first chunks of a row that a thread uses.
+template <class E> struct Begun {
+    Chunk<E> chunks[AHEAD<E>];
+
+    __device__ __forceinline__ Begun(const Row<E> &row) {
+#pragma unroll
+        for (int n = 0; n < AHEAD<E>; n++)
+            chunks[n] = row.load(min((int)(threadIdx.x + n * blockDim.x), row.chunks() - 1));
+    }
+};
+
 template <class E>
 __device__ __forceinline__ void write_row(const Task &task, const Shared<Slope<typename E::Real>> *slopes, i64 index,
-                                          const double *facts, const double *cotangents) {
+                                          const double *facts, const double *cotangents, const Row<E> &row, Begun<E> &begun) {
     typedef typename E::Real Real;
     typedef Numbers<Real> N;
-    const Row<E> row(task.logits, task, index);
     const Row<E> to(task.gradient, task, index, row.lead);
     const Real highest = (Real)facts[0];
     const i64 action = ((const i64 *)task.actions)[index];
@@ -98,7 +112,11 @@ __device__ __forceinline__ void write_row(const Task &task, const Shared<Slope<t
     for (int chunk = (int)threadIdx.x; chunk < chunks; chunk += step) {
         const int first = row.first(chunk);
         Real x[8], gradient[8] = {};
-        E::unpack(row.load(chunk).words, x);
+        E::unpack(begun.chunks[0].words, x);
+        // The next ones are loaded before this one is stored, since the gradient may be written over the logits.
+#pragma unroll
+        for (int n = 1; n < AHEAD<E>; n++) begun.chunks[n - 1] = begun.chunks[n];
+        begun.chunks[AHEAD<E> - 1] = row.load(min(chunk + AHEAD<E> * step, chunks - 1));
         Real y[8];
         if (REFERENCES == 1) E::unpack(others[0].load_any(chunk).words, y);
 #pragma unroll
@@ -178,12 +196,14 @@ extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS) aent_gradient(const 
             write_all(Row<E>(task.gradient, task, index), (Real)facts[0]);
             continue;
         }
+        const Row<E> row(task.logits, task, index);
+        Begun<E> begun(row);
         for (int number = (int)threadIdx.x; number < PASSES; number += (int)blockDim.x) {
             const int sum = 1 + SUMS_OF_PASS * number, fact = FIRST_FACT + FACTS_OF_PASS * number;
             slopes[number] = slope<Real>(task.passes[number], facts[1], sums + sum, facts + fact, cotangents + sum);
         }
         __syncthreads();
-        write_row<E>(task, slopes, index, facts, cotangents);
+        write_row<E>(task, slopes, index, facts, cotangents, row, begun);
         __syncthreads();
     }
 }

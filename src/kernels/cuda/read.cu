@@ -71,7 +71,8 @@ template <class E> struct Reader {
 
     // Padding elements of chunks are `-inf`, and were counted as such.
     __device__ __forceinline__ u64 counted(const Range<E> &range, u32 bin) const {
-        const u32 count = selection.counts[bin];
+        u32 count = 0;
+        for (u32 copy = 0; copy < range.copies(); copy++) count += selection.counts[copy * range.bins() + bin];
         const bool has_filling = bin == 0 && range.low <= K::of(-N::INFINITE);
         return count - (has_filling ? (u32)(row.chunks() * 8 - row.length) : 0u);
     }
@@ -99,7 +100,7 @@ template <class E> struct Reader {
         const typename K::Bits key = range.low + found.bin;
         const Real value = K::value(key);
         if (kept >= counted(range, found.bin)) return {(double)value, (double)value, (double)row.length, size};
-        const int cut = after_equal(meeting, selection, row, value, kept);
+        const int cut = after_equal(meeting, selection, row, range, found.bin, kept);
         return {(double)value, (double)K::value(key + 1), (double)cut, size};
     }
 
@@ -113,10 +114,18 @@ template <class E> struct Reader {
 
     // The range that the first reading counts in.
     __device__ __forceinline__ Range<E> first_range(const Pass &pass) {
-        const bool is_long = row.length >= WORTH_SAMPLING * (i64)blockDim.x;
-        const Range<E> range = is_long ? sampled(row, pass.count) : Range<E>::everything(COUNT_BINS);
-        clear(selection.counts, range.bins());
+        const bool is_long = row.length >= WORTH_SAMPLING;
+        const Range<E> range = is_long ? sampled(selection, row, pass.count) : Range<E>::everything(COUNT_BINS);
+        clear(selection.counts, range.bins() * range.copies());
         return range;
+    }
+
+    // The range after a sample that was misleading. Positive numbers of a 16-bit kind have few keys further up.
+    __device__ __forceinline__ Range<E> missed(const Range<E> &range, bool is_above) const {
+        const Range<E> all = Range<E>::everything(COUNT_BINS);
+        if (E::SIZE != 2 || !is_above || !(range.high_value > (Real)0)) return all;
+        const typename K::Bits most = (typename K::Bits)COUNT_BINS, left = all.high - range.high;
+        return Range<E>(range.high + 1, range.high + (left < most ? left : most), COUNT_BINS);
     }
 
     // The border of `TOP_K`, from the range that the first reading counted in and from its joined results.
@@ -132,9 +141,8 @@ template <class E> struct Reader {
                 const double size = add_bins(range, found, kept, scale, joined, inside);
                 return border_at(range, found, kept, size);
             }
-            // If the rank is not inside, the sample was misleading.
-            range = found.inside ? range.narrowed(found.bin, COUNT_BINS) : Range<E>::everything(COUNT_BINS);
-            clear(selection.counts, range.bins());
+            range = found.inside ? range.narrowed(found.bin, COUNT_BINS) : missed(range, (u64)joined[6] >= (u64)pass.count);
+            clear(selection.counts, range.bins() * range.copies());
             Seen<Real> seen(highest, their_highest);
             stream<KNOWN | ABOVE | COUNTED>(row, row, scale, range, selection, seen);
             finish<KNOWN | ABOVE>(seen, scale, joined, tops);
@@ -155,7 +163,7 @@ template <class E> struct Reader {
             const bool is_last = range.shift == 0;
             Seen<Real> seen(highest, their_highest);
             if (is_last) {
-                clear(selection.counts, range.bins());
+                clear(selection.counts, range.bins() * range.copies());
                 stream<KNOWN | ABOVE | COUNTED>(row, row, scale, range, selection, seen);
                 finish<KNOWN | ABOVE>(seen, scale, joined, tops);
             } else {

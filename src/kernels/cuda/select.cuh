@@ -9,8 +9,8 @@ constexpr u32 MASS_BINS = 1024;
 // digits, since the instruction adds 32 bits; the digits are small enough that those of a whole row add up in 32.
 constexpr double MASS_UNITS = 549755813888.0;
 constexpr int DIGITS = 3, DIGIT_BITS = 13;
-// The least number of elements per thread for which a sample of the row is worth its cost.
-constexpr i64 WORTH_SAMPLING = 8;
+// How many elements of a row are drawn for a sample, and the shortest row for which it is worth its cost.
+constexpr int DRAWN = 1024, WORTH_SAMPLING = 8 * DRAWN;
 
 template <class Real> __device__ __forceinline__ u64 mass_units(Real mass) { return (u64)(mass * (Real)MASS_UNITS); }
 
@@ -39,6 +39,12 @@ template <class E> struct Range {
         return Range(K::of(from) - 1, K::of(from) - 1, 1);
     }
     __device__ __forceinline__ u32 bins() const { return (u32)((high - low) >> shift) + 1; }
+    // How many times the bins are counted: by each warp, where bins are keys and so few that they fit. Then the counts of a
+    // key tell which warp has seen its nth token.
+    __device__ __forceinline__ u32 copies() const {
+        const u32 warps = blockDim.x / WARP;
+        return shift == 0 && bins() * warps <= COUNT_BINS ? warps : 1;
+    }
     // The bin of a value; at least `bins()` for a value outside the range, on either side.
     __device__ __forceinline__ typename K::Bits bin(typename E::Real x) const {
         return (K::wide(x) - (low << K::DROPPED)) >> (K::DROPPED + shift);
@@ -59,10 +65,13 @@ struct Crossing {
 };
 
 struct Selection {
-    // One more than there are bins, for values outside the range.
+    // The bins of a range, as often as it has copies; before that, the keys of a sample. The last one is for all values outside
+    // the range: lanes that count in one place cost one addition, a condition would cost a branch.
     Shared<u32> counts[SETS & (1 << TOP_K | 1 << TOP_P) ? COUNT_BINS + 1 : 1];
     Shared<u32> masses[SETS & 1 << TOP_P ? DIGITS * MASS_BINS : 1];
     Shared<u32> bin, warp, position;
+    // The two ranks of a sample.
+    Shared<u32> ranked[2];
     Shared<u64> before, held;
 };
 
@@ -116,39 +125,76 @@ __device__ __forceinline__ Crossing crossing(Meeting &meeting, Selection &select
     return crossing;
 }
 
-// A range that probably contains the border of the `count` highest: each thread draws one element from its own stretch of
-// the row, and trying the bits of keys finds two ranks of the sample.
+// The highest key that more than `above` of a sample are not below, bit by bit. A warp finds it alone, without a barrier.
+__device__ __forceinline__ u32 ranked(const Selection &selection, int bits, int above) {
+    u32 mine[DRAWN / WARP], key = 0;
+#pragma unroll
+    for (u32 n = 0; n < DRAWN / WARP; n++) mine[n] = selection.counts[n * WARP + threadIdx.x % WARP];
+    for (int bit = bits - 1; bit >= 0; bit--) {
+        const u32 tried = key | 1u << bit;
+        int not_below = 0;
+#pragma unroll
+        for (u32 n = 0; n < DRAWN / WARP; n++) not_below += mine[n] >= tried;
+        if ((int)__reduce_add_sync(ALL_LANES, (u32)not_below) > above) key = tried;
+    }
+    return key;
+}
+
+// A range that probably contains the border of the `count` highest, from two ranks of a sample: one element from each of
+// `DRAWN` stretches of the row.
 template <class E>
-__device__ __forceinline__ Range<E> sampled(const Row<E> &row, i64 count) {
+__device__ __forceinline__ Range<E> sampled(Selection &selection, const Row<E> &row, i64 count) {
     typedef Keys<E> K;
     typedef typename K::Bits Bits;
     constexpr int TRIED = E::KEY_BITS < 19 ? E::KEY_BITS : 19, SKIPPED = E::KEY_BITS - TRIED;
-    const int drawn = (int)blockDim.x, stretch = row.length / drawn;
-    // A scattered place in each stretch, so that periods in the row do not bias the sample.
-    const u32 place = (threadIdx.x * 0x9e3779b1u >> 7) % (u32)stretch;
-    const Bits key = K::of(row.at((int)threadIdx.x * stretch + (int)place)) >> SKIPPED;
-    const float share = (float)count / (float)row.length, expected = share * (float)drawn;
+    const int stretch = row.length / DRAWN;
+    for (int n = (int)threadIdx.x; n < DRAWN; n += (int)blockDim.x) {
+        // A scattered place in each stretch, so that periods in the row do not bias the sample.
+        const u32 place = ((u32)n * 0x9e3779b1u >> 7) % (u32)stretch;
+        selection.counts[n] = (u32)(K::of(row.at(n * stretch + (int)place)) >> SKIPPED);
+    }
+    const float share = (float)count / (float)row.length, expected = share * (float)DRAWN;
     const float margin = 3.0f * sqrtf(expected * (1.0f - share)) + 3.0f;
     const int upper = (int)floorf(expected - margin), lower = (int)ceilf(expected + margin);
-    Bits high = 0, low = 0;
-    for (int bit = TRIED - 1; bit >= 0; bit--) {
-        const Bits try_high = high | (Bits)1 << bit, try_low = low | (Bits)1 << bit;
-        const int above_high = __syncthreads_count(key >= try_high), above_low = __syncthreads_count(key >= try_low);
-        if (above_high > upper) high = try_high;
-        if (above_low > lower) low = try_low;
+    const u32 warps = blockDim.x / WARP;
+    __syncthreads();
+    for (u32 rank = threadIdx.x / WARP; rank < 2; rank += warps) {
+        const u32 key = ranked(selection, TRIED, rank == 0 ? upper : lower);
+        if (threadIdx.x % WARP == 0) selection.ranked[rank] = key;
     }
+    __syncthreads();
+    const Bits high = (Bits)(u32)selection.ranked[0], low = (Bits)(u32)selection.ranked[1];
     Range<E> all = Range<E>::everything(COUNT_BINS);
     Bits from = low << SKIPPED, to = (high << SKIPPED) | (((Bits)1 << SKIPPED) - 1);
-    if (lower >= drawn || from < all.low) from = all.low;
+    if (lower >= DRAWN || from < all.low) from = all.low;
     if (upper < 0) {
         to = all.high;
-        // Positive numbers of a 16-bit kind: the bins extend further up than logits are likely to.
-        if (E::SIZE == 2 && from > K::of((typename E::Real)0) && from + (COUNT_BINS - 1) < to) to = from + (COUNT_BINS - 1);
+        // In a 16-bit kind the border is likely to lie in as many keys as each warp can count: 512 of bf16 are a factor of 16.
+        const Bits most = (Bits)(COUNT_BINS / warps - 1);
+        if (E::SIZE == 2 && to - from > most) to = from + most;
     }
     if (to > all.high) to = all.high;
     if (to < from) to = from;
     return Range<E>(from, to, COUNT_BINS);
 }
+
+// The chunks that a thread reads.
+struct Turns {
+    int from, to, step;
+
+    // Each warp has a stretch of the row, in which its lanes take turns.
+    static __device__ __forceinline__ Turns of_warps(int chunks) {
+        const int begin = (int)(threadIdx.x / WARP) * stretch(chunks);
+        return {begin + (int)(threadIdx.x % WARP), min(begin + stretch(chunks), chunks), (int)WARP};
+    }
+    // All threads take turns.
+    static __device__ __forceinline__ Turns of_threads(int chunks) { return {(int)threadIdx.x, chunks, (int)blockDim.x}; }
+    // How many chunks a warp has.
+    static __device__ __forceinline__ int stretch(int chunks) {
+        const int warps = (int)(blockDim.x / WARP);
+        return (chunks + warps - 1) / warps;
+    }
+};
 
 // How many of a chunk's elements equal the value, without the padding.
 template <class E>
@@ -162,27 +208,34 @@ __device__ __forceinline__ u32 count_equal(const Row<E> &row, int chunk, typenam
     return equal;
 }
 
-// The id after the `nth` element that equals the value; there must be that many. First each warp counts in its own stretch,
-// then all threads search the stretch that contains it.
+// The id after the `nth` element whose key is that bin of the range; there must be that many. All threads search the stretch
+// of the warp that has seen it: its counts tell, or else it counts once more.
 template <class E>
-__device__ __forceinline__ int after_equal(Meeting &meeting, Selection &selection, const Row<E> &row,
-                                           typename E::Real value, u64 nth) {
-    const int chunks = row.chunks(), warps = (int)(blockDim.x / WARP), stretch = (chunks + warps - 1) / warps;
-    const int warp = (int)(threadIdx.x / WARP), lane = (int)(threadIdx.x % WARP);
-    const int last = min((warp + 1) * stretch, chunks);
+__device__ __forceinline__ int after_equal(Meeting &meeting, Selection &selection, const Row<E> &row, const Range<E> &range,
+                                           u32 bin, u64 nth) {
+    const typename E::Real value = Keys<E>::value(range.low + bin);
+    const int lane = (int)(threadIdx.x % WARP);
     u32 mine = 0;
+    if (range.copies() > 1) {
+        const u32 warp = threadIdx.x / WARP;
+        if (lane == 0) mine = selection.counts[warp * range.bins() + bin];
+        // What fills the first chunk was counted; what fills the last one comes after all tokens.
+        if (threadIdx.x == 0 && value == -Numbers<typename E::Real>::INFINITE) mine -= (u32)row.lead;
+    } else {
+        const Turns turns = Turns::of_warps(row.chunks());
 #pragma unroll 4
-    for (int chunk = warp * stretch + lane; chunk < last; chunk += WARP) mine += count_equal(row, chunk, value);
+        for (int chunk = turns.from; chunk < turns.to; chunk += turns.step) mine += count_equal(row, chunk, value);
 #pragma unroll
-    for (int far = WARP / 2; far > 0; far /= 2) mine += __shfl_xor_sync(ALL_LANES, mine, far);
+        for (int far = WARP / 2; far > 0; far /= 2) mine += __shfl_xor_sync(ALL_LANES, mine, far);
+    }
     u64 total;
     u64 before = sum_before(meeting, lane == 0 ? mine : 0, total);
     if (lane == 0 && before < nth && nth <= before + mine) {
-        selection.warp = (u32)warp;
+        selection.warp = threadIdx.x / WARP;
         selection.before = before;
     }
     __syncthreads();
-    const int from = (int)selection.warp * stretch, to = min(from + stretch, chunks);
+    const int stretch = Turns::stretch(row.chunks()), from = (int)selection.warp * stretch, to = min(from + stretch, row.chunks());
     before = selection.before;
     for (int base = from; base < to && before < nth; base += (int)blockDim.x) {
         const int chunk = base + (int)threadIdx.x;

@@ -52,10 +52,23 @@ impl Source {
             threads: 512,
         };
         // Rows that are read again stay in the cache with one block per processor; otherwise two hide each other's latency.
-        if kernel == Kernel::Read && (source.sets != 0 || source.references > 0 || source.passes > 1) {
+        if kernel == Kernel::Read && source.reads_again() {
             source.threads = 1024;
         }
         source
+    }
+
+    /// Whether it reads most rows more than once: the border of the `k` likeliest of a 16-bit kind is found in one reading.
+    fn reads_again(&self) -> bool {
+        let is_short = self.kind == kind_number(DType::BF16) || self.kind == kind_number(DType::F16);
+        let found_at_once = if is_short { 1 << TOP_K } else { 0 };
+        self.sets & !found_at_once != 0 || self.references > 0 || self.passes > 1
+    }
+
+    /// Whether it searches the border of a set.
+    #[cfg(test)]
+    pub(super) fn searches(&self) -> bool {
+        self.kernel == Kernel::Read && self.sets != 0
     }
 
     /// The least number of its blocks that must fit on a processor. Two hide each other's latency where a thread needs few
@@ -121,11 +134,13 @@ fn needs_two_parts(temperature: f64) -> bool {
     (f64::from(scale as f32) - scale).abs() > scale * 2f64.powi(-26)
 }
 
+const TOP_K: u32 = 1;
+
 /// The number in the enumeration `Set` of `row.cuh`.
 pub(super) fn set_number(set: Option<TokenSet>) -> u32 {
     match set {
         None | Some(TokenSet::All | TokenSet::Drop(_) | TokenSet::Given(_)) => 0,
-        Some(TokenSet::TopK(_)) => 1,
+        Some(TokenSet::TopK(_)) => TOP_K,
         Some(TokenSet::TopP(_)) => 2,
         Some(TokenSet::MinP(_)) => 3,
     }

@@ -82,16 +82,17 @@ __device__ __forceinline__ void stream(const Row<E> &row, const Row<E> &other, t
     typedef typename E::Real Real;
     typedef Numbers<Real> N;
     constexpr int AT_ONCE = at_once<E, WANTED>();
-    const Counters counts(selection.counts), masses(selection.masses);
-    const u32 bins = range.bins();
-    const int chunks = row.chunks(), step = (int)blockDim.x;
-    for (int start = (int)threadIdx.x; start < chunks; start += AT_ONCE * step) {
+    const u32 bins = range.bins(), own = WANTED & COUNTED && range.copies() > 1 ? threadIdx.x / WARP * bins : 0;
+    const u32 outside = COUNT_BINS - own;
+    const Counters counts(selection.counts + own), masses(selection.masses);
+    const Turns turns = WANTED & COUNTED ? Turns::of_warps(row.chunks()) : Turns::of_threads(row.chunks());
+    for (int start = turns.from; start < turns.to; start += AT_ONCE * turns.step) {
         Chunk<E> ours[AT_ONCE];
         Chunk<E> theirs[WANTED & COMPARED ? AT_ONCE : 1];
 #pragma unroll
         for (int n = 0; n < AT_ONCE; n++) {
             // Past the end, the last chunk is loaded and not used.
-            const int chunk = min(start + n * step, chunks - 1);
+            const int chunk = min(start + n * turns.step, turns.to - 1);
             ours[n] = row.load(chunk);
             if (WANTED & COMPARED) theirs[n] = other.load_any(chunk);
         }
@@ -110,7 +111,7 @@ __device__ __forceinline__ void stream(const Row<E> &row, const Row<E> &other, t
         int count = 0;
 #pragma unroll
         for (int n = 0; n < AT_ONCE; n++) {
-            if (start + n * step >= chunks) break;
+            if (start + n * turns.step >= turns.to) break;
             Real x[8];
             E::unpack(ours[n].words, x);
             Real y[8];
@@ -139,7 +140,7 @@ __device__ __forceinline__ void stream(const Row<E> &row, const Row<E> &other, t
                 }
                 if (WANTED & (COUNTED | WEIGHED)) {
                     const auto bin = range.bin(x[j]);
-                    if (WANTED & COUNTED) counts.add(bin < bins ? (u32)bin : bins, 1);
+                    if (WANTED & COUNTED) counts.add(bin < bins ? (u32)bin : outside, 1);
                     if ((WANTED & WEIGHED) && bin < bins) add_mass(masses, (u32)bin, mass_units(e));
                 }
             }

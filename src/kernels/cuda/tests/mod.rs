@@ -127,6 +127,42 @@ fn a_large_vocabulary_is_sampled_and_ties_at_the_border_go_to_the_lower_ids() {
     }
 }
 
+/// The places of a row that a kernel draws for its sample.
+fn drawn(length: usize) -> impl Iterator<Item = usize> {
+    let stretch = length / 1024;
+    (0..1024).map(move |n: usize| {
+        let scattered = (n as u32).wrapping_mul(0x9e37_79b1) >> 7;
+        n * stretch + scattered as usize % stretch
+    })
+}
+
+#[test]
+fn a_sample_may_mislead() {
+    const LENGTH: usize = 9001;
+    let row = |mean: f64| Numbers(9).row(LENGTH, 0.5).iter().map(|x| x + mean).collect::<Vec<f64>>();
+    let with = |mut row: Vec<f64>, ids: &mut dyn Iterator<Item = usize>, value: f64| {
+        ids.for_each(|id| row[id] = value);
+        row
+    };
+    let (low, high) = (row(-3.0), row(5.0));
+    let rows = vec![
+        // Nothing that was drawn comes near the border, which lies further up, in positive and in negative numbers.
+        with(high.clone(), &mut [77, 4000, 4001, 8999].into_iter(), 60_000.0),
+        with(low.clone(), &mut [1, 2000, 2001].into_iter(), 3.0),
+        with(low.clone(), &mut [1, 2000, 2001].into_iter(), -1e-3),
+        // All that was drawn lies above it or below it.
+        with(low.clone(), &mut drawn(LENGTH), 9.0),
+        with(high.clone(), &mut drawn(LENGTH), -9.0),
+        // The border is a banned token.
+        with(low, &mut (0..LENGTH).filter(|id| id % 3 != 1), f64::NEG_INFINITY),
+    ];
+    for (kind, gap, threads) in [(Kind::BFloat16, 3, 256), (Kind::Half, 1, 1024), (Kind::Float, 2, 96)] {
+        for count in [2, 3, 4500, 6001, 9000] {
+            Case { kind, threads, gap, ..Case::new(rows.clone(), of(TokenSet::TopK(count))) }.judge();
+        }
+    }
+}
+
 #[test]
 fn a_vocabulary_may_be_larger_than_masses_can_be_added_exactly_for() {
     for set in [None, Some(TokenSet::TopK(70_001))] {
