@@ -124,8 +124,8 @@ def test_a_column_that_is_not_there_is_named_with_what_brings_it() -> None:
             fields(spec, old_log_probs=torch.zeros(2, 2), advantages=torch.zeros(2, 2))
 
 
-class Megatron:
-    """An engine that has no whole logits, and trains nothing."""
+class Other:
+    """An engine that shows no logits, and trains nothing."""
 
     def train_batch(self, data: Any, loss_function: Any) -> Any:
         """Not reached here."""
@@ -149,9 +149,9 @@ class Megatron:
     ],
 )
 def test_another_engine_says_what_it_cannot_give(spec: str, words: str) -> None:
-    follow(Megatron)
-    aent.verl.register("file", spec, engines=[Megatron])
+    follow(Other)
+    aent.verl.register("file", spec, engines=[Other])
     config = SimpleNamespace(policy_loss={"loss_mode": "file"})
     loss_function = SimpleNamespace(keywords={"config": config})
-    with pytest.raises(aent.StepError, match=f"`file` {words}.*strategy=fsdp2`; found `Megatron`"):
-        Megatron().train_batch(None, loss_function)
+    with pytest.raises(aent.StepError, match=f"`file` {words}.*strategy=fsdp2`; found `Other`"):
+        Other().train_batch(None, loss_function)

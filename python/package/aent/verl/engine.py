@@ -27,6 +27,7 @@ import torch
 from aent.errors import Error, StateError, StepError
 from aent.files import read_json, write_json
 
+from . import megatron
 from .columns import fields_of
 from .mini_batch import Loss, Step, open_step, step
 from .rows import packed_rows, tempered
@@ -38,11 +39,12 @@ _OF_LOGITS = ("calculate_entropy", "calculate_sum_pi_squared", "distillation_use
 
 
 def follow(engine: type) -> None:
-    """Has an engine class of verl tell the registered files what they need. ``register`` does it for the FSDP engine.
+    """Has an engine class of verl tell the registered files what they need. ``register`` does it for FSDP's and Megatron's.
 
     - ``train_batch`` is an optimizer step: it hands over the columns of each micro-batch, and when it ends, controllers move and
-      metrics join its own. An FSDP engine first shows the whole mini-batch to a file that needs it.
-    - ``prepare_model_outputs``, of the FSDP engine and what is derived from it, makes the rows of a file that reads logits.
+      metrics join its own. It first shows the whole mini-batch to a file that needs it.
+    - ``prepare_model_outputs`` of the FSDP engine, and ``_lm_head_logits_processor`` of Megatron's, make the rows of a file that
+      reads logits. Of other engines a file sees neither logits nor the mini-batch before.
     - ``save_checkpoint`` and ``load_checkpoint`` keep the state of the files in ``aent_state.json`` beside the weights.
     """
     from verl.utils.experimental.torch_functional import FusedLinearForPPO
@@ -50,19 +52,21 @@ def follow(engine: type) -> None:
     _wrap(engine, "train_batch", _train_batch)
     _wrap(engine, "save_checkpoint", _save_checkpoint)
     _wrap(engine, "load_checkpoint", _load_checkpoint)
-    if _has_whole_logits(engine):
+    if _is_fsdp(engine):
         _wrap(engine, "prepare_model_outputs", _prepare_model_outputs)
         _wrap(FusedLinearForPPO, "forward", _fused_linear)
+    if megatron.is_megatron(engine):
+        _wrap(engine, "_lm_head_logits_processor", megatron.logits_processor)
     # Wherever verl's workers run, their module is loaded before ours.
     if (workers := sys.modules.get("verl.workers.engine_workers")) is not None:
         _wrap(workers.TrainingWorker, "set_loss_fn", _set_loss_fn)
 
 
-def fsdp_engines() -> list[type]:
-    """The engine class behind ``actor.strategy=fsdp`` and ``fsdp2``."""
+def engines() -> list[type]:
+    """The engine classes behind ``actor.strategy=fsdp``, ``fsdp2`` and, where it is installed, ``megatron``."""
     from verl.workers.engine import FSDPEngineWithLMHead
 
-    return [FSDPEngineWithLMHead]
+    return [FSDPEngineWithLMHead, *megatron.megatron_engines()]
 
 
 def _wrap(owner: type, name: str, wrap: Callable[..., Any]) -> None:
@@ -73,7 +77,7 @@ def _wrap(owner: type, name: str, wrap: Callable[..., Any]) -> None:
         setattr(owner, name, wrapped)
 
 
-def _has_whole_logits(engine: type) -> bool:
+def _is_fsdp(engine: type) -> bool:
     from verl.workers.engine import FSDPEngineWithLMHead
 
     return issubclass(engine, FSDPEngineWithLMHead)
@@ -85,7 +89,8 @@ def _is_followed(method: Any) -> bool:
 
 def _is_actor(engine: Any) -> bool:
     """Whether it trains a policy: a critic's engine makes its outputs by a method of its own."""
-    return _is_followed(getattr(engine, "prepare_model_outputs", None))
+    names = ("prepare_model_outputs", "_lm_head_logits_processor")
+    return any(_is_followed(getattr(engine, name, None)) for name in names)
 
 
 def _configured(loss_function: Any) -> tuple[Loss | None, Any]:
@@ -100,19 +105,21 @@ def _configured(loss_function: Any) -> tuple[Loss | None, Any]:
 
 def _check(engine: Any, loss: Loss, config: Any) -> None:
     """Refuses what this engine and its configuration can never give."""
-    whole = _has_whole_logits(type(engine))
-    if loss.reads_logits and not whole:
+    fsdp, of_megatron = _is_fsdp(type(engine)), megatron.is_megatron(type(engine))
+    if loss.reads_logits and not (fsdp or of_megatron):
         raise StepError(
-            f"`{loss.name}` reads the logits, which only verl's FSDP engines have whole: set "
+            f"`{loss.name}` reads the logits, which only verl's FSDP and Megatron engines show: set "
             f"`actor_rollout_ref.actor.strategy=fsdp2`; found `{type(engine).__name__}`"
         )
-    if loss.measured and not whole:
+    if loss.measured and not (fsdp or of_megatron):
         raise StepError(
-            f"`{loss.name}` needs more of the mini-batch than its counts, which only verl's FSDP engines show before: set "
-            f"`actor_rollout_ref.actor.strategy=fsdp2`; found `{type(engine).__name__}`"
+            f"`{loss.name}` needs more of the mini-batch than its counts, which only verl's FSDP and Megatron engines show "
+            f"before: set `actor_rollout_ref.actor.strategy=fsdp2`; found `{type(engine).__name__}`"
         )
+    if of_megatron:
+        megatron.check(engine, loss)
     model: Any = getattr(engine, "model_config", None)
-    if loss.reads_logits and getattr(model, "use_fused_kernels", False):
+    if fsdp and loss.reads_logits and getattr(model, "use_fused_kernels", False):
         backend = (model.fused_kernel_options or {}).get("impl_backend")
         if backend not in ("torch", "liger"):
             raise StepError(
@@ -171,6 +178,7 @@ def _with_columns(loss_function: Callable[..., Any], current: Step, loss: Loss) 
         # Distillation calls it for something else, with logits in place of a model's output.
         if "model_output" in more:
             with current.telling():
+                megatron.take_rows(current, more["model_output"], more["data"])
                 current.hand_over(**fields_of(loss.name, loss.program, more["data"]))
         return loss_function(*args, **more)
 
@@ -189,6 +197,7 @@ def _measure(engine: Any, data: Any, current: Step, loss: Loss) -> None:
 
     def measure(model_output: Any, data: Any, **_: Any) -> tuple[torch.Tensor, dict[str, Any]]:
         try:
+            megatron.take_rows(current, model_output, data)
             batch = fields_of(loss.name, loss.program, data)
             if reads_model and not loss.reads_logits:
                 batch["log_prob"] = no_padding_2_padding(model_output["log_probs"], data)
@@ -204,15 +213,15 @@ def _measure(engine: Any, data: Any, current: Step, loss: Loss) -> None:
         share, metrics = measure(None, micro_batch.to(get_device_id()))
         return share, {"loss": 0.0, "metrics": metrics}
 
-    if not reads_model:
-        engine.forward_step = forward_step  # Of this object alone, and until it is deleted.
+    without_model = megatron.without_model() if megatron.is_megatron(type(engine)) else forward_step
+    if not reads_model and without_model is not None:
+        engine.forward_step = without_model  # Of this object alone, and until it is deleted.
     current.measuring = True
     try:
         engine.forward_backward_batch(data, measure, forward_only=True)
     finally:
         current.measuring = False
-        if not reads_model:
-            del engine.forward_step
+        vars(engine).pop("forward_step", None)
     _agree(engine, failed)
     current.measure(loss, parts)
 

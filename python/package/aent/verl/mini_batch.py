@@ -169,7 +169,7 @@ class Step:
         elif loss.reads_logits and with_model:
             raise StepError(
                 f"`{loss.name}` reads the logits, and nobody handed them over for this micro-batch: an engine that "
-                "`aent.verl.follow` follows does, of which only verl's FSDP engines have them whole"
+                "`aent.verl.follow` follows does, of which only verl's FSDP and Megatron engines show them"
             )
         for field in sorted(loss.program.fields - OF_THE_MODEL - set(batch)):
             brings = needs(loss.program).get(field, "it is in the mini-batch that verl's engine trains on")
@@ -195,8 +195,8 @@ class Step:
         rows, tokens = batch["response_mask"].shape[0], int(batch["response_mask"].sum())
         if counts.ranks > 1 or not counts.known or counts.tokens != tokens or counts.sequences != rows:
             raise StepError(
-                f"`{loss.name}` needs more of the mini-batch than its counts, and nothing measured it before: verl's FSDP "
-                f"engine does. Elsewhere the mini-batch must be one micro-batch on one rank; expected {rows} sequences "
+                f"`{loss.name}` needs more of the mini-batch than its counts, and nothing measured it before: verl's FSDP and "
+                f"Megatron engines do. Elsewhere the mini-batch must be one micro-batch on one rank; expected {rows} sequences "
                 f"with {tokens} tokens, found {counts}"
             )
         return loss.program(batch)

@@ -14,7 +14,8 @@ from aent.compiler import program_of
 from aent.errors import BatchError, StepError
 
 from .columns import NEVER
-from .engine import follow, fsdp_engines
+from .engine import engines as verl_engines
+from .engine import follow
 from .mini_batch import Counts, Loss, Step, open_step
 from .state import Registered, registered
 
@@ -34,7 +35,7 @@ def register(
         name: what ``actor.policy_loss.loss_mode`` will say.
         spec: a file, the text of one, or what ``aent.compile`` gave.
         params: values for ``param``s of a file or text.
-        engines: the engine classes to ``follow``; verl's FSDP engine unless given.
+        engines: the engine classes to ``follow``; verl's FSDP and Megatron engines unless given.
         strict: whether a checkpoint must have the state of the same controllers. Otherwise what fits is taken up, and a
             warning says what begins anew.
 
@@ -59,7 +60,7 @@ def register(
         raise StepError(f"`{name}` is in use: a step that called it is open")
     program = program_of(spec, params, 3)
     _check(name, program)
-    for engine in fsdp_engines() if engines is None else engines:
+    for engine in verl_engines() if engines is None else engines:
         follow(engine)
     policy_loss = _policy_loss(Loss(name, program))
     POLICY_LOSS_REGISTRY.pop(name, None)

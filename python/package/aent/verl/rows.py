@@ -33,7 +33,7 @@ def packed_rows(
     """
     from torch.distributed.tensor import DTensor
 
-    _check_temperature(micro_batch, program)
+    check_temperature(micro_batch, program)
     labels, offsets = output_args["input_ids_rmpad_rolled"], micro_batch["input_ids"].offsets()
     logits: Any = getattr(output, "logits", None)
     if logits is None and fused is None:
@@ -106,7 +106,8 @@ def _padded(packed: torch.Tensor, offsets: torch.Tensor, shape: torch.Size) -> t
     return padded
 
 
-def _check_temperature(micro_batch: Any, program: Program) -> None:
+def check_temperature(micro_batch: Any, program: Program) -> None:
+    """Refuses a file whose temperature is not verl's."""
     theirs, own = temperatures(micro_batch), program.temperature
     if isinstance(own, str) or torch.allclose(theirs, torch.full_like(theirs, own)):
         return

@@ -1,0 +1,120 @@
+"""verl's Megatron engine, whose ranks hold the vocabulary in shards: rows where the logits are.
+
+What this file knows of verl, tested with 0.9.1 and megatron-core 0.16.1, beyond what ``engine.py`` lists:
+
+- ``MegatronEngineWithLMHead._lm_head_logits_processor(logits, label, temperature, batch=, ...)``, which divides ``logits`` in
+  place and returns tensors by name, each ``[1, N, ...]`` or ``[B, T, ...]``; all of them come back in ``model_output`` as nested
+  tensors of whole sequences, gathered over context-parallel ranks
+- ``forward_step(batch_iter, model, logits_processor_func, postprocess_micro_batch_func)``; ``engine_config``
+- ``mpu.get_tensor_model_parallel_group`` and ``get_pipeline_model_parallel_world_size`` of megatron-core
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
+
+import torch
+
+from aent._aent import Program
+from aent.errors import StepError
+
+from .mini_batch import Loss, Step, open_step
+from .rows import check_temperature
+
+# The name under which rows travel through verl's outputs.
+ROWS = "aent_rows"
+# What verl computes of the logits besides log-probabilities.
+_OTHERS = ("calculate_entropy", "calculate_sum_pi_squared", "distillation_use_topk", "distillation_only")
+
+
+def is_megatron(engine: type) -> bool:
+    """Whether it is verl's Megatron engine for a policy, or derived from it."""
+    return hasattr(engine, "_lm_head_logits_processor")
+
+
+def megatron_engines() -> list[type]:
+    """The engine class behind ``actor.strategy=megatron``, where megatron-core is installed."""
+    import verl.workers.engine as engines
+
+    found = getattr(engines, "MegatronEngineWithLMHead", None)
+    return [] if found is None else [found]
+
+
+def check(engine: Any, loss: Loss) -> None:
+    """Refuses what this engine's configuration can never give."""
+    config = engine.engine_config
+    if loss.reads_logits and config.use_fused_kernels:
+        raise StepError(
+            f"`{loss.name}` reads the logits, and Megatron's fused forward pass shows neither them nor hidden states: set "
+            "`actor_rollout_ref.model.use_fused_kernels=False`"
+        )
+    if config.dynamic_context_parallel:
+        raise StepError(
+            f"`{loss.name}`: with `dynamic_context_parallel` the ranks of a step share their sequences anew for each "
+            "micro-batch: set `actor_rollout_ref.actor.megatron.dynamic_context_parallel=False`"
+        )
+
+
+def logits_processor(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the rows of a file that reads logits to what verl computes of them, in place of its log-probabilities."""
+
+    @wraps(method)
+    def with_rows(self: Any, logits: torch.Tensor, label: Any, temperature: Any, **asked: Any) -> dict[str, Any]:
+        current = open_step()
+        if current is None or current.loss is None or not current.loss.reads_logits:
+            found: dict[str, Any] = method(self, logits, label, temperature, **asked)
+            return found
+        program = current.loss.program
+        with current.telling():
+            check_temperature(asked["batch"], program)
+            rows = _rows(program, logits, label, temperature)
+        found, known = {}, "log_prob" in program.row_names
+        if not known or any(asked.get(name) for name in _OTHERS):
+            # verl divides them in place, and the rows still need them.
+            found = method(self, logits.clone(), label, temperature, **asked)
+        if known:
+            found["log_probs"] = rows[..., program.row_names.index("log_prob")]
+        return found | {ROWS: rows}
+
+    return with_rows
+
+
+def _rows(program: Program, logits: torch.Tensor, label: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
+    from megatron.core import parallel_state as mpu
+
+    shards = mpu.get_tensor_model_parallel_world_size() > 1
+    given = {"vocab_group": mpu.get_tensor_model_parallel_group()} if shards else {}
+    if isinstance(program.temperature, str):
+        # verl has 0 where it pads.
+        given[program.temperature] = torch.where(temperature > 0, temperature, 1).expand(label.shape)
+    rows: torch.Tensor = program.rows(logits=logits, actions=label.to(torch.int64), **given)
+    return rows
+
+
+def take_rows(current: Step, model_output: Any, data: Any) -> None:
+    """Hands over the rows that are among the outputs of a micro-batch."""
+    if isinstance(model_output, dict) and ROWS in model_output:
+        from verl.workers.utils.padding import no_padding_2_padding
+
+        current.hand_over(no_padding_2_padding(model_output.pop(ROWS), data))
+
+
+def without_model() -> Callable[..., Any] | None:
+    """A ``forward_step`` that runs no model; ``None`` in a pipeline, whose stages wait for each other's tensors."""
+    from megatron.core import parallel_state as mpu
+    from verl.utils.device import get_device_id
+
+    if mpu.get_pipeline_model_parallel_world_size() > 1:
+        return None
+
+    def forward_step(
+        batch_iter: Any,
+        model: Any,  # noqa: ARG001 - verl's signature
+        logits_processor_func: Any,  # noqa: ARG001
+        postprocess_micro_batch_func: Callable[..., Any],
+    ) -> tuple[dict[str, Any], Callable[..., Any]]:
+        return {}, partial(postprocess_micro_batch_func, data=next(batch_iter).to(get_device_id()))
+
+    return forward_step
