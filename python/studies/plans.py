@@ -18,6 +18,8 @@ class Run:
     layers: int = 6
     rate: float = 5e-5
     tokens: int = 5
+    held: int = 128
+    every: int = 20
     params: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -30,7 +32,8 @@ class Run:
         """The command line of the example."""
         spec = root / "examples" / "language_model" / f"{self.method}.aent"
         given = {"task": self.task, "seed": self.seed, "steps": self.steps, "layers": self.layers}
-        given |= {"rate": self.rate, "tokens": self.tokens, "spec": spec, "save": 30}
+        given |= {"rate": self.rate, "tokens": self.tokens, "held": self.held, "every": self.every}
+        given |= {"spec": spec, "save": 30}
         arguments = [word for name, value in given.items() for word in (f"--{name}", str(value))]
         return arguments + [word for name, value in self.params.items() for word in ("--set", f"{name}={value:g}")]
 

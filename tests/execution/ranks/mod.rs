@@ -2,6 +2,7 @@
 
 mod exact;
 mod failing;
+mod many;
 mod shards;
 
 use crate::{PPO, session};

@@ -158,7 +158,7 @@ fn a_sample_may_mislead() {
     ];
     for (kind, gap, threads) in [(Kind::BFloat16, 3, 256), (Kind::Half, 1, 1024), (Kind::Float, 2, 96)] {
         for count in [2, 3, 4500, 6001, 9000] {
-            Case { kind, threads, gap, ..Case::new(rows.clone(), of(TokenSet::TopK(count))) }.judge();
+            Case { kind, gap, threads, ..Case::new(rows.clone(), of(TokenSet::TopK(count))) }.judge();
         }
     }
 }
