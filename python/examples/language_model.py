@@ -4,9 +4,10 @@
     python language_model.py                                    # SmolLM2-135M out of PyPI
     python language_model.py --spec ../../examples/recipes/grpo.aent
     python language_model.py --model Qwen/Qwen3-0.6B --task chain_sum --tokens 256 --layers 0
+    python language_model.py --task chain_sum --config max_terms=2 --config max_digits=2 --config min_digits=1 --shown 2 --tokens 32
 
 The task `sums` shows two sums of two digits and asks for a third, `sums3` has three digits; any other task is one of
-reasoning-gym (https://github.com/open-thought/reasoning-gym), which has to be installed then.
+reasoning-gym (https://github.com/open-thought/reasoning-gym), which has to be installed then. An answer to these is a line.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def main() -> None:
     model, words = pretrained(asked.model)
     share_prefixes(model.get_decoder())
     freeze(model, asked.layers)
-    learned, held, score = task(asked.task, asked.seed, asked.held)
+    learned, held, score = task(asked)
+    if asked.task not in SUMS:
+        end_with_a_line(model, words)
     progress = Progress(model, words, held, score, asked)
 
     def correct(completions: list[str], completion_ids: list[list[int]], row: list[int], **_: Any) -> list[float]:
@@ -128,10 +131,10 @@ Score = Callable[[str, int], float]
 Question = tuple[str, int]
 
 
-def task(name: str, seed: int, held: int) -> tuple[list[Question], list[Question], Score]:
+def task(asked: argparse.Namespace) -> tuple[list[Question], list[Question], Score]:
     """Questions to learn from, questions held out, each with its row, and the score of an answer to a row."""
-    if name in SUMS:
-        shown, least, most = SUMS[name]
+    if asked.task in SUMS:
+        shown, least, most = SUMS[asked.task]
         order = random.Random(0)  # noqa: S311 - the same questions are held out in every run
         pairs = list({(order.randrange(least, most), order.randrange(least, most)): None for _ in range(10_000)})
         texts = [f"{shown}{a} + {b} =" for a, b in pairs]
@@ -143,16 +146,27 @@ def task(name: str, seed: int, held: int) -> tuple[list[Question], list[Question
     else:
         import reasoning_gym
 
-        tasks = reasoning_gym.create_dataset(name, size=4000, seed=0)
-        texts = [f"Question: {entry['question']}\nAnswer:" for entry in tasks]
+        tasks = reasoning_gym.create_dataset(asked.task, size=4000 + asked.shown, seed=0, **dict(asked.config))
+        entries = [tasks[row] for row in range(len(tasks))]
+        shown = "".join(f"Question: {of['question']}\nAnswer: {of['answer']}\n\n" for of in entries[4000:])
+        texts = [f"{shown}Question: {entry['question']}\nAnswer:" for entry in entries[:4000]]
 
         def score(answer: str, row: int) -> float:
             return float(tasks.score_answer(answer.split("\n")[0].strip(), tasks[row]))
 
     questions = [(text, row) for row, text in enumerate(texts)]
-    learned = questions[held:]
-    random.Random(seed).shuffle(learned)  # noqa: S311 - an order, no secret
-    return learned, questions[:held], score
+    learned = questions[asked.held :]
+    random.Random(asked.seed).shuffle(learned)  # noqa: S311 - an order, no secret
+    return learned, questions[: asked.held], score
+
+
+def end_with_a_line(model: Any, words: Any) -> None:
+    """Has a generation end where its first line does, if the end of a line is a token."""
+    ids = words.encode("\n", add_special_tokens=False)
+    if len(ids) == 1:
+        words.pad_token = words.eos_token
+        words.eos_token = words.convert_ids_to_tokens(ids[0])
+        model.generation_config.eos_token_id = ids[0]
 
 
 class Progress(TrainerCallback):
@@ -217,6 +231,12 @@ def setting(text: str) -> tuple[str, float]:
     return name, float(value)
 
 
+def whole(text: str) -> tuple[str, int]:
+    """``NAME=VALUE`` of a whole number."""
+    name, _, value = text.partition("=")
+    return name, int(value)
+
+
 def arguments() -> argparse.Namespace:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -226,6 +246,10 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--model", help="a name on the hub or a folder; SmolLM2-135M by default")
     parser.add_argument("--task", default="sums", help="`sums`, or a task of reasoning-gym")
+    parser.add_argument(
+        "--config", action="append", default=[], type=whole, metavar="NAME=VALUE", help="a setting of reasoning-gym's task"
+    )
+    parser.add_argument("--shown", type=int, default=0, help="how many solved questions of reasoning-gym are shown first")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--prompts", type=int, default=8, help="questions a step")
     parser.add_argument("--samples", type=int, default=8, help="answers to each")

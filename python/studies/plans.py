@@ -20,6 +20,8 @@ class Run:
     tokens: int = 5
     held: int = 128
     every: int = 20
+    shown: int = 0
+    config: dict[str, int] = field(default_factory=dict)
     params: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -33,8 +35,9 @@ class Run:
         spec = root / "examples" / "language_model" / f"{self.method}.aent"
         given = {"task": self.task, "seed": self.seed, "steps": self.steps, "layers": self.layers}
         given |= {"rate": self.rate, "tokens": self.tokens, "held": self.held, "every": self.every}
-        given |= {"spec": spec, "save": 30}
+        given |= {"shown": self.shown, "spec": spec, "save": 30}
         arguments = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+        arguments += [word for name, value in self.config.items() for word in ("--config", f"{name}={value}")]
         return arguments + [word for name, value in self.params.items() for word in ("--set", f"{name}={value:g}")]
 
     def facts(self) -> dict[str, object]:
@@ -53,10 +56,43 @@ GRID: dict[str, list[dict[str, float]]] = {
     "skywork_or1": [{"target": target} for target in (0.2, 0.4, 0.7)],
 }
 
+# The value of each method with the highest mean of its three looks at held-out questions on the grid.
+BEST: dict[str, dict[str, float]] = {
+    "none": {},
+    "full": {"coef": 0.03},
+    "clamped": {"coef": 0.03},
+    "top_k": {"coef": 0.03},
+    "aent": {"coef": 0.03, "gain": 0.03},
+    "clip_cov": {"share": 0.02},
+    "skywork_or1": {"target": 0.2},
+}
+
+# Two decades around the best value; a controller starts at it, and takes steps of its size.
+SWEEP = [0.001, 0.003, 0.01, 0.03, 0.1]
+
+# Sums and differences of two numbers below 100, after two that are solved: 38% right at the start.
+CHAIN_SUM = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2}
+
+# Seed by seed, so that what was run so far compares all methods.
 STUDIES = {
     "grid": [
         Run("grid", method, 100, 60, "sums", 12, 1e-4, params=params)
         for method, values in GRID.items()
         for params in values
+    ],
+    "sums": [
+        Run("sums", method, seed, 120, "sums", 12, 1e-4, held=256, every=30, params=params)
+        for seed in range(5)
+        for method, params in BEST.items()
+    ],
+    "chain_sum": [
+        Run("chain_sum", method, seed, 80, "chain_sum", 12, 1e-4, 32, 256, 40, 2, CHAIN_SUM, BEST[method])
+        for seed in range(3)
+        for method in ("none", "full", "clamped", "aent")
+    ],
+    "sweep": [
+        Run("sweep", method, 50, 60, "sums", 12, 1e-4, params={"coef": coef} | ({"gain": coef} if method == "aent" else {}))
+        for coef in SWEEP
+        for method in ("full", "clamped", "aent")
     ],
 }

@@ -13,6 +13,8 @@ mod ids;
 mod inputs;
 mod look;
 mod memory;
+#[cfg(test)]
+mod naive;
 mod node;
 mod options;
 mod plain;

@@ -18,6 +18,9 @@ pub(crate) const AVX512: u8 = 2;
 
 /// Runs the job at the highest level of this processor.
 pub(crate) fn run<J: Job>(job: J) -> J::Output {
+    #[cfg(test)]
+    return run_at(tests::MOST.get(), job);
+    #[cfg(not(test))]
     run_at(highest_level(), job)
 }
 
@@ -75,12 +78,28 @@ fn avx2<J: Job>(job: J) -> J::Output {
     job.run::<FUSED>()
 }
 
+/// Runs `test` once for each level, of which this processor may have fewer.
+#[cfg(test)]
+pub(crate) fn at_each_level(test: impl Fn(u8)) {
+    for level in [PLAIN, FUSED, AVX512] {
+        tests::MOST.set(level);
+        test(level);
+    }
+    tests::MOST.set(AVX512);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernels::cpu::number::{Element, Real};
     use crate::kernels::cpu::scan::Bracket;
     use crate::kernels::cpu::sums::{Border, Forward};
+    use std::cell::Cell;
+
+    thread_local! {
+        /// The highest level that `run` takes in this thread.
+        pub(super) static MOST: Cell<u8> = const { Cell::new(AVX512) };
+    }
 
     /// Long enough for whole blocks, whole chunks and a remainder.
     fn row() -> Vec<f32> {

@@ -11,6 +11,8 @@ mod row;
 mod scan;
 mod select;
 mod sums;
+#[cfg(test)]
+mod tests;
 
 use crate::tensor::{DType, Host, Tensor};
 use std::ops::Range;

@@ -4,11 +4,11 @@
 
 use tch::{Kind, Tensor as TchTensor};
 
-use super::naive;
 use crate::kernels::cuda::Kernels;
 use crate::kernels::cuda::emulation::Emulation;
 use crate::kernels::engine::{Chunk, Engine, Numbers as Lines};
 use crate::kernels::ids::{Ids, Lists};
+use crate::kernels::naive;
 use crate::passes::{Pass, Plan};
 use crate::tensor::Tensor;
 

@@ -2,7 +2,6 @@
 
 mod case;
 mod compiling;
-mod naive;
 
 use tch::Kind;
 

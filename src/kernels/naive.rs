@@ -1,34 +1,34 @@
-//! The expected results of kernels, computed from the formulas in f64, one token after the other.
+//! The expected results of kernels on any device, computed from the formulas in f64, one token after the other.
 
 use crate::passes::Pass;
 use crate::rows::TokenSet;
 
 /// The expected results of a row for one pass.
-pub(super) struct Found {
+pub(crate) struct Found {
     /// The ten sums.
-    pub(super) sums: [f64; 10],
+    pub(crate) sums: [f64; 10],
     /// The sums of the terms' absolute values, which scale the tolerances.
-    pub(super) sizes: [f64; 10],
-    pub(super) members: Vec<bool>,
+    pub(crate) sizes: [f64; 10],
+    pub(crate) members: Vec<bool>,
     /// KL(pi || m).
-    pub(super) mixed: f64,
+    pub(crate) mixed: f64,
     u: Vec<f64>,
     v: Vec<f64>,
     least: f64,
 }
 
 /// Whether a row has a softmax.
-pub(super) fn is_usable(x: &[f64]) -> bool {
+pub(crate) fn is_usable(x: &[f64]) -> bool {
     let highest = highest(x);
     highest.is_finite() && !x.iter().any(|x| x.is_nan())
 }
 
-pub(super) fn highest(x: &[f64]) -> f64 {
+pub(crate) fn highest(x: &[f64]) -> f64 {
     x.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// `least` is the exponent below which a power is zero.
-pub(super) fn find(x: &[f64], y: Option<&[f64]>, pass: &Pass, second: bool, least: f64) -> Found {
+pub(crate) fn find(x: &[f64], y: Option<&[f64]>, pass: &Pass, second: bool, least: f64) -> Found {
     let exp = |u: f64| exp(u, least);
     let top = highest(x);
     let u: Vec<f64> = x.iter().map(|x| (x - top) / pass.temperature).collect();
@@ -83,7 +83,7 @@ impl Found {
     }
 
     /// The gradient of this pass for cotangents of its ten sums, and the sizes of its terms.
-    pub(super) fn gradient(&self, pass: &Pass, second: bool, c: &[f64]) -> Vec<(f64, f64)> {
+    pub(crate) fn gradient(&self, pass: &Pass, second: bool, c: &[f64]) -> Vec<(f64, f64)> {
         let share = pass.beta.unwrap_or(0.0);
         (0..self.u.len())
             .map(|j| {
