@@ -4,7 +4,7 @@
     python language_model.py                                    # SmolLM2-135M out of PyPI
     python language_model.py --spec ../../examples/recipes/grpo.aent
     python language_model.py --model Qwen/Qwen3-0.6B --task chain_sum --tokens 256 --layers 0
-    python language_model.py --task chain_sum --config max_terms=2 --config max_digits=2 --config min_digits=1 --shown 2 --tokens 32
+    python language_model.py --task chain_sum --config max_terms=2 --config max_digits=2 --shown 2 --tokens 32
 
 The task `sums` shows two sums of two digits and asks for a third, `sums3` has three digits; any other task is one of
 reasoning-gym (https://github.com/open-thought/reasoning-gym), which has to be installed then. An answer to these is a line.
@@ -247,9 +247,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", help="a name on the hub or a folder; SmolLM2-135M by default")
     parser.add_argument("--task", default="sums", help="`sums`, or a task of reasoning-gym")
     parser.add_argument(
-        "--config", action="append", default=[], type=whole, metavar="NAME=VALUE", help="a setting of reasoning-gym's task"
+        "--config",
+        action="append",
+        default=[],
+        type=whole,
+        metavar="NAME=VALUE",
+        help="a setting of reasoning-gym's task",
     )
-    parser.add_argument("--shown", type=int, default=0, help="how many solved questions of reasoning-gym are shown first")
+    parser.add_argument(
+        "--shown", type=int, default=0, help="how many solved questions of reasoning-gym are shown first"
+    )
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--prompts", type=int, default=8, help="questions a step")
     parser.add_argument("--samples", type=int, default=8, help="answers to each")

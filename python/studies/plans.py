@@ -91,7 +91,16 @@ STUDIES = {
         for method in ("none", "full", "clamped", "aent")
     ],
     "sweep": [
-        Run("sweep", method, 50, 60, "sums", 12, 1e-4, params={"coef": coef} | ({"gain": coef} if method == "aent" else {}))
+        Run(
+            "sweep",
+            method,
+            50,
+            60,
+            "sums",
+            12,
+            1e-4,
+            params={"coef": coef} | ({"gain": coef} if method == "aent" else {}),
+        )
         for coef in SWEEP
         for method in ("full", "clamped", "aent")
     ],
