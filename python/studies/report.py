@@ -3,7 +3,8 @@
     python python/studies/report.py grid [--pictures docs/images]
 
 Prints Markdown: for each method and setting the held-out accuracy at the end and over the run, with 95% bootstrap intervals over
-seeds, the probability of being better than training without an entropy term, the entropies, and the answers.
+seeds, the probability of being better than training without an entropy term, the entropies, and the answers. Of the study `sweep`
+it draws what the coefficient decides.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from certainty import improvement, interval
+from plans import GRID
 from run import lines
 
 BAND = (0.4, 0.7)
@@ -31,7 +33,9 @@ def main() -> None:
     if not methods:
         raise SystemExit(f"no run of `{asked.study}` is finished")
     print(table(methods))
-    if asked.pictures:
+    if asked.pictures and asked.study == "sweep":
+        sweep([line for line in lines() if line["study"] == "sweep"], asked.pictures / "sweep.png")
+    elif asked.pictures:
         for name, title in (
             ("held_out", "held-out accuracy"),
             ("full_entropy", "entropy"),
@@ -41,9 +45,9 @@ def main() -> None:
 
 
 def grouped(runs: list[Line]) -> dict[str, list[Line]]:
-    """Runs by method and params, whatever their seed."""
+    """Runs by method and params, whatever their seed, in the order of the grid."""
     methods: dict[str, list[Line]] = defaultdict(list)
-    for line in runs:
+    for line in sorted(runs, key=lambda line: (list(GRID).index(line["method"]), list(line["params"].values()))):
         params = ", ".join(f"{name} = {value:g}" for name, value in line["params"].items())
         methods[f"{line['method']} ({params})" if params else line["method"]].append(line)
     return dict(methods)
@@ -58,7 +62,9 @@ def table(methods: dict[str, list[Line]]) -> str:
     for method, runs in methods.items():
         right = [ended(line, "held_out") for line in runs]
         over = [area(line, "held_out") for line in runs]
-        against = "" if method == "none" or not none else shown(*improvement(right, none), percent=True)
+        # One seed beside another tells nothing.
+        compared = method != "none" and len(none) > 1 and len(right) > 1
+        against = shown(*improvement(right, none), percent=True) if compared else ""
         in_band = np.mean([np.mean([BAND[0] <= x <= BAND[1] for x in line["history"]["entropy"][1]]) for line in runs])
         lengths = " and ".join(
             f"{np.mean([ended(line, of) for line in runs if of in line['history']] or [np.nan]):.1f}"
@@ -89,9 +95,9 @@ def area(line: Line, name: str) -> float:
 
 
 def shown(mean: float, low: float, high: float, percent: bool = False) -> str:
-    """A number with its interval."""
+    """A number with its interval, which one seed does not have."""
     form = ".0%" if percent else ".2f"
-    return f"{mean:{form}} ({low:{form}} to {high:{form}})"
+    return f"{mean:{form}} ({low:{form}} to {high:{form}})" if low < high else f"{mean:{form}}"
 
 
 def curves(methods: dict[str, list[Line]], name: str, title: str, to: Path) -> None:
@@ -113,6 +119,27 @@ def curves(methods: dict[str, list[Line]], name: str, title: str, to: Path) -> N
     axes.set(xlabel="step", ylabel=title)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small")
+    figure.savefig(to, dpi=150)
+    pyplot.close(figure)
+
+
+def sweep(runs: list[Line], to: Path) -> None:
+    """Held-out accuracy and entropy at the end, over the coefficient; of a steered one over its start."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, places = pyplot.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    for axes, name, title in zip(places, ("held_out", "full_entropy"), ("held-out accuracy", "entropy"), strict=True):
+        for method in GRID:
+            of = sorted((line["params"]["coef"], ended(line, name)) for line in runs if line["method"] == method)
+            if of:
+                axes.plot(*zip(*of, strict=True), marker="o", label=method)
+        axes.set(xscale="log", xlabel="coefficient", ylabel=title)
+        axes.spines[["top", "right"]].set_visible(False)
+    places[1].axhspan(*BAND, color="black", alpha=0.06)
+    places[0].legend(frameon=False, fontsize="small")
     figure.savefig(to, dpi=150)
     pyplot.close(figure)
 

@@ -11,6 +11,7 @@ mod naive;
 mod overwrite;
 mod rows;
 mod shards;
+mod strides;
 
 use aent::kernels::{KernelError, KernelOptions, Kernels};
 use aent::rows::{RowStatistic, Statistic, TokenSet};

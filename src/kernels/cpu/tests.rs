@@ -100,7 +100,8 @@ fn plans(length: usize) -> Vec<Plan> {
 /// Reads a row and writes its gradient, over the row and beside it, and judges both.
 fn judge<E: Element + PartialEq + std::fmt::Debug>(kind: &Kind, plan: &Plan, length: usize, level: u8) {
     let logits = boxed::<E>(&row(length, 7));
-    let reference: Option<Box<[E]>> = (plan.references > 0).then(|| boxed(&beside(&row(length, 7), row(length, 23))));
+    let reference: Option<Box<[E]>> =
+        (plan.references > 0).then(|| boxed(&beside(&row(length, 7), row(length, 23))));
     let references: Vec<&[E]> = reference.iter().map(|reference| &**reference).collect();
     let listed: &[i64] = if plan.lists.is_empty() { &[] } else { &[-1, 0, length as i64 - 1] };
     let tokens = || Tokens { action: length - 1, listed };
