@@ -6,6 +6,7 @@ mod counts;
 mod error;
 mod evaluate;
 mod facts;
+mod formulas;
 mod frozen;
 mod output;
 mod part;

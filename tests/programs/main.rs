@@ -10,6 +10,7 @@ mod layouts;
 mod oracle;
 mod ranks;
 mod recipes;
+mod rewritten;
 mod run;
 mod shards;
 mod texts;

@@ -13,7 +13,7 @@ const PASS: Pass = Pass { temperature: 1.0, divided: false, set: None, compares:
 
 /// Around the lengths of a vector, of a chunk and of a block.
 const LENGTHS: &[usize] =
-    if cfg!(miri) { &[1, 17, 1030] } else { &[1, 2, 15, 16, 17, 31, 64, 100, 1023, 1024, 1025, 2065, 5000] };
+    if cfg!(miri) { &[17, 1030] } else { &[1, 2, 15, 16, 17, 31, 64, 100, 1023, 1024, 1025, 2065, 5000] };
 
 /// What a kind rounds to, as parts of a number and of the terms' sizes, and the smallest number that is not rounded to zero.
 struct Kind {
@@ -175,9 +175,11 @@ fn rows_of_every_length_and_kind_are_those_of_the_formulas_on_each_level() {
         for length in LENGTHS {
             for plan in plans(*length) {
                 judge::<f32>(&F32, &plan, *length, level);
-                judge::<f64>(&F64, &plan, *length, level);
                 judge::<bf16>(&BF16, &plan, *length, level);
-                judge::<f16>(&F16, &plan, *length, level);
+                if !cfg!(miri) {
+                    judge::<f64>(&F64, &plan, *length, level);
+                    judge::<f16>(&F16, &plan, *length, level);
+                }
             }
         }
     });
