@@ -44,11 +44,11 @@ impl View {
     }
 }
 
-fn view(size: Vec<i64>) -> impl Strategy<Value = View> {
+fn view(size: &[i64]) -> impl Strategy<Value = View> + use<> {
     // Rows one behind the other, or anything.
     let width = size.last().copied().unwrap_or(1);
     let each = prop_oneof![Just(1), Just(width), Just(3 * width), 0..70i64];
-    (Just(size.clone()), prop::collection::vec(each, size.len()), 0..17i64)
+    (Just(size.to_owned()), prop::collection::vec(each, size.len()), 0..17i64)
         .prop_map(|(size, stride, begin)| View { size, stride, begin })
 }
 
@@ -66,8 +66,14 @@ fn cases() -> impl Strategy<Value = Case> {
     let kinds = prop::sample::select(vec![Kind::Float, Kind::Double, Kind::BFloat16, Kind::Half]);
     let sizes = (0..4i64, 0..4i64, prop_oneof![1..9i64, 9..70i64, Just(1100)]);
     (sizes, kinds, 0..SETS.len(), 0..1000i64).prop_flat_map(|((b, t, v), kind, set, seed)| {
-        (view(vec![b, t, v]), view(vec![b, t]), view(vec![b, t]))
-            .prop_map(move |(logits, actions, mask)| Case { logits, actions, mask, kind, set, seed })
+        (view(&[b, t, v]), view(&[b, t]), view(&[b, t])).prop_map(move |(logits, actions, mask)| Case {
+            logits,
+            actions,
+            mask,
+            kind,
+            set,
+            seed,
+        })
     })
 }
 

@@ -165,7 +165,7 @@ fn judge<E: Element + PartialEq + std::fmt::Debug>(kind: &Kind, plan: &Plan, len
 }
 
 fn near(found: f64, expected: f64, tolerance: f64, place: &str) {
-    let is_near = found == expected || (found - expected).abs() <= tolerance;
+    let is_near = found.to_bits() == expected.to_bits() || (found - expected).abs() <= tolerance;
     assert!(is_near, "{place}: expected {expected}, found {found}");
 }
 
