@@ -85,6 +85,10 @@ def test_what_must_be_known_of_the_mini_batch_is_measured_before(
         assert found["metrics"][metric] == pytest.approx(value, rel=1e-5, abs=1e-6)
 
 
+def test_a_critic_is_no_policy(reports: Reports) -> None:
+    assert reports[1, 0]["policies"] == [True, False]
+
+
 @pytest.mark.parametrize("rank", RANKS)
 def test_what_megatron_cannot_give_is_refused_with_the_setting(reports: Reports, rank: tuple[int, int]) -> None:
     assert "set `actor_rollout_ref.model.use_fused_kernels=False`" in reports[rank]["refused fused"]

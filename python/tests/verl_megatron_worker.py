@@ -28,9 +28,10 @@ from megatron.core import parallel_state, tensor_parallel  # noqa: E402
 from megatron.core.models.gpt import GPTModel  # noqa: E402
 from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec  # noqa: E402
 from megatron.core.transformer.transformer_config import TransformerConfig  # noqa: E402
-from verl.workers.engine import MegatronEngineWithLMHead  # noqa: E402
+from verl.workers.engine import MegatronEngineWithLMHead, MegatronEngineWithValueHead  # noqa: E402
 
 import aent  # noqa: E402
+from aent.verl.megatron import trains_policy  # noqa: E402
 
 tensor_parallel.get_cuda_rng_tracker = lambda: SimpleNamespace(fork=nullcontext)
 
@@ -190,6 +191,7 @@ def report() -> dict[str, Any]:
         train("steered", packed=False, micro=2, temperature=0.7)
     except StepError as error:
         found["refused temperature"] = str(error)
+    found["policies"] = [trains_policy(of) for of in (MegatronEngineWithLMHead, MegatronEngineWithValueHead)]
     if dist.get_world_size() == 1:
         found |= {f"direct {name}": direct(spec) for name, spec in verl_worker.MEASURED.items()}
     return found

@@ -89,8 +89,8 @@ def _is_followed(method: Any) -> bool:
 
 def _is_actor(engine: Any) -> bool:
     """Whether it trains a policy: a critic's engine makes its outputs by a method of its own."""
-    names = ("prepare_model_outputs", "_lm_head_logits_processor")
-    return any(_is_followed(getattr(engine, name, None)) for name in names)
+    followed = _is_followed(getattr(engine, "prepare_model_outputs", None))
+    return followed or megatron.trains_policy(type(engine))
 
 
 def _configured(loss_function: Any) -> tuple[Loss | None, Any]:

@@ -34,6 +34,15 @@ def is_megatron(engine: type) -> bool:
     return hasattr(engine, "_lm_head_logits_processor")
 
 
+def trains_policy(engine: type) -> bool:
+    """Whether it is that engine and no critic, whose class is derived from it and makes its outputs by a method of its own."""
+
+    def owner(name: str) -> type | None:
+        return next((of for of in engine.__mro__ if name in vars(of)), None)
+
+    return is_megatron(engine) and owner("prepare_model_outputs") is owner("_lm_head_logits_processor")
+
+
 def megatron_engines() -> list[type]:
     """The engine class behind ``actor.strategy=megatron``, where megatron-core is installed."""
     import verl.workers.engine as engines
