@@ -158,7 +158,10 @@ def dying(rank: int, place: str, die: Callable[[], None], group: Any) -> dict[st
 
 #: What another program is, and what all ranks should say of it.
 PROGRAMS: dict[str, tuple[Callable[[dict[str, Any]], aent.Program], str]] = {
-    "file": (lambda state: compiled(STEERED.replace("log_prob))", "log_prob + 1))"), state), "`metric met` is"),
+    "file": (
+        lambda state: compiled(STEERED.replace("log_prob))", "log_prob + 1))"), state),
+        "the formula `tests::met(log_prob",
+    ),
     "param": (
         lambda state: compiled(STEERED, state, params={"eps": 0.3}),
         "`param eps` is `0.2` on rank 0 and `0.3` on rank 2",

@@ -153,17 +153,27 @@ def forked_in_a_part() -> dict[str, Any]:
 def forked_in_updates(times: int = 40) -> dict[str, Any]:
     """Another thread moves the controllers all the time."""
     program, fields = aent.compile(STEERED), batch()
-    ends = False
+    ends, updates = False, False
 
     def run() -> None:
+        nonlocal updates
         with torch.no_grad():
             while not ends:
-                program.update(program(fields))
+                output = program(fields)
+                updates = True
+                program.update(output)
+                updates = False
+
+    def forked_in_update() -> Any:
+        # Not in an operation of torch, whose own locks no child could open. Who sees this holds Python's lock until the fork.
+        while not updates:
+            time.sleep(0)
+        return fork(lambda: len(step(program)))
 
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        found = [fork(lambda: len(step(program))) for _ in range(times)]
+        found = [forked_in_update() for _ in range(times)]
     finally:
         ends = True
         thread.join()

@@ -15,6 +15,8 @@ struct Formula {
     /// The same for the same formula, however its values are numbered.
     digest: u64,
     text: String,
+    /// The same for the same operation, whatever it is computed from.
+    operation: u64,
     /// Whether it is computed from other values.
     computed: bool,
     /// Digests of those that are computed themselves.
@@ -41,8 +43,14 @@ impl<'a> Formulas<'a> {
                     from.extend(formulas.0.get(number).filter(|of| of.computed).map(|of| of.digest));
                 }
             });
-            let formula =
-                Formula { at, digest: formulas.digest(text), text: formulas.shown(text), computed, from };
+            let formula = Formula {
+                at,
+                digest: formulas.digest(text),
+                text: formulas.shown(text),
+                operation: without(text),
+                computed,
+                from,
+            };
             formulas.0.insert(number, formula);
         }
         formulas
@@ -51,27 +59,29 @@ impl<'a> Formulas<'a> {
     /// The innermost formulas that only one side has.
     pub(super) fn differences(&self, others: &Self, sides: [&str; 2]) -> Vec<String> {
         let [this, that] = sides;
-        let (mut here, mut there) = (self.beyond(others).into_iter(), others.beyond(self).into_iter());
+        let mut there = others.beyond(self);
         let mut found = Vec::new();
-        loop {
-            found.push(match (here.next(), there.next()) {
-                (Some(one), Some(other)) => format!("the formula is `{one}` {this} and `{other}` {that}"),
-                (Some(one), None) => format!("the formula `{one}` is not {that}"),
-                (None, Some(other)) => format!("the formula `{other}` is not {this}"),
-                (None, None) => return found,
-            });
+        for Formula { text: one, operation, .. } in self.beyond(others) {
+            if let Some(at) = there.iter().position(|other| other.operation == *operation) {
+                let other = &there.remove(at).text;
+                found.push(format!("the formula is `{one}` {this} and `{other}` {that}"));
+            } else {
+                found.push(format!("the formula `{one}` is not {that}"));
+            }
         }
+        found.extend(there.iter().map(|other| format!("the formula `{}` is not {this}", other.text)));
+        found
     }
 
     /// Formulas that the other side does not have, though it has all that they are computed from.
-    fn beyond(&self, others: &Self) -> Vec<&str> {
+    fn beyond(&self, others: &Self) -> Vec<&Formula> {
         let known: std::collections::HashSet<u64> = others.0.values().map(|of| of.digest).collect();
         let is_new = |of: &&Formula| {
             of.computed && !known.contains(&of.digest) && of.from.iter().all(|digest| known.contains(digest))
         };
         let mut new: Vec<&Formula> = self.0.values().filter(is_new).collect();
         new.sort_by_key(|of| of.at);
-        new.into_iter().map(|of| of.text.as_str()).collect()
+        new
     }
 
     /// A text with formulas in place of numbers, cut in the middle where it is long.
