@@ -20,7 +20,7 @@ pub struct Completions {
 pub struct Completion {
     /// What is written.
     pub text: String,
-    /// What it is, in the protocol's words: `function`, `keyword`, `field`.
+    /// Its kind, as the protocol names it: `function`, `keyword`, `field`.
     pub kind: &'static str,
 }
 

@@ -225,16 +225,14 @@ class Progress(TrainerCallback):
         print(f"step {state.global_step}: {line}  ({seconds:.1f} s)", flush=True)
 
 
-def setting(text: str) -> tuple[str, float]:
-    """``NAME=VALUE``."""
-    name, _, value = text.partition("=")
-    return name, float(value)
+def setting(of: type[float | int]) -> Callable[[str], tuple[str, float]]:
+    """``NAME=VALUE``, with a number of that type."""
 
+    def parse(text: str) -> tuple[str, float]:
+        name, _, value = text.partition("=")
+        return name, of(value)
 
-def whole(text: str) -> tuple[str, int]:
-    """``NAME=VALUE`` of a whole number."""
-    name, _, value = text.partition("=")
-    return name, int(value)
+    return parse
 
 
 def arguments() -> argparse.Namespace:
@@ -242,7 +240,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spec", default=str(RECIPE), help="the loss")
     parser.add_argument(
-        "--set", action="append", default=[], type=setting, metavar="NAME=VALUE", help="a param of the file"
+        "--set", action="append", default=[], type=setting(float), metavar="NAME=VALUE", help="a param of the file"
     )
     parser.add_argument("--model", help="a name on the hub or a folder; SmolLM2-135M by default")
     parser.add_argument("--task", default="sums", help="`sums`, or a task of reasoning-gym")
@@ -250,7 +248,7 @@ def arguments() -> argparse.Namespace:
         "--config",
         action="append",
         default=[],
-        type=whole,
+        type=setting(int),
         metavar="NAME=VALUE",
         help="a setting of reasoning-gym's task",
     )

@@ -70,7 +70,7 @@ def test_names_are_completed_in_such_cells_alone(shell) -> None:
 
 
 def test_completion_is_that_of_an_editor(shell) -> None:
-    # Extras behind a dot: only what stands behind it is replaced.
+    # After a dot, a completion replaces the extra and keeps the name before it.
     text = "%%aent p\n# β 🙂\nmetric m = token_mean(clip_ppo().cl"
     with provisionalcompleter():
         (found,) = shell.Completer.completions(text, len(text))

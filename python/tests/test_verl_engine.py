@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+
+from verl_ranks import Reports, reports_of
 
 WORKER = Path(__file__).with_name("verl_worker.py")
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -19,26 +17,15 @@ LAYOUTS = [f"{how} at {temperature}" for how in ("padded", "packed") for tempera
 
 
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], dict[str, Any]]:
-    """By the number of ranks and the rank: what verl's engine did with four sequences."""
-    folder = tmp_path_factory.mktemp("verl")
-    found = {}
-    for world in (1, 2):
-        commands = [[sys.executable, str(WORKER), str(folder), str(rank), str(world)] for rank in range(world)]
-        ranks = [subprocess.Popen(command, env=os.environ | {"HF_HUB_OFFLINE": "1"}) for command in commands]
-        try:
-            assert [rank.wait(timeout=300) for rank in ranks] == [0] * world
-        finally:
-            for rank in ranks:
-                rank.kill()
-        found |= {(world, rank): torch.load(folder / f"report-{world}-{rank}.pt") for rank in range(world)}
-    return found
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
+    """What verl's FSDP engine did."""
+    return reports_of(WORKER, tmp_path_factory.mktemp("verl"))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("rank", [(1, 0), (2, 0), (2, 1)])
 def test_the_gradient_is_that_of_verls_own_loss_and_entropy_bonus(
-    reports: dict[tuple[int, int], dict[str, Any]], rank: tuple[int, int], layout: str
+    reports: Reports, rank: tuple[int, int], layout: str
 ) -> None:
     verls, files = reports[rank][f"verl {layout}"], reports[rank][f"file {layout}"]
     assert verls["gradient"].norm() > 0.1
@@ -50,9 +37,7 @@ def test_the_gradient_is_that_of_verls_own_loss_and_entropy_bonus(
 
 
 @pytest.mark.parametrize("rank", [(1, 0), (2, 0), (2, 1)])
-def test_gradient_and_signals_do_not_depend_on_micro_batches_and_ranks(
-    reports: dict[tuple[int, int], dict[str, Any]], rank: tuple[int, int]
-) -> None:
+def test_gradient_and_signals_do_not_depend_on_micro_batches_and_ranks(reports: Reports, rank: tuple[int, int]) -> None:
     expected = reports[1, 0]["file padded at 1.0"]
     for name in ("file padded at 1.0", "file in one micro-batch"):
         found = reports[rank][name]
@@ -64,7 +49,7 @@ def test_gradient_and_signals_do_not_depend_on_micro_batches_and_ranks(
 @pytest.mark.parametrize("name", ["columns", "entropies", "log-probabilities"])
 @pytest.mark.parametrize("rank", [(1, 0), (2, 0), (2, 1)])
 def test_what_must_be_known_of_the_mini_batch_is_measured_before(
-    reports: dict[tuple[int, int], dict[str, Any]], rank: tuple[int, int], name: str, cut: str
+    reports: Reports, rank: tuple[int, int], name: str, cut: str
 ) -> None:
     found, expected = reports[rank][f"{name} {cut}"], reports[rank][f"direct {name}"]
     assert expected["gradient"].norm() > 0.1
@@ -85,7 +70,7 @@ PAIRS = [
 @pytest.mark.parametrize(("files", "verls"), PAIRS)
 @pytest.mark.parametrize("rank", [(1, 0), (2, 0), (2, 1)])
 def test_rows_have_verls_gradient_where_logits_are_cut_over_ranks_or_never_made(
-    reports: dict[tuple[int, int], dict[str, Any]], rank: tuple[int, int], files: str, verls: str
+    reports: Reports, rank: tuple[int, int], files: str, verls: str
 ) -> None:
     found = reports[rank]
     assert (files in found) == (rank[0] == 2 or "ulysses" not in files)
@@ -96,14 +81,14 @@ def test_rows_have_verls_gradient_where_logits_are_cut_over_ranks_or_never_made(
         assert found[files]["metrics"]["actor/aent/entropy"] == pytest.approx(entropy, rel=1e-6)
 
 
-def test_no_other_tensor_with_a_vocabulary_is_made(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
+def test_no_other_tensor_with_a_vocabulary_is_made(reports: Reports) -> None:
     for report in reports.values():
         assert report["shapes"] == []
         assert report["shapes of a copy"] == [(1, 2, 32)]
 
 
 def test_a_worker_says_when_it_starts_what_its_engine_cannot_give(
-    reports: dict[tuple[int, int], dict[str, Any]],
+    reports: Reports,
 ) -> None:
     for report in reports.values():
         assert "verl's fused kernel `triton` shows neither" in report["refused with triton"]
@@ -111,7 +96,7 @@ def test_a_worker_says_when_it_starts_what_its_engine_cannot_give(
 
 
 def test_a_column_that_is_wrong_on_one_rank_fails_the_step_on_all(
-    reports: dict[tuple[int, int], dict[str, Any]],
+    reports: Reports,
 ) -> None:
     assert "broken on one rank" not in reports[1, 0]
     (other, others), (own, words) = (reports[2, rank]["broken on one rank"] for rank in (0, 1))
@@ -119,7 +104,7 @@ def test_a_column_that_is_wrong_on_one_rank_fails_the_step_on_all(
     assert "`rewards`" in words and others == f"rank 1: BatchError: {words}"
 
 
-def test_sixteen_bits_are_added_up_in_more(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
+def test_sixteen_bits_are_added_up_in_more(reports: Reports) -> None:
     for report in reports.values():
         files, exact = report["file in bf16"], report["verl packed at 1.0"]
         # What the model itself loses by sixteen bits is some per cent of the gradient.
@@ -129,9 +114,7 @@ def test_sixteen_bits_are_added_up_in_more(reports: dict[tuple[int, int], dict[s
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_controllers_move_once_in_a_step_and_alike_on_all_ranks(
-    reports: dict[tuple[int, int], dict[str, Any]], layout: str
-) -> None:
+def test_controllers_move_once_in_a_step_and_alike_on_all_ranks(reports: Reports, layout: str) -> None:
     for report in reports.values():
         # The entropy of 3.4 is above the target of 1: a quarter down from a half.
         assert report[f"coefficients {layout}"] == {"beta": 0.25}
@@ -139,7 +122,7 @@ def test_controllers_move_once_in_a_step_and_alike_on_all_ranks(
         assert report["two steps"] == (2, {"beta": 0.0})
 
 
-def test_the_state_is_in_verls_checkpoint(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
+def test_the_state_is_in_verls_checkpoint(reports: Reports) -> None:
     for report in reports.values():
         assert report["saved"] == ["aent_state.json"]
         assert report["restored"] == report["two steps"]
@@ -147,13 +130,13 @@ def test_the_state_is_in_verls_checkpoint(reports: dict[tuple[int, int], dict[st
         assert warning.endswith("aent_state.json is not there: controllers begin anew")
 
 
-def test_another_temperature_than_verls_is_refused(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
+def test_another_temperature_than_verls_is_refused(reports: Reports) -> None:
     for report in reports.values():
         assert "verl divides the logits by 0.7, the file by 1: write `set temperature = 0.7`" in report["refused"]
         assert "write `input temperature: seq` and `set temperature = temperature`" in report["refused of samples"]
 
 
-def test_the_example_is_registered_by_verls_own_configuration(reports: dict[tuple[int, int], dict[str, Any]]) -> None:
+def test_the_example_is_registered_by_verls_own_configuration(reports: Reports) -> None:
     with initialize_config_dir(str(EXAMPLES), version_base=None):
         config = compose("verl_aent").actor_rollout_ref
     # What the workers were built with.

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
+from verl_ranks import Reports, reports_of
+
 WORKER = Path(__file__).with_name("verl_megatron_worker.py")
 LAYOUTS = [f"{how} at {temperature}" for how in ("padded", "packed") for temperature in ("1.0", "0.7", "its own")]
 RANKS = [(1, 0), (2, 0), (2, 1)]
-Reports = dict[tuple[int, int], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
-    """By the number of shards and the rank: what verl's engine did with four sequences."""
-    folder = tmp_path_factory.mktemp("megatron")
-    found = {}
+    """What verl's Megatron engine did."""
     # Megatron compiles its small functions, which takes minutes on a CPU.
-    settings = {"HF_HUB_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1"}
-    for world in (1, 2):
-        commands = [[sys.executable, str(WORKER), str(folder), str(rank), str(world)] for rank in range(world)]
-        ranks = [subprocess.Popen(command, env=os.environ | settings) for command in commands]
-        try:
-            assert [rank.wait(timeout=300) for rank in ranks] == [0] * world
-        finally:
-            for rank in ranks:
-                rank.kill()
-        found |= {(world, rank): torch.load(folder / f"report-{world}-{rank}.pt") for rank in range(world)}
-    return found
+    return reports_of(WORKER, tmp_path_factory.mktemp("megatron"), TORCHDYNAMO_DISABLE="1")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 import verl_worker  # It sets verl's platform.
 from aent.errors import StepError
-from verl_tiny import PROMPT, RESPONSE, VOCABULARY, mini_batch, rollouts
+from verl_tiny import PROMPT, RESPONSE, VOCABULARY, mini_batch, on_logits, rollouts
 
 torch.cuda.current_device = lambda: torch.device("cpu")
 
@@ -30,7 +30,6 @@ from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec  #
 from megatron.core.transformer.transformer_config import TransformerConfig  # noqa: E402
 from verl.workers.engine import MegatronEngineWithLMHead, MegatronEngineWithValueHead  # noqa: E402
 
-import aent  # noqa: E402
 from aent.verl.megatron import trains_policy  # noqa: E402
 
 tensor_parallel.get_cuda_rng_tracker = lambda: SimpleNamespace(fork=nullcontext)
@@ -143,21 +142,7 @@ def direct(spec: str) -> dict[str, Any]:
         begin = int(valid[:PROMPT].sum()) - 1
         found = made(ids[valid][None])[0][begin:-1]
         logits.append(torch.nn.functional.pad(found, (0, 0, 0, RESPONSE - len(found))))
-    fields = {
-        "logits": torch.stack(logits),
-        "actions": tensors["responses"],
-        "old_log_prob": tensors["old_log_probs"],
-        "rollout_log_prob": tensors["rollout_log_probs"],
-        "old_values": tensors["values"],
-        "rewards": tensors["rm_scores"].sum(-1),
-        "group": torch.tensor([1, 2, 1, 2]),
-        "difficulty": torch.tensor([0.5, 1.0, 1.5, 2.0]),
-    }
-    output = aent.compile(spec)(tensors | fields)
-    output.loss.backward()
-    metrics = {f"actor/aent/{name}": value for name, value in output.metrics.items()}
-    gradient = torch.cat([weight.grad.flatten() for weight in made.parameters()])
-    return {"gradient": gradient, "metrics": metrics | {"actor/pg_loss": output.total}}
+    return on_logits(made, torch.stack(logits), spec)
 
 
 def report() -> dict[str, Any]:

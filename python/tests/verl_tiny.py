@@ -92,8 +92,14 @@ def direct(folder: Path, spec: str) -> dict[str, Any]:
     tensors, _ = rollouts(slice(None))
     model = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
     logits = model(**{name: tensors[name] for name in ("input_ids", "attention_mask", "position_ids")}).logits
+    return on_logits(model, logits[:, PROMPT - 1 : -1], spec)
+
+
+def on_logits(model: torch.nn.Module, logits: torch.Tensor, spec: str) -> dict[str, Any]:
+    """What the program gives on a model's logits of the four responses, and the gradient of its weights."""
+    tensors, _ = rollouts(slice(None))
     fields = {
-        "logits": logits[:, PROMPT - 1 : -1],
+        "logits": logits,
         "actions": tensors["responses"],
         "old_log_prob": tensors["old_log_probs"],
         "rollout_log_prob": tensors["rollout_log_probs"],

@@ -119,7 +119,7 @@ fn judge(case: &Case) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: std::env::var("VIEWS").map_or(300, |text| text.parse().unwrap()), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").map_or(300, |text| text.parse().unwrap()), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_view_is_read_as_its_copy_and_nothing_beside_it_is_written(case in cases()) {

@@ -6,7 +6,7 @@
   as ``loss_function(model_output=, data=, dp_group=)``; ``forward_backward_batch``, ``save_checkpoint``, ``load_checkpoint``,
   ``get_data_parallel_group``, ``get_data_parallel_size``, ``is_mp_src_rank_with_outputs``
 - ``FSDPEngineWithLMHead``: ``forward_step``; ``prepare_model_outputs`` with ``input_ids_rmpad_rolled``, ``pad_size``,
-  ``temperature_is_one``, ``temperature_rmpad`` and ``temperature`` in ``output_args``, and what ``_OF_LOGITS`` lists in its
+  ``temperature_is_one``, ``temperature_rmpad`` and ``temperature`` in ``output_args``, and what ``OF_LOGITS`` lists in its
   micro-batch; ``_gather_and_unpad_packed``, ``use_ulysses_sp``, ``model_config``
 - ``FusedLinearForPPO.forward``, where a fused model's hidden states meet its output layer, and the models that call it
 - ``TrainingWorker.set_loss_fn``, where a worker's configuration is complete
@@ -30,12 +30,10 @@ from aent.files import read_json, write_json
 from . import megatron
 from .columns import fields_of
 from .mini_batch import Loss, Step, open_step, step
-from .rows import packed_rows, tempered
+from .rows import OF_LOGITS, packed_rows, tempered
 from .state import programs, registered, restore, state_dict
 
 STATE_FILE = "aent_state.json"
-# What verl computes of the logits besides log-probabilities, where a micro-batch says so.
-_OF_LOGITS = ("calculate_entropy", "calculate_sum_pi_squared", "distillation_use_topk")
 
 
 def follow(engine: type) -> None:
@@ -263,7 +261,7 @@ def _prepare_model_outputs(method: Callable[..., Any]) -> Callable[..., Any]:
             apart = output_args | {"temperature_is_one": False}
             return method(self, output, apart, micro_batch, logits_processor_func)
         # verl's own would be another reading of the logits. It is asked for what else its configuration wants of them.
-        wanted = any(tu.get_non_tensor_data(micro_batch, name, False) for name in _OF_LOGITS)
+        wanted = any(tu.get_non_tensor_data(micro_batch, name, False) for name in OF_LOGITS)
         found = method(self, output, output_args, micro_batch, logits_processor_func) if wanted else {}
         # So that what verl adds itself, such as `use_kl_loss`, goes through the same node, and nothing is kept for another.
         log_prob = rows[:, program.row_names.index("log_prob")]

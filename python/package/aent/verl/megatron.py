@@ -21,12 +21,12 @@ from aent._aent import Program
 from aent.errors import StepError
 
 from .mini_batch import Loss, Step, open_step
-from .rows import check_temperature
+from .rows import OF_LOGITS, check_temperature
 
 # The name under which rows travel through verl's outputs.
 ROWS = "aent_rows"
 # What verl computes of the logits besides log-probabilities.
-_OTHERS = ("calculate_entropy", "calculate_sum_pi_squared", "distillation_use_topk", "distillation_only")
+_OTHERS = (*OF_LOGITS, "distillation_only")
 
 
 def is_megatron(engine: type) -> bool:

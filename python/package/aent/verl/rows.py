@@ -14,6 +14,9 @@ from aent.errors import StepError
 
 from .columns import temperatures
 
+# What verl computes of the logits besides log-probabilities, where a micro-batch says so.
+OF_LOGITS = ("calculate_entropy", "calculate_sum_pi_squared", "distillation_use_topk")
+
 
 def packed_rows(
     engine: Any,
