@@ -9,10 +9,10 @@ import numpy as np
 DRAWS = 50_000
 
 
-def interval(of_seeds: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+def interval(of_seeds: Sequence[float], level: float = 0.95, draws: int = DRAWS) -> tuple[float, float, float]:
     """The mean over seeds, and the ends of its percentile bootstrap interval. The draws are the same in every call."""
     values = np.asarray(of_seeds, float)
-    drawn = np.random.default_rng(0).integers(len(values), size=(DRAWS, len(values)))
+    drawn = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
     low, high = np.quantile(values[drawn].mean(1), [(1 - level) / 2, (1 + level) / 2])
     return float(values.mean()), float(low), float(high)
 

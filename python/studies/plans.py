@@ -45,6 +45,9 @@ class Run:
         return {"name": self.name} | asdict(self)
 
 
+# Where AEnt's file holds the entropy of the 100 likeliest tokens.
+BAND = (0.4, 0.7)
+
 # What one value of each method is compared at: the same number of values, on a seed that no other study uses.
 GRID: dict[str, list[dict[str, float]]] = {
     "none": [{}],

@@ -29,15 +29,23 @@ def main() -> None:
     """Runs what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=sorted(STUDIES), nargs="+")
+    parser.add_argument("--seeds", type=int, help="only the first so many seeds of each study")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on its share of the cores")
     asked = parser.parse_args()
     known = {line["name"] for line in lines()}
-    missing = [run for study in asked.study for run in STUDIES[study] if run.name not in known]
+    wanted = [run for study in asked.study for run in first(STUDIES[study], asked.seeds)]
+    missing = [run for run in wanted if run.name not in known]
     print(f"{len(missing)} runs to do", flush=True)
     threads = max(1, (os.cpu_count() or 1) // asked.jobs)
     with ThreadPoolExecutor(asked.jobs) as pool:
         for run, failed in zip(missing, pool.map(lambda run: finish(run, threads), missing), strict=True):
             print(f"{run.name}: {failed or 'done'}", flush=True)
+
+
+def first(runs: list[Run], seeds: int | None) -> list[Run]:
+    """Those of the first seeds, or all."""
+    kept = sorted({run.seed for run in runs})[:seeds]
+    return [run for run in runs if run.seed in kept]
 
 
 def lines() -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "studies"))
 
+import pictures
 from certainty import improvement, interval
 from report import grouped, table
 from run import columns
@@ -54,3 +55,31 @@ def test_a_row_stands_for_all_seeds_of_a_setting() -> None:
     assert [row.split("|")[1].strip() for row in rows[2:]] == ["none", "full"]
     # One draw of sixteen has the worse seed of one twice and the better of the other twice: more than a fortieth.
     assert rows[3].split("|")[5].strip() == "75% (0% to 100%)"
+
+
+def test_a_picture_is_drawn_of_what_was_run_so_far(tmp_path: Path) -> None:
+    def line(method: str, **history: list[list[float]]) -> dict[str, object]:
+        every = {"held_out": [[2], [0.5]], "entropy": [[1, 2], [0.5, 0.6]], "full_entropy": [[1, 2], [0.7, 0.8]]}
+        return {"method": method, "tokens": 32, "params": {"coef": 0.1}, "history": every | history}
+
+    # The one run has a right answer in each step, the other in the second alone.
+    runs = [line("full", length_right=[[1, 2], [3, 5]]), line("full", length_right=[[2], [4]]), line("aent")]
+    for draw in (pictures.study, pictures.sweep):
+        to = tmp_path / f"{draw.__name__}.png"
+        draw(runs, to)
+        assert to.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_curve_is_the_mean_of_the_runs_that_have_the_step() -> None:
+    drawn: list[list[list[float]]] = []
+
+    class Axes:
+        def plot(self, *values: list[float], **_: object) -> None:
+            drawn.append([list(of) for of in values])
+
+        def fill_between(self, *_: object, **__: object) -> None:
+            pass
+
+    runs = [{"method": "full", "history": {"held_out": of}} for of in ([[1, 2], [3, 5]], [[2], [4]])]
+    pictures.curve(Axes(), runs, "held_out")
+    assert drawn == [[[1, 2], [3, 4.5]]]
