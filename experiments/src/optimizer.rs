@@ -6,7 +6,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use crate::error::TrainError;
 
-/// Adam (Kingma and Ba, arXiv 1412.6980) with decays 0.9 and 0.999 and ε = 1e-8, after clipping the gradient's norm.
+/// Adam (Kingma and Ba, arXiv 1412.6980) with decays 0.9 and 0.999 and by default ε = 1e-8, after clipping the gradient's norm.
 ///
 /// ```text
 /// g ← g · min(1, max_norm / ‖g‖)
@@ -16,6 +16,7 @@ use crate::error::TrainError;
 pub struct Adam {
     params: Vec<Param>,
     rate: f64,
+    epsilon: f64,
     max_norm: Option<f64>,
     made: i64,
 }
@@ -40,39 +41,44 @@ impl Adam {
             mean: value.detach().zeros_like(),
             square: value.detach().zeros_like(),
         });
-        Adam { params: params.collect(), rate, max_norm, made: 0 }
+        Adam { params: params.collect(), rate, epsilon: EPSILON, max_norm, made: 0 }
     }
 
-    /// Updates the parameters, clears their gradients, and returns the gradient's norm before clipping.
-    pub fn step(&mut self) -> f64 {
+    /// The same optimizer with another ε.
+    pub fn with_epsilon(self, epsilon: f64) -> Self {
+        Adam { epsilon, ..self }
+    }
+
+    /// Sets the rate of the steps to come.
+    pub fn set_rate(&mut self, rate: f64) {
+        self.rate = rate;
+    }
+
+    /// Updates the parameters and clears their gradients.
+    pub fn step(&mut self) {
         self.made += 1;
         no_grad(|| {
             let gradients: Vec<Option<Tensor>> =
                 self.params.iter().map(|param| Some(param.value.grad()).filter(Tensor::defined)).collect();
-            let squares: Vec<Tensor> =
-                gradients.iter().flatten().map(|gradient| gradient.square().sum(Kind::Double)).collect();
-            let norm = if squares.is_empty() {
-                0.0
-            } else {
-                Tensor::stack(&squares, 0).sum(Kind::Double).double_value(&[]).sqrt()
-            };
-            let shrink = self.max_norm.map_or(1.0, |most| if norm > most { most / norm } else { 1.0 });
+            let shrink = self.max_norm.map_or(1.0, |most| (most / norm(&gradients)).min(1.0));
             let unbias_mean = 1.0 - DECAY_MEAN.powi(self.made as i32);
             let unbias_square = 1.0 - DECAY_SQUARE.powi(self.made as i32);
             for (param, gradient) in self.params.iter_mut().zip(gradients) {
                 let Some(gradient) = gradient else { continue };
-                let gradient = gradient * shrink;
+                let gradient = if shrink == 1.0 { gradient } else { gradient * shrink };
                 let _ = param.mean.g_mul_scalar_(DECAY_MEAN).g_add_(&(&gradient * (1.0 - DECAY_MEAN)));
                 let _ = param
                     .square
                     .g_mul_scalar_(DECAY_SQUARE)
                     .g_add_(&(gradient.square() * (1.0 - DECAY_SQUARE)));
-                let root = (&param.square / unbias_square).sqrt() + EPSILON;
-                let _ = param.value.g_sub_(&(&param.mean / root * (self.rate / unbias_mean)));
+                // The root of a number that is no normal one is slow, and nothing beside ε.
+                let mut root =
+                    (&param.square / unbias_square).clamp_min_(f64::from(f32::MIN_POSITIVE)).sqrt_();
+                let mut change = &param.mean / root.g_add_scalar_(self.epsilon);
+                let _ = param.value.g_sub_(&change.g_mul_scalar_(self.rate / unbias_mean));
                 param.value.zero_grad();
             }
-            norm
-        })
+        });
     }
 
     /// The moments and the number of steps, under names that begin with `adam.`.
@@ -97,6 +103,16 @@ impl Adam {
         self.made = made.int64_value(&[0]);
         Ok(())
     }
+}
+
+/// The norm of all gradients together.
+fn norm(gradients: &[Option<Tensor>]) -> f64 {
+    let squares: Vec<Tensor> =
+        gradients.iter().flatten().map(|gradient| gradient.square().sum(Kind::Double)).collect();
+    if squares.is_empty() {
+        return 0.0;
+    }
+    Tensor::stack(&squares, 0).sum(Kind::Double).double_value(&[]).sqrt()
 }
 
 /// Copies a saved tensor into an existing one.
@@ -138,10 +154,32 @@ mod tests {
         let params = params();
         let mut adam = Adam::new(&params, 0.5, None);
         quadratic(&params);
-        let norm = adam.step();
-        assert!((norm - (36.0_f64 + 196.0).sqrt()).abs() < 1e-9);
+        adam.step();
         let moved: Vec<f64> = Vec::try_from(&params[0].1.detach()).unwrap();
         assert!((moved[0] - 0.5).abs() < 1e-7 && (moved[1] - 9.5).abs() < 1e-7, "{moved:?}");
+    }
+
+    #[test]
+    fn a_gradient_is_clipped_to_its_norm() {
+        // With an ε far above the gradient a step is the gradient over ε: its length is that of the clipped gradient.
+        let params = params();
+        let mut adam = Adam::new(&params, 1e9, Some(2.0)).with_epsilon(1e9);
+        quadratic(&params);
+        adam.step();
+        let moved: Vec<f64> = Vec::try_from(&params[0].1.detach()).unwrap();
+        let norm = (36.0_f64 + 196.0).sqrt();
+        assert!((moved[0] - 2.0 * 6.0 / norm).abs() < 1e-6, "{moved:?}");
+        assert!((moved[1] - (10.0 - 2.0 * 14.0 / norm)).abs() < 1e-6, "{moved:?}");
+    }
+
+    #[test]
+    fn a_step_has_the_rate_that_was_set_last() {
+        let params = params();
+        let mut adam = Adam::new(&params, 0.5, None);
+        adam.set_rate(0.25);
+        quadratic(&params);
+        adam.step();
+        assert!((params[0].1.double_value(&[0]) - 0.25).abs() < 1e-7);
     }
 
     #[test]

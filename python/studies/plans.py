@@ -70,19 +70,21 @@ BEST: dict[str, dict[str, float]] = {
     "skywork_or1": {"target": 0.2},
 }
 
-# Two decades around the best value; a controller starts at it, and takes steps of its size.
+# Two decades; a controller starts at the value, and takes steps of its size.
 SWEEP = [0.001, 0.003, 0.01, 0.03, 0.1]
+
+
+def tuning(method: str, params: dict[str, float]) -> Run:
+    """A run of the grid's seed, which the sweep shares with it."""
+    return Run("grid", method, 100, 60, "sums", 12, 1e-4, params=params)
+
 
 # Sums and differences of two numbers below 100, after two that are solved: 38% right at the start.
 CHAIN_SUM = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2}
 
 # Seed by seed, so that what was run so far compares all methods.
 STUDIES = {
-    "grid": [
-        Run("grid", method, 100, 60, "sums", 12, 1e-4, params=params)
-        for method, values in GRID.items()
-        for params in values
-    ],
+    "grid": [tuning(method, params) for method, values in GRID.items() for params in values],
     "sums": [
         Run("sums", method, seed, 120, "sums", 12, 1e-4, held=256, every=30, params=params)
         for seed in range(5)
@@ -94,16 +96,7 @@ STUDIES = {
         for method in ("none", "full", "clamped", "aent")
     ],
     "sweep": [
-        Run(
-            "sweep",
-            method,
-            50,
-            60,
-            "sums",
-            12,
-            1e-4,
-            params={"coef": coef} | ({"gain": coef} if method == "aent" else {}),
-        )
+        tuning(method, {"coef": coef} | ({"gain": coef} if method == "aent" else {}))
         for coef in SWEEP
         for method in ("full", "clamped", "aent")
     ],

@@ -17,7 +17,7 @@ import numpy as np
 import pictures
 from certainty import improvement, interval
 from pictures import ended
-from plans import BAND, GRID
+from plans import BAND, GRID, STUDIES
 from run import lines
 
 Line = dict[str, Any]
@@ -26,15 +26,16 @@ Line = dict[str, Any]
 def main() -> None:
     """Prints the table of a study, and draws it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study")
+    parser.add_argument("study", choices=sorted(STUDIES))
     parser.add_argument("--pictures", type=Path, help="the folder to draw into")
     asked = parser.parse_args()
-    methods = grouped([line for line in lines() if line["study"] == asked.study])
+    planned = {run.name for run in STUDIES[asked.study]}
+    runs = [line for line in lines() if line["name"] in planned]
+    methods = grouped(runs)
     if not methods:
         raise SystemExit(f"no run of `{asked.study}` is finished")
     print(table(methods))
     if asked.pictures:
-        runs = [line for line in lines() if line["study"] == asked.study]
         drawn = pictures.sweep if asked.study == "sweep" else pictures.study
         drawn(runs, asked.pictures / f"{asked.study.replace('_', '-')}.png")
 

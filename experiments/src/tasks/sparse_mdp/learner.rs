@@ -34,7 +34,7 @@ impl Table {
         let contexts = (CACHED / settings.actions).clamp(1, settings.contexts);
         let parts = problem.logits.split(contexts, 0);
         let logits: Vec<Tensor> = parts.iter().map(|part| part.copy().set_requires_grad(true)).collect();
-        let adam = Adam::new(&named(&logits), settings.learning_rate, None);
+        let adam = Adam::new(&named(&logits), settings.learning_rate, None).with_epsilon(settings.epsilon);
         Ok(Table { settings: settings.clone(), seed: start.seed, probe: start.probe, problem, logits, adam })
     }
 
@@ -82,6 +82,7 @@ impl Learner for Table {
             ("whole", &fields.whole),
         ])?;
         measured.backward()?;
+        self.adam.set_rate(self.settings.rate(step));
         self.adam.step();
         objective.observe(&measured)?;
         add_of_spec(&mut metrics, measured.metrics().clone());

@@ -25,8 +25,12 @@ pub struct Settings {
     pub other_rank: i64,
     /// The number of actions sampled in each context at each step.
     pub samples: i64,
-    /// Adam's step size.
+    /// Adam's step size at the start.
     pub learning_rate: f64,
+    /// The step by which the step size has fallen to 0, evenly; 0 keeps it.
+    pub decay_steps: u64,
+    /// Adam's ε, beside the root of a gradient's mean square.
+    pub epsilon: f64,
     /// The default number of steps of a run.
     pub steps: u64,
     /// The default number of seeds.
@@ -51,6 +55,14 @@ impl Settings {
         self.object().into_iter().map(|(name, value)| (name, plain(&value))).collect()
     }
 
+    /// Adam's step size at a step.
+    pub fn rate(&self, step: u64) -> f64 {
+        match self.decay_steps {
+            0 => self.learning_rate,
+            end => self.learning_rate * (1.0 - step as f64 / end as f64).max(0.0),
+        }
+    }
+
     fn preset(name: &str) -> Result<Self, TrainError> {
         let paper = Settings {
             preset: name.to_string(),
@@ -62,6 +74,8 @@ impl Settings {
             other_rank: 50_000,
             samples: 16,
             learning_rate: 0.02,
+            decay_steps: 0,
+            epsilon: 1e-8,
             steps: 4000,
             seeds: 5,
             measure_every: 20,
@@ -136,6 +150,7 @@ impl Settings {
             (self.contexts > 0 && self.samples > 1, "at least one of `contexts` and two of `samples`"),
             (most > 0 && self.optimal.iter().all(|n| *n > 0), "positive numbers in `optimal`"),
             (self.deviation > 0.0 && self.learning_rate > 0.0, "a positive `deviation` and `learning_rate`"),
+            (self.epsilon > 0.0, "a positive `epsilon`"),
             (
                 self.first_rank[0] >= 1.0
                     && self.first_rank[0] <= self.first_rank[1]
@@ -187,6 +202,13 @@ mod tests {
         assert_eq!(changed("optimal", "[3, 2]").unwrap().optimal, [3, 2]);
         let pairs = changed("samples", "8").unwrap().pairs();
         assert!(pairs.contains(&("samples".to_string(), "8".to_string())), "{pairs:?}");
+    }
+
+    #[test]
+    fn the_rate_falls_evenly_to_nothing_or_stays() {
+        assert_eq!(Settings::new(Some("paper"), &[]).unwrap().rate(4_000), 0.02);
+        let falling = changed("decay_steps", "1000").unwrap();
+        assert_eq!([0, 500, 1_000, 4_000].map(|step| falling.rate(step)), [0.02, 0.01, 0.0, 0.0]);
     }
 
     #[test]
