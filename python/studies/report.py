@@ -1,15 +1,18 @@
 """Tables and pictures of the runs in `runs.jsonl`.
 
-    python python/studies/report.py grid [--pictures docs/images]
+    python python/studies/report.py sums [--pictures docs/images] [--page docs/evidence.md]
 
 Prints Markdown: for each method and setting the held-out accuracy at the end and over the run, with 95% bootstrap intervals over
-seeds, the probability of being better than training without an entropy term, the entropies, and the answers.
+seeds, the probability of being better than training without an entropy term, the entropies, and the answers. In a page it
+replaces the table after the study's comment.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +27,27 @@ Line = dict[str, Any]
 
 
 def main() -> None:
-    """Prints the table of a study, and draws it."""
+    """Prints the table of a study, draws it, and puts it into a page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=sorted(STUDIES))
     parser.add_argument("--pictures", type=Path, help="the folder to draw into")
+    parser.add_argument("--page", type=Path, help="the page to put the table into")
     asked = parser.parse_args()
-    planned = {run.name for run in STUDIES[asked.study]}
-    runs = [line for line in lines() if line["name"] in planned]
-    methods = grouped(runs)
-    if not methods:
+    runs = finished(asked.study)
+    if not runs:
         raise SystemExit(f"no run of `{asked.study}` is finished")
-    print(table(methods))
+    print(table(grouped(runs)))
     if asked.pictures:
         drawn = pictures.sweep if asked.study == "sweep" else pictures.study
         drawn(runs, asked.pictures / f"{asked.study.replace('_', '-')}.png")
+    if asked.page:
+        asked.page.write_text(placed(asked.page.read_text(), asked.study, table(grouped(runs))))
+
+
+def finished(study: str) -> list[Line]:
+    """The runs of a study that are there."""
+    planned = {run.name for run in STUDIES[study]}
+    return [line for line in lines() if line["name"] in planned]
 
 
 def grouped(runs: list[Line]) -> dict[str, list[Line]]:
@@ -50,33 +60,54 @@ def grouped(runs: list[Line]) -> dict[str, list[Line]]:
 
 
 def table(methods: dict[str, list[Line]]) -> str:
-    """A row for each method."""
-    head = ["loss", "seeds", "right at the end", "right over the run", "better than none", "entropy at the end"]
-    head += ["steps in the band", "stray", "tokens of right and wrong answers"]
-    rows = [head, ["---"] * len(head)]
+    """A row for each method; a column that says nothing of any is left out."""
     none = [ended(line, "held_out") for line in methods.get("none", [])]
-    for method, runs in methods.items():
-        right = [ended(line, "held_out") for line in runs]
-        over = [area(line, "held_out") for line in runs]
-        # One seed beside another tells nothing.
-        compared = method != "none" and len(none) > 1 and len(right) > 1
-        against = shown(*improvement(right, none), percent=True) if compared else ""
-        in_band = np.mean([np.mean([BAND[0] <= x <= BAND[1] for x in line["history"]["entropy"][1]]) for line in runs])
-        lengths = " and ".join(
-            f"{np.mean([ended(line, of) for line in runs if of in line['history']] or [np.nan]):.1f}"
-            for of in ("length_right", "length_wrong")
-        )
-        stray = [ended(line, "stray") for line in runs if "stray" in line["history"]]
-        row = [
-            method,
-            str(len(runs)),
-            shown(*interval(right), percent=True),
-            shown(*interval(over), percent=True),
-            against,
-        ]
-        row += [shown(*interval([ended(line, "full_entropy") for line in runs])), f"{in_band:.0%}"]
-        rows.append([*row, f"{np.mean(stray):.1%}" if stray else "", lengths])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    rows = [[method, *(cell(runs, none) for cell in COLUMNS.values())] for method, runs in methods.items()]
+    head = ["loss", *COLUMNS]
+    told = [index for index in range(len(head)) if any(row[index] for row in rows)]
+    shown = [[row[index] for index in told] for row in (head, ["---"] * len(head), *rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in shown)
+
+
+def better(runs: list[Line], none: list[float]) -> str:
+    """The probability of ending higher than without a term; one seed beside another tells nothing."""
+    if runs[0]["method"] == "none" or len(none) < 2 or len(runs) < 2:
+        return ""
+    return number(*improvement([ended(line, "held_out") for line in runs], none), percent=True)
+
+
+def in_band(runs: list[Line]) -> str:
+    """The share of steps that AEnt's band holds."""
+    return (
+        f"{np.mean([np.mean([BAND[0] <= x <= BAND[1] for x in line['history']['entropy'][1]]) for line in runs]):.0%}"
+    )
+
+
+def stray(runs: list[Line]) -> str:
+    """The share of probability on tokens that begin no answer."""
+    shares = [ended(line, "stray") for line in runs if "stray" in line["history"]]
+    return f"{np.mean(shares):.1%}" if shares else ""
+
+
+def lengths(runs: list[Line]) -> str:
+    """How long right and wrong answers are, where they may differ."""
+    means = [np.mean([ended(line, of) for line in runs if of in line["history"]] or [np.nan]) for of in LENGTHS]
+    told = [f"{mean:.1f}" for mean in means]
+    return "" if set(told) == {f"{runs[0]['tokens']:.1f}"} else " and ".join(told)
+
+
+LENGTHS = ("length_right", "length_wrong")
+
+COLUMNS: dict[str, Callable[[list[Line], list[float]], str]] = {
+    "seeds": lambda runs, _: str(len(runs)),
+    "right at the end": lambda runs, _: number(*interval([ended(line, "held_out") for line in runs]), percent=True),
+    "right over the run": lambda runs, _: number(*interval([area(line, "held_out") for line in runs]), percent=True),
+    "better than none": better,
+    "entropy at the end": lambda runs, _: number(*interval([ended(line, "full_entropy") for line in runs])),
+    "steps in the band": lambda runs, _: in_band(runs),
+    "stray": lambda runs, _: stray(runs),
+    "tokens of right and wrong answers": lambda runs, _: lengths(runs),
+}
 
 
 def area(line: Line, name: str) -> float:
@@ -84,10 +115,18 @@ def area(line: Line, name: str) -> float:
     return float(np.mean(line["history"][name][1]))
 
 
-def shown(mean: float, low: float, high: float, percent: bool = False) -> str:
+def number(mean: float, low: float, high: float, percent: bool = False) -> str:
     """A number with its interval, which one seed does not have."""
     form = ".0%" if percent else ".2f"
     return f"{mean:{form}} ({low:{form}} to {high:{form}})" if low < high else f"{mean:{form}}"
+
+
+def placed(page: str, study: str, made: str) -> str:
+    """The page with the table after the comment of its study."""
+    begun = f"<!-- {study} -->\n"
+    if begun not in page:
+        raise SystemExit(f"expected the line `{begun.strip()}` in the page")
+    return re.sub(re.escape(begun) + r"(\|.*\n)*", lambda _: f"{begun}{made}\n", page)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "studies"))
 
 import pictures
 from certainty import improvement, interval
-from report import grouped, table
+from report import finished, grouped, placed, table
 from run import columns
 
 
@@ -43,18 +43,31 @@ def test_a_row_stands_for_all_seeds_of_a_setting() -> None:
     def line(method: str, held_out: float, **params: float) -> dict[str, object]:
         values = {"held_out": held_out, "entropy": 0.5, "full_entropy": 0.6, "length_right": 3, "length_wrong": 5}
         history = {name: [[1, 2], [value, value]] for name, value in values.items()}
-        return {"method": method, "params": params, "history": history}
+        return {"method": method, "params": params, "tokens": 8, "history": history}
 
     rows = table(grouped([line("none", 0.4), line("full", 0.5, coef=0.1), line("full", 0.7, coef=0.1)])).splitlines()
     assert len(rows) == 4
+    assert "stray" not in rows[0]  # No run says anything of it.
     cells = [cell.strip() for cell in rows[3].strip("|").split("|")]
     # Of one seed there is no interval, and with one seed no comparison.
-    assert cells[:5] == ["full (coef = 0.1)", "2", "60% (50% to 70%)", "60% (50% to 70%)", ""]
-    assert cells[5:] == ["0.60", "100%", "", "3.0 and 5.0"]
+    assert cells[:4] == ["full (coef = 0.1)", "2", "60% (50% to 70%)", "60% (50% to 70%)"]
+    assert cells[4:] == ["0.60", "100%", "3.0 and 5.0"]
     rows = table(grouped([line("full", 0.5), line("none", 0.4), line("none", 0.6), line("full", 0.7)])).splitlines()
     assert [row.split("|")[1].strip() for row in rows[2:]] == ["none", "full"]
     # One draw of sixteen has the worse seed of one twice and the better of the other twice: more than a fortieth.
     assert rows[3].split("|")[5].strip() == "75% (0% to 100%)"
+
+
+def test_a_page_has_the_table_of_all_runs_that_are_finished() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "evidence.md").read_text()
+    for study in filter(finished, ("sums", "chain_sum", "sweep")):
+        assert placed(page, study, table(grouped(finished(study)))) == page, f"run studies/report.py {study} --page"
+
+
+def test_a_table_takes_the_place_of_the_last_one() -> None:
+    page = "text\n<!-- sums -->\n| a |\n| b |\n\nmore\n<!-- sweep -->\n\nend\n"
+    assert placed(page, "sums", "| c |") == page.replace("| a |\n| b |", "| c |")
+    assert placed(page, "sweep", "| c |") == page.replace("<!-- sweep -->", "<!-- sweep -->\n| c |")
 
 
 def test_a_picture_is_drawn_of_what_was_run_so_far(tmp_path: Path) -> None:
