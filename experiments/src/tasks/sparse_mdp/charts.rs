@@ -221,7 +221,7 @@ fn notes() -> Vec<String> {
         ),
         format!(
             "Each context is one step with reward 1 for an optimal action and 0 otherwise; the advantage is the reward \
-             less the mean over the context's samples, and the optimizer is Adam (0.9, 0.999, 1e-8) on the logits \
+             less the mean over the context's samples, and the optimizer is Adam (0.9, 0.999) on the logits \
              themselves. `{FULL}` and `{CLAMPED}` have the coefficient that their files say."
         ),
     ]
