@@ -79,8 +79,14 @@ def curve(axes: Any, runs: list[Line], name: str) -> None:
             row[place] = np.mean(near) if near and step in known else np.nan
     bounds = [interval(column[~np.isnan(column)], draws=2000) for column in values.T]
     mean, low, high = np.array(bounds).T
-    axes.plot(steps, mean, label=LABEL[method], color=COLOUR[method], marker="o" if window == 1 else None, markersize=3)
-    axes.fill_between(steps, low, high, color=COLOUR[method], alpha=0.15, linewidth=0)
+    drawn = {"label": LABEL[method], "color": COLOUR[method]}
+    if window == 1:
+        # Beside each other, so that the whiskers of all methods can be seen.
+        beside = np.array(steps) + list(GRID).index(method) - len(GRID) // 2
+        axes.errorbar(beside, mean, [mean - low, high - mean], marker="o", markersize=3, elinewidth=0.8, **drawn)
+    else:
+        axes.plot(steps, mean, **drawn)
+        axes.fill_between(steps, low, high, color=COLOUR[method], alpha=0.15, linewidth=0)
 
 
 def sweep(runs: list[Line], to: Path) -> None:
@@ -95,6 +101,7 @@ def sweep(runs: list[Line], to: Path) -> None:
                 axes.plot(*zip(*of, strict=True), marker="o", label=LABEL[method], color=COLOUR[method])
         axes.set(xscale="log", xlabel="coefficient, of AEnt its start and step")
         axes.set_title(title, loc="left", fontsize="medium")
+        axes.set_ylim(bottom=0)
     places[0].yaxis.set_major_formatter("{x:.0%}")
     places[0].legend(frameon=False, fontsize="small")
     figure.savefig(to, dpi=150)
