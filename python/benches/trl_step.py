@@ -11,6 +11,7 @@ memory beyond what was in use before them.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import statistics
 import subprocess
 import sys
@@ -93,6 +94,7 @@ def step(name: str, asked: argparse.Namespace, folder: Path) -> None:
 
         def on_step_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
             if state.global_step == WARM:
+                ctypes.CDLL(None).malloc_trim(0)
                 self.before = memory("VmRSS")
                 Path("/proc/self/clear_refs").write_text("5")
             times.append(time.perf_counter())
