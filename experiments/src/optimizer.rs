@@ -45,6 +45,7 @@ impl Adam {
     }
 
     /// The same optimizer with another ε.
+    #[must_use]
     pub fn with_epsilon(self, epsilon: f64) -> Self {
         Adam { epsilon, ..self }
     }
@@ -65,7 +66,7 @@ impl Adam {
             let unbias_square = 1.0 - DECAY_SQUARE.powi(self.made as i32);
             for (param, gradient) in self.params.iter_mut().zip(gradients) {
                 let Some(gradient) = gradient else { continue };
-                let gradient = if shrink == 1.0 { gradient } else { gradient * shrink };
+                let gradient = if shrink < 1.0 { gradient * shrink } else { gradient };
                 let _ = param.mean.g_mul_scalar_(DECAY_MEAN).g_add_(&(&gradient * (1.0 - DECAY_MEAN)));
                 let _ = param
                     .square

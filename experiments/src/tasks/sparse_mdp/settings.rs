@@ -210,9 +210,12 @@ mod tests {
 
     #[test]
     fn the_rate_falls_evenly_to_nothing_or_stays() {
-        assert_eq!(Settings::new(Some("quick"), &[]).unwrap().rate(4_000), 0.02);
-        let falling = Settings::new(Some("paper"), &[]).unwrap();
-        assert_eq!([0, 1_000, 4_000, 5_000].map(|step| falling.rate(step)), [0.04, 0.03, 0.0, 0.0]);
+        let at = |preset, step| Settings::new(Some(preset), &[]).unwrap().rate(step);
+        for (preset, step, rate) in
+            [("quick", 4_000, 0.02), ("paper", 0, 0.04), ("paper", 1_000, 0.03), ("paper", 5_000, 0.0)]
+        {
+            assert!((at(preset, step) - rate).abs() < 1e-15, "{preset} {step}");
+        }
     }
 
     #[test]
