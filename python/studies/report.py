@@ -14,16 +14,13 @@ import re
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pictures
 from certainty import improvement, interval
-from pictures import ended
+from pictures import Line, ended
 from plans import BAND, GRID, STUDIES
 from run import lines
-
-Line = dict[str, Any]
 
 
 def main() -> None:
@@ -36,12 +33,13 @@ def main() -> None:
     runs = finished(asked.study)
     if not runs:
         raise SystemExit(f"no run of `{asked.study}` is finished")
-    print(table(grouped(runs)))
+    made = table(grouped(runs))
+    print(made)
     if asked.pictures:
         drawn = pictures.sweep if asked.study == "sweep" else pictures.study
         drawn(runs, asked.pictures / f"{asked.study.replace('_', '-')}.png")
     if asked.page:
-        asked.page.write_text(placed(asked.page.read_text(), asked.study, table(grouped(runs))))
+        asked.page.write_text(placed(asked.page.read_text(), asked.study, made))
 
 
 def finished(study: str) -> list[Line]:
