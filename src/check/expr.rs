@@ -25,6 +25,7 @@ impl<'a> Checker<'a> {
         let valued = match &expr.kind {
             ExprKind::Name(name) => self.name(name, expr.span),
             ExprKind::Call(call) => self.call(call, expr.span),
+            ExprKind::Field { base, field } => self.extra(base, field, expr.span),
             _ => self.formula(expr).map(Valued::from),
         }?;
         self.learn(expr.span, &valued);
@@ -36,8 +37,7 @@ impl<'a> Checker<'a> {
             ExprKind::Number(number) => Ok(Value::Node(self.builder.constant(number.value, expr.span))),
             ExprKind::Bool(value) => Ok(Value::Node(self.builder.boolean(*value, expr.span))),
             ExprKind::String(text) => Ok(Value::Text(text.clone())),
-            ExprKind::Name(_) | ExprKind::Call(_) => self.expr(expr),
-            ExprKind::Field { base, field } => self.extra(base, field, expr.span),
+            ExprKind::Name(_) | ExprKind::Call(_) | ExprKind::Field { .. } => self.expr(expr),
             ExprKind::Unary { op, operand } => {
                 let (function, kind) = match op {
                     UnaryOp::Neg => (UnaryFn::Neg, Kind::Real),
@@ -273,13 +273,14 @@ impl<'a> Checker<'a> {
         self.object_call(&call.callee, &[], span)
     }
 
-    fn extra(&mut self, base: &'a Expr, field: &'a Name, span: Span) -> Outcome<Value> {
+    /// `x.field`: an extra, or what an imported file defines.
+    fn extra(&mut self, base: &'a Expr, field: &'a Name, span: Span) -> Outcome<Valued> {
         if let Some(member) = self.imported_value(base, field, span) {
             return member;
         }
         let Valued { value, extras } = self.valued(base)?;
         if let Some(extras) = extras {
-            return self.extra_of_function(&extras, field);
+            return self.extra_of_function(&extras, field).map(Valued::from);
         }
         if let Value::Node(id) = value
             && let Op::Term { object, .. } = self.builder.node(id).op
@@ -289,7 +290,7 @@ impl<'a> Checker<'a> {
                 (term.name(), term.signature.clone())
             };
             if let Some(extra) = signature.extras.iter().find(|extra| extra.name == field.node) {
-                return Ok(Value::Node(self.builder.extra(id, extra, span)));
+                return Ok(Value::Node(self.builder.extra(id, extra, span)).into());
             }
             let known: Vec<&str> = signature.extras.iter().map(|extra| extra.name).collect();
             return Err(self.report(unknown_extra(&format!("`{name}`"), field, &known)));

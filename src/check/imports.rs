@@ -1,7 +1,7 @@
 //! Names of files that are imported under a name: `kl.k2(x)`, `kl.cap`.
 
 use super::scope::Meaning;
-use super::{Checker, Outcome, Reported, Value};
+use super::{Checker, Outcome, Reported, Valued};
 use crate::diag::Diagnostic;
 use crate::near::nearest;
 use crate::plugin::quoted;
@@ -49,7 +49,7 @@ impl<'a> Checker<'a> {
         base: &Expr,
         member: &Name,
         span: Span,
-    ) -> Option<Outcome<Value>> {
+    ) -> Option<Outcome<Valued>> {
         let ExprKind::Name(import) = &base.kind else { return None };
         if self.frames.last().is_some_and(|frame| frame.locals.contains_key(import.as_str())) {
             return None;
@@ -60,7 +60,7 @@ impl<'a> Checker<'a> {
             binding.meaning.clone()
         });
         Some(match found {
-            Some(Meaning::Value(valued)) => Ok(valued.value),
+            Some(Meaning::Value(valued)) => Ok(valued),
             Some(Meaning::Poisoned) => Err(Reported),
             Some(_) => Err(self.report(
                 Diagnostic::error(

@@ -104,7 +104,7 @@ impl<'a> Checker<'a> {
         let intervals = made.corners.iter().map(|of| of.value.interval());
         let interval = intervals.fold(made.object.value.interval(), Interval::join);
         self.controllers.push(ControllerDecl {
-            name: name.node.clone(),
+            name: self.scope.public(name),
             object: made.object,
             signal: signal.map(|(id, _)| id),
             moving: made.moving,

@@ -237,3 +237,29 @@ fn a_state_of_another_release_of_a_plugin_is_taken_up() {
         &["controller `band`", "`momentum` is not set here and 0.5 in"],
     );
 }
+
+#[test]
+fn controllers_of_one_name_in_two_imported_files_have_states_of_their_own() {
+    let folder = Folder::new("imported");
+    let of = |signal: &str| {
+        format!(
+            "controller beta = band(signal = {signal}, target = 9, step = 0.1, bounds = 0 .. 1, init = 0.01)"
+        )
+    };
+    std::fs::write(folder.file("wide.aent"), of("token_mean(entropy())")).unwrap();
+    std::fs::write(folder.file("narrow.aent"), of("token_mean(clamped_entropy(top_k = 2))")).unwrap();
+    let text = "import \"wide.aent\" as wide\nimport \"narrow.aent\" as narrow\n\
+        loss = token_mean(clip_ppo()) - wide.beta * token_mean(entropy()) - narrow.beta * token_mean(log_prob)";
+    std::fs::write(folder.file("main.aent"), text).unwrap();
+    let session = || Session::new(aent::compile_file(folder.file("main.aent")).unwrap());
+    let mut moved = session();
+    let output = advance(&mut moved);
+    let signals = output.signals().unwrap();
+    assert!(signals["wide.beta"] > signals["narrow.beta"] + 0.1, "{signals:?}");
+    let coefficients = moved.coefficients();
+    assert_eq!(coefficients.keys().collect::<Vec<_>>(), ["narrow.beta", "wide.beta"]);
+    assert!(coefficients["wide.beta"] < coefficients["narrow.beta"], "{coefficients:?}");
+    let mut restored = session();
+    restored.restore(moved.state()).unwrap();
+    assert_eq!(restored.coefficients(), coefficients);
+}
