@@ -25,7 +25,7 @@ mod value;
 pub use batch::{Batch, Numbers};
 pub use session::{Session, Step};
 pub use tape::Noise;
-pub use tree::Program;
+pub use tree::{Literal, Program};
 
 use std::fmt;
 

@@ -32,10 +32,10 @@ impl Program {
         Ok(Self { modules: reader.modules, params: BTreeMap::new() })
     }
 
-    /// The same program with another number for a `param`.
+    /// The same program with another value for a `param`, by its name outside: `kl.cap` in a file that is imported as `kl`.
     #[must_use]
-    pub fn with_number(mut self, name: &str, value: f64) -> Self {
-        self.params.insert(name.to_owned(), Literal::Number(value));
+    pub fn with_param(mut self, name: &str, value: Literal) -> Self {
+        self.params.insert(name.to_owned(), value);
         self
     }
 }

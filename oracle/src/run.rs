@@ -150,8 +150,8 @@ impl<'a> Run<'a> {
         }
         match self.definition(env.module, name) {
             Some((module, Definition::Let(_))) => self.let_value(module, name),
-            Some((_, Definition::Param(default))) => {
-                Ok(value_of(self.program.params.get(name).unwrap_or(default)))
+            Some((module, Definition::Param(default))) => {
+                Ok(value_of(self.program.given(module, name).unwrap_or(default)))
             }
             Some((_, Definition::Input(input))) => self.input(name, input),
             Some((module, Definition::Controller { .. })) => {

@@ -111,22 +111,13 @@ impl Session {
     /// All controllers with their names: those of a file that is imported behind a name have it in front.
     fn controllers(&self) -> Vec<(Key, String)> {
         let mut found = Vec::new();
-        self.controllers_of(0, "", &mut found);
-        found
-    }
-
-    fn controllers_of(&self, module: usize, before: &str, found: &mut Vec<(Key, String)>) {
-        let file = &self.program.modules[module];
-        for (alias, import) in &file.imports {
-            let before =
-                alias.as_ref().map_or_else(|| before.to_owned(), |alias| format!("{before}{alias}."));
-            self.controllers_of(*import, &before, found);
-        }
-        for (name, definition) in &file.definitions {
-            let key = (module, name.clone());
-            if matches!(definition, Definition::Controller { .. }) && found.iter().all(|(of, _)| *of != key) {
-                found.push((key, format!("{before}{name}")));
+        for (module, before) in self.program.files() {
+            for (name, definition) in &self.program.modules[module].definitions {
+                if matches!(definition, Definition::Controller { .. }) {
+                    found.push(((module, name.clone()), format!("{before}{name}")));
+                }
             }
         }
+        found
     }
 }

@@ -7,8 +7,36 @@ use std::collections::BTreeMap;
 pub struct Program {
     /// The compiled file is the first.
     pub(crate) modules: Vec<Module>,
-    /// Values of params that are set from outside.
+    /// Values of params that are set from outside, by their names there.
     pub(crate) params: BTreeMap<String, Literal>,
+}
+
+impl Program {
+    /// The files, those imported first, with what stands before their names outside: `kl.` of one that is imported as `kl`.
+    pub(crate) fn files(&self) -> Vec<(usize, String)> {
+        let mut found = Vec::new();
+        self.files_of(0, "", &mut found);
+        found
+    }
+
+    fn files_of(&self, module: usize, before: &str, found: &mut Vec<(usize, String)>) {
+        for (alias, import) in &self.modules[module].imports {
+            let inner = alias.as_ref().map_or_else(|| before.to_owned(), |alias| format!("{before}{alias}."));
+            self.files_of(*import, &inner, found);
+        }
+        if found.iter().all(|(of, _)| *of != module) {
+            found.push((module, before.to_owned()));
+        }
+    }
+
+    /// What a `param` of a file is set to from outside.
+    pub(crate) fn given(&self, module: usize, name: &str) -> Option<&Literal> {
+        if self.params.is_empty() {
+            return None;
+        }
+        let (_, before) = self.files().into_iter().find(|(of, _)| *of == module)?;
+        self.params.get(&format!("{before}{name}"))
+    }
 }
 
 /// One file.
@@ -36,9 +64,12 @@ pub(crate) enum Definition {
 
 /// A value written out.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Literal {
+pub enum Literal {
+    /// `0.2`
     Number(f64),
+    /// `true`, `false`
     Truth(bool),
+    /// `"k3"`
     Text(String),
 }
 

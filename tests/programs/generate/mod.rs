@@ -23,6 +23,11 @@ pub(crate) fn choices() -> impl Strategy<Value = Vec<u16>> {
 
 /// A program that must check without errors.
 pub(crate) fn program(choices: &[u16], manner: Manner) -> String {
+    statements(choices, manner).join("\n")
+}
+
+/// Its statements: the imports, the inputs, and what computes with them.
+pub(crate) fn statements(choices: &[u16], manner: Manner) -> Vec<String> {
     let mut writer = Writer {
         choices,
         at: 0,
@@ -35,7 +40,7 @@ pub(crate) fn program(choices: &[u16], manner: Manner) -> String {
         locals: Vec::new(),
     };
     writer.program();
-    writer.statements.join("\n")
+    writer.statements
 }
 
 struct Writer<'a> {

@@ -61,18 +61,23 @@ impl Counts {
     }
 }
 
+/// A program of the second implementation.
+pub(crate) struct Judged {
+    pub(crate) program: Program,
+    /// Whether its field `log_z` has a gradient.
+    pub(crate) trains_log_z: bool,
+}
+
 /// Some steps of a program on batches in turn, packed or padded. A difference is believed where many seeds agree on it.
 pub(crate) fn steps(
-    text: &str,
+    judged: &Judged,
     compiled: &aent::Program,
     cases: &[Case],
     layout: Layout,
     count: usize,
 ) -> Result<Counts, String> {
-    let program = Program::parse(text).map_err(|error| format!("the second implementation: {error}"))?;
-    let trained = text.contains("input log_z: seq grad");
-    let feed = |case: &Case| fed(case, layout, trained);
-    let compared = |seeds| rounded(&program, session(compiled.clone()), cases, feed, count, seeds);
+    let feed = |case: &Case| fed(case, layout, judged.trains_log_z);
+    let compared = |seeds| rounded(&judged.program, session(compiled.clone()), cases, feed, count, seeds);
     compared(SEEDS).or_else(|_| compared(CERTAIN))
 }
 

@@ -2,14 +2,15 @@
 //! signals, gradients, and coefficients over ten steps.
 
 mod compare;
+mod files;
 mod library;
 
 use crate::extent;
 use crate::generate::{Manner, choices, program};
 use crate::recipes::{self, recipes};
-use aent::compile;
 use aent::testing::{Case, Extent, rough, sample, smooth};
 use compare::{Counts, Layout, steps};
+use files::{Files, spread};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::{Cell, RefCell};
@@ -44,7 +45,7 @@ fn batches(rough_ones: bool) -> BoxedStrategy<Batches> {
 }
 
 /// Compares ten steps of a program on two batches in turn.
-fn compare(text: &str, batches: &Batches) -> Result<Counts, String> {
+fn compare(files: &Files, batches: &Batches) -> Result<Counts, String> {
     let (first, second, poisoned, layout) = batches;
     let mut cases = [first.clone(), second.clone()];
     let fits = match layout {
@@ -64,8 +65,7 @@ fn compare(text: &str, batches: &Batches) -> Result<Counts, String> {
             *case = case.poisoned();
         }
     }
-    let program = compile(text).map_err(|failure| failure.to_string())?;
-    steps(text, &program, &cases, layout, 10)
+    steps(&files.judged()?, &files.compiled()?, &cases, layout, 10)
 }
 
 /// Compares programs that a strategy makes, and shrinks one that differs.
@@ -74,7 +74,7 @@ fn hunt<T: Debug>(
     programs: u32,
     seed: u64,
     strategy: &impl Strategy<Value = (T, Batches)>,
-    text: impl Fn(&T) -> String,
+    files: impl Fn(&T) -> Files,
 ) -> Counts {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -83,9 +83,9 @@ fn hunt<T: Debug>(
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let (counts, differs) = (RefCell::new(Counts::default()), Cell::new(false));
     let run = runner.run(strategy, |(made, batches)| {
-        let found = compare(&text(&made), &batches);
+        let found = compare(&files(&made), &batches);
         if let (Err(words), false) = (&found, differs.replace(found.is_err() || differs.get())) {
-            eprintln!("{words}\nin\n{}\nis being shrunk", text(&made));
+            eprintln!("{words}\nin\n{}\nis being shrunk", files(&made));
         }
         let found = found.map_err(TestCaseError::fail)?;
         counts.borrow_mut().add(found);
@@ -94,7 +94,7 @@ fn hunt<T: Debug>(
     match run {
         Ok(()) => counts.into_inner(),
         Err(TestError::Fail(reason, (made, batches))) => {
-            panic!("{reason}\nin\n{}\non\n{batches:?}\nafter {:?}", text(&made), counts.borrow())
+            panic!("{reason}\nin\n{}\non\n{batches:?}\nafter {:?}", files(&made), counts.borrow())
         }
         Err(error) => panic!("{error}"),
     }
@@ -108,15 +108,19 @@ fn says_something(counts: &Counts) {
 }
 
 fn tame(programs: u32, seed: u64) -> Counts {
-    hunt(programs, seed, &(choices(), batches(false)), |choices| program(choices, Manner::Tame))
+    hunt(programs, seed, &(choices(), batches(false)), |choices| program(choices, Manner::Tame).into())
 }
 
 fn wild(programs: u32, seed: u64) -> Counts {
-    hunt(programs, seed, &(choices(), batches(true)), |choices| program(choices, Manner::Wild))
+    hunt(programs, seed, &(choices(), batches(true)), |choices| program(choices, Manner::Wild).into())
+}
+
+fn in_files(programs: u32, seed: u64) -> Counts {
+    hunt(programs, seed, &(choices(), batches(false)), |choices| spread(choices, Manner::Tame))
 }
 
 fn of_library(programs: u32, seed: u64, rough_ones: bool) -> Counts {
-    hunt(programs, seed, &(choices(), batches(rough_ones)), |choices| library::program(choices))
+    hunt(programs, seed, &(choices(), batches(rough_ones)), |choices| library::program(choices).into())
 }
 
 #[test]
@@ -127,6 +131,11 @@ fn tame_programs_give_the_numbers_of_the_second_implementation() {
 #[test]
 fn wild_programs_on_rough_batches_give_the_numbers_of_the_second_implementation() {
     wild(100, 2);
+}
+
+#[test]
+fn programs_in_several_files_with_params_from_outside_give_the_numbers_of_the_second_implementation() {
+    says_something(&in_files(100, 5));
 }
 
 #[test]
@@ -141,9 +150,10 @@ fn recipes_give_the_numbers_of_the_second_implementation() {
     let cases = [sample(&smooth(extent()), 2), sample(&rough(extent()), 2)].concat();
     let mut counts = Counts::default();
     for name in recipes() {
-        let (text, compiled) = (recipes::text(&name), recipes::compiled(&name));
+        let judged = Files::from(recipes::text(&name)).judged().unwrap();
+        let compiled = recipes::compiled(&name);
         for pair in cases.chunks(2) {
-            let found = steps(&text, &compiled, pair, Layout::Padded, 4);
+            let found = steps(&judged, &compiled, pair, Layout::Padded, 4);
             counts.add(found.unwrap_or_else(|words| panic!("{name}: {words}\non\n{pair:?}")));
         }
     }
@@ -157,10 +167,10 @@ fn files_that_once_differed_do_not() {
     let mut count = 0;
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let text = fs::read_to_string(&path).unwrap();
+        let files = fs::read_to_string(&path).unwrap().into();
         for pair in cases.chunks(2) {
             let batches = (pair[0].clone(), pair[1].clone(), true, Layout::Padded);
-            compare(&text, &batches)
+            compare(&files, &batches)
                 .unwrap_or_else(|words| panic!("{}: {words}\non\n{pair:?}", path.display()));
         }
         count += 1;
@@ -180,11 +190,14 @@ fn hunts_for_differences() {
     let (mut counts, mut round) = (Counts::default(), 0);
     while counts.programs + counts.unspecified < programs {
         let seed = seed.wrapping_mul(1_000_003).wrapping_add(round);
-        for found in
-            [tame(200, seed), wild(200, seed), of_library(200, seed, false), of_library(200, seed, true)]
-        {
-            counts.add(found);
-        }
+        let kinds = [
+            tame(200, seed),
+            wild(200, seed),
+            in_files(200, seed),
+            of_library(200, seed, false),
+            of_library(200, seed, true),
+        ];
+        kinds.into_iter().for_each(|found| counts.add(found));
         round += 1;
         println!("{counts:?}");
     }
