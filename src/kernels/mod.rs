@@ -8,6 +8,8 @@ mod engine;
 mod error;
 mod given;
 mod gradients;
+#[cfg(all(test, not(miri)))]
+mod guarded;
 mod head;
 mod ids;
 mod inputs;

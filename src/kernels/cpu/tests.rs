@@ -1,15 +1,21 @@
-//! Rows in memory of exactly their size, on each level of instructions, against the formulas in f64: what reads or writes beside a
-//! row is found by Miri and the address sanitizer (`docs/reliability.md`).
+//! Rows in memory of exactly their size, on each level of instructions, against the formulas in f64. What reads or writes behind a
+//! row ends the test; Miri and the address sanitizer find the rest (`docs/reliability.md`).
 
 use super::dispatch::at_each_level;
 use super::number::Element;
 use super::row::{Known, Line, Pair, Place, Scratch, Tokens, read, write_gradient};
+#[cfg(not(miri))]
+use crate::kernels::guarded::Guarded as Memory;
 use crate::kernels::naive;
 use crate::passes::{Pass, Plan, facts, sums};
 use crate::rows::TokenSet;
 use half::{bf16, f16};
 
 const PASS: Pass = Pass { temperature: 1.0, divided: false, set: None, compares: None, beta: None };
+
+/// Miri watches every access, and has no pages to close.
+#[cfg(miri)]
+type Memory<E> = Box<[E]>;
 
 /// Around the lengths of a vector, of a chunk and of a block.
 const LENGTHS: &[usize] =
@@ -50,14 +56,14 @@ fn beside(row: &[f64], reference: Vec<f64>) -> Vec<f64> {
     row.iter().zip(reference).map(|(x, y)| if x.is_finite() { finite(y) } else { *x }).collect()
 }
 
-fn boxed<E: Element>(row: &[f64]) -> Box<[E]> {
+fn memory<E: Element>(row: &[f64]) -> Memory<E> {
     use super::number::Real;
     let wide: Vec<E::Real> = row.iter().map(|x| E::Real::of(*x)).collect();
-    let mut boxed = vec![wide_zero::<E>(); row.len()].into_boxed_slice();
-    for (block, to) in wide.chunks(super::number::BLOCK).zip(boxed.chunks_mut(super::number::BLOCK)) {
+    let mut memory = Memory::from(vec![wide_zero::<E>(); row.len()]);
+    for (block, to) in wide.chunks(super::number::BLOCK).zip(memory.chunks_mut(super::number::BLOCK)) {
         E::narrow(block, to);
     }
-    boxed
+    memory
 }
 
 fn wide_zero<E: Element>() -> E {
@@ -99,9 +105,9 @@ fn plans(length: usize) -> Vec<Plan> {
 
 /// Reads a row and writes its gradient, over the row and beside it, and judges both.
 fn judge<E: Element + PartialEq + std::fmt::Debug>(kind: &Kind, plan: &Plan, length: usize, level: u8) {
-    let logits = boxed::<E>(&row(length, 7));
-    let reference: Option<Box<[E]>> =
-        (plan.references > 0).then(|| boxed(&beside(&row(length, 7), row(length, 23))));
+    let logits = memory::<E>(&row(length, 7));
+    let reference: Option<Memory<E>> =
+        (plan.references > 0).then(|| memory(&beside(&row(length, 7), row(length, 23))));
     let references: Vec<&[E]> = reference.iter().map(|reference| &**reference).collect();
     let listed: &[i64] = if plan.lists.is_empty() { &[] } else { &[-1, 0, length as i64 - 1] };
     let tokens = || Tokens { action: length - 1, listed };
@@ -145,8 +151,8 @@ fn judge<E: Element + PartialEq + std::fmt::Debug>(kind: &Kind, plan: &Plan, len
     }
     assert!(known[facts::HIGHEST].to_bits() == naive::highest(&x).to_bits());
 
-    let mut over: Box<[E]> = logits.clone();
-    let mut beside = boxed::<E>(&vec![9.0; length]);
+    let mut over = logits.clone();
+    let mut beside = memory::<E>(&vec![9.0; length]);
     for in_place in [false, true] {
         // The row and the gradient are one memory there, so both pointers come from it.
         let gradient = if in_place { over.as_mut_ptr() } else { beside.as_mut_ptr() };
@@ -191,14 +197,14 @@ fn rows_without_a_softmax_or_a_token_that_counts_are_filled() {
         for length in [1, 40, 1030] {
             let plan = plan(vec![Pass { set: Some(TokenSet::TopK(1)), ..PASS }], length, Vec::new());
             for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-                let logits = boxed::<f32>(&vec![bad; length]);
+                let logits = memory::<f32>(&vec![bad; length]);
                 let [mut found, mut known] = [vec![0.0; plan.sums()], vec![0.0; plan.facts()]];
                 let mut line = Line { sums: &mut found, facts: &mut known };
                 let tokens = || Tokens { action: 0, listed: &[] };
                 let pair = Pair { row: &logits, references: &[], divisor: 1.0 };
                 read(&pair, &tokens(), &plan, &mut Scratch::new(length), &mut line);
                 assert!(found.iter().chain(&known).all(|number| number.is_nan()));
-                let mut gradient = boxed::<f32>(&vec![9.0; length]);
+                let mut gradient = memory::<f32>(&vec![9.0; length]);
                 let row = logits.as_ptr();
                 let to = Place { row, references: &[], gradient: gradient.as_mut_ptr(), vocabulary: length };
                 let known = Known { tokens: tokens(), sums: &found, facts: &known, cotangents: &found };

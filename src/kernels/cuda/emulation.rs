@@ -80,8 +80,11 @@ fn compile(text: &str) -> Library {
     let (source, library) = (folder.path().join("kernel.cpp"), folder.path().join("kernel.so"));
     fs::write(&source, format!("{HEADER}{text}")).unwrap();
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
+    // Such as `-fsanitize=undefined -fno-sanitize-recover`.
+    let flags = std::env::var("EMULATION_FLAGS").unwrap_or_default();
     let output = Command::new(compiler)
         .args(["-std=c++17", "-O1", "-w", "-shared", "-fPIC", "-x", "c++"])
+        .args(flags.split_whitespace())
         .arg(&source)
         .arg("-o")
         .arg(&library)

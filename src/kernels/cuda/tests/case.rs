@@ -2,11 +2,12 @@
 
 #![expect(clippy::float_cmp, reason = "some numbers must be exact")]
 
-use tch::{Kind, Tensor as TchTensor};
+use tch::{Device, Kind, Tensor as TchTensor};
 
 use crate::kernels::cuda::Kernels;
 use crate::kernels::cuda::emulation::Emulation;
 use crate::kernels::engine::{Chunk, Engine, Numbers as Lines};
+use crate::kernels::guarded::Guarded;
 use crate::kernels::ids::{Ids, Lists};
 use crate::kernels::naive;
 use crate::passes::{Pass, Plan};
@@ -192,12 +193,18 @@ impl Case {
         let actions: Vec<i64> = (0..self.rows.len()).map(|index| self.action(index) as i64).collect();
         let mask: Vec<bool> = (0..self.rows.len()).map(|index| !self.masked.contains(&index)).collect();
         // Rows of a reference may begin elsewhere within 16 bytes than those of the policy.
+        let mut memory = Vec::new();
+        let mut placed = |rows: &[Vec<f64>], gap: usize| {
+            let (room, tensor) = self.placed(rows, gap);
+            memory.push(room);
+            tensor
+        };
         let references = self.references.iter().enumerate();
-        let references =
-            references.map(|(at, rows)| self.placed(rows, self.gap + (rows[0].len() / 4 + at) % 3));
+        let references = references.map(|(at, rows)| placed(rows, self.gap + (rows[0].len() / 4 + at) % 3));
+        let references = references.collect();
         let chunk = Chunk {
-            logits: self.placed(&self.rows, self.gap),
-            references: references.collect(),
+            logits: placed(&self.rows, self.gap),
+            references,
             ids: Ids::new(TchTensor::from_slice(&actions).into(), TchTensor::from_slice(&mask).into())
                 .with_lists((!self.lists.is_empty()).then(|| self.all_lists())),
             divisors: (!self.divisors.is_empty()).then(|| TchTensor::from_slice(&self.divisors).into()),
@@ -214,8 +221,11 @@ impl Case {
         let cotangents = self.cotangents(plan.sums() as i64);
         let engine = Kernels(emulation);
         let found = engine.read(&plan, &chunk).unwrap();
-        let gradient =
-            if self.in_place { chunk.logits.clone() } else { chunk.logits.full_like(77.0).contiguous() };
+        let gradient = if self.in_place {
+            chunk.logits.clone()
+        } else {
+            placed(&vec![vec![77.0; self.rows[0].len()]; self.rows.len()], 0)
+        };
         let cotangents = Lines::Device(cotangents);
         engine.write_gradient(&plan, &chunk, &found, &cotangents, &gradient).unwrap();
         let [sums, facts, cotangents] =
@@ -256,19 +266,26 @@ impl Case {
         Lists { fields: self.lists.iter().map(|width| ("listed", *width)).collect(), ids: ids.into() }
     }
 
-    /// `[B, T, V]`, laid out with a gap.
-    fn placed(&self, rows: &[Vec<f64>], gap: usize) -> Tensor {
+    /// `[B, T, V]`, laid out with a gap, at the end of memory of its own.
+    fn placed(&self, rows: &[Vec<f64>], gap: usize) -> (Guarded<u8>, Tensor) {
         let (count, length) = (rows.len(), rows[0].len());
         let stride = length + gap;
-        let mut memory = vec![f64::NAN; count * stride + gap];
+        let mut memory = vec![f64::NAN; count * stride];
         for (index, row) in rows.iter().enumerate() {
             memory[gap + index * stride..][..length].copy_from_slice(row);
         }
+        let memory = TchTensor::from_slice(&memory).to_kind(self.kind);
+        let mut room = Guarded::from(vec![0; memory.numel() * self.kind.elt_size_in_bytes()]);
+        let shape = memory.size();
+        // SAFETY: the room has as many bytes, and whoever is given the tensor is given the room.
+        let mut tensor =
+            unsafe { TchTensor::from_blob(room.as_mut_ptr(), &shape, &[1], self.kind, Device::Cpu) };
+        tensor.copy_(&memory);
         // Two rows of time if the count is even, so that both strides are used.
         let time = if count % 2 == 0 { 2 } else { 1 };
         let size = [count as i64 / time, time, length as i64];
         let strides = [time * stride as i64, stride as i64, 1];
-        TchTensor::from_slice(&memory).to_kind(self.kind).as_strided(size, strides, gap as i64).into()
+        (room, tensor.as_strided(size, strides, gap as i64).into())
     }
 
     fn action(&self, index: usize) -> usize {
