@@ -39,11 +39,13 @@ def main() -> None:
     asked = arguments()
     model, words = pretrained(asked.model)
     share_prefixes(model.get_decoder())
-    freeze(model, asked.layers)
+    kind = KINDS[asked.kind or ("bf16" if multiplies_bf16() else "f32")]
+    print(f"computing in {kind}", flush=True)
+    freeze(model, asked.layers, kind)
     learned, held, score = task(asked)
     if asked.task not in SUMS:
         end_with_a_line(model, words)
-    progress = Progress(model, words, held, score, asked)
+    progress = Progress(model, words, held, score, asked, kind)
 
     def correct(completions: list[str], completion_ids: list[list[int]], row: list[int], **_: Any) -> list[float]:
         scores = [score(text, index) for text, index in zip(completions, row, strict=True)]
@@ -60,7 +62,7 @@ def main() -> None:
         learning_rate=asked.rate,
         lr_scheduler_type="constant",
         beta=0,
-        bf16=True,
+        bf16=kind == torch.bfloat16,
         gradient_checkpointing=False,  # The keys of a prefix are kept for its samples.
         use_cpu=not torch.cuda.is_available(),
         logging_steps=1,
@@ -82,7 +84,19 @@ def main() -> None:
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=asked.resume)
-    Path(asked.out, "history.json").write_text(json.dumps(trainer.state.log_history))
+    history = {"kind": str(kind).removeprefix("torch."), "log": trainer.state.log_history}
+    Path(asked.out, "history.json").write_text(json.dumps(history))
+
+
+KINDS = {"bf16": torch.bfloat16, "f32": torch.float32}
+
+
+def multiplies_bf16() -> bool:
+    """Whether the GPU or the processor multiplies in bf16 itself. A processor that does not takes seven times as long as in f32."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    able = getattr(torch.cpu, "get_capabilities", dict)()  # Newer releases of torch have it.
+    return any(has for name, has in able.items() if name.endswith("bf16"))
 
 
 def pretrained(name: str | None) -> tuple[Any, Any]:
@@ -107,10 +121,10 @@ def pretrained(name: str | None) -> tuple[Any, Any]:
     return AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32), words
 
 
-def freeze(model: Any, layers: int) -> None:
+def freeze(model: Any, layers: int, kind: torch.dtype) -> None:
     """Leaves the last layers to be trained, or all with 0. Tied embeddings are frozen with the first layers.
 
-    What is frozen and multiplied is kept in bf16, into which autocast would cast it in every pass: the same numbers in less time.
+    What is frozen and multiplied is kept in the kind into which autocast would cast it in every pass: the same numbers in less time.
     """
     if layers:
         model.requires_grad_(False)
@@ -118,7 +132,7 @@ def freeze(model: Any, layers: int) -> None:
             layer.requires_grad_(True)
     for module in model.modules():
         if isinstance(module, torch.nn.Linear) and not module.weight.requires_grad:
-            module.weight = torch.nn.Parameter(module.weight.to(torch.bfloat16), requires_grad=False)
+            module.weight = torch.nn.Parameter(module.weight.to(kind), requires_grad=False)
 
 
 # What a task shows, and between which numbers its sums are.
@@ -172,8 +186,11 @@ def end_with_a_line(model: Any, words: Any) -> None:
 class Progress(TrainerCallback):
     """A line for each step, and now and then the share of held-out questions that the likeliest answer gets right."""
 
-    def __init__(self, model: Any, words: Any, held: list[Question], score: Score, asked: argparse.Namespace) -> None:
+    def __init__(
+        self, model: Any, words: Any, held: list[Question], score: Score, asked: argparse.Namespace, kind: torch.dtype
+    ) -> None:
         self.model, self.words, self.held, self.score, self.asked = model, words, held, score, asked
+        self.casts = lambda: torch.autocast(model.device.type, torch.bfloat16, enabled=kind == torch.bfloat16)
         self.started = time.perf_counter()
         self.lengths: list[tuple[bool, int]] = []
         # The tokens that answers to sums are made of.
@@ -184,7 +201,7 @@ class Progress(TrainerCallback):
         """The share of probability on tokens that begin no answer, where the first digit of an answer to a sum belongs."""
         texts = [text + " " for text, _ in self.held]
         given = self.words(texts, return_tensors="pt", padding=True).to(self.model.device)
-        with torch.autocast(self.model.device.type, torch.bfloat16):
+        with self.casts():
             logits = self.model(**given, logits_to_keep=1).logits[:, -1].float()
         begun: float = logits.softmax(-1)[:, self.digits].sum(-1).mean().item()
         return 1 - begun
@@ -193,7 +210,7 @@ class Progress(TrainerCallback):
     def greedy(self) -> float:
         """The share of right answers without sampling."""
         given = self.words([text for text, _ in self.held], return_tensors="pt", padding=True).to(self.model.device)
-        with torch.autocast(self.model.device.type, torch.bfloat16):
+        with self.casts():
             made = self.model.generate(
                 **given, max_new_tokens=self.asked.tokens, do_sample=False, pad_token_id=self.words.pad_token_id
             )
@@ -263,6 +280,9 @@ def arguments() -> argparse.Namespace:
         "--layers", type=int, default=6, help="how many of the last layers are trained; 0 for all weights"
     )
     parser.add_argument("--rate", type=float, default=5e-5, help="the learning rate")
+    parser.add_argument(
+        "--kind", choices=KINDS, help="what products are computed in; bf16 by default where the device multiplies in it"
+    )
     parser.add_argument("--held", type=int, default=128, help="how many questions are held out")
     parser.add_argument("--every", type=int, default=20, help="steps between two looks at these")
     parser.add_argument("--save", type=int, default=20, help="steps between two checkpoints")

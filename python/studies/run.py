@@ -69,8 +69,8 @@ def finish(run: Run, threads: int) -> str | None:
         ended = subprocess.run(command, env=environment, stdout=log, stderr=log, check=False)  # noqa: S603
     if ended.returncode != 0:
         return f"failed with {ended.returncode}: see {folder / 'log'}"
-    history = json.loads((folder / "history.json").read_text())
-    record = run.facts() | {"version": begun.read_text(), "history": columns(history)}
+    made = json.loads((folder / "history.json").read_text())
+    record = run.facts() | {"version": begun.read_text(), "kind": made["kind"], "history": columns(made["log"])}
     with WRITING, LINES.open("a") as out:
         out.write(json.dumps(record) + "\n")
     for checkpoint in folder.glob("checkpoint-*"):
