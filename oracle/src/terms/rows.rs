@@ -7,25 +7,31 @@ use crate::value::{Data, Shape, Value};
 use crate::{Result, wrong};
 use std::rc::Rc;
 
-/// A row of the policy or of a reference, divided by the temperature. A token that is banned has no probability.
+/// A row of the policy or of a reference. A token that is banned has no probability.
 struct Row {
-    /// Undivided, to sort by.
+    /// As it came, to sort by.
     raw: Rc<Vec<Var>>,
+    /// Divided by the temperature, less the greatest of them: what is left of a mass near 1 keeps its digits.
     z: Vec<Var>,
+    /// That greatest one, without gradient: it goes out of every formula again.
+    top: Var,
 }
 
 impl Row {
     fn read(run: &mut Run<'_>, of: &str, at: usize, temperature: Var) -> Result<Self> {
         let raw = run.row(of, at)?;
-        let z = raw.iter().map(|x| run.tape.div(*x, temperature)).collect();
-        Ok(Self { raw, z })
+        let divided: Vec<Var> = raw.iter().map(|x| run.tape.div(*x, temperature)).collect();
+        let top = divided.iter().fold(f64::NEG_INFINITY, |top, x| top.max(x.value));
+        let top = Var::constant(if top.is_finite() { top } else { 0.0 });
+        let z = divided.into_iter().map(|x| run.tape.sub(x, top)).collect();
+        Ok(Self { raw, z, top })
     }
 
     fn all(&self) -> Vec<usize> {
         (0..self.z.len()).collect()
     }
 
-    /// `log Σ exp z` over some tokens.
+    /// `log Σ exp z` over some tokens, less the greatest of the row.
     fn log_sum(&self, tape: &mut Tape, tokens: &[usize]) -> Var {
         let known: Vec<Var> =
             tokens.iter().map(|v| self.z[*v]).filter(|z| z.value > f64::NEG_INFINITY).collect();
@@ -270,6 +276,7 @@ pub(super) fn varentropy(run: &mut Run<'_>, args: &Args) -> Result<Value> {
 pub(super) fn z_loss(run: &mut Run<'_>, args: &Args) -> Result<Value> {
     run.rows(args, |run, _, row| {
         let sum = row.log_sum(&mut run.tape, &row.all());
+        let sum = run.tape.add(sum, row.top);
         Ok(run.tape.square(sum))
     })
 }

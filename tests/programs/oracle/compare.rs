@@ -13,9 +13,8 @@ use tch::Kind;
 
 /// The relative error of an operation that is pretended: some two hundred and fifty units in the last place.
 const NOISE: f64 = 5.7e-14;
-/// How many seeds a number is rounded by at first, and before a difference is believed.
-const SEEDS: u64 = 3;
-const CERTAIN: u64 = 40;
+/// How many seeds a step is rounded by, more of them where it seems to differ; a difference among the last is believed.
+const SEEDS: [u64; 3] = [1, 4, 40];
 /// How much more than the spread under noise a number may differ by.
 const FACTOR: f64 = 20.0;
 /// What a number may differ by anyway, relative to itself or to 0.1 if it is smaller: exact zeros come as some units in the last
@@ -78,7 +77,7 @@ pub(crate) fn steps(
 ) -> Result<Counts, String> {
     let feed = |case: &Case| fed(case, layout, judged.trains_log_z);
     let compared = |seeds| rounded(&judged.program, session(compiled.clone()), cases, feed, count, seeds);
-    compared(SEEDS).or_else(|_| compared(CERTAIN))
+    SEEDS[1..].iter().fold(compared(SEEDS[0]), |found, seeds| found.or_else(|_| compared(*seeds)))
 }
 
 fn rounded(
@@ -245,7 +244,9 @@ fn agree(found: &Found, judged: &[Found], counts: &mut Counts) -> Result<(), Str
                 Verdict::Same => counts.infinite += u64::from(!value.is_finite()),
                 Verdict::Undetermined => counts.undetermined += 1,
                 Verdict::Different => {
-                    return Err(format!("{name} at {at}: expected {expected:?}, found {value:?}"));
+                    return Err(format!(
+                        "{name} at {at}: expected {expected:?}, found {value:?} among {values:?}"
+                    ));
                 }
             }
         }
