@@ -60,7 +60,8 @@ impl One {
             Statistic::LogProbWithin,
         ];
         let statistics: Vec<Statistic> = Statistic::OF_POLICY.into_iter().chain(compared).collect();
-        let temperature = [1.0, 0.7, 1e-30, 1e30, 0.0, f64::NAN, -1.0, 2.0][usize::from(self.temperature % 8)];
+        let temperature =
+            [1.0, 0.7, 1e-30, 1e30, 0.0, f64::NAN, -1.0, 2.0][usize::from(self.temperature % 8)];
         RowStatistic::new(set, temperature, statistics[usize::from(self.statistic) % statistics.len()])
     }
 }
@@ -88,7 +89,8 @@ fn outcome(tensors: [&Tensor; 4], request: &[RowStatistic], options: &KernelOpti
     if found.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    let found: Vec<Tensor> = found.iter().map(|of| of.tch().expect("tensors of tch are given back")).collect();
+    let found: Vec<Tensor> =
+        found.iter().map(|of| of.tch().expect("tensors of tch are given back")).collect();
     let values = Tensor::stack(&found, 0);
     if values.requires_grad() {
         let weights = Tensor::arange(values.numel() as i64, (values.kind(), Device::Cpu));
@@ -108,8 +110,8 @@ fn bits(tensor: &Tensor) -> Vec<u64> {
 fuzz_target!(|asked: Asked| {
     tch::set_num_threads(1);
     let kind = [Kind::Float, Kind::Double, Kind::BFloat16, Kind::Half][usize::from(asked.kind % 4)];
-    let long = if asked.sizes[2] > 250 { 1100 } else { asked.sizes[2] % 71 };
-    let size = [i64::from(asked.sizes[0] % 4), i64::from(asked.sizes[1] % 4), i64::from(long)];
+    let [sequences, width, vocabulary] = asked.sizes.map(i64::from);
+    let size = [sequences % 4, width % 4, if vocabulary > 250 { 1100 } else { vocabulary % 71 }];
     let byte = |at: usize| asked.numbers.get(at % asked.numbers.len().max(1)).copied().unwrap_or(asked.seed);
     let logit = |at: usize| match byte(at) {
         255 => f64::NAN,
@@ -150,7 +152,8 @@ fuzz_target!(|asked: Asked| {
         let leaf = tensor.detach();
         if leaf.is_floating_point() { leaf.set_requires_grad(true) } else { leaf }
     };
-    let copies = [leaf(&logits.contiguous()), reference.contiguous(), actions.contiguous(), mask.contiguous()];
+    let copies =
+        [leaf(&logits.contiguous()), reference.contiguous(), actions.contiguous(), mask.contiguous()];
     let expected = outcome(copies.each_ref(), &request, &options);
     let before = bits(&memory);
     for overwrite_logits in [false, asked.overwrites] {

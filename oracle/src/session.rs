@@ -8,11 +8,12 @@ use crate::tree::{Definition, Program};
 use crate::value::{Data, Shape};
 use crate::{Result, wrong};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// A program with the states of its controllers.
 #[derive(Clone, Debug)]
 pub struct Session {
-    program: Program,
+    program: Rc<Program>,
     states: BTreeMap<Key, State>,
     steps: usize,
 }
@@ -39,8 +40,8 @@ pub struct Step {
 
 impl Session {
     /// A program before its first step.
-    pub fn new(program: Program) -> Result<Self> {
-        let mut session = Self { program, states: BTreeMap::new(), steps: 0 };
+    pub fn new(program: impl Into<Rc<Program>>) -> Result<Self> {
+        let mut session = Self { program: program.into(), states: BTreeMap::new(), steps: 0 };
         let nothing = Batch::new(0, Vec::new());
         let mut run = Run::new(&session.program, &nothing, BTreeMap::new(), 0, Noise::NONE);
         for (key, _) in session.controllers() {

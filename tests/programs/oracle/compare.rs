@@ -9,6 +9,7 @@ use aent::testing::Case;
 use aent::{Batch, Session};
 use aent_oracle::{Batch as Plain, Error, Noise, Numbers, Program, Session as Judge, Step};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use tch::Kind;
 
 /// The relative error of an operation that is pretended: some two hundred and fifty units in the last place.
@@ -62,7 +63,7 @@ impl Counts {
 
 /// A program of the second implementation.
 pub(crate) struct Judged {
-    pub(crate) program: Program,
+    pub(crate) program: Rc<Program>,
     /// Whether its field `log_z` has a gradient.
     pub(crate) trains_log_z: bool,
 }
@@ -81,14 +82,15 @@ pub(crate) fn steps(
 }
 
 fn rounded(
-    program: &Program,
+    program: &Rc<Program>,
     mut session: Session,
     cases: &[Case],
     feed: impl Fn(&Case) -> Fed,
     count: usize,
     seeds: u64,
 ) -> Result<Counts, String> {
-    let judge = Judge::new(program.clone()).map_err(|error| format!("the second implementation: {error}"))?;
+    let judge =
+        Judge::new(Rc::clone(program)).map_err(|error| format!("the second implementation: {error}"))?;
     // Every judge goes on from what it observed itself.
     let mut judges = vec![judge; 1 + seeds as usize];
     let mut counts = Counts { programs: 1, ..Counts::default() };

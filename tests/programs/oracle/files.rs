@@ -69,7 +69,7 @@ impl Files {
             program.with_param(name, value)
         };
         let program = self.params.iter().fold(program, set);
-        Ok(Judged { program, trains_log_z: self.main.contains("input log_z: seq grad") })
+        Ok(Judged { program: program.into(), trains_log_z: self.main.contains("input log_z: seq grad") })
     }
 }
 
