@@ -1,6 +1,8 @@
 //! One pass over a row for its highest logit, whether it has a softmax, and the logits around a rank.
 
-use super::dispatch::{AVX512, Job};
+use super::dispatch::Job;
+#[cfg(target_arch = "x86_64")]
+use super::dispatch::{AVX512, FUSED};
 use super::number::{BLOCK, Element, LANES, Real};
 
 /// Properties of a whole row.
@@ -169,16 +171,18 @@ fn count<R: Real>(block: &[R], low: R, high: R) -> Counts {
 #[inline(always)]
 fn copy_between<R: Real, const LEVEL: u8>(block: &[R], low: R, high: R, to: &mut [R]) -> usize {
     #[cfg(target_arch = "x86_64")]
-    if LEVEL == AVX512 && size_of::<R>() == size_of::<f32>() && block.len().is_multiple_of(LANES) {
+    if LEVEL >= FUSED && size_of::<R>() == size_of::<f32>() && block.len().is_multiple_of(LANES) {
         assert!(to.len() >= block.len());
-        // SAFETY: this level has AVX-512, `R` of this size is `f32`, and `to` has room for the block.
+        let (low, high) = (low.wide() as f32, high.wide() as f32);
+        // SAFETY: the level has the instructions, `R` of this size is `f32`, and `to` has room for the block.
         return unsafe {
-            compress_avx512(
-                std::slice::from_raw_parts(block.as_ptr().cast(), block.len()),
-                low.wide() as f32,
-                high.wide() as f32,
-                to.as_mut_ptr().cast(),
-            )
+            let block = std::slice::from_raw_parts(block.as_ptr().cast(), block.len());
+            let to = to.as_mut_ptr().cast();
+            if LEVEL == AVX512 {
+                compress_avx512(block, low, high, to)
+            } else {
+                compress_avx2(block, low, high, to)
+            }
         };
     }
     let to = &mut to[..block.len()];
@@ -215,3 +219,49 @@ unsafe fn compress_avx512(block: &[f32], low: f32, high: f32, to: *mut f32) -> u
     }
     copied
 }
+
+/// # Safety
+/// `to` must have room for the block, whose length is a multiple of 8.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,popcnt")]
+unsafe fn compress_avx2(block: &[f32], low: f32, high: f32, to: *mut f32) -> usize {
+    use std::arch::x86_64::{
+        _CMP_GT_OQ, _CMP_LT_OQ, _mm_loadl_epi64, _mm256_and_ps, _mm256_cmp_ps, _mm256_cvtepu8_epi32,
+        _mm256_loadu_ps, _mm256_movemask_ps, _mm256_permutevar8x32_ps, _mm256_set1_ps, _mm256_storeu_ps,
+    };
+    let (low, high) = (_mm256_set1_ps(low), _mm256_set1_ps(high));
+    let mut copied = 0;
+    for chunk in block.chunks_exact(8) {
+        // SAFETY: a chunk is 8 numbers, and an order 8 bytes. Each store writes 8 numbers after those copied so far, which are at
+        // most as many as the earlier chunks have, and the caller gives room for all of them.
+        unsafe {
+            let x = _mm256_loadu_ps(chunk.as_ptr());
+            let is_above = _mm256_cmp_ps::<_CMP_GT_OQ>(x, low);
+            let is_between = _mm256_and_ps(is_above, _mm256_cmp_ps::<_CMP_LT_OQ>(x, high));
+            let kept = _mm256_movemask_ps(is_between) as usize;
+            let order = _mm256_cvtepu8_epi32(_mm_loadl_epi64(FIRST[kept].as_ptr().cast()));
+            _mm256_storeu_ps(to.add(copied), _mm256_permutevar8x32_ps(x, order));
+            copied += kept.count_ones() as usize;
+        }
+    }
+    copied
+}
+
+/// For each choice of 8 lanes, as bits, an order of lanes that has those first.
+#[cfg(target_arch = "x86_64")]
+static FIRST: [[u8; 8]; 256] = {
+    let mut orders = [[0; 8]; 256];
+    let mut chosen = 0;
+    while chosen < orders.len() {
+        let (mut lane, mut place) = (0, 0);
+        while lane < 8 {
+            if chosen >> lane & 1 == 1 {
+                orders[chosen][place] = lane;
+                place += 1;
+            }
+            lane += 1;
+        }
+        chosen += 1;
+    }
+    orders
+};
