@@ -46,6 +46,11 @@ fn statistic<N: Number>(
             let square = asked(2).over(&asked(0));
             square.plus(&shift.times(&mean).times_constant(2.0)).plus(&shift.times(&shift))
         }
+        // About the highest logit: a row that is nearly certain keeps its digits.
+        Statistic::Variance => {
+            let mean = mean();
+            asked(2).over(&asked(0)).minus(&mean.times(&mean))
+        }
         Statistic::Entropy => asked(0).ln().minus(&mean()),
         Statistic::Mass => asked(0).over(&whole()),
         // In a row without a softmax, the product is NaN.

@@ -161,6 +161,10 @@ fn statistic(
         Statistic::LogSumExp => &log_mass + row(),
         Statistic::Mean => expected(&logits),
         Statistic::SecondMoment => expected(&|within| logits(within).square()),
+        Statistic::Variance => {
+            let mean = expected(&Tensor::clone).unsqueeze(-1);
+            expected(&|within| (within - &mean).square())
+        }
         Statistic::Size => sum(&present.to_dtype(log_prob.dtype())),
         Statistic::Taught(taught) => {
             let values = inputs.field(taught.of, "real values `[B, T, K]` beside the ids")?;

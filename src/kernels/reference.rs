@@ -147,11 +147,12 @@ impl Reader {
             Statistic::SecondMoment => {
                 self.expectation(softmax, |softmax| softmax.shifted(&softmax.unbanned(&softmax.z)).square())?
             }
+            Statistic::Variance => {
+                let mean = self.expectation(softmax, Softmax::finite_logp)?.unsqueeze(-1);
+                self.expectation(softmax, |softmax| (softmax.finite_logp() - &mean).square())?
+            }
             Statistic::Entropy => {
-                let mean_logp = self.expectation(softmax, |softmax| {
-                    let logp = softmax.logp();
-                    softmax.unbanned(&logp)
-                })?;
+                let mean_logp = self.expectation(softmax, Softmax::finite_logp)?;
                 -mean_logp
             }
             Statistic::Size => self.size(softmax),
@@ -303,6 +304,12 @@ impl Softmax {
 
     fn logp(&mut self) -> Tensor {
         once(&mut self.logp, || self.z.log_softmax(-1))
+    }
+
+    /// `log p` to multiply by a probability.
+    fn finite_logp(&mut self) -> Tensor {
+        let logp = self.logp();
+        self.unbanned(&logp)
     }
 
     fn probability(&mut self) -> Tensor {

@@ -149,7 +149,7 @@ impl Plan {
                 chosen: sums::CHOSEN,
                 tokens: None,
             });
-            plan.second |= asked.statistic == Statistic::SecondMoment;
+            plan.second |= matches!(asked.statistic, Statistic::SecondMoment | Statistic::Variance);
         }
         let of_list = |of: &Listed| plan.pass((of.temperature, of.divided), None, None, None);
         let passes: Vec<usize> = listed.iter().map(of_list).collect();

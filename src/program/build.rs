@@ -120,7 +120,9 @@ impl Builder {
             Statistic::ReverseKl | Statistic::ForwardKl => (Interval::NON_NEGATIVE, Unit::Divergence),
             Statistic::LogProb | Statistic::LogProbWithin => (Interval::NON_POSITIVE, Unit::LogProb),
             Statistic::Taught(taught) => (divergence_interval(taught), Unit::Divergence),
-            Statistic::Size | Statistic::SecondMoment => (Interval::NON_NEGATIVE, Unit::Unknown),
+            Statistic::Size | Statistic::SecondMoment | Statistic::Variance => {
+                (Interval::NON_NEGATIVE, Unit::Unknown)
+            }
             _ => (Interval::ALL, Unit::Unknown),
         };
         self.add(Op::Row(row), Type::TOKEN, row.statistic != Statistic::Size, interval, unit, span)

@@ -77,6 +77,8 @@ pub enum Statistic {
     Mean,
     /// `Σ p z²`.
     SecondMoment,
+    /// `Σ p (log p - Σ p log p)²`, the variance of `z` and of `log p`; squared nats.
+    Variance,
     /// `-Σ p log p = logsumexp - mean`; nats.
     Entropy,
     /// The number of tokens in the set; no gradient.
@@ -125,12 +127,13 @@ pub fn references(statistics: &[RowStatistic]) -> Vec<Option<FieldName>> {
 
 impl Statistic {
     /// Every statistic of a policy alone, in the order of their definition.
-    pub const OF_POLICY: [Statistic; 9] = [
+    pub const OF_POLICY: [Statistic; 10] = [
         Statistic::ActionLogit,
         Statistic::LogProb,
         Statistic::LogSumExp,
         Statistic::Mean,
         Statistic::SecondMoment,
+        Statistic::Variance,
         Statistic::Entropy,
         Statistic::Size,
         Statistic::Mass,
@@ -145,6 +148,7 @@ impl Statistic {
             Statistic::LogSumExp => "log_sum_exp",
             Statistic::Mean => "mean_logit",
             Statistic::SecondMoment => "second_moment",
+            Statistic::Variance => "variance",
             Statistic::Entropy => "entropy",
             Statistic::Size => "size",
             Statistic::Mass => "mass",

@@ -81,7 +81,7 @@ proptest! {
                 let asked = &case.request[index / case.rows.len()];
                 let scale = match asked.statistic {
                     Statistic::Entropy | Statistic::Mass | Statistic::Size => 1.0,
-                    Statistic::SecondMoment => (logits / asked.temperature).powi(2),
+                    Statistic::SecondMoment | Statistic::Variance => (logits / asked.temperature).powi(2),
                     _ => logits / asked.temperature,
                 };
                 assert_close(*found, *expected, scale, tolerance, &format!("{asked:?} in {kind:?}"));
@@ -92,7 +92,8 @@ proptest! {
                 Kind::Half => 2f64.powi(-10),
                 _ => tolerance,
             };
-            let is_square = case.request.iter().any(|asked| asked.statistic == Statistic::SecondMoment);
+            let squares = [Statistic::SecondMoment, Statistic::Variance];
+            let is_square = case.request.iter().any(|asked| squares.contains(&asked.statistic));
             let scale = 2.0 * if is_square { 4.0 * logits * logits } else { logits };
             for (index, (found, expected)) in gradient.iter().zip(&plain_gradient).enumerate() {
                 let row = index / case.rows[0].len();

@@ -34,7 +34,7 @@ fn scale(statistic: Statistic, row: &[f64], temperature: f64) -> f64 {
         row.iter().filter(|x| x.is_finite()).fold(1.0, |most: f64, x| most.max(x.abs() / temperature));
     match statistic {
         Statistic::Entropy | Statistic::Mass | Statistic::Size => 1.0,
-        Statistic::SecondMoment => largest * largest,
+        Statistic::SecondMoment | Statistic::Variance => largest * largest,
         _ => largest,
     }
 }
@@ -87,6 +87,23 @@ fn worked_entropies_come_out() {
             let found = statistics(&rows, &[0, 0, 0], &request, Kind::Double, kernels);
             for (found, expected) in found[0].iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-8, "{set:?}: expected {expected}, found {found}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_variance_of_a_row_that_is_nearly_certain_keeps_its_digits() {
+    // Moments of the logits themselves would be off by some thousands of the variance.
+    let rows = [vec![38.0, 20.0, 19.0, 0.0, -4.0], vec![-30.0, -46.0, -47.5, -60.0, -80.0]];
+    for set in [TokenSet::All, TokenSet::TopK(3)] {
+        let request = [RowStatistic::new(set, 1.0, Statistic::Variance)];
+        for kernels in KERNELS {
+            let found = statistics(&rows, &[0, 0], &request, Kind::Float, kernels);
+            for (row, found) in rows.iter().zip(&found[0]) {
+                let expected = naive::value(row, 0, &request[0]);
+                assert!(expected < 1e-4, "{expected}");
+                assert!((found / expected - 1.0).abs() < 2e-5, "{set:?}, {kernels}: {found} for {expected}");
             }
         }
     }

@@ -26,6 +26,10 @@ pub(crate) fn value(logits: &[f64], action: usize, asked: &RowStatistic) -> f64 
         Statistic::LogSumExp => highest + log_sum,
         Statistic::Mean => highest + expectation(&|u| u),
         Statistic::SecondMoment => expectation(&|u| (u + highest).powi(2)),
+        Statistic::Variance => {
+            let mean = expectation(&|u| u);
+            expectation(&|u| (u - mean).powi(2))
+        }
         Statistic::Entropy => expectation(&|u| log_sum - u),
         Statistic::Size => members.iter().filter(|member| **member).count() as f64,
         Statistic::Mass => (log_sum - log_sum_of_all).exp(),

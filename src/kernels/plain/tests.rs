@@ -48,6 +48,7 @@ fn plan() -> Plan {
     let request = [
         of(TokenSet::All, 1.0, Statistic::LogProb),
         of(TokenSet::Drop(0.3), 1.0, Statistic::SecondMoment),
+        of(TokenSet::Drop(0.3), 1.0, Statistic::Variance),
         of(TokenSet::TopP(0.8), 0.7, Statistic::Mass),
         of(TokenSet::MinP(0.02), 1.0, Statistic::Entropy),
         of(TokenSet::All, 1.0, Statistic::ReverseKl),
