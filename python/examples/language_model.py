@@ -92,7 +92,7 @@ KINDS = {"bf16": torch.bfloat16, "f32": torch.float32}
 
 
 def multiplies_bf16() -> bool:
-    """Whether the GPU or the processor multiplies in bf16 itself. A processor that does not takes seven times as long as in f32."""
+    """Whether the GPU or the processor multiplies in bf16 itself. One that does not takes seven times as long as in f32."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
     able = getattr(torch.cpu, "get_capabilities", dict)()  # Newer releases of torch have it.
@@ -124,7 +124,7 @@ def pretrained(name: str | None) -> tuple[Any, Any]:
 def freeze(model: Any, layers: int, kind: torch.dtype) -> None:
     """Leaves the last layers to be trained, or all with 0. Tied embeddings are frozen with the first layers.
 
-    What is frozen and multiplied is kept in the kind into which autocast would cast it in every pass: the same numbers in less time.
+    What is frozen and multiplied is kept in the kind into which autocast would cast it in every pass: the same, faster.
     """
     if layers:
         model.requires_grad_(False)
