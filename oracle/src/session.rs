@@ -33,6 +33,9 @@ pub struct Step {
     pub gradients: BTreeMap<String, Vec<f64>>,
     /// Whether each `assert` holds.
     pub asserts: Vec<bool>,
+    /// The numbers on which a singularity depends, in the order of the computation: what is divided by, what a logarithm or a root
+    /// is taken of, and by how much the exponent of a negative number is not whole.
+    pub delicate: Vec<f64>,
     /// Whether any token of the step counts.
     observed: bool,
     next: BTreeMap<Key, State>,
@@ -96,6 +99,7 @@ impl Session {
             signals,
             gradients,
             asserts,
+            delicate: run.tape.delicate,
             observed: batch.mask.contains(&true),
             next,
         })

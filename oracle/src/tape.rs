@@ -66,6 +66,9 @@ struct Edge {
 /// All numbers of a computation, in order.
 pub(crate) struct Tape {
     pub(crate) noise: Noise,
+    /// The numbers on which a singularity depends: what is divided by, what a logarithm or a root is taken of, and by how much the
+    /// exponent of a negative number is not whole.
+    pub(crate) delicate: Vec<f64>,
     /// Where the edges of each number begin.
     starts: Vec<u32>,
     edges: Vec<Edge>,
@@ -73,7 +76,7 @@ pub(crate) struct Tape {
 
 impl Tape {
     pub(crate) fn new(noise: Noise) -> Self {
-        Self { noise, starts: vec![0], edges: Vec::new() }
+        Self { noise, delicate: Vec::new(), starts: vec![0], edges: Vec::new() }
     }
 
     /// A number that gradient flows to.
@@ -155,6 +158,7 @@ impl Tape {
     }
 
     pub(crate) fn div(&mut self, a: Var, b: Var) -> Var {
+        self.delicate.push(b.value);
         let value = a.value / b.value;
         self.computed(value, [(a, 1.0 / b.value), (b, -value / b.value)])
     }
@@ -173,10 +177,12 @@ impl Tape {
     }
 
     pub(crate) fn log(&mut self, a: Var) -> Var {
+        self.delicate.push(a.value);
         self.computed(a.value.ln(), [(a, 1.0 / a.value)])
     }
 
     pub(crate) fn sqrt(&mut self, a: Var) -> Var {
+        self.delicate.push(a.value);
         let value = a.value.sqrt();
         self.computed(value, [(a, 0.5 / value)])
     }
@@ -203,6 +209,7 @@ impl Tape {
     }
 
     pub(crate) fn pow(&mut self, a: Var, b: Var) -> Var {
+        self.delicate.push(if a.value < 0.0 { b.value - b.value.round() } else { a.value });
         let value = a.value.powf(b.value);
         let of_base = if b.value == 0.0 { 0.0 } else { b.value * a.value.powf(b.value - 1.0) };
         let of_exponent = if a.value == 0.0 && b.value >= 0.0 { 0.0 } else { value * a.value.ln() };

@@ -197,7 +197,9 @@ fn hunts_for_differences() {
             of_library(200, seed, false),
             of_library(200, seed, true),
         ];
-        kinds.into_iter().for_each(|found| counts.add(found));
+        for found in kinds {
+            counts.add(found);
+        }
         round += 1;
         println!("{counts:?}");
     }
