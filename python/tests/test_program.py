@@ -46,6 +46,18 @@ def test_the_loss_is_a_tensor_under_the_callers_autograd() -> None:
     torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
 
 
+def test_softplus_has_all_digits_of_large_numbers() -> None:
+    values = torch.tensor([[-30.0, 0.5, 19.9, 20.1, 25.0]], dtype=torch.float64, requires_grad=True)
+    program = aent.compile(
+        "loss = token_sum(softplus(values))  # aent: allow(gradient-misses-policy, sum-grows-with-batch)"
+    )
+    loss = program(values=values, response_mask=torch.ones(1, 5, dtype=torch.bool)).loss
+    torch.testing.assert_close(loss, values.exp().log1p().sum(), rtol=1e-15, atol=0)
+    loss.backward()
+    assert values.grad is not None
+    torch.testing.assert_close(values.grad, values.detach().sigmoid(), rtol=1e-15, atol=0)
+
+
 def test_tensors_are_shared_and_not_copied() -> None:
     fields = batch()
     program = aent.compile(GRPO, overwrite_logits=True)

@@ -52,6 +52,27 @@ fn one_number_is_read_where_there_is_one() {
 }
 
 #[test]
+fn softplus_has_all_digits_of_large_numbers() {
+    let x = tch::Tensor::from_slice(&[-800.0, -30.0, 0.5, 19.9, 20.1, 25.0, 800.0]).set_requires_grad(true);
+    let found = Tensor::from(&x).softplus();
+    found.sum().backward().unwrap();
+    let slopes = numbers_of(&x.grad());
+    for ((x, found), slope) in numbers_of(&x).into_iter().zip(found.to_f64s().unwrap()).zip(slopes) {
+        let expected = x.max(0.0) + (-x.abs()).exp().ln_1p();
+        assert!((found - expected).abs() <= 4e-16 * expected, "softplus({x}) is {expected}, found {found}");
+        let expected = 1.0 / (1.0 + (-x).exp());
+        assert!(
+            (slope - expected).abs() <= 4e-16 * expected,
+            "its slope at {x} is {expected}, found {slope}"
+        );
+    }
+}
+
+fn numbers_of(tensor: &tch::Tensor) -> Vec<f64> {
+    Vec::try_from(tensor.detach()).unwrap()
+}
+
+#[test]
 fn elements_of_any_layout_are_read_in_their_order() {
     let x = numbers(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]);
     assert_eq!(x.transpose().to_f64s().unwrap(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
