@@ -94,8 +94,8 @@ KINDS = {"bf16": torch.bfloat16, "f32": torch.float32}
 def multiplies_bf16() -> bool:
     """Whether the GPU or the processor multiplies in bf16 itself. One that does not takes seven times as long as in f32."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    able = getattr(torch.cpu, "get_capabilities", dict)()  # Newer releases of torch have it.
+        return bool(torch.cuda.is_bf16_supported())
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # Newer releases of torch have it.
     return any(has for name, has in able.items() if name.endswith("bf16"))
 
 
@@ -190,11 +190,15 @@ class Progress(TrainerCallback):
         self, model: Any, words: Any, held: list[Question], score: Score, asked: argparse.Namespace, kind: torch.dtype
     ) -> None:
         self.model, self.words, self.held, self.score, self.asked = model, words, held, score, asked
-        self.casts = lambda: torch.autocast(model.device.type, torch.bfloat16, enabled=kind == torch.bfloat16)
+        self.kind = kind
         self.started = time.perf_counter()
         self.lengths: list[tuple[bool, int]] = []
         # The tokens that answers to sums are made of.
         self.digits = words.convert_tokens_to_ids(list("0123456789")) if asked.task in SUMS else []
+
+    def casts(self) -> torch.autocast:
+        """Where products are computed in bf16, if they are."""
+        return torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.kind == torch.bfloat16)
 
     @torch.no_grad()
     def stray(self) -> float:

@@ -108,7 +108,8 @@ impl Term for ClipCov {
         // What stands at masked positions would reach every token through the means.
         let advantages = ctx.masked(ctx.input("advantages"));
         let mean = |x: &Tensor| ctx.masked(x).sum() / ctx.step_tokens();
-        let covariance = (&advantages - mean(&advantages)) * (log_prob - mean(log_prob));
+        // Masked on the way out too: a gradient from there would reach every token through the means.
+        let covariance = ctx.masked(&((&advantages - mean(&advantages)) * (log_prob - mean(log_prob))));
         let ratio = ratio(ctx, self.guard);
         let free = -&advantages * &ratio;
         let bounded = -advantages * ratio.clamp(1.0 - self.low, 1.0 + self.high);

@@ -20,7 +20,7 @@ use aent::plan::FirstPass;
 use aent::program::Program;
 use aent::span::SourceId;
 use aent::tensor::Tensor;
-use aent::testing::{Case, Extent, rough, smooth};
+use aent::testing::{Case, Extent, rough, sample, smooth};
 use aent::{Session, compile};
 use aent_plugin_template as _;
 use generate::{Manner, choices, program};
@@ -136,6 +136,22 @@ fn a_column_of_padding_makes_no_number_nan() {
         assert_eq!(kept(&padded.values_gradient, 1), nan(&narrow.values_gradient), "{text}");
         assert_eq!(padded.loss.is_nan(), narrow.loss.is_nan(), "{text}");
     });
+}
+
+#[test]
+fn a_slope_that_is_infinite_where_nothing_counts_reaches_no_token_through_a_mean() {
+    let extent = Extent { sequences: 2..=2, width: 3..=3, vocabulary: 3..=3 };
+    let mut case = sample(&smooth(extent), 1).remove(0);
+    case.mask = vec![true, true, false, true, true, true];
+    for (name, values) in &mut case.tokens {
+        if *name == "advantages" {
+            values.fill(0.0);
+        }
+    }
+    let text = "input weight: token\n\
+        loss = token_mean(1 / (weight - clip_cov(share = 20%, bounds = 0.1 .. 5).covariance))";
+    let found = whole(&session(compiled(text)), &case).unwrap();
+    assert!(found.logits_gradient.iter().all(|slope| slope.is_finite()), "{found:?}");
 }
 
 #[test]
