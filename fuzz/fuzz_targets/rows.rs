@@ -53,12 +53,7 @@ impl One {
             4 => TokenSet::MinP(share),
             _ => TokenSet::Drop(1.0 - f64::EPSILON),
         };
-        let compared = [
-            Statistic::ReverseKl,
-            Statistic::ForwardKl,
-            Statistic::JensenShannon(share),
-            Statistic::LogProbWithin,
-        ];
+        let compared = [Statistic::ReverseKl, Statistic::ForwardKl, Statistic::JensenShannon(share)];
         let statistics: Vec<Statistic> = Statistic::OF_POLICY.into_iter().chain(compared).collect();
         let temperature =
             [1.0, 0.7, 1e-30, 1e30, 0.0, f64::NAN, -1.0, 2.0][usize::from(self.temperature % 8)];

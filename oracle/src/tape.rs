@@ -66,8 +66,7 @@ struct Edge {
 /// All numbers of a computation, in order.
 pub(crate) struct Tape {
     pub(crate) noise: Noise,
-    /// The numbers on which a singularity depends: what is divided by, what a logarithm or a root is taken of, and by how much the
-    /// exponent of a negative number is not whole.
+    /// Those of [`crate::Step::delicate`].
     pub(crate) delicate: Vec<f64>,
     /// Where the edges of each number begin.
     starts: Vec<u32>,

@@ -56,8 +56,8 @@ fn softplus_has_all_digits_of_large_numbers() {
     let x = tch::Tensor::from_slice(&[-800.0, -30.0, 0.5, 19.9, 20.1, 25.0, 800.0]).set_requires_grad(true);
     let found = Tensor::from(&x).softplus();
     found.sum().backward().unwrap();
-    let slopes = numbers_of(&x.grad());
-    for ((x, found), slope) in numbers_of(&x).into_iter().zip(found.to_f64s().unwrap()).zip(slopes) {
+    let [numbers, slopes] = [Tensor::from(&x), Tensor::from(&x.grad())].map(|of| of.to_f64s().unwrap());
+    for ((x, found), slope) in numbers.into_iter().zip(found.to_f64s().unwrap()).zip(slopes) {
         let expected = x.max(0.0) + (-x.abs()).exp().ln_1p();
         assert!((found - expected).abs() <= 4e-16 * expected, "softplus({x}) is {expected}, found {found}");
         let expected = 1.0 / (1.0 + (-x).exp());
@@ -66,10 +66,6 @@ fn softplus_has_all_digits_of_large_numbers() {
             "its slope at {x} is {expected}, found {slope}"
         );
     }
-}
-
-fn numbers_of(tensor: &tch::Tensor) -> Vec<f64> {
-    Vec::try_from(tensor.detach()).expect("a flat tensor of f64 is a vector")
 }
 
 #[test]
