@@ -278,7 +278,8 @@ impl Tape {
         let parts: Vec<f64> = of.iter().map(|x| (x.value - top).exp()).collect();
         let sum: f64 = parts.iter().sum();
         let from = of.iter().zip(&parts).map(|(x, part)| (*x, part / sum)).collect::<Vec<_>>();
-        self.computed(top + sum.ln(), from)
+        // The sum has digits of 1, however small its logarithm.
+        self.computed(top + self.noise.round(sum).ln(), from)
     }
 }
 

@@ -1,6 +1,6 @@
-"""Runs that are killed at random moments and resumed, for ``test_killed.py``: TRL's trainer, and two ranks over gloo.
+"""Runs that are killed at random moments and resumed, for ``test_killed.py``: TRL's trainer, verl's workers, ranks over gloo.
 
-    python killed_worker.py trl|ranks KILLS SEED FOLDER
+    python killed_worker.py trl|verl|ranks KILLS SEED FOLDER
 
 One process imports everything, and its children train; it ends with 0 and its counts when all runs ended in the numbers of one
 that nothing happened to.
@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,11 @@ def child(run: Callable[[], None]) -> int:
         return pid
     code = 1
     try:
+        torch.set_num_threads(1)  # Its pool is made anew after a fork, and two threads at once may not do that.
         run()
         code = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(code)
@@ -122,6 +126,47 @@ def _leave(file: Path, value: Any) -> None:
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     torch.save(value, beside)
     beside.replace(file)
+
+
+class Verl:
+    """Two ranks with verl's FSDP engine, saved after each step and taken up again by verl's trainer."""
+
+    steps = 12
+
+    def __init__(self, folder: Path) -> None:
+        import killed_verl  # It takes twenty seconds to import.
+
+        self.verl, self.folder, self.meetings = killed_verl, folder, itertools.count()
+        killed_verl.save_model(folder / "model")
+
+    def _train(self, rank: int, out: Path, meeting: str) -> None:
+        os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
+        dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2, timeout=PATIENCE)
+        run = self.verl.Run(self.folder / "model", out)
+        (out / "began").touch()
+        for _ in range(run.resumed(), self.steps):
+            run.step()
+        _leave(out / f"numbers-{rank}", run.numbers())
+        dist.barrier()
+
+    def start(self, out: Path) -> list[int]:
+        """Goes on with the run of a folder."""
+        self.verl.go_on(out)
+        meeting = str(self.folder / f"meeting-{next(self.meetings)}")
+        return [child(lambda rank=rank: self._train(rank, out, meeting)) for rank in range(2)]
+
+    def begun(self, out: Path) -> int:
+        """How many steps the folder has."""
+        return self.verl.steps_of(out)
+
+    def check(self, out: Path) -> None:
+        """Whatever the kill left, the state of the programs is whole or not there."""
+        for file in out.glob("global_step_*/actor/aent_state.json"):
+            assert read_json(file), file
+
+    def numbers(self, out: Path) -> list[Any]:
+        """What a finished run computed, on both ranks."""
+        return [torch.load(out / f"numbers-{rank}") for rank in range(2)]
 
 
 class Ranks:
@@ -211,12 +256,13 @@ def trained(out: Path, pids: list[int]) -> float:
     """How long the children train, once they have begun."""
     while not (out / "began").exists():
         time.sleep(1e-3)
+        assert os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None, "it ends before it begins"
     begin = time.monotonic()
     assert not any(ended(pids))
     return time.monotonic() - begin
 
 
-def kill(runs: Trl | Ranks, out: Path, whole: float, chance: random.Random) -> list[int]:
+def kill(runs: Trl | Verl | Ranks, out: Path, whole: float, chance: random.Random) -> list[int]:
     """Kills before they train or at some step, all ranks or one of them; the others must end by themselves."""
     (out / "began").unlink(missing_ok=True)
     begun, pids = runs.begun(out), runs.start(out)
@@ -235,7 +281,7 @@ def kill(runs: Trl | Ranks, out: Path, whole: float, chance: random.Random) -> l
 def main(what: str, kills: int, seed: int, root: Path) -> None:
     """Kills runs, and compares where they end."""
     torch.set_num_threads(1)
-    runs = {"trl": Trl, "ranks": Ranks}[what](root)
+    runs = {"trl": Trl, "verl": Verl, "ranks": Ranks}[what](root)
     chance, fresh, done, tried, amid = random.Random(seed), folders(root), 0, 0, 0  # noqa: S311
     out = next(fresh)
     whole, expected = trained(out, runs.start(out)), runs.numbers(out)

@@ -16,7 +16,7 @@ import pytest
 WORKER = Path(__file__).with_name("killed_worker.py")
 
 
-@pytest.mark.parametrize(("what", "kills"), [("trl", 6), ("ranks", 12)])
+@pytest.mark.parametrize(("what", "kills"), [("trl", 6), ("verl", 6), ("ranks", 12)])
 def test_a_killed_run_goes_on_to_the_same_numbers(what: str, kills: int, tmp_path: Path) -> None:
     asked, seed = int(os.environ.get("KILLS", kills)), os.environ.get("KILLS_SEED", "1")
     command = [sys.executable, str(WORKER), what, str(asked), seed, str(tmp_path)]
