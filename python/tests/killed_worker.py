@@ -50,7 +50,7 @@ def child(run: Callable[[], None]) -> int:
         torch.set_num_threads(1)  # Its pool is made anew after a fork, and two threads at once may not do that.
         run()
         code = 0
-    except BaseException:
+    except Exception:
         traceback.print_exc()
     finally:
         sys.stderr.flush()
