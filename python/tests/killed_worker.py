@@ -50,9 +50,9 @@ def child(run: Callable[[], None]) -> int:
         torch.set_num_threads(1)  # Its pool is made anew after a fork, and two threads at once may not do that.
         run()
         code = 0
-    except Exception:
-        traceback.print_exc()
     finally:
+        if code:
+            traceback.print_exc()
         sys.stderr.flush()
         os._exit(code)
 
