@@ -82,8 +82,11 @@ pub(crate) fn call(run: &mut Run<'_>, name: &str, args: &Args) -> Option<Result<
     Some(args.at("x", 0).and_then(|x| run.map(&[x], |tape, x| unary(tape, x[0]))))
 }
 
+/// From left to right: of three equal values the first two have a quarter of the gradient each.
 fn extreme(run: &mut Run<'_>, of: &[Value], greatest: bool) -> Result<Value> {
-    run.map(&of.iter().collect::<Vec<_>>(), |tape, x| tape.extreme(x, greatest))
+    run.map(&of.iter().collect::<Vec<_>>(), |tape, x| {
+        x[1..].iter().fold(x[0], |best, x| tape.extreme(&[best, *x], greatest))
+    })
 }
 
 fn clamp(run: &mut Run<'_>, args: &Args) -> Result<Value> {

@@ -48,6 +48,8 @@ pub(crate) struct Counts {
     pub(crate) undetermined: u64,
     /// Steps whose result the documents leave open.
     pub(crate) unspecified: u64,
+    /// Programs that do not compile.
+    pub(crate) refused: u64,
 }
 
 impl Counts {
@@ -58,6 +60,7 @@ impl Counts {
         self.infinite += other.infinite;
         self.undetermined += other.undetermined;
         self.unspecified += other.unspecified;
+        self.refused += other.refused;
     }
 }
 

@@ -65,7 +65,11 @@ fn compare(files: &Files, batches: &Batches) -> Result<Counts, String> {
             *case = case.poisoned();
         }
     }
-    steps(&files.judged()?, &files.compiled()?, &cases, layout, 10)
+    match files.compiled() {
+        // The checker shows that a logarithm is one of nothing but 0.
+        Err(words) if words.contains("error[outside-domain]") => Ok(Counts { refused: 1, ..Counts::default() }),
+        compiled => steps(&files.judged()?, &compiled?, &cases, layout, 10),
+    }
 }
 
 /// Compares programs that a strategy makes, and shrinks one that differs.
@@ -104,7 +108,7 @@ fn hunt<T: Debug>(
 #[track_caller]
 fn says_something(counts: &Counts) {
     assert!(counts.undetermined * 10 < counts.numbers, "{counts:?}");
-    assert!(counts.unspecified * 5 < counts.programs, "{counts:?}");
+    assert!((counts.unspecified + counts.refused) * 5 < counts.programs, "{counts:?}");
 }
 
 fn tame(programs: u32, seed: u64) -> Counts {
@@ -188,7 +192,7 @@ fn hunts_for_differences() {
     };
     let (programs, seed) = (number("ORACLE_PROGRAMS", 10_000), number("ORACLE_SEED", 7));
     let (mut counts, mut round) = (Counts::default(), 0);
-    while counts.programs + counts.unspecified < programs {
+    while counts.programs + counts.refused < programs {
         let seed = seed.wrapping_mul(1_000_003).wrapping_add(round);
         let kinds = [
             tame(200, seed),
