@@ -12,20 +12,24 @@ pub struct Program {
 }
 
 impl Program {
-    /// The files, those imported first, with what stands before their names outside: `kl.` of one that is imported as `kl`.
+    /// The files, with what stands before their names outside: `kl.` of one that is imported as `kl`.
     pub(crate) fn files(&self) -> Vec<(usize, String)> {
-        let mut found = Vec::new();
-        self.files_of(0, "", &mut found);
-        found
+        let mut found: Vec<(usize, Vec<&str>)> = Vec::new();
+        self.files_of(0, &[], &mut found);
+        let written = |names: Vec<&str>| names.iter().map(|name| format!("{name}.")).collect();
+        found.into_iter().map(|(module, names)| (module, written(names))).collect()
     }
 
-    fn files_of(&self, module: usize, before: &str, found: &mut Vec<(usize, String)>) {
-        for (alias, import) in &self.modules[module].imports {
-            let inner = alias.as_ref().map_or_else(|| before.to_owned(), |alias| format!("{before}{alias}."));
-            self.files_of(*import, &inner, found);
+    /// Behind the fewest names, of several chains the first.
+    fn files_of<'a>(&'a self, module: usize, names: &[&'a str], found: &mut Vec<(usize, Vec<&'a str>)>) {
+        match found.iter().position(|(of, _)| *of == module) {
+            Some(at) if found[at].1.len() <= names.len() => return,
+            Some(at) => drop(found.remove(at)),
+            None => {}
         }
-        if found.iter().all(|(of, _)| *of != module) {
-            found.push((module, before.to_owned()));
+        found.push((module, names.to_vec()));
+        for (alias, import) in &self.modules[module].imports {
+            self.files_of(*import, &[names, alias.as_deref().as_slice()].concat(), found);
         }
     }
 

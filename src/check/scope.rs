@@ -179,24 +179,26 @@ fn reached(file: SourceId, bundle: &Bundle) -> BTreeSet<SourceId> {
     reached
 }
 
-/// For each file, the shortest chain of names by which the compiled file reaches it.
+/// For each file, the shortest chain of names by which the compiled file reaches it; of several the first.
 fn prefixes(bundle: &Bundle) -> Vec<String> {
     let mut prefixes: Vec<Option<String>> = vec![None; bundle.files.len()];
-    let root = SourceId(0);
-    // Imports without a name come first, so that a file that is imported both ways keeps its plain names.
-    let mut open = VecDeque::from([(root, String::new())]);
-    while let Some((file, prefix)) = open.pop_front() {
-        let known = &mut prefixes[file.0 as usize];
-        if known.is_some() {
-            continue;
-        }
-        *known = Some(prefix.clone());
-        for (target, alias) in imports(bundle, file) {
-            match alias {
-                None => open.push_front((target, prefix.clone())),
-                Some(alias) => open.push_back((target, format!("{prefix}{alias}."))),
+    let mut open = VecDeque::from([(SourceId(0), String::new())]);
+    while !open.is_empty() {
+        let mut behind_another = VecDeque::new();
+        while let Some((file, prefix)) = open.pop_front() {
+            let known = &mut prefixes[file.0 as usize];
+            if known.is_some() {
+                continue;
+            }
+            *known = Some(prefix.clone());
+            for (target, alias) in imports(bundle, file) {
+                match alias {
+                    None => open.push_back((target, prefix.clone())),
+                    Some(alias) => behind_another.push_back((target, format!("{prefix}{alias}."))),
+                }
             }
         }
+        open = behind_another;
     }
     prefixes.into_iter().map(Option::unwrap_or_default).collect()
 }

@@ -263,3 +263,28 @@ fn controllers_of_one_name_in_two_imported_files_have_states_of_their_own() {
     restored.restore(moved.state()).unwrap();
     assert_eq!(restored.coefficients(), coefficients);
 }
+
+#[test]
+fn a_controller_is_named_behind_the_fewest_names_and_of_those_the_first() {
+    let folder = Folder::new("diamond");
+    let write = |file: &str, text: &str| std::fs::write(folder.file(file), text).unwrap();
+    write(
+        "beta.aent",
+        "controller beta = band(signal = token_mean(entropy()), target = 9, step = 0.1, bounds = 0 .. 1, init = 0.1)",
+    );
+    write("left.aent", "import \"beta.aent\" as l\nlet left = l.beta");
+    write("right.aent", "import \"beta.aent\" as r\nlet right = r.beta");
+    write("far.aent", "import \"left.aent\"\nlet far = left");
+    let named = |imports: &str, value: &str| {
+        let text = format!("{imports}\nloss = token_mean(clip_ppo()) - {value} * token_mean(entropy())");
+        write("main.aent", &text);
+        let program = aent::compile_file(folder.file("main.aent")).unwrap();
+        Session::new(program).coefficients().into_keys().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(named("import \"left.aent\"\nimport \"right.aent\"", "left"), "l.beta");
+    assert_eq!(named("import \"right.aent\"\nimport \"left.aent\"", "left"), "r.beta");
+    // Chains of the same length: the file that is fewer imports away comes first.
+    assert_eq!(named("import \"far.aent\"\nimport \"right.aent\"", "far"), "r.beta");
+    assert_eq!(named("import \"far.aent\" as f\nimport \"right.aent\"", "f.far"), "r.beta");
+    assert_eq!(named("import \"far.aent\" as f\nimport \"beta.aent\"", "f.far"), "beta");
+}

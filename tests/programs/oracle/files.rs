@@ -108,6 +108,10 @@ pub(super) fn spread(choices: &[u16], manner: Manner) -> Files {
             names.extend(defined.map(|name| (name.to_owned(), format!("{file}.{name}"))));
         }
     }
+    // The first file may be reached by the second before it is imported here.
+    if pick(40, 2) == 1 {
+        imports.reverse();
+    }
     let own = definitions[end..].iter().chain(&rest).map(|text| renamed(text, &names));
     let main: Vec<String> = head.iter().chain(&settings).chain(&imports).cloned().chain(own).collect();
     files.main = main.join("\n");

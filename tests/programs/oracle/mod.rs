@@ -67,7 +67,9 @@ fn compare(files: &Files, batches: &Batches) -> Result<Counts, String> {
     }
     match files.compiled() {
         // The checker shows that a logarithm is one of nothing but 0.
-        Err(words) if words.contains("error[outside-domain]") => Ok(Counts { refused: 1, ..Counts::default() }),
+        Err(words) if words.contains("error[outside-domain]") => {
+            Ok(Counts { refused: 1, ..Counts::default() })
+        }
         compiled => steps(&files.judged()?, &compiled?, &cases, layout, 10),
     }
 }
