@@ -16,12 +16,11 @@ import torch
 import torch.distributed as dist
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-import verl_worker  # First: it sets verl's platform.
-import verl.workers.engine.fsdp.transformer_impl as engines
-from verl.workers.config import ActorConfig, PolicyLossConfig
-from verl.workers.utils.losses import ppo_loss
-
+import verl_worker
 from verl_tiny import direct, mini_batch, save_model
+from verl_worker import ActorConfig, FSDPEngineWithLMHead, PolicyLossConfig, ppo_loss
+
+engines = sys.modules[FSDPEngineWithLMHead.__module__]
 
 
 class OnCpu(FullyShardedDataParallel):
@@ -36,11 +35,11 @@ class OnCpu(FullyShardedDataParallel):
         super().__init__(module, **settings)
 
 
-def engine(folder: Path, packed: bool) -> engines.FSDPEngineWithLMHead:
+def engine(folder: Path, packed: bool) -> FSDPEngineWithLMHead:
     """verl's, with FSDP1."""
     model, config, optimizer, checkpoint = verl_worker.engine_settings(folder, packed)
     config = replace(config, strategy="fsdp", use_orig_params=True)
-    made = engines.FSDPEngineWithLMHead(model, config, optimizer, checkpoint)
+    made = FSDPEngineWithLMHead(model, config, optimizer, checkpoint)
     made.initialize()
     return made
 
