@@ -32,7 +32,7 @@ from aent.files import read_json, write_json
 #: Kills of one run before it is let alone.
 EACH = 3
 #: What a rank waits for the other.
-PATIENCE = datetime.timedelta(seconds=8)
+PATIENCE = datetime.timedelta(seconds=20)
 
 STEERED = """
 let entropy = entropy()
@@ -55,6 +55,11 @@ def child(run: Callable[[], None]) -> int:
             traceback.print_exc()
         sys.stderr.flush()
         os._exit(code)
+
+
+def none_ended() -> bool:
+    """Whether all children run."""
+    return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
 def ended(pids: list[int]) -> list[int]:
@@ -256,7 +261,7 @@ def trained(out: Path, pids: list[int]) -> float:
     """How long the children train, once they have begun."""
     while not (out / "began").exists():
         time.sleep(1e-3)
-        assert os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None, "it ends before it begins"
+        assert none_ended(), "it ends before it begins"
     begin = time.monotonic()
     assert not any(ended(pids))
     return time.monotonic() - begin
@@ -269,7 +274,7 @@ def kill(runs: Trl | Verl | Ranks, out: Path, whole: float, chance: random.Rando
     late = chance.random() < 0.9
     if late:
         step = min(chance.randint(begun, begun + runs.steps // 2), runs.steps - 1)
-        while not (out / "began").exists() or runs.begun(out) < step:
+        while none_ended() and (not (out / "began").exists() or runs.begun(out) < step):
             time.sleep(2e-3)
     time.sleep(chance.random() * (whole / runs.steps if late else 1))
     # A rank that never met the other would be waited for long.

@@ -292,3 +292,23 @@ def test_what_must_be_seen_first_is_told() -> None:
     assert aent.compile(GRPO).first_pass == "counts"
     assert aent.compile("loss = token_mean(log_prob * (rewards - group_mean(rewards)))").first_pass == "fields"
     assert aent.compile("loss = token_mean(clip_ppo()) * exp(token_mean(entropy()))").first_pass == "model"
+
+
+def test_the_terms_of_a_file_are_told_with_what_they_read() -> None:
+    program = aent.compile(
+        """
+        controller widen = linear(from = 0.1, to = 0.3, steps = 100)
+        let wide = clip_ppo(advantages = advantages - 1, high = widen)
+        loss = token_mean(wide) + token_mean(wide) * 0.5 + token_mean(clip_ppo(low = 0.1))
+        """
+    )
+    wide, narrow = program.terms
+    assert wide["name"] == narrow["name"] == "clip_ppo"
+    assert wide["reads"] == {
+        "log_prob": "log_prob",
+        "old_log_prob": "old_log_prob",
+        "advantages": "advantages - 1",
+    }
+    assert wide["args"] | {"low": 0.2, "high": {"moving": "widen"}} == wide["args"]
+    assert narrow["reads"]["advantages"] == "advantages"
+    assert narrow["args"] | {"low": 0.1, "high": 0.2} == narrow["args"]

@@ -193,8 +193,15 @@ def test_trls_own_numbers_are_kept(extra: str, folder: Path) -> None:
     assert logged(theirs, "clip_ratio/region_mean")[1] > 0
 
 
-def test_what_trl_would_have_clipped_is_not_told_where_the_file_clips_otherwise(folder: Path) -> None:
-    made = trainer(folder, arguments(folder, max_steps=1), "loss = token_mean(cispo(bounds = 0 .. 5))")
+MOVING = """
+controller widen = linear(from = 0.1, to = 0.3, steps = 100)
+loss = token_mean(clip_ppo(low = 0.2, high = widen))
+"""
+
+
+@pytest.mark.parametrize("spec", ["loss = token_mean(cispo(bounds = 0 .. 5))", MOVING], ids=["cispo", "moving"])
+def test_what_trl_would_have_clipped_is_not_told_where_the_file_clips_otherwise(spec: str, folder: Path) -> None:
+    made = trainer(folder, arguments(folder, max_steps=1), spec)
     made.train()
     assert logged(made, "entropy") and not logged(made, "clip_ratio/region_mean")
 

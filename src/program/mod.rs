@@ -4,6 +4,7 @@
 //! every run.
 
 mod build;
+mod calls;
 mod display;
 mod expression;
 mod identity;
@@ -17,6 +18,7 @@ mod prune;
 mod reads;
 
 pub use build::Builder;
+pub use calls::Call;
 pub use expression::argument;
 pub use moving::{End, Moving};
 pub(crate) use moving::{fitted, fixed};

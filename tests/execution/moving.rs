@@ -168,3 +168,16 @@ fn equal_terms_that_move_apart_stay_apart() {
         session.update(&output).unwrap();
     }
 }
+
+#[test]
+fn the_calls_of_a_program_have_what_they_read_and_the_formulas_of_what_moves() {
+    let session = session(MOVING);
+    let calls = session.program().calls();
+    let names: Vec<_> = calls.iter().map(|call| call.name).collect();
+    assert_eq!(names, ["clip_ppo", "clamped_entropy"]);
+    assert_eq!(calls[0].reads["advantages"], "advantages");
+    assert_eq!(calls[0].args["low"], 0.2);
+    assert_eq!(calls[0].args["high"]["moving"], "2 * widen");
+    assert_eq!(calls[1].args["top_k"]["moving"], "keep");
+    assert!(calls[1].args["drop"].is_null());
+}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +60,7 @@ class AentLoss(GRPOTrainer):
         **others: Any,
     ) -> None:
         self.program, self._strict = program_of(spec, params, _calls_in_this_file() + 2), strict
-        self._clipped_at = _clip_bounds(str(self.program))
+        self._clipped_at = _clip_bounds(self.program)
         configs = (value for value in (*given, *others.values()) if isinstance(value, GRPOConfig))
         # Whatever the data set has for each prompt, the file may read.
         columns = set(getattr(others.get("train_dataset"), "column_names", None) or [])
@@ -331,11 +330,12 @@ def _calls_in_this_file() -> int:
     return calls
 
 
-def _clip_bounds(program: str) -> tuple[float, float] | None:
-    """``low`` and ``high`` of the one ``clip_ppo`` of the batch's advantages in a program; TRL's ``clip_ratio`` is of those."""
-    calls = re.findall(r"= clip_ppo\(%\d+, %\d+, (%\d+), (?:.*, )?low = ([^,)]+), high = ([^,)]+)", program)
-    calls = [(low, high) for of, low, high in calls if re.search(rf"(?m)^{of}: .* = advantages$", program)]
-    return (float(calls[0][0]), float(calls[0][1])) if len(calls) == 1 else None
+def _clip_bounds(program: Program) -> tuple[float, float] | None:
+    """The constant ``low`` and ``high`` of the one ``clip_ppo`` of the batch's advantages; TRL's ``clip_ratio`` is of those."""
+    calls = [of for of in program.terms if of["name"] == "clip_ppo" and of["reads"]["advantages"] == "advantages"]
+    bounds = [(call["args"]["low"], call["args"]["high"]) for call in calls]
+    constant = len(bounds) == 1 and all(isinstance(bound, float) for bound in bounds[0])
+    return bounds[0] if constant else None
 
 
 def _refuse_contradictions(program: Program, args: GRPOConfig, rollouts_are_scored: bool, columns: list[str]) -> None:

@@ -400,6 +400,16 @@ impl Program {
         Ok(pythonize::pythonize(py, &self.read(session::requirements))?.unbind())
     }
 
+    /// The terms that the file calls, each formula once: ``[{"name": "clip_ppo", "reads": {"advantages": "advantages", ...},
+    /// "args": {"low": 0.2, ...}}, ...]``.
+    ///
+    /// ``reads`` has the formula of each input, which is a batch field's name where it is one. ``args`` has all arguments, with
+    /// the defaults of those that are not given; one that moves is ``{"moving": formula}``.
+    #[getter]
+    fn terms(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(pythonize::pythonize(py, &self.read(|session| session.program().calls()))?.unbind())
+    }
+
     /// What of all micro-batches must be seen before the first of them can give its share: their masks, their batch
     /// fields, or what the model says of them.
     #[getter]

@@ -15,7 +15,7 @@ const ONE_OF: usize = 8;
 const NEIGHBOURS: usize = 4;
 
 /// In shorter rows, sampling costs more than it saves.
-const WORTH_SAMPLING: usize = 512;
+const WORTH_SAMPLING: usize = if cfg!(miri) { 64 } else { 512 };
 
 /// Buckets in each round of refinement.
 const BUCKETS: usize = 1024;

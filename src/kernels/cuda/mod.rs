@@ -7,9 +7,9 @@ mod nvrtc_library;
 mod source;
 mod task;
 
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod emulation;
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
