@@ -32,6 +32,7 @@ enum Whole {
 
 struct Numbers {
     total: f64,
+    totals: BTreeMap<String, f64>,
     metrics: BTreeMap<String, f64>,
     signals: BTreeMap<String, f64>,
     findings: Vec<String>,
@@ -116,8 +117,8 @@ impl Output {
         self.loss.clone_ref(py)
     }
 
-    /// The losses by name, each a scalar as ``loss`` is, which is their sum; empty for a file with one loss. Where several of
-    /// them read the logits, add them up before the backward pass, or keep the graph (``retain_graph=True``).
+    /// The losses by name, each a scalar as ``loss`` is, which is their sum; empty where the loss has no name. Where several
+    /// of them read the logits, add them up before the backward pass, or keep the graph (``retain_graph=True``).
     #[getter]
     fn losses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let losses = PyDict::new(py);
@@ -137,6 +138,12 @@ impl Output {
     #[getter]
     fn total(&self, py: Python<'_>) -> PyResult<f64> {
         self.read(py, aent::Output::total, |copy| copy.total)
+    }
+
+    /// The whole step's losses by name; empty where the loss has no name.
+    #[getter]
+    fn totals(&self, py: Python<'_>) -> PyResult<BTreeMap<String, f64>> {
+        self.read(py, aent::Output::totals, |copy| copy.totals.clone())
     }
 
     /// The file's ``metric``s, of the whole step.
@@ -183,10 +190,10 @@ impl Output {
         for (name, loss) in &self.losses {
             losses.set_item(name, loss.bind(py).call_method0("detach")?)?;
         }
-        let numbers = (self.total(py)?, self.metrics(py)?, self.signals(py)?, self.findings(py)?);
-        let (total, metrics, signals, findings) = numbers;
-        let rest = (self.tokens(py)?, self.lets(py)?);
-        let arguments = (loss, losses, total, metrics, signals, findings, rest.0, rest.1);
+        let (total, totals, metrics) = (self.total(py)?, self.totals(py)?, self.metrics(py)?);
+        let (signals, findings) = (self.signals(py)?, self.findings(py)?);
+        let (tokens, lets) = (self.tokens(py)?, self.lets(py)?);
+        let arguments = (loss, losses, total, totals, metrics, signals, findings, tokens, lets);
         Ok((rebuild, arguments.into_pyobject(py)?))
     }
 
@@ -207,6 +214,7 @@ pub(crate) fn copied_output(
     loss: Py<PyAny>,
     losses: &Bound<'_, PyDict>,
     total: f64,
+    totals: BTreeMap<String, f64>,
     metrics: BTreeMap<String, f64>,
     signals: BTreeMap<String, f64>,
     findings: Vec<String>,
@@ -214,7 +222,7 @@ pub(crate) fn copied_output(
     lets: BTreeMap<String, Bound<'_, PyAny>>,
 ) -> PyResult<Output> {
     let lets = lets.into_iter().map(|(name, tensor)| (name, of_python(tensor))).collect();
-    let copy = Numbers { total, metrics, signals, findings, tokens, lets };
+    let copy = Numbers { total, totals, metrics, signals, findings, tokens, lets };
     let losses = losses.iter().map(|(name, loss)| Ok((name.extract()?, loss.unbind())));
     let losses = losses.collect::<PyResult<_>>()?;
     Ok(Output { loss, losses, whole: Lock::new(Whole::Copy(copy)), turn: Turn::new() })

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import aent
+from aent.figures import figures
 from batches import batch
 
 BOTH = """
@@ -60,7 +61,12 @@ def test_shares_of_losses_come_by_name() -> None:
         sum(shares.values()).backward()
     for name, leaf in leaves.items():
         torch.testing.assert_close(leaf.grad, whole[name].grad, rtol=1e-12, atol=1e-12)
-    assert step.finish().losses.keys() == {"policy", "critic"}
+    output = step.finish()
+    assert output.losses.keys() == output.totals.keys() == {"policy", "critic"}
+    assert sum(output.totals.values()) == pytest.approx(output.total, rel=1e-12)
+    assert output.totals == pytest.approx({name: loss.item() for name, loss in program(whole).losses.items()}, rel=1e-9)
+    logged = {name: number for name, number in figures(output, program).items() if name.startswith("loss/")}
+    assert logged == {f"loss/{name}": number for name, number in output.totals.items()}
 
 
 def test_a_copy_keeps_losses_and_findings() -> None:
@@ -68,6 +74,7 @@ def test_a_copy_keeps_losses_and_findings() -> None:
     output = program(with_critic())
     for other in (copy.deepcopy(output), pickle.loads(pickle.dumps(output))):  # noqa: S301 - our own
         assert other.findings == output.findings
+        assert other.totals == output.totals
         assert not other.losses["critic"].requires_grad
         torch.testing.assert_close(other.losses["critic"], output.losses["critic"].detach(), rtol=0, atol=0)
 

@@ -55,6 +55,7 @@ def copied_output(
     loss: torch.Tensor,
     losses: dict[str, torch.Tensor],
     total: float,
+    totals: dict[str, float],
     metrics: dict[str, float],
     signals: dict[str, float],
     findings: list[str],
@@ -421,8 +422,8 @@ class Output:
 
     @property
     def losses(self) -> dict[str, torch.Tensor]:
-        """The losses by name, each a scalar as ``loss`` is, which is their sum; empty for a file with one loss. Where several of
-        them read the logits, add them up before the backward pass, or keep the graph (``retain_graph=True``)."""
+        """The losses by name, each a scalar as ``loss`` is, which is their sum; empty where the loss has no name. Where several
+        of them read the logits, add them up before the backward pass, or keep the graph (``retain_graph=True``)."""
 
     @property
     def findings(self) -> list[str]:
@@ -431,6 +432,10 @@ class Output:
     @property
     def total(self) -> float:
         """The whole step's loss."""
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """The whole step's losses by name; empty where the loss has no name."""
 
     @property
     def metrics(self) -> dict[str, float]:
