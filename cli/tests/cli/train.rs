@@ -38,6 +38,31 @@ fn a_small_run_ends_with_a_table_and_a_report() {
 }
 
 #[test]
+fn an_assertion_that_does_not_hold_is_a_warning_and_named_losses_are_in_the_metrics() {
+    let file = "loss policy = token_mean(clip_ppo())\nloss bonus = -0.01 * token_mean(entropy())\n\
+        assert token_mean(entropy()) < 0.01, \"the policy is loose\"\n";
+    let folder = Folder::with("two.aent", file);
+    let mut args =
+        vec!["train", "two.aent", "--task", "arithmetic", "--steps", "3", "--seeds", "5", "--out", "r"];
+    for setting in ["warmup_steps=3", "warmup_batch=8", "prompts=4", "group=2", "held_out=8"] {
+        args.extend(["--task-set", setting]);
+    }
+    for more in [&[][..], &["--quiet"]] {
+        let ran = folder.run(&[&args, more].concat());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let warnings: Vec<_> = ran.stderr.lines().filter(|line| line.starts_with("warning")).collect();
+        let [first, last] = warnings[..] else { panic!("{}", ran.stderr) };
+        let begins = "warning: two, seed 5: step 0: the policy is loose: expected `token_mean(entropy()) < 0.01`, found ";
+        assert!(first.starts_with(begins), "{first}");
+        assert_eq!(last, "warning: two, seed 5: an `assert` did not hold in 3 of 3 steps");
+        let line = folder.read("r/two/seed-5/metrics.jsonl").lines().next().unwrap().to_owned();
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(line["loss/bonus"].as_f64().unwrap() < 0.0 && line["loss/policy"].is_number(), "{line}");
+        std::fs::remove_dir_all(folder.path("r")).unwrap();
+    }
+}
+
+#[test]
 fn every_recipe_that_the_task_can_feed_is_trained_and_the_others_are_refused_by_field() {
     /// What answers to sums do not come with: a critic, greedy answers, several rewards, pairs, turns, rollouts, an entropy or a
     /// proxy of before.

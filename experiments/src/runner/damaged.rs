@@ -59,6 +59,7 @@ impl Trained {
             checkpoint_every: STEPS,
             device: Device::Cpu,
             stop: &AtomicBool::new(false),
+            warn: &|_| {},
         };
         job.train(self.learner.as_mut(), &mut objective, |_, _| {}).map_err(|error| error.to_string())?;
         Ok(objective)

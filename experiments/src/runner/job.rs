@@ -24,10 +24,13 @@ pub(super) struct Job<'a> {
     pub(super) device: Device,
     /// Set when another run failed, so that this one stops too.
     pub(super) stop: &'a AtomicBool,
+    /// Shows a warning to the user.
+    pub(super) warn: &'a dyn Fn(&str),
 }
 
 impl Job<'_> {
-    /// Trains to the last step and reports each to `watch`; steps made before a kill are reported at once, as `None`.
+    /// Trains to the last step and reports each to `watch`; steps made before a kill are reported at once, as `None`. Warns of
+    /// the first step in which an `assert` does not hold, and says at the end in how many.
     pub(super) fn train(
         &self,
         learner: &mut dyn Learner,
@@ -45,6 +48,7 @@ impl Job<'_> {
         }
         let mut lines = cut_lines(&metrics, first)?;
         watch(first, None);
+        let mut broken = 0;
         for step in first..self.steps {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(());
@@ -52,12 +56,20 @@ impl Job<'_> {
             let measured = learner.step(step, objective)?;
             writeln!(lines, "{}", line(step, &measured)).map_err(TrainError::file("write", &metrics))?;
             watch(step + 1, Some(&measured));
+            let findings = objective.take_findings();
+            if broken == 0 && !findings.is_empty() {
+                (self.warn)(&format!("step {step}: {}", findings.join("; ")));
+            }
+            broken += u64::from(!findings.is_empty());
             let made = step + 1;
             if made % self.checkpoint_every == 0 || made == self.steps {
                 // The lines must be on disk before a checkpoint says that they are.
                 lines.sync_data().map_err(TrainError::file("write", &metrics))?;
                 Checkpoint::save(&checkpoint, made, &objective.state()?, &learner.save())?;
             }
+        }
+        if broken > 1 {
+            (self.warn)(&format!("an `assert` did not hold in {broken} of {} steps", self.steps - first));
         }
         Ok(())
     }
@@ -162,6 +174,7 @@ mod tests {
                 checkpoint_every: 4,
                 device: Device::Cpu,
                 stop: &stop,
+                warn: &|_| {},
             };
             let watch = |made: u64, _: Option<&Metrics>| stop.store(made >= kill, Ordering::Relaxed);
             job.train(learner.as_mut(), &mut objective, watch).unwrap();

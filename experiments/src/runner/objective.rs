@@ -10,6 +10,7 @@ use crate::error::TrainError;
 /// A spec with the state of its controllers.
 pub struct Objective {
     session: Session,
+    findings: Vec<String>,
 }
 
 /// The results of the loss on a batch.
@@ -24,7 +25,7 @@ impl Measured {
         Ok(self.output.backward()?)
     }
 
-    /// The spec's metrics.
+    /// The spec's metrics, and its losses as `loss/NAME` where they have names.
     pub fn metrics(&self) -> &BTreeMap<String, f64> {
         &self.metrics
     }
@@ -33,7 +34,7 @@ impl Measured {
 impl Objective {
     /// The loss of a program, with controllers at their initial values.
     pub fn new(program: Program) -> Self {
-        Objective { session: Session::new(program) }
+        Objective { session: Session::new(program), findings: Vec::new() }
     }
 
     /// Evaluates the loss on a batch of named fields, with gradient to `logits`.
@@ -41,8 +42,17 @@ impl Objective {
         let batch =
             fields.iter().fold(Batch::new(), |batch, (name, field)| batch.with(*name, field.shallow_clone()));
         let output = self.session.forward(&batch)?;
-        let metrics = output.metrics()?;
+        let mut metrics = output.metrics()?;
+        metrics.extend(output.totals()?.into_iter().map(|(name, loss)| (format!("loss/{name}"), loss)));
+        if self.findings.is_empty() {
+            self.findings = output.findings()?;
+        }
         Ok(Measured { output, metrics })
+    }
+
+    /// What the `assert`s say that did not hold, in the first of the batches since the last call that broke one.
+    pub fn take_findings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.findings)
     }
 
     /// Whether the loss reads a batch field.

@@ -77,6 +77,15 @@ impl Progress {
         }
     }
 
+    /// Shows a warning above the bars, or without a display by itself.
+    pub(super) fn warn(&self, sentence: &str) {
+        if self.screen.is_hidden() {
+            self.print(sentence);
+        } else {
+            self.say(sentence);
+        }
+    }
+
     /// Leaves the bars as they are.
     pub(super) fn finish(&self) {
         for Bar { bar, .. } in &self.bars {

@@ -220,6 +220,7 @@ impl Errand {
             checkpoint_every: task.checkpoint_every(),
             device: plan.device,
             stop,
+            warn: &|what| progress.warn(&format!("warning: {}, seed {seed}: {what}", spec.name)),
         };
         let mut told = 0;
         job.train(learner.as_mut(), &mut objective, |made, metrics| {
