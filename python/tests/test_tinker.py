@@ -134,3 +134,15 @@ def test_the_examples_step(monkeypatch: pytest.MonkeyPatch) -> None:
     # Advantages of -1 and 1 in the unit of their deviation, over four tokens.
     found = weights(client.result).view(2, 4)
     assert found[:, :2].eq(0).all() and found[0, 2] < 0 < found[1, 2]
+
+
+def test_a_temperature_that_changes_nothing_is_refused() -> None:
+    words = "the file: `set temperature` changes nothing .* which Tinker computes; expected 1, found 0.5: leave the line out"
+    with pytest.raises(aent.StepError, match=words):
+        CustomLoss("set temperature = 0.5 loss = token_mean(clip_ppo())")
+    moving = CustomLoss("set temperature = clamp(1 - step / 2, 0.1, 1) loss = token_mean(clip_ppo())")
+    logprobs = [of["logprobs"].to_torch() for of in forward().loss_fn_outputs]
+    moving(data(), logprobs)
+    moving.update()
+    with pytest.raises(aent.StepError, match=words):
+        moving(data(), logprobs)

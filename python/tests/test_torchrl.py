@@ -104,3 +104,12 @@ def test_the_example_learns(monkeypatch: pytest.MonkeyPatch) -> None:
 
     rewards = torchrl_aent.main(steps=20)
     assert sum(rewards[-5:]) > sum(rewards[:5]) + 1
+
+
+@pytest.mark.parametrize("temperature", ["0.5", "clamp(0.5 + step, 0.1, 2)"], ids=["constant", "moving"])
+def test_a_files_temperature_divides_the_actors_logits(temperature: str) -> None:
+    actor, hotter = Actor(), Actor()
+    hotter.table.data *= 2
+    found = AentLoss(actor, spec=f"set temperature = {temperature} loss = token_mean(clip_ppo())")(batch())
+    expected = AentLoss(hotter, spec="loss = token_mean(clip_ppo())")(batch())
+    torch.testing.assert_close(found["loss_objective"], expected["loss_objective"])

@@ -16,6 +16,7 @@ from ._aent import Program
 from .adapters import NAMES, StepLoss
 from .compiler import program_of
 from .errors import BatchError
+from .temperature import refuse_unread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,6 +39,7 @@ class CustomLoss:
     Raises:
         SpecError: the file is wrong.
         BatchError: it reads more of the model than ``log_prob``, which is all that Tinker gives.
+        StepError: it sets a temperature that changes nothing.
     """
 
     def __init__(
@@ -46,7 +48,11 @@ class CustomLoss:
         self.program = program_of(spec, params, 3)
         if self.program.fields & {"logits", "values"} and not self.program.takes_log_prob:
             raise BatchError("the program reads more of the model than `log_prob`, which is all that Tinker gives")
+        self._check_temperature()
         self._step_loss = StepLoss(self.program, "tinker", cut="step", hook=False)
+
+    def _check_temperature(self) -> None:
+        refuse_unread(self.program, "the file", "Tinker", "leave the line out")
 
     def __call__(self, data: Sequence[Any], logprobs: Sequence[Tensor]) -> tuple[Tensor, dict[str, float]]:
         """The loss of all data; and, of the last step that ``update`` ended, metrics, signals and coefficients under ``aent/``.
@@ -57,6 +63,7 @@ class CustomLoss:
         """
         import torch
 
+        self._check_temperature()
         batch: dict[str, Any] = {"log_prob": list(logprobs)}
         for field in sorted(self.program.fields - _OF_THE_MODEL):
             name = NAMES["tinker"].get(field, field)

@@ -74,7 +74,7 @@ class AentLoss(GRPOLoss):
                 mask = mask & value.isfinite()
             value = value.squeeze(-1) if value.dim() == 3 else value
             found[field] = value.sum(-1) if field == "rewards" and value.dim() == 2 else value
-        if program.takes_log_prob:
+        if program.takes_log_prob and program.temperature == 1:  # torchrl's are of the logits as they are.
             found["log_prob"] = log_prob
         elif "logits" in program.fields:
             actions = self._padded(batch, self.tensor_keys.action)

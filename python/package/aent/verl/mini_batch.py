@@ -13,6 +13,7 @@ from aent._aent import Accumulation, Output, Program
 from aent.errors import BatchError, StepError
 from aent.figures import figures
 from aent.ranks import Ranks
+from aent.temperature import refuse_unread
 
 from .columns import OF_THE_MODEL, needs
 
@@ -34,6 +35,11 @@ class Loss:
     def reads_logits(self) -> bool:
         """Whether it needs more of the policy than ``log_prob``."""
         return "logits" in self.program.fields and not self.program.takes_log_prob
+
+    def check_temperature(self) -> None:
+        """Refuses one that changes nothing, as it is now."""
+        way = "set `actor_rollout_ref.rollout.temperature`, and leave the line out"
+        refuse_unread(self.program, f"`{self.name}`", "verl", way)
 
     @property
     def measured(self) -> bool:
@@ -164,6 +170,7 @@ class Step:
         """A batch with what was handed over for it, checked for what is missing; ``with_model`` where rows must be there."""
         handed, self._handed = self._handed, {}
         batch = batch | handed
+        loss.check_temperature()
         if loss.reads_logits and "rows" in batch:
             batch.pop("log_prob", None)  # It is one of the rows.
         elif loss.reads_logits and with_model:

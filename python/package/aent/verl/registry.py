@@ -74,11 +74,7 @@ def _check(name: str, program: Program) -> None:
     for field, reason in NEVER.items():
         if field in program.fields:
             raise BatchError(f"`{name}` reads `{field}`, which verl never brings: {reason}")
-    if program.takes_log_prob and program.temperature != 1 and not isinstance(program.temperature, str):
-        raise StepError(
-            f"`{name}`: `set temperature` changes nothing where only `log_prob` is read, which verl computes: "
-            "set `actor_rollout_ref.rollout.temperature`, and leave the line out"
-        )
+    Loss(name, program).check_temperature()
 
 
 def _policy_loss(loss: Loss) -> Any:
