@@ -45,10 +45,16 @@ def test_gradient_and_signals_do_not_depend_on_micro_batches_and_ranks(reports: 
         assert found["metrics"] == pytest.approx(expected["metrics"], rel=1e-6)
 
 
-@pytest.mark.parametrize("cut", ["True", "False", "dynamic"])
-@pytest.mark.parametrize("name", ["columns", "entropies", "log-probabilities"])
+CUTS = [
+    (name, cut)
+    for name in ("columns", "entropies", "log-probabilities", "listed")
+    for cut in ("True", "False", "dynamic")
+]
+
+
 @pytest.mark.parametrize("rank", [(1, 0), (2, 0), (2, 1)])
-def test_what_must_be_known_of_the_mini_batch_is_measured_before(
+@pytest.mark.parametrize(("name", "cut"), CUTS)
+def test_columns_lists_and_what_must_be_measured_before_are_those_of_one_batch(
     reports: Reports, rank: tuple[int, int], name: str, cut: str
 ) -> None:
     found, expected = reports[rank][f"{name} {cut}"], reports[rank][f"direct {name}"]
@@ -81,6 +87,14 @@ def test_rows_have_verls_gradient_where_logits_are_cut_over_ranks_or_never_made(
         assert found[files]["metrics"]["actor/aent/entropy"] == pytest.approx(entropy, rel=1e-6)
 
 
+def test_ranks_that_share_sequences_are_told_what_is_listed_for_their_own_tokens(reports: Reports) -> None:
+    for rank in (0, 1):
+        sampled, listed = (reports[2, rank][f"{name} with ulysses"] for name in ("sampled", "listed"))
+        assert sampled["gradient"].norm() > 0.1
+        torch.testing.assert_close(listed["gradient"], sampled["gradient"], rtol=1e-4, atol=1e-6)
+        assert listed["metrics"] == pytest.approx(sampled["metrics"], rel=1e-5)
+
+
 def test_no_other_tensor_with_a_vocabulary_is_made(reports: Reports) -> None:
     for report in reports.values():
         assert report["shapes"] == []
@@ -92,6 +106,10 @@ def test_a_worker_says_when_it_starts_what_its_engine_cannot_give(
 ) -> None:
     for report in reports.values():
         assert "verl's fused kernel `triton` shows neither" in report["refused with triton"]
+        assert (
+            "lists tokens (`kept`, `teacher_ids`, `teacher_log_prob`), which verl's fused"
+            in report["refused with torch"]
+        )
         assert "set `actor_rollout_ref.rollout.calculate_log_probs=True`" in report["refused without a column"]
 
 

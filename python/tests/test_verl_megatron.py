@@ -78,4 +78,8 @@ def test_a_critic_is_no_policy(reports: Reports) -> None:
 def test_what_megatron_cannot_give_is_refused_with_the_setting(reports: Reports, rank: tuple[int, int]) -> None:
     assert "set `actor_rollout_ref.model.use_fused_kernels=False`" in reports[rank]["refused fused"]
     assert "megatron.dynamic_context_parallel=False`" in reports[rank]["refused dynamic"]
+    assert (
+        "lists tokens (`kept`, `teacher_ids`, `teacher_log_prob`), which only verl's FSDP"
+        in reports[rank]["refused lists"]
+    )
     assert "write `set temperature = 0.7`" in reports[rank]["refused temperature"]

@@ -172,6 +172,12 @@ def report() -> dict[str, Any]:
             made.train_batch(None, SimpleNamespace(keywords={"config": config}))
         except StepError as error:
             found[f"refused {name}"] = str(error)
+    verl_worker.measured(verl_worker.LISTED)
+    try:
+        train("measured", packed=False, micro=2)
+    except StepError as error:
+        found["refused lists"] = str(error)
+    verl_worker.steered()
     try:
         train("steered", packed=False, micro=2, temperature=0.7)
     except StepError as error:

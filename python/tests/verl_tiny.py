@@ -64,13 +64,27 @@ def rollouts(rows: slice) -> tuple[dict[str, torch.Tensor], dict[str, list[Any]]
             "values": of_response.mul(0.5).sin(),
             "returns": of_response.mul(0.4).cos(),
             "rm_scores": scores,
-        },
+            "sampled": tokens[:, PROMPT:, None],
+        }
+        | taught(places),
         # The answers to a prompt are on different ranks, where there are two.
         {
             "uid": ["one", "another", "one", "another"][rows],
             "extra_fields": [{"reward_extra_info": {"difficulty": it}} for it in (0.5, 1.0, 1.5, 2.0)][rows],
         },
     )
+
+
+def taught(places: torch.Tensor) -> dict[str, torch.Tensor]:
+    """A teacher's three tokens behind each token of the whole sequences, and two tokens or one for each of a response."""
+    ids = (places[..., None] * 5 + torch.arange(3) * 7) % VOCABULARY
+    kept = (places[:, PROMPT:, None] * 3 + torch.arange(2) * 9) % VOCABULARY
+    kept[:, ::2, 1] = -1
+    return {
+        "teacher_ids": ids.int(),
+        "teacher_logprobs": -1.6 - torch.arange(3.0) + places[..., None].sin() / 4,
+        "kept": kept,
+    }
 
 
 def mini_batch(rows: slice, temperature: float | torch.Tensor, **settings: Any) -> TensorDict:
@@ -99,6 +113,9 @@ def on_logits(model: torch.nn.Module, logits: torch.Tensor, spec: str) -> dict[s
     """What the program gives on a model's logits of the four responses, and the gradient of its weights."""
     tensors, _ = rollouts(slice(None))
     fields = {
+        # What is said behind a token is of the next one.
+        "teacher_ids": tensors["teacher_ids"][:, PROMPT - 1 : -1].long(),
+        "teacher_log_prob": tensors["teacher_logprobs"][:, PROMPT - 1 : -1],
         "logits": logits,
         "actions": tensors["responses"],
         "old_log_prob": tensors["old_log_probs"],

@@ -86,6 +86,16 @@ metric reward = batch_mean(rewards)
     "log-probabilities": "loss = seq_mean_token_mean(where(top_fraction(log_prob, 50%), clip_ppo(dual = 3), 0))",
 }
 
+# Tokens that are listed for each token: a teacher's, in verl's own columns, and another column.
+LISTED = """
+input teacher_ids: candidates id
+input teacher_log_prob: candidates
+input kept: candidates id
+let divergence = forward_kl(within = teacher_ids, of = teacher_log_prob, rest = "bucket")
+loss = token_mean(divergence) - 0.3 * token_mean(log(mass(within = kept)))
+metric covered = token_mean(mass(within = teacher_ids))
+"""
+
 
 def engine_settings(
     folder: Path, packed: bool, computes: str = "fp32", fused: bool = False, ulysses: int = 1
@@ -192,13 +202,13 @@ def measured(spec: str) -> None:
     aent.verl.register("measured", spec)
 
 
-def start(model: Any) -> None:
+def start(model: Any, name: str = "steered") -> None:
     """A worker of verl, told its loss by the trainer. What it serves rollouts with is not installed, and not asked for."""
     sys.modules.setdefault("verl.workers.rollout.utils", MagicMock())
     from verl.workers.engine_workers import TrainingWorker
 
-    program = steered()  # As a worker does that imports `external_lib`: its own module is there.
-    assert program.row_names
+    # As a worker does that imports `external_lib`: its own module is there.
+    measured(LISTED) if name == "measured" else steered()
     worker = object.__new__(TrainingWorker)
     worker.engine = object.__new__(FSDPEngineWithLMHead)
     worker.engine.model_config = model
@@ -206,7 +216,7 @@ def start(model: Any) -> None:
         strategy="fsdp2",
         rollout_n=1,
         ppo_micro_batch_size_per_gpu=1,
-        policy_loss=PolicyLossConfig(loss_mode="steered"),
+        policy_loss=PolicyLossConfig(loss_mode=name),
     )
     worker.set_loss_fn(partial(ppo_loss, config=actor))
 
@@ -243,10 +253,14 @@ def report_of_rows(folder: Path) -> dict[str, Any]:
         found["verl with ulysses"] = train(folder, "vanilla", coefficient=0.5, ulysses=2, **of_samples)
         steered(of_samples["temperature"])
         found["file with ulysses"] = train(folder, "steered", ulysses=2, **of_samples)
-    try:
-        start(SimpleNamespace(use_fused_kernels=True, fused_kernel_options={"impl_backend": "triton"}))
-    except aent.StepError as error:
-        found["refused with triton"] = str(error)
+        for name, log_prob in {"sampled": "log_prob", "listed": "log(mass(within = sampled))"}.items():
+            measured(f"input sampled: candidates id loss = -token_mean(advantages * {log_prob})")
+            found[f"{name} with ulysses"] = train(folder, "measured", ulysses=2, **how)
+    for backend, name in {"triton": "steered", "torch": "measured"}.items():
+        try:
+            start(SimpleNamespace(use_fused_kernels=True, fused_kernel_options={"impl_backend": backend}), name)
+        except aent.StepError as error:
+            found[f"refused with {backend}"] = str(error)
     measured("loss = token_mean(clip_ppo(old_log_prob = rollout_log_prob))")
     try:
         train(folder, "measured", without=["rollout_log_probs"], **how)
@@ -271,7 +285,7 @@ def report_of_rows(folder: Path) -> dict[str, Any]:
 def report(folder: Path) -> dict[str, Any]:
     """What the tests look at."""
     found: dict[str, Any] = {"example": train(folder, "aent", packed=True, micro=1, temperature=1.0)}
-    for name, spec in MEASURED.items():
+    for name, spec in (MEASURED | {"listed": LISTED}).items():
         found[f"direct {name}"] = direct(folder, spec)
         measured(spec)
         for packed in (False, True):

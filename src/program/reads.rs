@@ -3,6 +3,7 @@
 use super::{Op, Program};
 use crate::fields::{self, LogitFields, POLICY, ROWS};
 use crate::rows::references;
+use crate::types::{FieldSort, InputType};
 use std::collections::BTreeSet;
 
 /// What a program reads from a batch and from its step.
@@ -13,6 +14,8 @@ pub struct Reads {
     pub fields: BTreeSet<String>,
     /// The fields that bring the logits of the policy and of each reference, in either form; `rows` stands in for all of them.
     pub logits: Vec<LogitFields>,
+    /// The fields with token ids that are listed for each token, and with values beside them; `rows` stands in for them, too.
+    pub candidates: BTreeSet<String>,
     /// Whether it reads the log-probability of the actions.
     pub log_prob: bool,
     /// Whether it reads statistics of the rows of logits besides `log_prob`.
@@ -65,7 +68,12 @@ impl Program {
         if log_prob || logit_of_action {
             fields.insert("actions".to_owned());
         }
-        Reads { fields, logits, log_prob, rows, width }
+        let listed = self.inputs.iter().filter(|input| {
+            matches!(input.ty, InputType::Field(FieldSort::CandidateIds | FieldSort::Candidates))
+        });
+        let candidates =
+            listed.map(|input| input.name.clone()).filter(|name| fields.contains(name)).collect();
+        Reads { fields, logits, candidates, log_prob, rows, width }
     }
 }
 
@@ -88,6 +96,7 @@ mod tests {
         let expected = ["actions", "kept", "logits", "response_mask"];
         assert_eq!(listed.fields.iter().map(String::as_str).collect::<Vec<_>>(), expected);
         assert!(!listed.takes_log_prob());
+        assert_eq!(listed.candidates.iter().collect::<Vec<_>>(), ["kept"]);
         let hot = reads("loss = -token_mean(log_prob(temperature = 2) + log_prob)");
         assert!(hot.fields.contains("actions") && hot.log_prob && !hot.takes_log_prob());
         let entropy = reads("loss = -token_mean(entropy())");

@@ -338,6 +338,11 @@ class Program:
         layer and its options. ``rows`` stand in for all of them."""
 
     @property
+    def candidate_fields(self) -> set[str]:
+        """The fields with token ids that are listed for each token (``input kept: candidates id``), and with values beside them.
+        ``rows`` reads them, and stands in for them as for logits."""
+
+    @property
     def takes_log_prob(self) -> bool:
         """Whether a batch may bring ``log_prob`` in place of ``logits`` and ``actions``: nothing else is read of a row."""
 

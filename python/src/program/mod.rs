@@ -358,6 +358,13 @@ impl Program {
         self.read(|session| session.program().reads().logits.into_iter().flat_map(of).collect())
     }
 
+    /// The fields with token ids that are listed for each token (``input kept: candidates id``), and with values beside them.
+    /// ``rows`` reads them, and stands in for them as for logits.
+    #[getter]
+    fn candidate_fields(&self) -> BTreeSet<String> {
+        self.read(|session| session.program().reads().candidates)
+    }
+
     /// Whether a batch may bring ``log_prob`` in place of ``logits`` and ``actions``: nothing else is read of a row.
     #[getter]
     fn takes_log_prob(&self) -> bool {

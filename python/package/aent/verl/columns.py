@@ -22,6 +22,7 @@ COLUMNS = {
     "rewards": ("token_level_rewards", "token_level_scores", "rm_scores"),
     "token_rewards": ("token_rewards", "token_level_rewards", "token_level_scores", "rm_scores"),
     "group": ("uid",),
+    "teacher_log_prob": ("teacher_log_prob", "teacher_logprobs"),
 }
 # What verl's defaults do not bring, and what does.
 CONFIGURATION = {
@@ -30,6 +31,10 @@ CONFIGURATION = {
     "rollout_log_prob": "`actor_rollout_ref.rollout.calculate_log_probs=True`, verl's default",
     "rollout_is_weights": "`algorithm.rollout_correction.rollout_is=token` or `sequence`",
     "old_values": "a critic: `algorithm.adv_estimator=gae`",
+    "teacher_ids": "verl's distillation: `distillation.enabled=True`, and of `distillation.distillation_loss` "
+    "`loss_mode=forward_kl_topk`, `use_policy_gradient=False` and `distillation_loss_coef=0`, so that verl adds no divergence "
+    "of its own",
+    "teacher_log_prob": "verl's distillation, as for `teacher_ids`",
 }
 # What no configuration brings.
 NEVER = {
@@ -70,18 +75,28 @@ def fields_of(name: str, program: Program, data: Any) -> dict[str, torch.Tensor]
     Raises:
         BatchError: a column is not there, with what brings it.
     """
-    found = {}
-    for field in sorted(program.fields - OF_THE_MODEL):
-        value = temperatures(data) if field == program.temperature else _column(field, data)
-        if value is None:
-            names = " or ".join(f"`{column}`" for column in COLUMNS.get(field, (field,)))
-            brings = CONFIGURATION.get(field)
-            raise BatchError(
-                f"`{name}` reads `{field}`, and verl's data has no {names}"
-                + (f": set {brings}" if brings else f"; it has {sorted(map(str, data.keys()))}")
-            )
-        found[field] = value
-    return found
+    read = program.fields - OF_THE_MODEL - program.candidate_fields
+    return {
+        field: temperatures(data) if field == program.temperature else column(name, field, data)
+        for field in sorted(read)
+    }
+
+
+def column(name: str, field: str, data: Any) -> torch.Tensor:
+    """A field of a program that is a column of a micro-batch.
+
+    Raises:
+        BatchError: it is not there.
+    """
+    value = _column(field, data)
+    if value is None:
+        names = " or ".join(f"`{of}`" for of in COLUMNS.get(field, (field,)))
+        brings = CONFIGURATION.get(field)
+        raise BatchError(
+            f"`{name}` reads `{field}`, and verl's data has no {names}"
+            + (f": set {brings}" if brings else f"; it has {sorted(map(str, data.keys()))}")
+        )
+    return value
 
 
 def _column(field: str, data: Any) -> torch.Tensor | None:
@@ -96,7 +111,7 @@ def _column(field: str, data: Any) -> torch.Tensor | None:
             return _ids(value).to(device)
         tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
         if tensor.is_nested:
-            tensor = torch.nested.to_padded_tensor(tensor, 0)
+            tensor = _padded(tensor, data)
         if field == "response_mask":
             return tensor.to(device, torch.bool)
         if tensor.dtype == torch.bool:  # 0 and 1 are a number and a truth value.
@@ -105,6 +120,17 @@ def _column(field: str, data: Any) -> torch.Tensor | None:
             tensor = tensor.sum(-1)
         return tensor.to(device)
     return None
+
+
+def _padded(tensor: torch.Tensor, data: Any) -> torch.Tensor:
+    """A nested column in the layout of a response. verl has a teacher's of whole sequences, behind the token before."""
+    from verl.workers.utils.padding import no_padding_2_padding
+
+    of_sequences = tensor.dim() == 3 and len(tensor.values()) == len(data["input_ids"].values())
+    padded: torch.Tensor = (
+        no_padding_2_padding(tensor, data) if of_sequences else torch.nested.to_padded_tensor(tensor, 0)
+    )
+    return padded
 
 
 def _extra(data: Any, name: str) -> list[Any] | None:

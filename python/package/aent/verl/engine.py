@@ -117,6 +117,11 @@ def _check(engine: Any, loss: Loss, config: Any) -> None:
     if of_megatron:
         megatron.check(engine, loss)
     model: Any = getattr(engine, "model_config", None)
+    if fsdp and loss.listed and getattr(model, "use_fused_kernels", False):
+        raise StepError(
+            f"`{loss.name}` lists tokens ({loss.listed}), which verl's fused forward passes are not told: set "
+            "`actor_rollout_ref.model.use_fused_kernels=False`"
+        )
     if fsdp and loss.reads_logits and getattr(model, "use_fused_kernels", False):
         backend = (model.fused_kernel_options or {}).get("impl_backend")
         if backend not in ("torch", "liger"):
@@ -254,7 +259,7 @@ def _prepare_model_outputs(method: Callable[..., Any]) -> Callable[..., Any]:
             at = program.row_names.index("log_prob") if "log_prob" in program.row_names else -1
             output.log_probs, fused = fused[..., at], fused[..., : len(program.row_names)]
         with current.telling():
-            rows = packed_rows(self, output, output_args, micro_batch, program, fused)
+            rows = packed_rows(self, output, output_args, micro_batch, current.loss, fused)
         current.hand_over(no_padding_2_padding(rows, micro_batch))
         if "log_prob" not in program.row_names:
             # At temperature 1 verl's log-probabilities may write their gradient over the logits, which the rows still need.

@@ -59,6 +59,11 @@ def check(engine: Any, loss: Loss) -> None:
             f"`{loss.name}` reads the logits, and Megatron's fused forward pass shows neither them nor hidden states: set "
             "`actor_rollout_ref.model.use_fused_kernels=False`"
         )
+    if loss.listed:
+        raise StepError(
+            f"`{loss.name}` lists tokens ({loss.listed}), which only verl's FSDP engines are told: set "
+            "`actor_rollout_ref.actor.strategy=fsdp2`"
+        )
     if config.dynamic_context_parallel:
         raise StepError(
             f"`{loss.name}`: with `dynamic_context_parallel` the ranks of a step share their sequences anew for each "

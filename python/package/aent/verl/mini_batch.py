@@ -36,6 +36,11 @@ class Loss:
         """Whether it needs more of the policy than ``log_prob``."""
         return "logits" in self.program.fields and not self.program.takes_log_prob
 
+    @property
+    def listed(self) -> str:
+        """The fields that list tokens for each token, as a message names them."""
+        return ", ".join(f"`{field}`" for field in sorted(self.program.candidate_fields))
+
     def check_temperature(self) -> None:
         """Refuses one that changes nothing, as it is now."""
         way = "set `actor_rollout_ref.rollout.temperature`, and leave the line out"
@@ -178,7 +183,7 @@ class Step:
                 f"`{loss.name}` reads the logits, and nobody handed them over for this micro-batch: an engine that "
                 "`aent.verl.follow` follows does, of which only verl's FSDP and Megatron engines show them"
             )
-        for field in sorted(loss.program.fields - OF_THE_MODEL - set(batch)):
+        for field in sorted(loss.program.fields - OF_THE_MODEL - loss.program.candidate_fields - set(batch)):
             brings = needs(loss.program).get(field, "it is in the mini-batch that verl's engine trains on")
             raise BatchError(
                 f"`{loss.name}` reads `{field}`, which verl hands to no policy loss. An engine that `aent.verl.follow` follows "

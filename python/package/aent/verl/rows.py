@@ -12,7 +12,8 @@ import torch
 from aent._aent import Program
 from aent.errors import StepError
 
-from .columns import temperatures
+from .columns import column, temperatures
+from .mini_batch import Loss
 
 # What verl computes of the logits besides log-probabilities, where a micro-batch says so.
 OF_LOGITS = ("calculate_entropy", "calculate_sum_pi_squared", "distillation_use_topk")
@@ -23,7 +24,7 @@ def packed_rows(
     output: Any,
     output_args: dict[str, Any],
     micro_batch: Any,
-    program: Program,
+    loss: Loss,
     fused: torch.Tensor | None,
 ) -> torch.Tensor:
     """``[N, R]``: the rows of all N tokens of a micro-batch, one sequence behind the other, zero where none counts.
@@ -36,6 +37,7 @@ def packed_rows(
     """
     from torch.distributed.tensor import DTensor
 
+    program = loss.program
     check_temperature(micro_batch, program)
     labels, offsets = output_args["input_ids_rmpad_rolled"], micro_batch["input_ids"].offsets()
     logits: Any = getattr(output, "logits", None)
@@ -48,19 +50,21 @@ def packed_rows(
         logits = logits.full_tensor()
     if (padding := output_args.get("pad_size")) is not None:
         if fused is None:
-            counted = _own_part(engine, _counted(micro_batch), padding, len(labels))
-            heat = tempered(program, output_args.get("temperature_rmpad"), labels)
-            rows = program.rows(logits=logits.squeeze(0), actions=labels, response_mask=counted, **heat)
+            given = {
+                name: _own_part(engine, of, padding, len(labels)) for name, of in _of_tokens(micro_batch, loss).items()
+            }
+            given |= tempered(program, output_args.get("temperature_rmpad"), labels)
+            rows = program.rows(given, logits=logits.squeeze(0), actions=labels)
         else:
             rows = fused.squeeze(0)
         gathered: torch.Tensor = engine._gather_and_unpad_packed(rows, padding)
         return gathered
     if fused is None:
         shape = logits.shape[:2]
+        given = _of_tokens(micro_batch, loss) | {"actions": labels}
         rows = program.rows(
+            {name: _padded(of, offsets, shape) for name, of in given.items()},
             logits=logits,
-            actions=_padded(labels, offsets, shape),
-            response_mask=_padded(_counted(micro_batch).long(), offsets, shape).bool(),
             **tempered(program, output_args.get("temperature"), logits[..., 0]),
         )
     else:
@@ -79,22 +83,27 @@ def tempered(program: Program, temperature: Any, like: torch.Tensor) -> dict[str
     }
 
 
-def _counted(micro_batch: Any) -> torch.Tensor:
-    """``[N]``: which tokens' rows a response is made of, and count in it."""
+def _of_tokens(micro_batch: Any, loss: Loss) -> dict[str, torch.Tensor]:
+    """``[N]`` and ``[N, K]``: which tokens' rows a response is made of, and count in it, and what is listed for those."""
     from verl.workers.utils.padding import no_padding_2_padding
 
     total = micro_batch["input_ids"].values().shape[0]
     mask = micro_batch["response_mask"]
-    mask = torch.nested.to_padded_tensor(mask, 0) if mask.is_nested else mask
-    places = no_padding_2_padding(torch.arange(total, device=mask.device), micro_batch)
-    counted = torch.zeros(total, dtype=torch.bool, device=mask.device)
-    counted[places[mask.bool()]] = True
-    return counted
+    mask = (torch.nested.to_padded_tensor(mask, 0) if mask.is_nested else mask).bool()
+    places = no_padding_2_padding(torch.arange(total, device=mask.device), micro_batch)[mask]
+    found = {"response_mask": torch.zeros(total, dtype=torch.bool, device=mask.device)}
+    found["response_mask"][places] = True
+    for field in sorted(loss.program.candidate_fields):
+        listed = column(loss.name, field, micro_batch)
+        listed = listed if listed.is_floating_point() else listed.long()
+        found[field] = listed.new_full((total, listed.shape[-1]), -1)
+        found[field][places] = listed[mask]
+    return found
 
 
 def _own_part(engine: Any, packed: torch.Tensor, padding: int, length: int) -> torch.Tensor:
     """What of a packed batch is this rank's."""
-    packed = torch.nn.functional.pad(packed, (0, padding))
+    packed = torch.cat([packed, packed.new_zeros(padding, *packed.shape[1:])])
     if not engine.use_ulysses_sp:
         return packed
     from verl.utils.ulysses import get_ulysses_sequence_parallel_rank
@@ -104,9 +113,12 @@ def _own_part(engine: Any, packed: torch.Tensor, padding: int, length: int) -> t
 
 
 def _padded(packed: torch.Tensor, offsets: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    nested = torch.nested.nested_tensor_from_jagged(packed, offsets)
-    padded: torch.Tensor = torch.nested.to_padded_tensor(nested, 0, output_size=tuple(shape))
-    return padded
+    """``[B, T, ...]`` of what is packed, with zeros."""
+    nested = torch.nested.nested_tensor_from_jagged(
+        packed.to(torch.int64) if packed.dtype == torch.bool else packed, offsets
+    )
+    padded: torch.Tensor = torch.nested.to_padded_tensor(nested, 0, output_size=(*shape, *packed.shape[1:]))
+    return padded.to(packed.dtype)
 
 
 def check_temperature(micro_batch: Any, program: Program) -> None:
