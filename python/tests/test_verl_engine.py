@@ -87,6 +87,17 @@ def test_rows_have_verls_gradient_where_logits_are_cut_over_ranks_or_never_made(
         assert found[files]["metrics"]["actor/aent/entropy"] == pytest.approx(entropy, rel=1e-6)
 
 
+@pytest.mark.parametrize("rank", [(1, 0), (2, 0), (2, 1)])
+def test_a_file_with_verls_teacher_has_the_gradient_of_verls_distillation(
+    reports: Reports, rank: tuple[int, int]
+) -> None:
+    verls, files = (
+        reports[rank][name]["gradient"] for name in ("verl with its distillation", "file with verl's teacher")
+    )
+    assert verls.norm() > 0.1
+    torch.testing.assert_close(files, verls, rtol=1e-4, atol=1e-6)
+
+
 def test_ranks_that_share_sequences_are_told_what_is_listed_for_their_own_tokens(reports: Reports) -> None:
     for rank in (0, 1):
         sampled, listed = (reports[2, rank][f"{name} with ulysses"] for name in ("sampled", "listed"))

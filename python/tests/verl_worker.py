@@ -45,10 +45,12 @@ set_platform(OnCpu())
 
 import verl.models.transformers.monkey_patch  # noqa: E402
 from verl.trainer.config import CheckpointConfig  # noqa: E402
+from verl.trainer.distillation import distillation_ppo_loss  # noqa: E402
 from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY  # noqa: E402
 from verl.utils.metric import Metric  # noqa: E402
 from verl.workers.config import (  # noqa: E402
     ActorConfig,
+    DistillationLossConfig,
     FSDPEngineConfig,
     FSDPOptimizerConfig,
     HFModelConfig,
@@ -94,6 +96,12 @@ input kept: candidates id
 let divergence = forward_kl(within = teacher_ids, of = teacher_log_prob, rest = "bucket")
 loss = token_mean(divergence) - 0.3 * token_mean(log(mass(within = kept)))
 metric covered = token_mean(mass(within = teacher_ids))
+"""
+
+TAUGHT = """
+input teacher_ids: candidates id
+input teacher_log_prob: candidates
+loss = token_mean(forward_kl(within = teacher_ids, of = teacher_log_prob, rest = "ignore"))
 """
 
 
@@ -148,6 +156,7 @@ def train(
     use_kl_loss: bool = False,
     without: Sequence[str] = (),
     broken_on: int | None = None,
+    distilled: float | None = None,
 ) -> dict[str, Any]:
     """Trains a fresh engine; what its last step left."""
     made = engine(folder, packed, computes, fused, ulysses)
@@ -162,7 +171,14 @@ def train(
     )
     each = 4 // made.get_data_parallel_size()
     rows = slice(made.get_data_parallel_rank() * each, (made.get_data_parallel_rank() + 1) * each)
+    loss = partial(ppo_loss, config=actor)
+    if distilled is not None:  # By verl, times this, beside the policy loss.
+        own = DistillationLossConfig(
+            loss_mode="forward_kl_topk", topk=3, use_policy_gradient=False, distillation_loss_coef=distilled
+        )
+        loss = partial(distillation_ppo_loss, config=actor, distillation_config=SimpleNamespace(distillation_loss=own))
     settings = {
+        "distillation_use_topk": distilled is not None,
         "use_remove_padding": packed,
         "micro_batch_size_per_gpu": micro,
         "calculate_entropy": coefficient != 0,
@@ -175,7 +191,7 @@ def train(
             data = mini_batch(rows, temperature, **settings).exclude(*without)
             if dist.get_rank() == broken_on:
                 data["rm_scores"].fill_(math.nan)
-            outputs = made.train_batch(data, partial(ppo_loss, config=actor))
+            outputs = made.train_batch(data, loss)
         gradient = torch.cat([weight.grad.full_tensor().flatten() for weight in made.module.parameters()])
     # Over ranks as verl's worker does it, which asks one of those that share sequences.
     mine = {name: of for name, of in outputs["metrics"].items() if isinstance(of, Metric)}
@@ -228,6 +244,10 @@ def report_of_rows(folder: Path) -> dict[str, Any]:
     steered()
     found["verl with its divergence"] = train(folder, "vanilla", coefficient=0.5, use_kl_loss=True, **how)
     found["file with its divergence"] = train(folder, "steered", use_kl_loss=True, **how)
+    measured("loss = 0 * token_mean(clip_ppo())")
+    found["verl with its distillation"] = train(folder, "measured", distilled=1.0, **how)
+    measured(TAUGHT)
+    found["file with verl's teacher"] = train(folder, "measured", distilled=0.0, **how)
     steered()
     found["verl with twice the entropy"] = train(folder, "vanilla", coefficient=1.0, **how)
     found["file with verl's entropy"] = train(folder, "steered", coefficient=0.5, **how)
