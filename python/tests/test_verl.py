@@ -305,6 +305,12 @@ def call(**changes: Any) -> Callable[[], Any]:
     [
         ("loss = token_mean(values - returns)", {}, aent.BatchError, "reads `values`.*critic.*`old_values`"),
         ("loss = token_mean(reverse_kl())", {}, aent.BatchError, "reads `ref_logits`.*`ref_log_prob`"),
+        (
+            "input math: logits loss = token_mean(forward_kl(of = math))",
+            {},
+            aent.BatchError,
+            "reads `math`.*policy's logits",
+        ),
         ("set temperature = 0.7\nloss = token_mean(clip_ppo())", {}, aent.StepError, "rollout.temperature"),
         ("loss = token_mean(clip_pp())", {}, aent.SpecError, "did you mean `clip_ppo`"),
         ("param a = 1 in 0 .. 2\nloss = a * token_mean(clip_ppo())", {"params": {"a": 3}}, aent.SpecError, "0 .. 2"),
