@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::run::Run;
 use crate::tape::{Tape, Var};
 use crate::value::{Data, Shape, Value};
-use crate::{Error, Result, wrong};
+use crate::{Result, wrong};
 
 /// An operator between two values.
 pub(crate) fn binary(run: &mut Run<'_>, op: &str, a: &Value, b: &Value) -> Result<Value> {
@@ -94,14 +94,11 @@ fn clamp(run: &mut Run<'_>, args: &Args) -> Result<Value> {
     run.map(&of, |tape, x| tape.clamp(x[0], x[1], x[2]))
 }
 
-/// The values that count, with their positions, the least first; of equal ones the first comes first.
+/// The values that count, with their positions, the least first and NaN last; of equal ones the first comes first.
 fn sorted(run: &Run<'_>, x: &Value) -> Result<Vec<(usize, Var)>> {
     let all = run.reals(x, x.shape)?;
     let counted = all.into_iter().enumerate().filter(|(at, _)| run.counts(x.shape, *at));
     let mut counted: Vec<(usize, Var)> = counted.collect();
-    if counted.iter().any(|(_, x)| x.value.is_nan()) {
-        return Err(Error::Unspecified("the order of what is not a number".to_owned()));
-    }
     // `sort_by` is stable, and 0 and -0 are equal.
     counted.sort_by(|(_, a), (_, b)| order(*a, *b));
     Ok(counted)
@@ -122,7 +119,9 @@ fn quantile(run: &mut Run<'_>, args: &Args) -> Result<Value> {
             sorted.iter().enumerate().map(|(at, (_, x))| (*x, at == place)).collect();
         tape.chosen(sorted[place].1.value, &marked)
     };
-    let found = if share == 0.0 {
+    let found = if sorted.iter().any(|(_, x)| x.value.is_nan()) {
+        Var::constant(f64::NAN)
+    } else if share == 0.0 {
         at(below)
     } else {
         let (lo, hi) = (at(below), at(below + 1));
@@ -149,5 +148,6 @@ fn top_fraction(run: &mut Run<'_>, args: &Args) -> Result<Value> {
 }
 
 fn order(a: Var, b: Var) -> std::cmp::Ordering {
-    a.value.partial_cmp(&b.value).unwrap_or(std::cmp::Ordering::Equal)
+    // NaN is greater than all numbers.
+    a.value.partial_cmp(&b.value).unwrap_or_else(|| a.value.is_nan().cmp(&b.value.is_nan()))
 }

@@ -130,7 +130,7 @@ pub(super) fn clamp(x: &Value, lo: &Value, hi: &Value, like: Like<'_>) -> Value 
     }
 }
 
-/// The `q` quantile of the values where `valid`, linearly interpolated; zero if there are none.
+/// The `q` quantile of the values where `valid`, linearly interpolated; zero if there are none, NaN if one of them is.
 pub(super) fn quantile(x: &Tensor, valid: &Tensor, q: f64) -> Tensor {
     let places = valid.flatten(0, -1).nonzero().squeeze(1);
     let count = places.length(0);
@@ -142,14 +142,19 @@ pub(super) fn quantile(x: &Tensor, valid: &Tensor, q: f64) -> Tensor {
     let below = position.floor() as i64;
     let above = (below + 1).min(count - 1);
     let share = position - below as f64;
-    if share == 0.0 {
+    let found = if share == 0.0 {
         // The next value has no weight; if it is infinite, its product with zero would be NaN.
-        return sorted.select(0, below);
-    }
-    sorted.select(0, below) * (1.0 - share) + sorted.select(0, above) * share
+        sorted.select(0, below)
+    } else {
+        sorted.select(0, below) * (1.0 - share) + sorted.select(0, above) * share
+    };
+    // NaN comes last, and must not be out of sight.
+    let last = sorted.select(0, count - 1);
+    last.eq(&last).where_cond(&found, &last)
 }
 
-/// Marks the largest `max(1, floor(p·n))` of the `n` values where `valid`; of equal values, the earlier ones.
+/// Marks the largest `max(1, floor(p·n))` of the `n` values where `valid`, of which NaN is the largest; of equal values, the
+/// earlier ones.
 pub(super) fn top_fraction(x: &Tensor, valid: &Tensor, p: f64) -> Result<Tensor> {
     let count = valid.sum_in(DType::I64).i64_at(&[])?;
     let marks = valid.zeros_like().flatten(0, -1);

@@ -11,6 +11,8 @@ use crate::plugin::prelude::*;
 /// So it is the share of the prompt's other samples that this one beats, a tie being half a win. Ties share the mean of
 /// their ranks, the mean over a group is 1/2, and the only sample of a group has 1/2.
 ///
+/// A NaN has the rank NaN; it beats no other sample, and no other beats it.
+///
 /// Result: in `0 .. 1`, whatever the number of samples and the scale of the rewards. As an advantage without outliers
 /// `2 * group_rank(rewards) - 1`, which adds up to 0 over a prompt; as a rank from 1 to n
 /// `1 + group_rank(rewards) * (group_sum(1) - 1)`.

@@ -101,9 +101,6 @@ pub(super) fn group_count(run: &mut Run<'_>, args: &Args) -> Result<Value> {
 pub(super) fn group_rank(run: &mut Run<'_>, args: &Args) -> Result<Value> {
     let x = run.reals(args.at("x", 0)?, Shape::Seq)?;
     let groups = run.groups(args)?;
-    if (0..x.len()).any(|at| run.batch.is_valid(at) && x[at].value.is_nan()) {
-        return Err(Error::Unspecified("the rank of what is not a number".to_owned()));
-    }
     let mut found = vec![0.0; x.len()];
     for at in (0..x.len()).filter(|at| run.batch.is_valid(*at)) {
         let others: Vec<usize> = run.group_of(&groups, at).filter(|other| *other != at).collect();
@@ -116,7 +113,13 @@ pub(super) fn group_rank(run: &mut Run<'_>, args: &Args) -> Result<Value> {
             }
         };
         let wins: f64 = others.iter().map(beaten).sum();
-        found[at] = if others.is_empty() { 0.5 } else { run.tape.noise.round(wins / others.len() as f64) };
+        found[at] = if x[at].value.is_nan() {
+            f64::NAN
+        } else if others.is_empty() {
+            0.5
+        } else {
+            run.tape.noise.round(wins / others.len() as f64)
+        };
     }
     Ok(constants(Shape::Seq, &found))
 }

@@ -176,8 +176,9 @@ fn files_that_once_differed_do_not() {
         let files = fs::read_to_string(&path).unwrap().into();
         for pair in cases.chunks(2) {
             let batches = (pair[0].clone(), pair[1].clone(), true, Layout::Padded);
-            compare(&files, &batches)
-                .unwrap_or_else(|words| panic!("{}: {words}\non\n{pair:?}", path.display()));
+            let counts = compare(&files, &batches);
+            let counts = counts.unwrap_or_else(|words| panic!("{}: {words}\non\n{pair:?}", path.display()));
+            assert!(counts.refused == 0 && counts.unspecified == 0, "{}: {counts:?}", path.display());
         }
         count += 1;
     }
