@@ -38,8 +38,15 @@ fn compare(run: &mut Run<'_>, op: &str, a: &Value, b: &Value) -> Result<Value> {
         "==" => a == b,
         _ => a != b,
     };
-    let here = |at: usize| run.counts(shape, at) && holds(x[at].value, y[at].value);
-    let found = (0..x.len()).map(here).collect();
+    let counted: Vec<usize> = (0..x.len()).filter(|at| run.counts(shape, *at)).collect();
+    if let "==" | "!=" = op {
+        // Rounding makes numbers differ, and hardly ever alike.
+        run.tape.delicate.extend(counted.iter().map(|at| x[*at].value - y[*at].value));
+    }
+    let mut found = vec![false; x.len()];
+    for at in counted {
+        found[at] = holds(x[at].value, y[at].value);
+    }
     Ok(Value::new(shape, Data::Truth(found)).constant(a.constant && b.constant))
 }
 

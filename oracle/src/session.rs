@@ -34,7 +34,7 @@ pub struct Step {
     /// Whether each `assert` holds.
     pub asserts: Vec<bool>,
     /// The numbers on which a singularity depends, in the order of the computation: what is divided by, what a logarithm or a root
-    /// is taken of, and by how much the exponent of a negative number is not whole.
+    /// is taken of, by how much the exponent of a negative number is not whole, and by how much what `==` compares differs.
     pub delicate: Vec<f64>,
     /// Whether any token of the step counts.
     observed: bool,
