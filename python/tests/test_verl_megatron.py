@@ -58,9 +58,9 @@ def test_what_verl_itself_reads_of_the_logits_is_untouched(reports: Reports, ran
 
 
 @pytest.mark.parametrize("micro", [1, 4])
-@pytest.mark.parametrize("name", ["columns", "entropies", "log-probabilities"])
+@pytest.mark.parametrize("name", ["columns", "entropies", "log-probabilities", "listed"])
 @pytest.mark.parametrize("rank", RANKS)
-def test_what_must_be_known_of_the_mini_batch_is_measured_before(
+def test_columns_lists_and_what_must_be_measured_before_are_those_of_one_batch(
     reports: Reports, rank: tuple[int, int], name: str, micro: int
 ) -> None:
     found, expected = reports[rank][f"{name} in {micro}"], reports[1, 0][f"direct {name}"]
@@ -78,8 +78,4 @@ def test_a_critic_is_no_policy(reports: Reports) -> None:
 def test_what_megatron_cannot_give_is_refused_with_the_setting(reports: Reports, rank: tuple[int, int]) -> None:
     assert "set `actor_rollout_ref.model.use_fused_kernels=False`" in reports[rank]["refused fused"]
     assert "megatron.dynamic_context_parallel=False`" in reports[rank]["refused dynamic"]
-    assert (
-        "lists tokens (`kept`, `teacher_ids`, `teacher_log_prob`), which only verl's FSDP"
-        in reports[rank]["refused lists"]
-    )
     assert "write `set temperature = 0.7`" in reports[rank]["refused temperature"]

@@ -17,11 +17,10 @@ from typing import Any
 
 import torch
 
-from aent._aent import Program
 from aent.errors import StepError
 
 from .mini_batch import Loss, Step, open_step
-from .rows import OF_LOGITS, check_temperature
+from .rows import OF_LOGITS, check_temperature, of_tokens
 
 # The name under which rows travel through verl's outputs.
 ROWS = "aent_rows"
@@ -59,11 +58,6 @@ def check(engine: Any, loss: Loss) -> None:
             f"`{loss.name}` reads the logits, and Megatron's fused forward pass shows neither them nor hidden states: set "
             "`actor_rollout_ref.model.use_fused_kernels=False`"
         )
-    if loss.listed:
-        raise StepError(
-            f"`{loss.name}` lists tokens ({loss.listed}), which only verl's FSDP engines are told: set "
-            "`actor_rollout_ref.actor.strategy=fsdp2`"
-        )
     if config.dynamic_context_parallel:
         raise StepError(
             f"`{loss.name}`: with `dynamic_context_parallel` the ranks of a step share their sequences anew for each "
@@ -83,7 +77,7 @@ def logits_processor(method: Callable[..., Any]) -> Callable[..., Any]:
         program = current.loss.program
         with current.telling():
             check_temperature(asked["batch"], program)
-            rows = _rows(program, logits, label, temperature)
+            rows = _rows(current.loss, logits, label, temperature, **asked)
         found, known = {}, "log_prob" in program.row_names
         if not known or any(asked.get(name) for name in _OTHERS):
             # verl divides them in place, and the rows still need them.
@@ -95,16 +89,48 @@ def logits_processor(method: Callable[..., Any]) -> Callable[..., Any]:
     return with_rows
 
 
-def _rows(program: Program, logits: torch.Tensor, label: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
+def _rows(
+    loss: Loss,
+    logits: torch.Tensor,
+    label: torch.Tensor,
+    temperature: torch.Tensor,
+    *,
+    batch: Any,
+    data_format: str,
+    **_: Any,
+) -> torch.Tensor:
     from megatron.core import parallel_state as mpu
 
     shards = mpu.get_tensor_model_parallel_world_size() > 1
     given = {"vocab_group": mpu.get_tensor_model_parallel_group()} if shards else {}
+    given |= _listed(loss, batch, data_format, label) if loss.listed else {}
+    program = loss.program
     if isinstance(program.temperature, str):
         # verl has 0 where it pads.
         given[program.temperature] = torch.where(temperature > 0, temperature, 1).expand(label.shape)
     rows: torch.Tensor = program.rows(logits=logits, actions=label.to(torch.int64), **given)
     return rows
+
+
+def _listed(loss: Loss, batch: Any, data_format: str, label: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What is listed for each token, in the layout of its label, by the functions that verl has for that."""
+    from verl.models.mcore.util import preprocess_bshd_engine, preprocess_thd_engine
+
+    lay_out = preprocess_thd_engine if data_format == "thd" else preprocess_bshd_engine
+    found = {}
+    for name, packed in of_tokens(batch, loss).items():
+        if name not in loss.program.candidate_fields:
+            continue
+        pad = 0 if packed.is_floating_point() else 1  # verl pads with 0, which is an id: it is one less of the others.
+        nested = torch.nested.nested_tensor_from_jagged(packed + pad, batch["input_ids"].offsets())
+        found[name] = lay_out(nested, pre_process=True)[0] - pad
+        if found[name].shape[:2] != label.shape[:2]:
+            laid, expected = list(found[name].shape[:2]), list(label.shape[:2])
+            raise StepError(
+                f"`{loss.name}` lists tokens ({loss.listed}): expected them in the layout of labels, {expected}, found {laid}: set "
+                "`actor_rollout_ref.actor.megatron.pad_to_length=False`, or `actor_rollout_ref.actor.strategy=fsdp2`"
+            )
+    return found
 
 
 def take_rows(current: Step, model_output: Any, data: Any) -> None:

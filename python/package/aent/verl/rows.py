@@ -51,7 +51,7 @@ def packed_rows(
     if (padding := output_args.get("pad_size")) is not None:
         if fused is None:
             given = {
-                name: _own_part(engine, of, padding, len(labels)) for name, of in _of_tokens(micro_batch, loss).items()
+                name: _own_part(engine, of, padding, len(labels)) for name, of in of_tokens(micro_batch, loss).items()
             }
             given |= tempered(program, output_args.get("temperature_rmpad"), labels)
             rows = program.rows(given, logits=logits.squeeze(0), actions=labels)
@@ -61,7 +61,7 @@ def packed_rows(
         return gathered
     if fused is None:
         shape = logits.shape[:2]
-        given = _of_tokens(micro_batch, loss) | {"actions": labels}
+        given = of_tokens(micro_batch, loss) | {"actions": labels}
         rows = program.rows(
             {name: _padded(of, offsets, shape) for name, of in given.items()},
             logits=logits,
@@ -83,7 +83,7 @@ def tempered(program: Program, temperature: Any, like: torch.Tensor) -> dict[str
     }
 
 
-def _of_tokens(micro_batch: Any, loss: Loss) -> dict[str, torch.Tensor]:
+def of_tokens(micro_batch: Any, loss: Loss) -> dict[str, torch.Tensor]:
     """``[N]`` and ``[N, K]``: which tokens' rows a response is made of, and count in it, and what is listed for those."""
     from verl.workers.utils.padding import no_padding_2_padding
 
