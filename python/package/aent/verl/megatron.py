@@ -127,8 +127,8 @@ def _listed(loss: Loss, batch: Any, data_format: str, label: torch.Tensor) -> di
         if found[name].shape[:2] != label.shape[:2]:
             laid, expected = list(found[name].shape[:2]), list(label.shape[:2])
             raise StepError(
-                f"`{loss.name}` lists tokens ({loss.listed}): expected them in the layout of labels, {expected}, found {laid}: set "
-                "`actor_rollout_ref.actor.megatron.pad_to_length=False`, or `actor_rollout_ref.actor.strategy=fsdp2`"
+                f"`{loss.name}` lists tokens ({loss.listed}): expected them in the layout of labels, {expected}, found {laid}: "
+                "set `actor_rollout_ref.actor.megatron.pad_to_length=False`, or `actor_rollout_ref.actor.strategy=fsdp2`"
             )
     return found
 
