@@ -121,6 +121,8 @@ def test_a_worker_says_when_it_starts_what_its_engine_cannot_give(
             "lists tokens (`kept`, `teacher_ids`, `teacher_log_prob`), which verl's fused"
             in report["refused with torch"]
         )
+        words = "`measured` reads `sampled`: expected `[B, T, K]` of the responses, [2, 5] and any K, found [2, 5]"
+        assert words in report["refused of another shape"]
         assert "set `actor_rollout_ref.rollout.calculate_log_probs=True`" in report["refused without a column"]
 
 

@@ -155,6 +155,7 @@ def train(
     dynamic: bool = False,
     use_kl_loss: bool = False,
     without: Sequence[str] = (),
+    flat: str | None = None,
     broken_on: int | None = None,
     distilled: float | None = None,
 ) -> dict[str, Any]:
@@ -189,6 +190,8 @@ def train(
     with made.train_mode(disable_auto_offload=True):
         for _ in range(steps):
             data = mini_batch(rows, temperature, **settings).exclude(*without)
+            if flat is not None:
+                data[flat] = data[flat].flatten(1)
             if dist.get_rank() == broken_on:
                 data["rm_scores"].fill_(math.nan)
             outputs = made.train_batch(data, loss)
@@ -286,6 +289,11 @@ def report_of_rows(folder: Path) -> dict[str, Any]:
         train(folder, "measured", without=["rollout_log_probs"], **how)
     except aent.BatchError as error:
         found["refused without a column"] = str(error)
+    measured("input sampled: candidates id loss = -token_mean(log(mass(within = sampled)))")
+    try:
+        train(folder, "measured", flat="sampled", **how)
+    except aent.BatchError as error:
+        found["refused of another shape"] = str(error)
     measured(MEASURED["columns"])
     try:
         train(folder, "measured", broken_on=1, **how)

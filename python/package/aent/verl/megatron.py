@@ -121,7 +121,9 @@ def _listed(loss: Loss, batch: Any, data_format: str, label: torch.Tensor) -> di
     for name, packed in of_tokens(batch, loss).items():
         if name not in loss.program.candidate_fields:
             continue
-        pad = 0 if packed.is_floating_point() else 1  # verl pads with 0, which is an id: it is one less of the others.
+        pad = (
+            0 if packed.is_floating_point() else 1
+        )  # verl pads with 0, which is an id: shifted by one, its pads are -1.
         nested = torch.nested.nested_tensor_from_jagged(packed + pad, batch["input_ids"].offsets())
         found[name] = lay_out(nested, pre_process=True)[0] - pad
         if found[name].shape[:2] != label.shape[:2]:

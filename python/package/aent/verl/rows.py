@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from aent._aent import Program
-from aent.errors import StepError
+from aent.errors import BatchError, StepError
 
 from .columns import column, temperatures
 from .mini_batch import Loss
@@ -95,6 +95,11 @@ def of_tokens(micro_batch: Any, loss: Loss) -> dict[str, torch.Tensor]:
     found["response_mask"][places] = True
     for field in sorted(loss.program.candidate_fields):
         listed = column(loss.name, field, micro_batch)
+        if listed.dim() != 3 or listed.shape[:2] != mask.shape:
+            raise BatchError(
+                f"`{loss.name}` reads `{field}`: expected `[B, T, K]` of the responses, {[*mask.shape]} and any K, found "
+                f"{[*listed.shape]}"
+            )
         listed = listed if listed.is_floating_point() else listed.long()
         found[field] = listed.new_full((total, listed.shape[-1]), -1)
         found[field][places] = listed[mask]
