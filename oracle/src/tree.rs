@@ -16,7 +16,7 @@ impl Program {
     pub(crate) fn files(&self) -> Vec<(usize, String)> {
         let mut found: Vec<(usize, Vec<&str>)> = Vec::new();
         self.files_of(0, &[], &mut found);
-        let written = |names: Vec<&str>| names.iter().map(|name| format!("{name}.")).collect();
+        let written = |names: Vec<&str>| names.into_iter().flat_map(|name| [name, "."]).collect();
         found.into_iter().map(|(module, names)| (module, written(names))).collect()
     }
 

@@ -7,9 +7,11 @@ mod nvrtc_library;
 mod source;
 mod task;
 
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
+#[cfg(not(miri))]
 mod emulation;
-#[cfg(all(test, not(miri)))]
+#[cfg(test)]
+#[cfg(not(miri))]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
