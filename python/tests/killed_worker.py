@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from tqdm.std import TqdmDefaultWriteLock
 
 import aent
 import rank_worker
@@ -286,6 +287,7 @@ def kill(runs: Trl | Verl | Ranks, out: Path, whole: float, chance: random.Rando
 def main(what: str, kills: int, seed: int, root: Path) -> None:
     """Kills runs, and compares where they end."""
     torch.set_num_threads(1)
+    TqdmDefaultWriteLock.mp_lock = None  # Processes share it: it stays closed when one that holds it is killed.
     runs = {"trl": Trl, "verl": Verl, "ranks": Ranks}[what](root)
     chance, fresh, done, tried, amid = random.Random(seed), folders(root), 0, 0, 0  # noqa: S311
     out = next(fresh)
