@@ -249,8 +249,8 @@ class StepLoss:
             return self._whole.loss
         if found.keys() & {"logits", "hidden"}:  # What is kept until the step ends has no vocabulary.
             found["rows"] = self.program.rows(found)
-            of_logits = self.program.logit_fields
-            found = {name: value for name, value in found.items() if name not in of_logits}
+            replaced = self.program.logit_fields | self.program.candidate_fields
+            found = {name: value for name, value in found.items() if name not in replaced}
         if tokens is None:
             self._check(found)
             share = self.program(found).loss

@@ -7,8 +7,8 @@ from .errors import StepError
 
 
 def refuse_unread(program: Program, name: str, trainer: str, way: str) -> None:
-    """Refuses a temperature that changes nothing: where a file reads no more of the logits than ``log_prob``, it takes that of
-    the trainer as it is. One that moves is looked at as it is now.
+    """Refuses a temperature that changes nothing. A file that reads only ``log_prob`` of the logits takes the trainer's as it is,
+    and its own temperature never applies. A temperature that moves is checked at its present value.
 
     Args:
         name: the file's, in the message.

@@ -66,7 +66,7 @@ fn compare(files: &Files, batches: &Batches) -> Result<Counts, String> {
         }
     }
     match files.compiled() {
-        // The checker shows that a logarithm is one of nothing but 0.
+        // The checker refuses a logarithm of what is never positive.
         Err(words) if words.contains("error[outside-domain]") => {
             Ok(Counts { refused: 1, ..Counts::default() })
         }

@@ -31,10 +31,9 @@ CONFIGURATION = {
     "rollout_log_prob": "`actor_rollout_ref.rollout.calculate_log_probs=True`, verl's default",
     "rollout_is_weights": "`algorithm.rollout_correction.rollout_is=token` or `sequence`",
     "old_values": "a critic: `algorithm.adv_estimator=gae`",
-    "teacher_ids": "verl's distillation: `distillation.enabled=True`, and of `distillation.distillation_loss` "
-    "`loss_mode=forward_kl_topk`, `use_policy_gradient=False` and `distillation_loss_coef=0`, so that verl adds no divergence "
-    "of its own",
-    "teacher_log_prob": "verl's distillation, as for `teacher_ids`",
+    "teacher_ids": "`distillation.enabled=True`, and under `distillation.distillation_loss`: `loss_mode=forward_kl_topk`, "
+    "`use_policy_gradient=False`, `distillation_loss_coef=0`. verl then brings the teacher's tokens and adds no loss of its own",
+    "teacher_log_prob": "the same as for `teacher_ids`",
 }
 # What no configuration brings.
 NEVER = {
@@ -123,7 +122,8 @@ def _column(field: str, data: Any) -> torch.Tensor | None:
 
 
 def _padded(tensor: torch.Tensor, data: Any) -> torch.Tensor:
-    """A nested column in the layout of a response. verl has a teacher's of whole sequences, behind the token before."""
+    """A nested column, padded to the responses. verl's teacher columns cover the prompts, too, and say of each token at the one
+    before it."""
     from verl.workers.utils.padding import no_padding_2_padding
 
     of_sequences = tensor.dim() == 3 and len(tensor.values()) == len(data["input_ids"].values())

@@ -117,12 +117,12 @@ def _check(engine: Any, loss: Loss, config: Any) -> None:
     if of_megatron:
         megatron.check(engine, loss)
     model: Any = getattr(engine, "model_config", None)
-    if fsdp and loss.listed and getattr(model, "use_fused_kernels", False):
-        raise StepError(
-            f"`{loss.name}` lists tokens ({loss.listed}), which verl's fused forward passes are not told: set "
-            "`actor_rollout_ref.model.use_fused_kernels=False`"
-        )
     if fsdp and loss.reads_logits and getattr(model, "use_fused_kernels", False):
+        if loss.listed:
+            raise StepError(
+                f"`{loss.name}` lists tokens ({loss.listed}), which verl's fused forward passes are not told: set "
+                "`actor_rollout_ref.model.use_fused_kernels=False`"
+            )
         backend = (model.fused_kernel_options or {}).get("impl_backend")
         if backend not in ("torch", "liger"):
             raise StepError(

@@ -74,9 +74,9 @@ def _check(name: str, program: Program) -> None:
     for field, reason in NEVER.items():
         if field in program.fields:
             raise BatchError(f"`{name}` reads `{field}`, which verl never brings: {reason}")
-    for field in sorted(program.fields & program.logit_fields - {"logits"}):
+    if others := sorted(program.fields & program.logit_fields - {"logits"}):
         raise BatchError(
-            f"`{name}` reads `{field}`, which verl never brings: its engines show the policy's logits alone"
+            f"`{name}` reads `{others[0]}`, which verl never brings: its engines show the policy's logits alone"
         )
     Loss(name, program).check_temperature()
 
