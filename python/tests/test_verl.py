@@ -49,12 +49,14 @@ EQUAL = {"rtol": 1e-9, "atol": 1e-12}
 
 @pytest.fixture(autouse=True)
 def registry() -> Iterator[None]:
-    """Leaves verl's registry and ours as they were."""
-    before = dict(POLICY_LOSS_REGISTRY)
+    """Begins with no file, and leaves verl's registry and ours as they were."""
+    before, files = dict(POLICY_LOSS_REGISTRY), dict(registered)
+    registered.clear()
     yield
     POLICY_LOSS_REGISTRY.clear()
     POLICY_LOSS_REGISTRY.update(before)
     registered.clear()
+    registered.update(files)
 
 
 def batch(rows: int = 6, width: int = 6) -> dict[str, torch.Tensor]:

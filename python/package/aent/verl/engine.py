@@ -30,7 +30,7 @@ from aent.files import read_json, write_json
 from . import megatron
 from .columns import fields_of
 from .mini_batch import Loss, Step, open_step, step
-from .rows import OF_LOGITS, packed_rows, tempered
+from .rows import OF_LOGITS, check_temperature, packed_rows, tempered
 from .state import programs, registered, restore, state_dict
 
 STATE_FILE = "aent_state.json"
@@ -91,6 +91,11 @@ def _is_actor(engine: Any) -> bool:
     return followed or megatron.trains_policy(type(engine))
 
 
+def _runs_losses(engine: Any) -> bool:
+    """Whether controllers move on this rank."""
+    return not megatron.is_megatron(type(engine)) or megatron.is_last_stage()
+
+
 def _configured(loss_function: Any) -> tuple[Loss | None, Any]:
     """The file that ``actor.policy_loss.loss_mode`` names, and the actor's configuration."""
     config = getattr(loss_function, "keywords", {}).get("config")
@@ -137,6 +142,13 @@ def _check(engine: Any, loss: Loss, config: Any) -> None:
         )
 
 
+def _check_columns(loss: Loss, data: Any) -> None:
+    """Refuses a mini-batch that lacks what the file reads, before a model runs: of a pipeline, the last stage alone would."""
+    fields_of(loss.name, loss.program, data)
+    if loss.reads_logits:
+        check_temperature(data, loss.program)
+
+
 def _set_loss_fn(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def set_loss_fn(self: Any, loss_fn: Any) -> Any:
@@ -158,11 +170,13 @@ def _train_batch(method: Callable[..., Any]) -> Callable[..., Any]:
         with step(group, loss) as done:
             if loss is not None:
                 _check(self, loss, config)
+                with done.telling():
+                    _check_columns(loss, data)
                 if loss.measured:
                     _measure(self, data, done, loss)
                 loss_function = _with_columns(loss_function, done, loss)
             outputs = method(self, data, loss_function)
-        # Which engine the files train: the critic's has nothing of theirs to save.
+        # Which engine the files train: the critic's has nothing of theirs to save, nor have a pipeline's stages before the last.
         self._aent_losses = vars(self).get("_aent_losses", set()) | done.names
         if self.is_mp_src_rank_with_outputs():
             # All ranks have the same numbers, whose mean verl takes.
@@ -230,16 +244,19 @@ def _measure(engine: Any, data: Any, current: Step, loss: Loss) -> None:
 
 
 def _agree(engine: Any, failed: list[Error]) -> None:
-    """Raises what failed here, or else on another rank."""
-    if engine.get_data_parallel_size() > 1:
-        group = engine.get_data_parallel_group()
-        words: list[str | None] = [None] * engine.get_data_parallel_size()
-        mine = f"{type(failed[0]).__name__}: {failed[0]}" if failed else None
-        torch.distributed.all_gather_object(words, mine, group)
-        if not failed and any(words):
-            raise StepError("; ".join(f"rank {rank}: {of}" for rank, of in enumerate(words) if of))
+    """Raises what failed here, or else on another rank or in the last stage of a pipeline."""
+    groups = [engine.get_data_parallel_group()] if engine.get_data_parallel_size() > 1 else []
+    if megatron.is_megatron(type(engine)):
+        groups += megatron.pipeline_groups()
+    words = f"{type(failed[0]).__name__}: {failed[0]}" if failed else None
+    for group in groups:
+        of_all: list[str | None] = [None] * torch.distributed.get_world_size(group)
+        torch.distributed.all_gather_object(of_all, words, group)
+        words = words or "; ".join(f"rank {rank}: {of}" for rank, of in enumerate(of_all) if of)
     if failed:
         raise failed[0]
+    if words:
+        raise StepError(words)
 
 
 def _prepare_model_outputs(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -308,7 +325,7 @@ def _save_checkpoint(method: Callable[..., Any]) -> Callable[..., Any]:
         names = vars(self).get("_aent_losses")
         if local_path is not None and names:
             state = {name: of for name, of in state_dict().items() if name in names}
-            # Every rank writes the same, so that every machine has it.
+            # Every rank that runs losses writes the same, so that every machine with one has it.
             folder = Path(local_path)
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / STATE_FILE, state)
@@ -330,7 +347,8 @@ def _load_checkpoint(method: Callable[..., Any]) -> Callable[..., Any]:
             if unknown := sorted(set(state) - names):
                 raise StateError(f"`{file}` has the state of {unknown}; expected one of {sorted(registered)}")
             restore(state, sorted(names), f"`{file}`")
-            self._aent_losses = names
+            if _runs_losses(self):  # Others would write it again as it is now.
+                self._aent_losses = names
         elif file is not None and _is_actor(self) and needed:
             warnings.warn(f"{file} is not there: controllers begin anew", stacklevel=2)
         return result

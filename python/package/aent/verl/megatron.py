@@ -6,7 +6,8 @@ What this file knows of verl, tested with 0.9.1 and megatron-core 0.16.1, beyond
   place and returns tensors by name, each ``[1, N, ...]`` or ``[B, T, ...]``; all of them come back in ``model_output`` as nested
   tensors of whole sequences, gathered over context-parallel ranks
 - ``forward_step(batch_iter, model, logits_processor_func, postprocess_micro_batch_func)``; ``engine_config``
-- ``mpu.get_tensor_model_parallel_group`` and ``get_pipeline_model_parallel_world_size`` of megatron-core
+- ``mpu.get_tensor_model_parallel_group``, ``get_pipeline_model_parallel_group`` with their ``world_size`` and
+  ``is_pipeline_last_stage`` of megatron-core
 """
 
 from __future__ import annotations
@@ -77,19 +78,21 @@ def logits_processor(method: Callable[..., Any]) -> Callable[..., Any]:
         program = current.loss.program
         with current.telling():
             check_temperature(asked["batch"], program)
-            rows = _rows(current.loss, logits, label, temperature, **asked)
+            rows = _rows(self, current.loss, logits, label, temperature, **asked)
         found, known = {}, "log_prob" in program.row_names
         if not known or any(asked.get(name) for name in _OTHERS):
             # verl divides them in place, and the rows still need them.
             found = method(self, logits.clone(), label, temperature, **asked)
         if known:
-            found["log_probs"] = rows[..., program.row_names.index("log_prob")]
+            # Context-parallel ranks gather it, for which NCCL takes contiguous tensors alone.
+            found["log_probs"] = rows[..., program.row_names.index("log_prob")].contiguous()
         return found | {ROWS: rows}
 
     return with_rows
 
 
 def _rows(
+    engine: Any,
     loss: Loss,
     logits: torch.Tensor,
     label: torch.Tensor,
@@ -103,7 +106,7 @@ def _rows(
 
     shards = mpu.get_tensor_model_parallel_world_size() > 1
     given = {"vocab_group": mpu.get_tensor_model_parallel_group()} if shards else {}
-    given |= _listed(loss, batch, data_format, label) if loss.listed else {}
+    given |= _listed(engine, loss, batch, data_format, label) if loss.listed else {}
     program = loss.program
     if isinstance(program.temperature, str):
         # verl has 0 where it pads.
@@ -112,11 +115,13 @@ def _rows(
     return rows
 
 
-def _listed(loss: Loss, batch: Any, data_format: str, label: torch.Tensor) -> dict[str, torch.Tensor]:
+def _listed(engine: Any, loss: Loss, batch: Any, data_format: str, label: torch.Tensor) -> dict[str, torch.Tensor]:
     """What is listed for each token, in the layout of its label, by the functions that verl has for that."""
     from verl.models.mcore.util import preprocess_bshd_engine, preprocess_thd_engine
+    from verl.utils.megatron_utils import unwrap_model
 
-    lay_out = preprocess_thd_engine if data_format == "thd" else preprocess_bshd_engine
+    parts = engine._get_context_parallel_layout(unwrap_model(engine.module[0]))
+    lay_out = partial(preprocess_thd_engine, cp_layout=parts) if data_format == "thd" else preprocess_bshd_engine
     found = {}
     for name, packed in of_tokens(batch, loss).items():
         if name not in loss.program.candidate_fields:
@@ -141,6 +146,21 @@ def take_rows(current: Step, model_output: Any, data: Any) -> None:
         from verl.workers.utils.padding import no_padding_2_padding
 
         current.hand_over(no_padding_2_padding(model_output.pop(ROWS), data))
+
+
+def is_last_stage() -> bool:
+    """Whether this rank runs losses: of a pipeline, only its last stage does."""
+    from megatron.core import parallel_state as mpu
+
+    last: bool = mpu.is_pipeline_last_stage(ignore_virtual=True)
+    return last
+
+
+def pipeline_groups() -> list[Any]:
+    """The group of this rank's pipeline, if it is in one."""
+    from megatron.core import parallel_state as mpu
+
+    return [mpu.get_pipeline_model_parallel_group()] if mpu.get_pipeline_model_parallel_world_size() > 1 else []
 
 
 def without_model() -> Callable[..., Any] | None:
