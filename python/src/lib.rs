@@ -7,6 +7,7 @@ mod compile;
 mod complete;
 mod errors;
 mod host;
+mod kept;
 mod leaving;
 mod lock;
 mod output;

@@ -2,6 +2,7 @@
 
 use crate::errors::{interrupted, keep_cause, left, of_step, words};
 use crate::host::{Torch, is_tensor, of_python, to_python};
+use crate::kept::Kept;
 use aent::tensor::{Host, Tensor};
 use aent::{Accumulation, Error, GroupError, Order, ProcessGroup, SequenceShards, Session};
 use pyo3::exceptions::PyValueError;
@@ -138,7 +139,7 @@ pub(crate) fn own_shard<'py>(
 pub(crate) struct TorchGroup {
     rank: usize,
     size: usize,
-    gather: Py<PyAny>,
+    gather: Kept,
 }
 
 impl fmt::Debug for TorchGroup {
@@ -152,7 +153,7 @@ impl TorchGroup {
     fn of(group: &Bound<'_, PyAny>, name: &str) -> PyResult<Arc<dyn ProcessGroup>> {
         let ranks = group.py().import("aent.ranks")?.getattr("Ranks")?.call1((group, name))?;
         let (rank, size) = (ranks.getattr("rank")?.extract()?, ranks.getattr("size")?.extract()?);
-        Ok(Arc::new(Self { rank, size, gather: ranks.getattr("all_gather")?.unbind() }))
+        Ok(Arc::new(Self { rank, size, gather: Kept::new(ranks.getattr("all_gather")?) }))
     }
 }
 

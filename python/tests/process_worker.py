@@ -150,7 +150,7 @@ def forked_in_a_part() -> dict[str, Any]:
     return {"child": found, "parent": refusal(cut.finish), "alone": step(program)}
 
 
-def forked_in_updates(times: int = 40) -> dict[str, Any]:
+def forked_in_updates(times: int = 120) -> dict[str, Any]:
     """Another thread moves the controllers all the time."""
     program, fields = aent.compile(STEERED), batch()
     ends, updates = False, False

@@ -2,6 +2,7 @@
 
 use super::torch::torch;
 use crate::errors;
+use crate::kept::Kept;
 use aent::tensor::{DType, Device, HostTensor, Tensor};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -18,7 +19,7 @@ pub(super) struct PyTensor(Arc<Asked>);
 
 #[derive(Debug)]
 struct Asked {
-    tensor: Py<PyAny>,
+    tensor: Kept,
     /// That operations take it, where that is known: an operation of this host made it, or it was looked at.
     usable: OnceLock<()>,
     size: OnceLock<Vec<i64>>,
@@ -30,7 +31,7 @@ struct Asked {
 impl PyTensor {
     fn new(tensor: Bound<'_, PyAny>, made: bool) -> Self {
         Self(Arc::new(Asked {
-            tensor: tensor.unbind(),
+            tensor: Kept::new(tensor),
             usable: if made { OnceLock::from(()) } else { OnceLock::new() },
             size: OnceLock::new(),
             stride: OnceLock::new(),

@@ -2,6 +2,7 @@
 
 use super::torch::torch;
 use crate::errors;
+use crate::kept::Kept;
 use aent::tensor::{DType, Device, TensorError, Unusable};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -180,7 +181,7 @@ pub(super) fn autocast_dtype(tensor: &Bound<'_, PyAny>, device: Device) -> PyRes
 }
 
 /// Keeps `torch.autocast` out of this thread's operations until it is dropped.
-pub(super) struct NoAutocast(Option<Py<PyAny>>);
+pub(super) struct NoAutocast(Option<Kept>);
 
 impl NoAutocast {
     pub(super) fn new(tensor: &Bound<'_, PyAny>, device: Device) -> PyResult<Self> {
@@ -193,7 +194,7 @@ impl NoAutocast {
         let kind = tensor.getattr("device")?.getattr("type")?;
         let context = torch(py)?.call_method("autocast", (kind,), Some(&options))?;
         context.call_method0("__enter__")?;
-        Ok(Self(Some(context.unbind())))
+        Ok(Self(Some(Kept::new(context))))
     }
 }
 
@@ -202,7 +203,7 @@ impl Drop for NoAutocast {
         if let Some(context) = &self.0 {
             let _ = Python::attach(|py| {
                 let nothing = py.None();
-                context.call_method1(py, "__exit__", (&nothing, &nothing, &nothing)).map(drop)
+                context.bind(py).call_method1("__exit__", (&nothing, &nothing, &nothing)).map(drop)
             });
         }
     }

@@ -5,7 +5,7 @@ use super::dispatch::{Job, run};
 use super::number::{BLOCK, Element, Real};
 use super::scan::{Extent, Highest};
 use super::select;
-use super::sums::{Backward, Border, Forward, TotalInF64};
+use super::sums::{Backward, Border, Forward, Running, TotalInF64};
 use crate::passes::{Pass, Plan, facts, sums};
 use crate::rows::TokenSet;
 
@@ -65,7 +65,17 @@ pub(crate) fn read<E: Element>(
             *border = Some(found);
         }
     }
-    let extent = extent.unwrap_or_else(|| run(Highest(row)));
+    // Sums of the whole row can be added in the reading that finds its extent.
+    let mut added = None;
+    let extent = extent.unwrap_or_else(|| {
+        let Some(index) = plan.passes.iter().position(|pass| pass.set.is_none()) else {
+            return run(Highest(row));
+        };
+        let temperature = plan.passes[index].at(pair.divisor);
+        let (extent, sums) = run(Running { row, temperature, second: plan.second });
+        added = Some((index, sums));
+        extent
+    });
     references.clear();
     references.extend(pair.references.iter().map(|reference| run(Highest(reference))));
     let is_usable = extent.is_usable && references.iter().all(|extent| extent.is_usable);
@@ -89,7 +99,10 @@ pub(crate) fn read<E: Element>(
             Some(TokenSet::MinP(ratio)) => Some(select::above(row, highest + temperature * ratio.ln())),
             _ => *ranked,
         };
-        let [whole, inside] = run(Forward { row, highest, temperature, border, second: plan.second });
+        let [whole, inside] = match added {
+            Some((at, sums)) if at == index => [sums, [0.0; 3]],
+            _ => run(Forward { row, highest, temperature, border, second: plan.second }),
+        };
         let sums = &mut sums[sums::of(index)..][..sums::PER_PASS];
         let facts = &mut facts[facts::of(index)..][..facts::PER_PASS];
         sums[sums::WHOLE..][..3].copy_from_slice(&whole);

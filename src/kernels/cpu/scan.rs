@@ -113,39 +113,49 @@ impl<E: Element> Job for AtLeast<'_, E> {
     }
 }
 
-struct Seen<R> {
+/// The extent of what was seen of a row.
+pub(crate) struct Seen<R> {
     highest: [R; LANES],
-    has_nan: [bool; LANES],
+    nans: usize,
 }
 
 impl<R: Real> Seen<R> {
     #[inline(always)]
-    fn new() -> Self {
-        Self { highest: [R::NEG_INFINITY; LANES], has_nan: [false; LANES] }
+    pub(crate) fn new() -> Self {
+        Self { highest: [R::NEG_INFINITY; LANES], nans: 0 }
     }
 
     #[inline(always)]
-    fn block(&mut self, block: &[R]) {
-        let (mut highest, mut has_nan) = (self.highest, self.has_nan);
+    pub(crate) fn block(&mut self, block: &[R]) {
+        let mut highest = self.highest;
         let (whole, rest) = block.as_chunks::<LANES>();
         for chunk in whole {
             for lane in 0..LANES {
                 let x = chunk[lane];
                 highest[lane] = if x > highest[lane] { x } else { highest[lane] };
-                has_nan[lane] |= is_nan(x);
             }
         }
         for x in rest {
             highest[0] = if *x > highest[0] { *x } else { highest[0] };
-            has_nan[0] |= is_nan(*x);
         }
-        (self.highest, self.has_nan) = (highest, has_nan);
+        self.highest = highest;
+        // A loop of its own: both are vectorised, where one for both is not.
+        let mut nans = 0u32;
+        for x in block {
+            nans += u32::from(is_nan(*x));
+        }
+        self.nans += nans as usize;
     }
 
     #[inline(always)]
-    fn extent(&self) -> Extent {
-        let highest = self.highest.iter().fold(f64::NEG_INFINITY, |highest, lane| highest.max(lane.wide()));
-        Extent { highest, is_usable: highest.is_finite() && !self.has_nan.contains(&true) }
+    pub(crate) fn highest(&self) -> f64 {
+        self.highest.iter().fold(f64::NEG_INFINITY, |highest, lane| highest.max(lane.wide()))
+    }
+
+    #[inline(always)]
+    pub(crate) fn extent(&self) -> Extent {
+        let highest = self.highest();
+        Extent { highest, is_usable: highest.is_finite() && self.nans == 0 }
     }
 }
 

@@ -1,7 +1,8 @@
-//! The two loops over a row that compute exponentials: forward sums and backward gradient.
+//! The loops over a row that compute exponentials: forward sums and backward gradient.
 
 use super::dispatch::Job;
 use super::number::{BLOCK, Element, LANES, Real};
+use super::scan::{Extent, Seen};
 
 /// The border of a set: tokens before `cut` are in it from logit `from` up, the others from `from_after` up.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,25 +60,88 @@ impl<E: Element> Forward<'_, E> {
         for (part, from) in [(before, from[0]), (after, from[1])] {
             let from = E::Real::of(from);
             for block in part.chunks(BLOCK) {
-                let mut lanes = [[[E::Real::default(); LANES]; 3]; 2];
-                let (whole, rest) = E::widened(block, &mut buffer).as_chunks::<LANES>();
-                for chunk in whole {
-                    add_lanes::<E::Real, LEVEL, SET, SECOND>(chunk, highest, scale, from, &mut lanes);
-                }
-                if !rest.is_empty() {
-                    let mut padded = [E::Real::NEG_INFINITY; LANES];
-                    padded[..rest.len()].copy_from_slice(rest);
-                    add_lanes::<E::Real, LEVEL, SET, SECOND>(&padded, highest, scale, from, &mut lanes);
-                }
-                // Blocks are added in f64, so that the rounding error of a block does not grow with the row.
-                for (total, lanes) in totals.iter_mut().flatten().zip(lanes.iter().flatten()) {
-                    for lane in lanes {
-                        *total += lane.wide();
-                    }
-                }
+                let block = E::widened(block, &mut buffer);
+                add_block::<E::Real, LEVEL, SET, SECOND>(block, highest, scale, from, &mut totals);
             }
         }
         totals
+    }
+}
+
+/// The extent of a row and its sums without a set, in one reading: a block is added relative to the highest logit so far, and when a
+/// higher one comes, what was added is moved to it.
+pub(crate) struct Running<'a, E> {
+    pub(crate) row: &'a [E],
+    pub(crate) temperature: f64,
+    /// Whether the second moment is wanted.
+    pub(crate) second: bool,
+}
+
+impl<E: Element> Job for Running<'_, E> {
+    type Output = (Extent, Sums);
+
+    #[inline(always)]
+    fn run<const LEVEL: u8>(self) -> (Extent, Sums) {
+        if self.second { self.sums::<LEVEL, true>() } else { self.sums::<LEVEL, false>() }
+    }
+}
+
+impl<E: Element> Running<'_, E> {
+    #[inline(always)]
+    fn sums<const LEVEL: u8, const SECOND: bool>(&self) -> (Extent, Sums) {
+        let mut totals = [[0.0; 3]; 2];
+        let mut buffer = [E::Real::default(); BLOCK];
+        let scale = E::Real::of(self.temperature.recip());
+        let (mut seen, mut highest) = (Seen::new(), f64::NEG_INFINITY);
+        for block in self.row.chunks(BLOCK) {
+            let block = E::widened(block, &mut buffer);
+            seen.block(block);
+            let higher = seen.highest();
+            if higher > highest {
+                if highest.is_finite() {
+                    totals[0] = moved(totals[0], (highest - higher) / self.temperature);
+                }
+                highest = higher;
+            }
+            if highest.is_finite() {
+                let (to, from) = (E::Real::of(highest), E::Real::NEG_INFINITY);
+                add_block::<E::Real, LEVEL, false, SECOND>(block, to, scale, from, &mut totals);
+            }
+        }
+        (seen.extent(), totals[0])
+    }
+}
+
+/// Sums where each `u` becomes `u + by`, with `by <= 0`.
+fn moved([norm, first, second]: Sums, by: f64) -> Sums {
+    // From there on `e^by` is zero, and no product may be infinite.
+    let by = by.max(-1e3);
+    [norm, first + by * norm, second + by * (2.0 * first + by * norm)].map(|sum| by.exp() * sum)
+}
+
+/// Adds a block's sums to those of a row: in f64, so that the rounding error of a block does not grow with the row.
+#[inline(always)]
+fn add_block<R: Real, const LEVEL: u8, const SET: bool, const SECOND: bool>(
+    block: &[R],
+    highest: R,
+    scale: R,
+    from: R,
+    totals: &mut [Sums; 2],
+) {
+    let mut lanes = [[[R::default(); LANES]; 3]; 2];
+    let (whole, rest) = block.as_chunks::<LANES>();
+    for chunk in whole {
+        add_lanes::<R, LEVEL, SET, SECOND>(chunk, highest, scale, from, &mut lanes);
+    }
+    if !rest.is_empty() {
+        let mut padded = [R::NEG_INFINITY; LANES];
+        padded[..rest.len()].copy_from_slice(rest);
+        add_lanes::<R, LEVEL, SET, SECOND>(&padded, highest, scale, from, &mut lanes);
+    }
+    for (total, lanes) in totals.iter_mut().flatten().zip(lanes.iter().flatten()) {
+        for lane in lanes {
+            *total += lane.wide();
+        }
     }
 }
 
@@ -245,5 +309,60 @@ impl<R: Real> Polynomials<R> {
             let factor = slope.mul_add::<LEVEL>(u, pick(0));
             *gradient = if ADDS { e.mul_add::<LEVEL>(factor, *gradient) } else { e.mul(factor) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::cpu::dispatch::{at_each_level, run};
+    use crate::kernels::cpu::scan::Highest;
+
+    /// What one reading finds is what two find: the extent, and the sums relative to it.
+    fn check<E: Element>(row: &[E]) {
+        let extent = run(Highest(row));
+        for (temperature, second) in [(1.0, false), (0.5, true)] {
+            let (found, sums) = run(Running { row, temperature, second });
+            assert_eq!(found.is_usable, extent.is_usable);
+            if !extent.is_usable {
+                continue;
+            }
+            assert_eq!(found.highest.to_bits(), extent.highest.to_bits());
+            let highest = extent.highest;
+            for (degree, sum) in sums.iter().enumerate().take(if second { 3 } else { 2 }) {
+                let terms = row.iter().map(|x| (x.real().wide() - highest) / temperature);
+                let terms = terms.filter(|u| *u > -700.0).map(|u| u.powi(degree as i32) * u.exp());
+                let expected: f64 = terms.sum();
+                assert!((sum - expected).abs() <= 1e-6 * expected.abs(), "{degree}: {sum} for {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_reading_finds_what_two_find() {
+        let count = 3 * BLOCK + 7;
+        let rising: Vec<f32> = (0..count).map(|at| at as f32 / BLOCK as f32).collect();
+        let falling: Vec<f32> = rising.iter().rev().copied().collect();
+        let mut banned = rising.clone();
+        banned[..2 * BLOCK].fill(f32::NEG_INFINITY);
+        let mut jump = falling.clone();
+        jump[2 * BLOCK + 3] = 1e30;
+        let mut last = vec![f32::NEG_INFINITY; count];
+        last[count - 1] = -3.0;
+        let nowhere = vec![f32::NEG_INFINITY; count];
+        let mut higher: Vec<f64> = jump.iter().map(|x| f64::from(*x)).collect();
+        higher[BLOCK + 1] = 1e300;
+        at_each_level(|_| {
+            check(&higher);
+            for row in [&rising, &falling, &banned, &jump, &last, &nowhere] {
+                check(row);
+                for (at, wrong) in [(5, f32::NAN), (count - 1, f32::NAN), (2 * BLOCK, f32::INFINITY)] {
+                    let mut row = row.clone();
+                    row[at] = wrong;
+                    check(&row);
+                    assert!(!run(Highest(&row)).is_usable);
+                }
+            }
+        });
     }
 }
