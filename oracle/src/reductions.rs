@@ -36,7 +36,7 @@ fn folded(tape: &mut Tape, of: &[Var], fold: Fold) -> Var {
     if of.is_empty() { Var::constant(0.0) } else { fold(tape, of) }
 }
 
-/// The unbiased deviation; of one value or equal numbers it is 0, with a slope of 0.
+/// The unbiased deviation; of one value or equal numbers it is 0, and where it is 0, so is its slope.
 fn deviation(tape: &mut Tape, of: &[Var]) -> Var {
     #[expect(clippy::float_cmp, reason = "equal values have no deviation")]
     if of.iter().all(|x| x.value == of[0].value && x.value.is_finite()) {
@@ -55,7 +55,8 @@ fn deviation(tape: &mut Tape, of: &[Var]) -> Var {
         .collect();
     let sum = tape.sum(&squares);
     let variance = tape.div(sum, Var::constant(of.len() as f64 - 1.0));
-    tape.sqrt(variance)
+    // Squares of small differences may be 0.
+    if variance.value == 0.0 { Var::constant(0.0) } else { tape.sqrt(variance) }
 }
 
 fn over_step(run: &mut Run<'_>, args: &Args, shape: Shape, fold: Fold) -> Result<Value> {

@@ -59,7 +59,7 @@ impl Noise {
 struct Edge {
     to: u32,
     slope: f64,
-    /// Whether the number was not chosen: it gets a slope of 0, whatever arrives.
+    /// Whether the result does not depend on the number, as on one that was not chosen: it gets a slope of 0, whatever arrives.
     cut: bool,
 }
 
@@ -210,9 +210,10 @@ impl Tape {
     pub(crate) fn pow(&mut self, a: Var, b: Var) -> Var {
         self.delicate.push(if a.value < 0.0 { b.value - b.value.round() } else { a.value });
         let value = a.value.powf(b.value);
-        let of_base = if b.value == 0.0 { 0.0 } else { b.value * a.value.powf(b.value - 1.0) };
-        let of_exponent = if a.value == 0.0 && b.value >= 0.0 { 0.0 } else { value * a.value.ln() };
-        self.computed(value, [(a, of_base), (b, of_exponent)])
+        let of_base = (a, b.value * a.value.powf(b.value - 1.0), b.value == 0.0);
+        let of_exponent = (b, value * a.value.ln(), a.value == 0.0 && b.value >= 0.0);
+        let value = self.noise.round(value);
+        self.node(value, [of_base, of_exponent])
     }
 
     pub(crate) fn square(&mut self, a: Var) -> Var {

@@ -124,7 +124,9 @@ pub(super) fn select(condition: &Tensor, a: &Value, b: &Value, like: Like<'_>) -
 
 pub(super) fn clamp(x: &Value, lo: &Value, hi: &Value, like: Like<'_>) -> Value {
     match (x, lo, hi) {
-        (Value::Number(x), Value::Number(lo), Value::Number(hi)) => Value::Number(x.max(*lo).min(*hi)),
+        (Value::Number(x), Value::Number(lo), Value::Number(hi)) => {
+            Value::Number(BinaryFn::clamp(*x, *lo, *hi))
+        }
         (Value::Tensor(x), Value::Number(lo), Value::Number(hi)) => Value::Tensor(x.clamp(*lo, *hi)),
         _ => Value::Tensor(x.to_tensor(like).clamp_between(&lo.to_tensor(like), &hi.to_tensor(like))),
     }

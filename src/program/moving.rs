@@ -1,7 +1,7 @@
 //! Constant arguments that do not stay: a coefficient, or a formula of coefficients, where a number could stand. They hold
 //! during a step; before the next one the program's objects are made anew.
 
-use super::{Node, NodeId, Object, Op, Program};
+use super::{BinaryFn, Node, NodeId, Object, Op, Program};
 use crate::plugin::{Parameter, ParameterType, Plugin};
 use crate::rows::RowStatistic;
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ pub(crate) fn fixed(nodes: &[Node], id: NodeId, coefficients: &[f64], steps: f64
         Op::Unary(function, x) => function.apply(of(x)?),
         Op::Binary(function, a, b) => function.apply(of(a)?, of(b)?),
         Op::Where(condition, a, b) => of(if of(condition)? == 0.0 { b } else { a })?,
-        Op::Clamp(x, lo, hi) => of(x)?.max(of(lo)?).min(of(hi)?),
+        Op::Clamp(x, lo, hi) => BinaryFn::clamp(of(x)?, of(lo)?, of(hi)?),
         _ => return None,
     })
 }

@@ -243,6 +243,8 @@ impl BinaryFn {
             BinaryFn::Mul => a * b,
             BinaryFn::Div => a / b,
             BinaryFn::Pow => a.powf(b),
+            // Rust's `min` and `max` leave out a NaN.
+            BinaryFn::Min | BinaryFn::Max if a.is_nan() || b.is_nan() => f64::NAN,
             BinaryFn::Min => a.min(b),
             BinaryFn::Max => a.max(b),
             BinaryFn::Lt => f64::from(a < b),
@@ -256,6 +258,11 @@ impl BinaryFn {
             BinaryFn::And => f64::from(a != 0.0 && b != 0.0),
             BinaryFn::Or => f64::from(a != 0.0 || b != 0.0),
         }
+    }
+
+    /// `clamp(x, lo, hi)` of numbers.
+    pub(crate) fn clamp(x: f64, lo: f64, hi: f64) -> f64 {
+        Self::Min.apply(Self::Max.apply(x, lo), hi)
     }
 
     /// The language's operator or name.
