@@ -211,7 +211,8 @@ impl Tape {
         self.delicate.push(if a.value < 0.0 { b.value - b.value.round() } else { a.value });
         let value = a.value.powf(b.value);
         let of_base = (a, b.value * a.value.powf(b.value - 1.0), b.value == 0.0);
-        let of_exponent = (b, value * a.value.ln(), a.value == 0.0 && b.value >= 0.0);
+        let flat = a.value == 0.0 && b.value >= 0.0;
+        let of_exponent = (b, if flat { 0.0 } else { value * a.value.ln() }, false);
         let value = self.noise.round(value);
         self.node(value, [of_base, of_exponent])
     }
