@@ -59,7 +59,7 @@ impl Noise {
 struct Edge {
     to: u32,
     slope: f64,
-    /// Whether the result does not depend on the number, as on one that was not chosen: it gets a slope of 0, whatever arrives.
+    /// Whether the slope is 0 even where NaN arrives: the number was not chosen, or is raised to 0.
     cut: bool,
 }
 

@@ -1,8 +1,9 @@
-//! Objects of Python in what the library drops wherever it is.
+//! Python objects inside of values that Rust may drop without the GIL.
 
 use pyo3::prelude::*;
 
-/// An object that is let go of with the GIL. What is dropped without it pyo3 puts on a list, whose lock a fork may leave closed.
+/// A Python object that is released with the GIL held. pyo3 queues an object that is dropped without the GIL, behind a lock that
+/// stays locked in a child if the process forks in that moment.
 #[derive(Debug)]
 pub(crate) struct Kept(Option<Py<PyAny>>);
 

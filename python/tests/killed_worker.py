@@ -287,7 +287,7 @@ def kill(runs: Trl | Verl | Ranks, out: Path, whole: float, chance: random.Rando
 def main(what: str, kills: int, seed: int, root: Path) -> None:
     """Kills runs, and compares where they end."""
     torch.set_num_threads(1)
-    TqdmDefaultWriteLock.mp_lock = None  # Processes share it: it stays closed when one that holds it is killed.
+    TqdmDefaultWriteLock.mp_lock = None  # Processes share this lock, and one that is killed leaves it locked.
     runs = {"trl": Trl, "verl": Verl, "ranks": Ranks}[what](root)
     chance, fresh, done, tried, amid = random.Random(seed), folders(root), 0, 0, 0  # noqa: S311
     out = next(fresh)

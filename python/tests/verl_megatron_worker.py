@@ -92,7 +92,7 @@ def zigzag(rank: int, ranks: int, length: int) -> torch.Tensor:
 
 
 def model(shards: int = 1, stages: int = 1) -> Model:
-    """The same for any number of shards, or of it this rank's stage of a pipeline."""
+    """The same for any number of shards; in a pipeline, this rank's stage of it."""
     config = TransformerConfig(
         num_layers=LAYERS,
         hidden_size=16,
@@ -185,7 +185,7 @@ def train(
     made: MegatronEngineWithLMHead | None = None,
     spoilt: str | None = None,
 ) -> dict[str, Any]:
-    """Trains a fresh engine, or one that is made, for one step, perhaps with a column of which a number is NaN; what it left."""
+    """Trains an engine, a fresh one unless given, for one step; what it left. A ``spoilt`` column begins with NaN."""
     made = made or engine(packed)
     rank, ranks = parallel_state.get_data_parallel_rank(), parallel_state.get_data_parallel_world_size()
     rows = slice(4 * rank // ranks, 4 * (rank + 1) // ranks)

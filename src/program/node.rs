@@ -243,7 +243,7 @@ impl BinaryFn {
             BinaryFn::Mul => a * b,
             BinaryFn::Div => a / b,
             BinaryFn::Pow => a.powf(b),
-            // Rust's `min` and `max` leave out a NaN.
+            // Rust's `min` and `max` ignore a NaN.
             BinaryFn::Min | BinaryFn::Max if a.is_nan() || b.is_nan() => f64::NAN,
             BinaryFn::Min => a.min(b),
             BinaryFn::Max => a.max(b),

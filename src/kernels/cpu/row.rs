@@ -65,17 +65,16 @@ pub(crate) fn read<E: Element>(
             *border = Some(found);
         }
     }
-    // Sums of the whole row can be added in the reading that finds its extent.
-    let mut added = None;
-    let extent = extent.unwrap_or_else(|| {
-        let Some(index) = plan.passes.iter().position(|pass| pass.set.is_none()) else {
-            return run(Highest(row));
-        };
-        let temperature = plan.passes[index].at(pair.divisor);
-        let (extent, sums) = run(Running { row, temperature, second: plan.second });
-        added = Some((index, sums));
-        extent
-    });
+    // One reading finds the extent and the sums of a pass without a set.
+    let (extent, added) = match (extent, plan.passes.iter().position(|pass| pass.set.is_none())) {
+        (Some(extent), _) => (extent, None),
+        (None, None) => (run(Highest(row)), None),
+        (None, Some(index)) => {
+            let temperature = plan.passes[index].at(pair.divisor);
+            let (extent, sums) = run(Running { row, temperature, second: plan.second });
+            (extent, Some((index, sums)))
+        }
+    };
     references.clear();
     references.extend(pair.references.iter().map(|reference| run(Highest(reference))));
     let is_usable = extent.is_usable && references.iter().all(|extent| extent.is_usable);

@@ -139,7 +139,7 @@ impl<R: Real> Seen<R> {
             highest[0] = if *x > highest[0] { *x } else { highest[0] };
         }
         self.highest = highest;
-        // A loop of its own: both are vectorised, where one for both is not.
+        // A separate loop: LLVM vectorises each of the two, but not one loop for both.
         let mut nans = 0u32;
         for x in block {
             nans += u32::from(is_nan(*x));

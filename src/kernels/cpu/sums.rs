@@ -68,8 +68,8 @@ impl<E: Element> Forward<'_, E> {
     }
 }
 
-/// The extent of a row and its sums without a set, in one reading: a block is added relative to the highest logit so far, and when a
-/// higher one comes, what was added is moved to it.
+/// The extent of a row and its sums without a set, in one reading. Each block is summed relative to the highest logit so far; a
+/// higher one rescales the sums before it.
 pub(crate) struct Running<'a, E> {
     pub(crate) row: &'a [E],
     pub(crate) temperature: f64,
@@ -114,7 +114,7 @@ impl<E: Element> Running<'_, E> {
 
 /// Sums where each `u` becomes `u + by`, with `by <= 0`.
 fn moved([norm, first, second]: Sums, by: f64) -> Sums {
-    // From there on `e^by` is zero, and no product may be infinite.
+    // Below this `e^by` is zero anyway, and the products stay finite.
     let by = by.max(-1e3);
     [norm, first + by * norm, second + by * (2.0 * first + by * norm)].map(|sum| by.exp() * sum)
 }

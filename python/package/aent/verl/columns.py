@@ -81,44 +81,51 @@ def fields_of(name: str, program: Program, data: Any) -> dict[str, torch.Tensor]
     }
 
 
+def refuse_missing(name: str, program: Program, data: Any) -> None:
+    """Refuses a batch without a column that the program reads.
+
+    Raises:
+        BatchError: as ``column`` does.
+    """
+    for field in sorted(program.fields - OF_THE_MODEL - {program.temperature}):
+        _found(name, field, data)
+
+
 def column(name: str, field: str, data: Any) -> torch.Tensor:
     """A field of a program that is a column of a micro-batch.
 
     Raises:
         BatchError: it is not there.
     """
-    value = _column(field, data)
-    if value is None:
-        names = " or ".join(f"`{of}`" for of in COLUMNS.get(field, (field,)))
-        brings = CONFIGURATION.get(field)
-        raise BatchError(
-            f"`{name}` reads `{field}`, and verl's data has no {names}"
-            + (f": set {brings}" if brings else f"; it has {sorted(map(str, data.keys()))}")
-        )
-    return value
+    value, device = _found(name, field, data), data["input_ids"].device
+    if field == "group":
+        return _ids(value).to(device)
+    tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
+    if tensor.is_nested:
+        tensor = _padded(tensor, data)
+    if field == "response_mask":
+        return tensor.to(device, torch.bool)
+    if tensor.dtype == torch.bool:  # 0 and 1 are a number and a truth value.
+        tensor = tensor.long()
+    if field == "rewards" and tensor.dim() == 2:
+        tensor = tensor.sum(-1)
+    return tensor.to(device)
 
 
-def _column(field: str, data: Any) -> torch.Tensor | None:
+def _found(name: str, field: str, data: Any) -> Any:
+    """A column as verl has it."""
     from verl.utils import tensordict_utils as tu
 
-    device = data["input_ids"].device
-    for column in COLUMNS.get(field, (field,)):
-        value = tu.get(data, column) if column in data else _extra(data, column)
-        if value is None:
-            continue
-        if field == "group":
-            return _ids(value).to(device)
-        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
-        if tensor.is_nested:
-            tensor = _padded(tensor, data)
-        if field == "response_mask":
-            return tensor.to(device, torch.bool)
-        if tensor.dtype == torch.bool:  # 0 and 1 are a number and a truth value.
-            tensor = tensor.long()
-        if field == "rewards" and tensor.dim() == 2:
-            tensor = tensor.sum(-1)
-        return tensor.to(device)
-    return None
+    columns = COLUMNS.get(field, (field,))
+    for of in columns:
+        value = tu.get(data, of) if of in data else _extra(data, of)
+        if value is not None:
+            return value
+    names, brings = " or ".join(f"`{of}`" for of in columns), CONFIGURATION.get(field)
+    raise BatchError(
+        f"`{name}` reads `{field}`, and verl's data has no {names}"
+        + (f": set {brings}" if brings else f"; it has {sorted(map(str, data.keys()))}")
+    )
 
 
 def _padded(tensor: torch.Tensor, data: Any) -> torch.Tensor:

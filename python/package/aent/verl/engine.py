@@ -28,7 +28,7 @@ from aent.errors import Error, StateError, StepError
 from aent.files import read_json, write_json
 
 from . import megatron
-from .columns import fields_of
+from .columns import fields_of, refuse_missing
 from .mini_batch import Loss, Step, open_step, step
 from .rows import OF_LOGITS, check_temperature, packed_rows, tempered
 from .state import programs, registered, restore, state_dict
@@ -142,9 +142,10 @@ def _check(engine: Any, loss: Loss, config: Any) -> None:
         )
 
 
-def _check_columns(loss: Loss, data: Any) -> None:
-    """Refuses a mini-batch that lacks what the file reads, before a model runs: of a pipeline, the last stage alone would."""
-    fields_of(loss.name, loss.program, data)
+def _check_batch(loss: Loss, data: Any) -> None:
+    """Refuses a mini-batch that does not suit the file, before the model runs. Every stage of a pipeline has the batch, and only
+    the last one runs the loss."""
+    refuse_missing(loss.name, loss.program, data)
     if loss.reads_logits:
         check_temperature(data, loss.program)
 
@@ -171,12 +172,12 @@ def _train_batch(method: Callable[..., Any]) -> Callable[..., Any]:
             if loss is not None:
                 _check(self, loss, config)
                 with done.telling():
-                    _check_columns(loss, data)
+                    _check_batch(loss, data)
                 if loss.measured:
                     _measure(self, data, done, loss)
                 loss_function = _with_columns(loss_function, done, loss)
             outputs = method(self, data, loss_function)
-        # Which engine the files train: the critic's has nothing of theirs to save, nor have a pipeline's stages before the last.
+        # Which engine the files train: the critic's has nothing of theirs to save.
         self._aent_losses = vars(self).get("_aent_losses", set()) | done.names
         if self.is_mp_src_rank_with_outputs():
             # All ranks have the same numbers, whose mean verl takes.
@@ -323,7 +324,8 @@ def _save_checkpoint(method: Callable[..., Any]) -> Callable[..., Any]:
     def save_checkpoint(self: Any, local_path: str | None, *args: Any, **kwargs: Any) -> Any:
         result = method(self, local_path, *args, **kwargs)
         names = vars(self).get("_aent_losses")
-        if local_path is not None and names:
+        # Elsewhere controllers stay as they were loaded.
+        if local_path is not None and names and _runs_losses(self):
             state = {name: of for name, of in state_dict().items() if name in names}
             # Every rank that runs losses writes the same, so that every machine with one has it.
             folder = Path(local_path)
@@ -347,8 +349,7 @@ def _load_checkpoint(method: Callable[..., Any]) -> Callable[..., Any]:
             if unknown := sorted(set(state) - names):
                 raise StateError(f"`{file}` has the state of {unknown}; expected one of {sorted(registered)}")
             restore(state, sorted(names), f"`{file}`")
-            if _runs_losses(self):  # Others would write it again as it is now.
-                self._aent_losses = names
+            self._aent_losses = names
         elif file is not None and _is_actor(self) and needed:
             warnings.warn(f"{file} is not there: controllers begin anew", stacklevel=2)
         return result

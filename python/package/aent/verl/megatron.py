@@ -21,7 +21,7 @@ import torch
 from aent.errors import StepError
 
 from .mini_batch import Loss, Step, open_step
-from .rows import OF_LOGITS, check_temperature, of_tokens
+from .rows import OF_LOGITS, of_tokens
 
 # The name under which rows travel through verl's outputs.
 ROWS = "aent_rows"
@@ -77,7 +77,6 @@ def logits_processor(method: Callable[..., Any]) -> Callable[..., Any]:
             return found
         program = current.loss.program
         with current.telling():
-            check_temperature(asked["batch"], program)
             rows = _rows(self, current.loss, logits, label, temperature, **asked)
         found, known = {}, "log_prob" in program.row_names
         if not known or any(asked.get(name) for name in _OTHERS):
@@ -165,10 +164,9 @@ def pipeline_groups() -> list[Any]:
 
 def without_model() -> Callable[..., Any] | None:
     """A ``forward_step`` that runs no model; ``None`` in a pipeline, whose stages wait for each other's tensors."""
-    from megatron.core import parallel_state as mpu
     from verl.utils.device import get_device_id
 
-    if mpu.get_pipeline_model_parallel_world_size() > 1:
+    if pipeline_groups():
         return None
 
     def forward_step(

@@ -38,7 +38,6 @@ def packed_rows(
     from torch.distributed.tensor import DTensor
 
     program = loss.program
-    check_temperature(micro_batch, program)
     labels, offsets = output_args["input_ids_rmpad_rolled"], micro_batch["input_ids"].offsets()
     logits: Any = getattr(output, "logits", None)
     if logits is None and fused is None:
@@ -126,9 +125,9 @@ def _padded(packed: torch.Tensor, offsets: torch.Tensor, shape: torch.Size) -> t
     return padded.to(packed.dtype)
 
 
-def check_temperature(micro_batch: Any, program: Program) -> None:
+def check_temperature(data: Any, program: Program) -> None:
     """Refuses a file whose temperature is not verl's."""
-    theirs, own = temperatures(micro_batch), program.temperature
+    theirs, own = temperatures(data), program.temperature
     if isinstance(own, str) or torch.allclose(theirs, torch.full_like(theirs, own)):
         return
     low, high = theirs.min().item(), theirs.max().item()
