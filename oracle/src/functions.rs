@@ -127,7 +127,8 @@ fn quantile(run: &mut Run<'_>, args: &Args) -> Result<Value> {
         tape.chosen(sorted[place].1.value, &marked)
     };
     let found = if sorted.iter().any(|(_, x)| x.value.is_nan()) {
-        Var::constant(f64::NAN)
+        let slopes: Vec<(Var, f64)> = sorted.iter().map(|(_, x)| (*x, f64::NAN)).collect();
+        tape.computed(f64::NAN, slopes)
     } else if share == 0.0 {
         at(below)
     } else {

@@ -208,7 +208,9 @@ impl Tape {
     }
 
     pub(crate) fn pow(&mut self, a: Var, b: Var) -> Var {
-        self.delicate.push(if a.value < 0.0 { b.value - b.value.round() } else { a.value });
+        // Of a base around zero, whether an exponent is whole for one below it, and of a base around one with an infinite exponent.
+        let apart = if a.value < 0.0 { b.value - b.value.round() } else { 0.0 };
+        self.delicate.extend([a.value, apart, if b.value.is_finite() { 0.0 } else { a.value - 1.0 }]);
         let value = a.value.powf(b.value);
         let of_base = (a, b.value * a.value.powf(b.value - 1.0), b.value == 0.0);
         let flat = a.value == 0.0 && b.value >= 0.0;

@@ -71,8 +71,10 @@ impl HostTensor for Tensor {
             Unary::Log => self.f_log(),
             Unary::Sigmoid => self.f_sigmoid(),
             Unary::Tanh => self.f_tanh(),
-            // Torch's own is `x` from 20 on, which lacks 2e-9.
-            Unary::Softplus => self.f_neg().and_then(|x| x.f_log_sigmoid()).and_then(|x| x.f_neg()),
+            // Torch's own is `x` from 20 on, which lacks 2e-9. Zero minus the logarithm is never the zero below zero.
+            Unary::Softplus => {
+                self.f_neg().and_then(|x| x.f_log_sigmoid()).and_then(|x| x.f_rsub_scalar(0.0))
+            }
             Unary::LogicalNot => self.f_logical_not(),
             Unary::IsFinite => self.f_isfinite(),
         })

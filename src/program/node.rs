@@ -207,7 +207,8 @@ impl UnaryFn {
             UnaryFn::Log => x.ln(),
             UnaryFn::Sqrt => x.sqrt(),
             UnaryFn::Abs => x.abs(),
-            UnaryFn::Sign if x == 0.0 => 0.0,
+            // As torch's, it is 0 of NaN.
+            UnaryFn::Sign if x == 0.0 || x.is_nan() => 0.0,
             UnaryFn::Sign => x.signum(),
             UnaryFn::Sigmoid => 1.0 / (1.0 + (-x).exp()),
             UnaryFn::Tanh => x.tanh(),

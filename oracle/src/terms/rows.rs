@@ -50,12 +50,11 @@ impl Row {
             .logs(tape, tokens)
             .into_iter()
             .map(|(_, log)| {
-                let p = tape.exp(log);
-                tape.mul(p, log)
+                let (p, negated) = (tape.exp(log), tape.neg(log));
+                tape.mul(p, negated)
             })
             .collect();
-        let sum = tape.sum(&parts);
-        tape.neg(sum)
+        tape.sum(&parts)
     }
 
     /// The probability of some tokens.

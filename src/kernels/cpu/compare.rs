@@ -2,7 +2,6 @@
 
 use super::dispatch::Job;
 use super::number::{BLOCK, Element, LANES, Real};
-use super::sums::relative;
 
 /// Two rows of one length at one temperature.
 #[derive(Clone, Copy)]
@@ -185,6 +184,12 @@ impl<R: Real> Mixture<R> {
         let below = if is_below { apart } else { zero };
         [zero.sub(mixed).sub(above), below.sub(mixed)]
     }
+}
+
+/// `u` of a logit: its distance from the highest, over the temperature.
+#[inline(always)]
+fn relative<R: Real>(x: R, highest: R, scale: R) -> R {
+    x.sub(highest).mul(scale)
 }
 
 /// `weight · x`, or zero where the weight is zero, for any `x`.

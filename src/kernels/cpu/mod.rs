@@ -2,9 +2,11 @@
 
 #![expect(clippy::inline_always, reason = "what is not inlined is not compiled for the level that runs it")]
 
+mod backward;
 mod compare;
 mod dispatch;
 mod exp;
+mod exponents;
 mod ln;
 mod number;
 mod row;

@@ -5,8 +5,9 @@ use half::{bf16, f16};
 
 use super::{exp, ln};
 
-/// The number of elements processed at once: 4 KB of f32, so that a block stays in the L1 cache.
-pub(crate) const BLOCK: usize = if cfg!(miri) { 64 } else { 1024 };
+/// The number of elements processed at once: 1 KB of f32, so that a block stays in the L1 cache, and the next one is on its way from
+/// memory while it is computed with.
+pub(crate) const BLOCK: usize = if cfg!(miri) { 64 } else { 256 };
 
 /// The numbers in one AVX-512 register of f32, or in two of f64.
 pub(crate) const LANES: usize = 16;
@@ -27,22 +28,37 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
 
 /// f32 or f64: the type of sums inside a block.
 pub(crate) trait Real: Copy + PartialOrd + Default + Send + Sync + 'static {
+    /// An integer of the same size.
+    type Bits: Copy + Default;
+
     const NEG_INFINITY: Self;
     const INFINITY: Self;
 
     fn of(x: f64) -> Self;
     fn wide(self) -> f64;
+    /// A number and what its rounding leaves out: together they do not shift all products the same way.
+    #[inline(always)]
+    fn in_two_parts(x: f64) -> [Self; 2] {
+        let high = Self::of(x);
+        [high, Self::of(x - high.wide())]
+    }
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
     /// `self * a + b`, rounded once if the processor can.
     fn mul_add<const LEVEL: u8>(self, a: Self, b: Self) -> Self;
-    /// `e^u` for `u <= 0`; zero if that is below the least normal number, and for `-inf`.
+    /// `t` from [`LEAST`](Self::LEAST) to zero, split for [`power`](Self::power).
+    fn split(self) -> (Self, Self::Bits);
+    /// `2^t` of what was split.
+    fn power<const LEVEL: u8>(remainder: Self, whole: Self::Bits) -> Self;
+    /// `e^u` for `u <= 0`, as `2^t` with `t` rounded; zero for `-inf`, and where it is far below the least normal number.
     fn exp<const LEVEL: u8>(u: Self) -> Self;
     /// `ln x` for a normal positive number.
     fn ln(self) -> Self;
-    /// The least `u` whose `exp` is not zero.
+    /// The `t` whose `2^t` is zero.
     const LEAST: Self;
+    /// `t`, or [`LEAST`](Self::LEAST) where it is lower or NaN.
+    fn floored(self) -> Self;
     /// An integer with the same order. NaN has one too, at no useful position.
     fn key(self) -> u64;
     fn of_key(key: u64) -> Self;
@@ -139,8 +155,10 @@ impl Element for f16 {
 }
 
 macro_rules! real {
-    ($real:ident, $bits:ident, $signed:ident, $exp:path, $ln:path, $least:expr) => {
+    ($real:ident, $bits:ident, $signed:ident, $split:path, $power:path, $ln:path, $least:expr) => {
         impl Real for $real {
+            type Bits = $bits;
+
             const NEG_INFINITY: Self = Self::NEG_INFINITY;
             const INFINITY: Self = Self::INFINITY;
             const LEAST: Self = $least;
@@ -177,8 +195,28 @@ macro_rules! real {
             }
 
             #[inline(always)]
+            fn floored(self) -> Self {
+                if self > Self::LEAST { self } else { Self::LEAST }
+            }
+
+            #[inline(always)]
+            fn split(self) -> (Self, $bits) {
+                $split(self)
+            }
+
+            #[inline(always)]
+            fn power<const LEVEL: u8>(remainder: Self, whole: $bits) -> Self {
+                $power(remainder, whole, |x, a, b| <Self as Real>::mul_add::<LEVEL>(x, a, b))
+            }
+
+            #[inline(always)]
             fn exp<const LEVEL: u8>(u: Self) -> Self {
-                $exp(u, |x, a, b| <Self as Real>::mul_add::<LEVEL>(x, a, b))
+                // Not below this, so that no product is infinite.
+                let u = if u > Self::LEAST { u } else { Self::LEAST };
+                let [high, low] = Self::in_two_parts(std::f64::consts::LOG2_E);
+                let t = <Self as Real>::mul_add::<LEVEL>(u, high, u * low);
+                let (remainder, whole) = t.floored().split();
+                <Self as Real>::power::<LEVEL>(remainder, whole)
             }
 
             #[inline(always)]
@@ -208,5 +246,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, u32, i32, exp::exp_f32, ln::ln_f32, exp::LEAST_F32);
-real!(f64, u64, i64, exp::exp_f64, f64::ln, exp::LEAST_F64);
+real!(f32, u32, i32, exp::split_f32, exp::power_f32, ln::ln_f32, exp::LEAST_F32);
+real!(f64, u64, i64, exp::split_f64, exp::power_f64, f64::ln, exp::LEAST_F64);

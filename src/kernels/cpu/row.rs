@@ -1,11 +1,13 @@
 //! One row: the sums and facts of the forward pass, and the gradient of the backward pass.
 
+use super::backward::Backward;
 use super::compare::{self, Comparison};
 use super::dispatch::{Job, run};
+use super::exponents::Powers;
 use super::number::{BLOCK, Element, Real};
 use super::scan::{Extent, Highest};
 use super::select;
-use super::sums::{Backward, Border, Forward, Running, TotalInF64};
+use super::sums::{Border, Forward, Running, TotalInF64};
 use crate::passes::{Pass, Plan, facts, sums};
 use crate::rows::TokenSet;
 
@@ -259,6 +261,7 @@ impl<E: Element> Job for Gradient<'_, E> {
         let mut wide = [E::Real::default(); BLOCK];
         let mut wide_reference = [E::Real::default(); BLOCK];
         let mut sum = [E::Real::default(); BLOCK];
+        let mut powers = Powers::new();
         let highest = self.known.facts[facts::HIGHEST];
         let mut start = 0;
         while start < self.place.vocabulary {
@@ -278,6 +281,7 @@ impl<E: Element> Job for Gradient<'_, E> {
                     start,
                     block,
                     gradient: sum,
+                    powers: &mut powers,
                     adds: index > 0,
                 }
                 .write::<LEVEL>();

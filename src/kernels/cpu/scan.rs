@@ -130,13 +130,12 @@ impl<R: Real> Seen<R> {
         let mut highest = self.highest;
         let (whole, rest) = block.as_chunks::<LANES>();
         for chunk in whole {
-            for lane in 0..LANES {
-                let x = chunk[lane];
-                highest[lane] = if x > highest[lane] { x } else { highest[lane] };
-            }
+            highest = higher(highest, chunk);
         }
-        for x in rest {
-            highest[0] = if *x > highest[0] { *x } else { highest[0] };
+        if !rest.is_empty() {
+            let mut padded = [R::NEG_INFINITY; LANES];
+            padded[..rest.len()].copy_from_slice(rest);
+            highest = higher(highest, &padded);
         }
         self.highest = highest;
         // A separate loop: LLVM vectorises each of the two, but not one loop for both.
@@ -149,7 +148,7 @@ impl<R: Real> Seen<R> {
 
     #[inline(always)]
     pub(crate) fn highest(&self) -> f64 {
-        self.highest.iter().fold(f64::NEG_INFINITY, |highest, lane| highest.max(lane.wide()))
+        self.highest.iter().fold(R::NEG_INFINITY, |highest, x| if *x > highest { *x } else { highest }).wide()
     }
 
     #[inline(always)]
@@ -157,6 +156,15 @@ impl<R: Real> Seen<R> {
         let highest = self.highest();
         Extent { highest, is_usable: highest.is_finite() && self.nans == 0 }
     }
+}
+
+/// The higher of each two; NaN is not higher.
+#[inline(always)]
+fn higher<R: Real>(mut highest: [R; LANES], chunk: &[R; LANES]) -> [R; LANES] {
+    for (highest, x) in highest.iter_mut().zip(chunk) {
+        *highest = if *x > *highest { *x } else { *highest };
+    }
+    highest
 }
 
 #[inline(always)]

@@ -1,6 +1,9 @@
-//! The loops over a row that compute exponentials: forward sums and backward gradient.
+//! The loops over a row that sum exponentials.
+
+use std::f64::consts::LN_2;
 
 use super::dispatch::Job;
+use super::exponents::{Exponents, Powers, scaled};
 use super::number::{BLOCK, Element, LANES, Real};
 use super::scan::{Extent, Seen};
 
@@ -14,7 +17,7 @@ pub(crate) struct Border {
     pub(crate) size: usize,
 }
 
-/// `Σ e^u`, `Σ u e^u` and `Σ u² e^u` with `u = (logit - highest of the row) / temperature`.
+/// `Σ e^u`, `Σ u e^u` and `Σ u² e^u`; inside the loops the same of `t`.
 pub(crate) type Sums = [f64; 3];
 
 /// Sums over all tokens and over those of a set.
@@ -52,19 +55,22 @@ impl<E: Element> Forward<'_, E> {
         cut: usize,
         from: [f64; 2],
     ) -> [Sums; 2] {
-        let mut totals = [[0.0; 3]; 2];
-        let mut buffer = [E::Real::default(); BLOCK];
-        let highest = E::Real::of(self.highest);
-        let scale = E::Real::of(self.temperature.recip());
+        let mut totals = Totals::new();
+        let (mut buffer, mut powers) = ([E::Real::default(); BLOCK], Powers::new());
+        let exponents = Exponents::new(self.highest, self.temperature);
         let (before, after) = self.row.split_at(cut);
         for (part, from) in [(before, from[0]), (after, from[1])] {
             let from = E::Real::of(from);
             for block in part.chunks(BLOCK) {
                 let block = E::widened(block, &mut buffer);
-                add_block::<E::Real, LEVEL, SET, SECOND>(block, highest, scale, from, &mut totals);
+                let powers = powers.of::<LEVEL>(block, &exponents);
+                totals.add::<E::Real, LEVEL, false, SECOND>(powers, block, from);
+                if SET {
+                    totals.add::<E::Real, LEVEL, true, SECOND>(powers, block, from);
+                }
             }
         }
-        totals
+        totals.sums()
     }
 }
 
@@ -89,9 +95,8 @@ impl<E: Element> Job for Running<'_, E> {
 impl<E: Element> Running<'_, E> {
     #[inline(always)]
     fn sums<const LEVEL: u8, const SECOND: bool>(&self) -> (Extent, Sums) {
-        let mut totals = [[0.0; 3]; 2];
-        let mut buffer = [E::Real::default(); BLOCK];
-        let scale = E::Real::of(self.temperature.recip());
+        let mut totals = Totals::new();
+        let (mut buffer, mut powers) = ([E::Real::default(); BLOCK], Powers::new());
         let (mut seen, mut highest) = (Seen::new(), f64::NEG_INFINITY);
         for block in self.row.chunks(BLOCK) {
             let block = E::widened(block, &mut buffer);
@@ -99,88 +104,89 @@ impl<E: Element> Running<'_, E> {
             let higher = seen.highest();
             if higher > highest {
                 if highest.is_finite() {
-                    totals[0] = moved(totals[0], (highest - higher) / self.temperature);
+                    totals.move_by((highest - higher) / (self.temperature * LN_2));
                 }
                 highest = higher;
             }
             if highest.is_finite() {
-                let (to, from) = (E::Real::of(highest), E::Real::NEG_INFINITY);
-                add_block::<E::Real, LEVEL, false, SECOND>(block, to, scale, from, &mut totals);
+                let exponents = Exponents::new(highest, self.temperature);
+                let powers = powers.of::<LEVEL>(block, &exponents);
+                totals.add::<E::Real, LEVEL, false, SECOND>(powers, block, E::Real::NEG_INFINITY);
             }
         }
-        (seen.extent(), totals[0])
+        (seen.extent(), totals.sums()[0])
     }
 }
 
-/// Sums where each `u` becomes `u + by`, with `by <= 0`.
-fn moved([norm, first, second]: Sums, by: f64) -> Sums {
-    // Below this `e^by` is zero anyway, and the products stay finite.
-    let by = by.max(-1e3);
-    [norm, first + by * norm, second + by * (2.0 * first + by * norm)].map(|sum| by.exp() * sum)
-}
+/// The numbers that a block's sums keep apart, so that few additions wait for each other.
+const WIDE: usize = 2 * LANES;
+/// Those that a row's sums keep apart.
+const FOLDED: usize = WIDE / 4;
 
-/// Adds a block's sums to those of a row: in f64, so that the rounding error of a block does not grow with the row.
-#[inline(always)]
-fn add_block<R: Real, const LEVEL: u8, const SET: bool, const SECOND: bool>(
-    block: &[R],
-    highest: R,
-    scale: R,
-    from: R,
-    totals: &mut [Sums; 2],
-) {
-    let mut lanes = [[[R::default(); LANES]; 3]; 2];
-    let (whole, rest) = block.as_chunks::<LANES>();
-    for chunk in whole {
-        add_lanes::<R, LEVEL, SET, SECOND>(chunk, highest, scale, from, &mut lanes);
-    }
-    if !rest.is_empty() {
-        let mut padded = [R::NEG_INFINITY; LANES];
-        padded[..rest.len()].copy_from_slice(rest);
-        add_lanes::<R, LEVEL, SET, SECOND>(&padded, highest, scale, from, &mut lanes);
-    }
-    for (total, lanes) in totals.iter_mut().flatten().zip(lanes.iter().flatten()) {
-        for lane in lanes {
-            *total += lane.wide();
-        }
-    }
-}
+/// Sums of `t` by lane, over all tokens and over those of a set. In f64, so that the rounding error of a block does not grow
+/// with the row.
+struct Totals([[[f64; FOLDED]; 3]; 2]);
 
-#[inline(always)]
-fn add_lanes<R: Real, const LEVEL: u8, const SET: bool, const SECOND: bool>(
-    chunk: &[R; LANES],
-    highest: R,
-    scale: R,
-    from: R,
-    lanes: &mut [[[R; LANES]; 3]; 2],
-) {
-    for lane in 0..LANES {
-        let x = chunk[lane];
-        let u = relative(x, highest, scale);
-        let e = R::exp::<LEVEL>(u);
-        let u = if u > R::LEAST { u } else { R::LEAST };
-        lanes[0][0][lane] = lanes[0][0][lane].add(e);
-        let first = e.mul(u);
-        lanes[0][1][lane] = lanes[0][1][lane].add(first);
-        if SECOND {
-            lanes[0][2][lane] = first.mul_add::<LEVEL>(u, lanes[0][2][lane]);
-        }
-        if SET {
-            let is_member = x >= from;
-            let e = if is_member { e } else { R::default() };
-            let first = if is_member { first } else { R::default() };
-            lanes[1][0][lane] = lanes[1][0][lane].add(e);
-            lanes[1][1][lane] = lanes[1][1][lane].add(first);
+impl Totals {
+    fn new() -> Self {
+        Self([[[0.0; FOLDED]; 3]; 2])
+    }
+
+    /// Adds the tokens of a block, or those of them with a logit from `from` up.
+    #[inline(always)]
+    fn add<R: Real, const LEVEL: u8, const SET: bool, const SECOND: bool>(
+        &mut self,
+        (exponents, powers): (&[R], &[R]),
+        block: &[R],
+        from: R,
+    ) {
+        let mut lanes = [[R::default(); WIDE]; 3];
+        let mut add = |lane: usize, t: R, e: R, x: R| {
+            let e = if !SET || x >= from { e } else { R::default() };
+            lanes[0][lane] = lanes[0][lane].add(e);
+            lanes[1][lane] = e.mul_add::<LEVEL>(t, lanes[1][lane]);
             if SECOND {
-                lanes[1][2][lane] = first.mul_add::<LEVEL>(u, lanes[1][2][lane]);
+                lanes[2][lane] = e.mul(t).mul_add::<LEVEL>(t, lanes[2][lane]);
+            }
+        };
+        let (t, rest_of_t) = exponents.as_chunks::<WIDE>();
+        let (e, rest_of_e) = powers.as_chunks::<WIDE>();
+        let (x, rest_of_x) = block.as_chunks::<WIDE>();
+        for ((t, e), x) in t.iter().zip(e).zip(x) {
+            for lane in 0..WIDE {
+                add(lane, t[lane], e[lane], x[lane]);
+            }
+        }
+        for (lane, ((t, e), x)) in rest_of_t.iter().zip(rest_of_e).zip(rest_of_x).enumerate() {
+            add(lane, *t, *e, *x);
+        }
+        let totals = &mut self.0[usize::from(SET)];
+        for (totals, lanes) in totals.iter_mut().zip(lanes).take(2 + usize::from(SECOND)) {
+            for (lane, total) in totals.iter_mut().enumerate() {
+                let low = lanes[lane].add(lanes[FOLDED + lane]);
+                let high = lanes[2 * FOLDED + lane].add(lanes[3 * FOLDED + lane]);
+                *total += low.add(high).wide();
             }
         }
     }
-}
 
-/// `u` of a logit: its distance from the highest, over the temperature.
-#[inline(always)]
-pub(crate) fn relative<R: Real>(x: R, highest: R, scale: R) -> R {
-    x.sub(highest).mul(scale)
+    /// What they are where each `t` becomes `t + by`, with `by <= 0`.
+    fn move_by(&mut self, by: f64) {
+        // Below this `2^by` is zero anyway, and the products stay finite.
+        let by = by.max(-2e3);
+        for [norms, firsts, seconds] in &mut self.0 {
+            for ((norm, first), second) in norms.iter_mut().zip(firsts).zip(seconds) {
+                *second = by.exp2() * (*second + by * (2.0 * *first + by * *norm));
+                *first = by.exp2() * (*first + by * *norm);
+                *norm *= by.exp2();
+            }
+        }
+    }
+
+    /// The sums of `u`.
+    fn sums(&self) -> [Sums; 2] {
+        self.0.map(|sums| scaled(sums.map(|lanes| lanes.iter().sum()), LN_2))
+    }
 }
 
 /// `Σ e^u` entirely in f64, where the last token of a set depends on it.
@@ -223,91 +229,6 @@ impl<R: Real> Job for Weights<'_, R> {
     fn run<const LEVEL: u8>(self) {
         for (weight, x) in self.to.iter_mut().zip(self.values) {
             *weight = <f64 as Real>::exp::<LEVEL>((x.wide() - self.highest) / self.temperature);
-        }
-    }
-}
-
-/// The gradient of a row: `e^u (c0 + c1 u + c2 u²)` with one polynomial inside a set and another outside.
-pub(crate) struct Backward<'a, R> {
-    pub(crate) highest: f64,
-    pub(crate) temperature: f64,
-    /// The polynomial of a token outside the set.
-    pub(crate) outside: [f64; 3],
-    /// The polynomial of a token in the set, and the set.
-    pub(crate) inside: Option<([f64; 3], Border)>,
-    /// The index of the block's first token in its row.
-    pub(crate) start: usize,
-    pub(crate) block: &'a [R],
-    pub(crate) gradient: &'a mut [R],
-    /// Whether to add to the gradient instead of writing it.
-    pub(crate) adds: bool,
-}
-
-impl<R: Real> Backward<'_, R> {
-    #[inline(always)]
-    pub(crate) fn write<const LEVEL: u8>(self) {
-        let outside = self.outside.map(R::of);
-        let Some((inside, border)) = self.inside else {
-            let one = Polynomials { inside: outside, outside, from: R::NEG_INFINITY };
-            one.choose::<LEVEL, false>(self.highest, self.temperature, self.block, self.gradient, self.adds);
-            return;
-        };
-        let cut = border.cut.saturating_sub(self.start).min(self.block.len());
-        let (before, after) = self.block.split_at(cut);
-        let (gradient_before, gradient_after) = self.gradient.split_at_mut(cut);
-        let inside = inside.map(R::of);
-        for (block, gradient, from) in
-            [(before, gradient_before, border.from), (after, gradient_after, border.from_after)]
-        {
-            let both = Polynomials { inside, outside, from: R::of(from) };
-            both.choose::<LEVEL, true>(self.highest, self.temperature, block, gradient, self.adds);
-        }
-    }
-}
-
-struct Polynomials<R> {
-    inside: [R; 3],
-    outside: [R; 3],
-    from: R,
-}
-
-impl<R: Real> Polynomials<R> {
-    #[inline(always)]
-    fn choose<const LEVEL: u8, const SET: bool>(
-        &self,
-        highest: f64,
-        temperature: f64,
-        block: &[R],
-        gradient: &mut [R],
-        adds: bool,
-    ) {
-        let second = self.inside[2].wide().abs() > 0.0 || self.outside[2].wide().abs() > 0.0;
-        let (highest, scale) = (R::of(highest), R::of(temperature.recip()));
-        match (second, adds) {
-            (false, false) => self.fill::<LEVEL, SET, false, false>(highest, scale, block, gradient),
-            (false, true) => self.fill::<LEVEL, SET, false, true>(highest, scale, block, gradient),
-            (true, false) => self.fill::<LEVEL, SET, true, false>(highest, scale, block, gradient),
-            (true, true) => self.fill::<LEVEL, SET, true, true>(highest, scale, block, gradient),
-        }
-    }
-
-    #[inline(always)]
-    fn fill<const LEVEL: u8, const SET: bool, const SECOND: bool, const ADDS: bool>(
-        &self,
-        highest: R,
-        scale: R,
-        block: &[R],
-        gradient: &mut [R],
-    ) {
-        for (x, gradient) in block.iter().zip(gradient) {
-            let u = relative(*x, highest, scale);
-            let e = R::exp::<LEVEL>(u);
-            let u = if u > R::LEAST { u } else { R::LEAST };
-            let is_member = SET && *x >= self.from;
-            let pick = |degree: usize| if is_member { self.inside[degree] } else { self.outside[degree] };
-            let slope = if SECOND { pick(2).mul_add::<LEVEL>(u, pick(1)) } else { pick(1) };
-            let factor = slope.mul_add::<LEVEL>(u, pick(0));
-            *gradient = if ADDS { e.mul_add::<LEVEL>(factor, *gradient) } else { e.mul(factor) };
         }
     }
 }

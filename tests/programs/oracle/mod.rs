@@ -44,7 +44,7 @@ fn batches(rough_ones: bool) -> BoxedStrategy<Batches> {
     (one(), one(), any::<bool>(), layout).boxed()
 }
 
-/// Compares ten steps of a program on two batches in turn.
+/// Compares ten steps of a program on two batches in turn, three where no controller moves.
 fn compare(files: &Files, batches: &Batches) -> Result<Counts, String> {
     let (first, second, poisoned, layout) = batches;
     let mut cases = [first.clone(), second.clone()];
