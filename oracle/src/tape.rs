@@ -42,10 +42,24 @@ impl Noise {
     pub(crate) fn round(self, x: f64) -> f64 {
         #[expect(clippy::float_cmp, reason = "whether a number is whole is an exact question")]
         let short = (x * 65536.0).trunc() == x * 65536.0 && x.abs() < 1e6;
-        if self.size == 0.0 || short || !x.is_finite() {
+        if short { x } else { self.jolt(x, 0.0) }
+    }
+
+    /// Rounds a sum. One that lost digits is not short, and is not equal to another that lost others: `1 - 1e-20` is neither 1 nor
+    /// `1 - 1e-21`.
+    fn round_sum(self, a: f64, b: f64) -> f64 {
+        let sum = a + b;
+        let kept = sum - a;
+        let lost = (a - (sum - kept)) + (b - kept);
+        if lost == 0.0 { self.round(sum) } else { self.jolt(sum, lost) }
+    }
+
+    fn jolt(self, x: f64, lost: f64) -> f64 {
+        if self.size == 0.0 || !x.is_finite() {
             return x;
         }
-        let mut bits = x.to_bits() ^ self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut bits =
+            x.to_bits() ^ lost.to_bits().rotate_left(32) ^ self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         bits ^= bits >> 31;
@@ -145,11 +159,11 @@ impl Tape {
 /// Arithmetic.
 impl Tape {
     pub(crate) fn add(&mut self, a: Var, b: Var) -> Var {
-        self.computed(a.value + b.value, [(a, 1.0), (b, 1.0)])
+        self.node(self.noise.round_sum(a.value, b.value), [(a, 1.0, false), (b, 1.0, false)])
     }
 
     pub(crate) fn sub(&mut self, a: Var, b: Var) -> Var {
-        self.computed(a.value - b.value, [(a, 1.0), (b, -1.0)])
+        self.node(self.noise.round_sum(a.value, -b.value), [(a, 1.0, false), (b, -1.0, false)])
     }
 
     pub(crate) fn mul(&mut self, a: Var, b: Var) -> Var {
@@ -224,8 +238,8 @@ impl Tape {
     }
 
     pub(crate) fn sum(&mut self, of: &[Var]) -> Var {
-        let value = of.iter().fold(0.0, |sum, x| self.noise.round(sum + x.value));
-        self.computed(value, of.iter().map(|x| (*x, 1.0)).collect::<Vec<_>>())
+        let value = of.iter().fold(0.0, |sum, x| self.noise.round_sum(sum, x.value));
+        self.node(value, of.iter().map(|x| (*x, 1.0, false)).collect::<Vec<_>>())
     }
 
     pub(crate) fn mean(&mut self, of: &[Var]) -> Var {
@@ -280,10 +294,10 @@ impl Tape {
             return Var::constant(top);
         }
         let parts: Vec<f64> = of.iter().map(|x| (x.value - top).exp()).collect();
-        let sum: f64 = parts.iter().sum();
-        let from = of.iter().zip(&parts).map(|(x, part)| (*x, part / sum)).collect::<Vec<_>>();
         // The sum has digits of 1, however small its logarithm.
-        self.computed(top + self.noise.round(sum).ln(), from)
+        let sum = parts.iter().fold(0.0, |sum, part| self.noise.round_sum(sum, *part));
+        let from = of.iter().zip(&parts).map(|(x, part)| (*x, part / sum)).collect::<Vec<_>>();
+        self.computed(top + sum.ln(), from)
     }
 }
 
