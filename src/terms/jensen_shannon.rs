@@ -22,7 +22,7 @@ use crate::plugin::prelude::*;
 /// On a teacher's top-k, `within` lists tokens for each row, padded with -1, and `of` has the teacher's log-probabilities
 /// beside them; what stands at a pad is not read. The sum goes over these tokens, and `rest` says what becomes of the others:
 ///
-/// - `"bucket"`: they are one more token, with the rest of each side's probability, which is kept above 1e-7. This is
+/// - `"bucket"`: they are one more token, with the rest of each side's probability, at least `1 - exp(-1e-7)`. This is
 ///   TRL's SDPO with `distillation_add_tail`;
 /// - `"renormalise"`: both sides are divided by their sums over the list. This is TRL's SDPO without it, and NeMo-RL's
 ///   `DistillationLossFn` without `zero_outside_topk`;

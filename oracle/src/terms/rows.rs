@@ -59,6 +59,9 @@ impl Row {
 
     /// The probability of some tokens.
     fn mass(&self, tape: &mut Tape, tokens: &[usize]) -> Var {
+        if tokens.is_empty() {
+            return Var::constant(0.0);
+        }
         let logs = self.logs(tape, &self.all());
         let shares: Vec<(usize, f64)> =
             logs.into_iter().map(|(v, log)| (v, tape.noise.round(log.value.exp()))).collect();
@@ -362,7 +365,7 @@ fn listed_pairs(run: &mut Run<'_>, args: &Args, row: &Row, listed: &[(usize, usi
                 let parts: Vec<Var> = known.iter().map(|x| tape.exp(*x)).collect();
                 let sum = tape.sum(&parts);
                 let others = tape.sub(Var::constant(1.0), sum);
-                let kept = tape.max(others, Var::constant(1e-7));
+                let kept = tape.max(others, Var::constant(-(-1e-7_f64).exp_m1()));
                 side.push(tape.log(kept));
             }
             "renormalise" => {
