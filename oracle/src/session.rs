@@ -31,10 +31,14 @@ pub struct Step {
     pub signals: BTreeMap<String, f64>,
     /// The gradient of the sum of the losses, for each field that gradient flows to and that was read.
     pub gradients: BTreeMap<String, Vec<f64>>,
+    /// Whether a slope of any operation is infinite or NaN: zero times that is NaN, and what is multiplied with zero, and what with
+    /// nothing at all, is left to an implementation.
+    pub is_singular: bool,
     /// Whether each `assert` holds.
     pub asserts: Vec<bool>,
     /// The numbers on which a singularity depends, in the order of the computation: what is divided by, what a logarithm or a root
-    /// is taken of, by how much the exponent of a negative number is not whole, and by how much what `==` compares differs.
+    /// is taken of, what is raised to a power, by how much the exponent of a negative number is not whole, and by how much what `==`
+    /// compares and the last two of a `top_fraction` differ.
     pub delicate: Vec<f64>,
     /// Whether any token of the step counts.
     observed: bool,
@@ -90,14 +94,15 @@ impl Session {
         }
         let all: Vec<Var> = losses.iter().map(|(_, loss)| *loss).collect();
         let loss = run.tape.sum(&all);
-        let gradients =
-            run.leaves.iter().map(|(name, leaves)| (name.clone(), run.tape.slopes(loss, leaves))).collect();
+        let slopes = run.tape.slopes(loss);
+        let gradients = run.leaves.iter().map(|(name, leaves)| (name.clone(), slopes.of(leaves))).collect();
         Ok(Step {
             loss: loss.value,
             losses: losses.into_iter().map(|(name, loss)| (name, loss.value)).collect(),
             metrics,
             signals,
             gradients,
+            is_singular: slopes.is_singular,
             asserts,
             delicate: run.tape.delicate,
             observed: batch.mask.contains(&true),

@@ -132,10 +132,11 @@ impl Tape {
         self.node(value, [(x, slope, false)])
     }
 
-    /// The slopes of `of` in `leaves`.
-    pub(crate) fn slopes(&self, of: Var, leaves: &[Var]) -> Vec<f64> {
-        let mut slopes = vec![0.0; self.starts.len()];
+    /// The slopes of `of`.
+    pub(crate) fn slopes(&self, of: Var) -> Slopes {
+        let mut slopes = vec![0.0_f64; self.starts.len()];
         let mut reached = vec![false; self.starts.len()];
+        let mut is_singular = self.edges.iter().any(|edge| !edge.slope.is_finite());
         if !of.is_constant() {
             slopes[of.place as usize] = 1.0;
             reached[of.place as usize] = true;
@@ -145,13 +146,27 @@ impl Tape {
                 }
                 let range = self.starts[place] as usize..self.starts[place + 1] as usize;
                 for edge in &self.edges[range] {
+                    is_singular |= !slopes[place].is_finite();
                     let more = if edge.cut { 0.0 } else { self.noise.round(slopes[place] * edge.slope) };
                     slopes[edge.to as usize] += more;
                     reached[edge.to as usize] = true;
                 }
             }
         }
-        let slope = |leaf: &Var| if leaf.is_constant() { 0.0 } else { slopes[leaf.place as usize] };
+        Slopes { slopes, is_singular }
+    }
+}
+
+/// The slopes of a number in those that it was computed from.
+pub(crate) struct Slopes {
+    slopes: Vec<f64>,
+    /// Whether one of them, or of the operations on the way, is infinite or NaN.
+    pub(crate) is_singular: bool,
+}
+
+impl Slopes {
+    pub(crate) fn of(&self, leaves: &[Var]) -> Vec<f64> {
+        let slope = |leaf: &Var| if leaf.is_constant() { 0.0 } else { self.slopes[leaf.place as usize] };
         leaves.iter().map(slope).collect()
     }
 }
@@ -323,7 +338,7 @@ mod tests {
         let product = tape.mul(x, y);
         let exp = tape.exp(product);
         let total = tape.add(exp, x);
-        let slopes = tape.slopes(total, &[x, y]);
+        let slopes = tape.slopes(total).of(&[x, y]);
         let e = (0.7_f64 * -1.3).exp();
         assert!((slopes[0] - (-1.3 * e + 1.0)).abs() < 1e-15);
         assert!((slopes[1] - 0.7 * e).abs() < 1e-15);
@@ -334,7 +349,7 @@ mod tests {
         let mut tape = Tape::new(Noise::NONE);
         let (x, y) = (tape.leaf(2.0), tape.leaf(2.0));
         let top = tape.extreme(&[x, y, Var::constant(1.0)], true);
-        assert!(tape.slopes(top, &[x, y]).iter().all(|slope| (slope - 0.5).abs() < 1e-15));
+        assert!(tape.slopes(top).of(&[x, y]).iter().all(|slope| (slope - 0.5).abs() < 1e-15));
     }
 
     #[test]
@@ -343,7 +358,7 @@ mod tests {
         let (x, y) = (tape.leaf(0.0), tape.leaf(1.0));
         let least = tape.min(x, y);
         let root = tape.sqrt(least);
-        let slopes = tape.slopes(root, &[x, y]);
+        let slopes = tape.slopes(root).of(&[x, y]);
         assert!(slopes[0].is_infinite() && slopes[1] == 0.0);
     }
 

@@ -193,7 +193,7 @@ fn divergence(taught: Taught, policy: &Tensor, teacher: &Tensor) -> Tensor {
         Rest::Renormalise => log_prob - log_prob.logsumexp(-1, true),
         Rest::Bucket => {
             let log_mass = log_prob.logsumexp(-1, true).clamp_max(-LEAST);
-            Tensor::cat(&[log_prob.clone(), (-log_mass.expm1()).log()], -1)
+            Tensor::cat(&[log_prob.clone(), log_rest(&log_mass)], -1)
         }
     };
     let (policy, teacher) = (prepared(policy), prepared(teacher));
@@ -209,6 +209,12 @@ fn divergence(taught: Taught, policy: &Tensor, teacher: &Tensor) -> Tensor {
                 + weighed(&policy, &(&policy - &mixture)) * (1.0 - beta)
         }
     }
+}
+
+/// `ln (1 - e^x)`, in the form that keeps the digits of its gradient: torch has that of `expm1` as its result plus one.
+fn log_rest(x: &Tensor) -> Tensor {
+    let is_large = x.gt(-std::f64::consts::LN_2);
+    is_large.where_cond(&(-x.expm1()).log(), &(-x.exp() + 1.0).log())
 }
 
 /// `Σ e^log_prob · f`; a token without probability adds nothing, for any `f`.

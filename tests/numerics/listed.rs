@@ -225,6 +225,21 @@ fn the_worked_example_of_a_teachers_top_two() {
     }
 }
 
+/// The bucket of a teacher who rules the listed token out: `-ln (1 - p)`, with slopes of `p = 1e-13`.
+#[test]
+fn the_gradient_of_a_list_with_little_mass_keeps_its_digits() {
+    let text = "input teacher_ids: candidates id\ninput teacher_log_prob: candidates\n\
+                loss = token_mean(forward_kl(within = teacher_ids, of = teacher_log_prob, rest = \"bucket\"))";
+    let z = [30.0, 0.0, 1.0, -1.0];
+    let logits = Tensor::from_slice(&z).view([1, 1, 4]).set_requires_grad(true);
+    step(text, &worked(&[1], &[-1000.0]).with("logits", logits.shallow_clone())).backward().unwrap();
+    let p = probabilities(&z);
+    let slope = |id: usize| if id == 1 { p[1] } else { -p[1] * p[id] / (1.0 - p[1]) };
+    for (id, found) in numbers(logits.grad()).into_iter().enumerate() {
+        assert!((found - slope(id)).abs() <= 1e-12 * slope(id).abs(), "{id}: {found} for {}", slope(id));
+    }
+}
+
 #[test]
 fn a_list_of_all_tokens_is_the_vocabulary() {
     for case in sample(&smooth(Extent::exactly(2, 3, 5)), 6) {
