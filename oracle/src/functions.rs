@@ -148,7 +148,7 @@ fn top_fraction(run: &mut Run<'_>, args: &Args) -> Result<Value> {
     // Of equal ones the first is the larger.
     sorted.sort_by(|(i, a), (j, b)| order(*b, *a).then(i.cmp(j)));
     let kept = ((p * sorted.len() as f64).floor() as usize).max(1);
-    // Which of two is in is rounding where they differ by no more.
+    // Rounding decides which of two is kept if they differ by no more than that.
     run.tape.delicate.push(match sorted.get(kept) {
         Some((_, next)) => sorted[kept - 1].1.value - next.value,
         None => 0.0,

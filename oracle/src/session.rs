@@ -31,8 +31,8 @@ pub struct Step {
     pub signals: BTreeMap<String, f64>,
     /// The gradient of the sum of the losses, for each field that gradient flows to and that was read.
     pub gradients: BTreeMap<String, Vec<f64>>,
-    /// Whether a slope of any operation is infinite or NaN: zero times that is NaN, and what is multiplied with zero, and what with
-    /// nothing at all, is left to an implementation.
+    /// Whether any operation has an infinite or NaN slope. Zero times that is NaN, but an implementation need not multiply what it
+    /// knows to be zero.
     pub is_singular: bool,
     /// Whether each `assert` holds.
     pub asserts: Vec<bool>,

@@ -40,26 +40,31 @@ impl Noise {
     /// Rounds a result. Equal numbers are rounded alike, so that ties stay ties; and a short number is left alone, since sums and
     /// products of those are exact whatever their order.
     pub(crate) fn round(self, x: f64) -> f64 {
-        #[expect(clippy::float_cmp, reason = "whether a number is whole is an exact question")]
-        let short = (x * 65536.0).trunc() == x * 65536.0 && x.abs() < 1e6;
-        if short { x } else { self.jolt(x, 0.0) }
+        self.round_by(x, 0)
     }
 
-    /// Rounds a sum. One that lost digits is not short, and is not equal to another that lost others: `1 - 1e-20` is neither 1 nor
+    /// The same, but equal numbers of different functions are not rounded alike.
+    fn round_by(self, x: f64, by: u64) -> f64 {
+        #[expect(clippy::float_cmp, reason = "whether a number is whole is an exact question")]
+        let short = (x * 65536.0).trunc() == x * 65536.0 && x.abs() < 1e6;
+        if short { x } else { self.jolt(x, by) }
+    }
+
+    /// Rounds a sum. One that lost digits is never left alone, nor rounded like one that lost others: `1 - 1e-20` is neither 1 nor
     /// `1 - 1e-21`.
     fn round_sum(self, a: f64, b: f64) -> f64 {
         let sum = a + b;
         let kept = sum - a;
         let lost = (a - (sum - kept)) + (b - kept);
-        if lost == 0.0 { self.round(sum) } else { self.jolt(sum, lost) }
+        if lost == 0.0 { self.round(sum) } else { self.jolt(sum, lost.to_bits()) }
     }
 
-    fn jolt(self, x: f64, lost: f64) -> f64 {
+    /// Moves a number at random, by its bits and what else it depends on.
+    fn jolt(self, x: f64, by: u64) -> f64 {
         if self.size == 0.0 || !x.is_finite() {
             return x;
         }
-        let mut bits =
-            x.to_bits() ^ lost.to_bits().rotate_left(32) ^ self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut bits = x.to_bits() ^ by.rotate_left(32) ^ self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         bits ^= bits >> 31;
@@ -222,7 +227,8 @@ impl Tape {
     pub(crate) fn sigmoid(&mut self, a: Var) -> Var {
         let value = 1.0 / (1.0 + (-a.value).exp());
         let rest = 1.0 / (1.0 + a.value.exp());
-        self.computed(value, [(a, value * rest)])
+        // Far below zero it has the digits of `exp` and of `softplus`, and each of them rounds in its own way.
+        self.node(self.noise.round_by(value, 1), [(a, value * rest, false)])
     }
 
     pub(crate) fn tanh(&mut self, a: Var) -> Var {
@@ -233,11 +239,11 @@ impl Tape {
 
     pub(crate) fn softplus(&mut self, a: Var) -> Var {
         let value = a.value.max(0.0) + (-a.value.abs()).exp().ln_1p();
-        self.computed(value, [(a, 1.0 / (1.0 + (-a.value).exp()))])
+        self.node(self.noise.round_by(value, 2), [(a, 1.0 / (1.0 + (-a.value).exp()), false)])
     }
 
     pub(crate) fn pow(&mut self, a: Var, b: Var) -> Var {
-        // Of a base around zero, whether an exponent is whole for one below it, and of a base around one with an infinite exponent.
+        // Singular around a base of zero, around a whole exponent of a negative base, and around a base of one with an infinite exponent.
         let apart = if a.value < 0.0 { b.value - b.value.round() } else { 0.0 };
         self.delicate.extend([a.value, apart, if b.value.is_finite() { 0.0 } else { a.value - 1.0 }]);
         let value = a.value.powf(b.value);
