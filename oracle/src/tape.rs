@@ -124,8 +124,8 @@ impl Tape {
     /// One of several numbers, or equal shares of those that are marked.
     pub(crate) fn chosen(&mut self, value: f64, from: &[(Var, bool)]) -> Var {
         if value.is_nan() && from.iter().all(|(_, taken)| !taken) {
-            // Nobody knows which: whatever arrives goes on to all of them.
-            return self.node(value, from.iter().map(|(var, _)| (*var, 1.0, false)).collect::<Vec<_>>());
+            // Nobody knows which.
+            return self.node(value, from.iter().map(|(var, _)| (*var, f64::NAN, false)).collect::<Vec<_>>());
         }
         let share = 1.0 / from.iter().filter(|(_, taken)| *taken).count().max(1) as f64;
         let edges = from.iter().map(|(var, taken)| (*var, if *taken { share } else { 0.0 }, !taken));
