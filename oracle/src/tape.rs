@@ -124,7 +124,7 @@ impl Tape {
     /// One of several numbers, or equal shares of those that are marked.
     pub(crate) fn chosen(&mut self, value: f64, from: &[(Var, bool)]) -> Var {
         if value.is_nan() && from.iter().all(|(_, taken)| !taken) {
-            // Nobody knows which.
+            // Which one was chosen is unknown.
             return self.node(value, from.iter().map(|(var, _)| (*var, f64::NAN, false)).collect::<Vec<_>>());
         }
         let share = 1.0 / from.iter().filter(|(_, taken)| *taken).count().max(1) as f64;

@@ -1,7 +1,5 @@
 //! The loop over a row that writes its gradient.
 
-use std::f64::consts::LN_2;
-
 use super::exponents::{Exponents, Powers, scaled};
 use super::number::Real;
 use super::sums::Border;
@@ -52,7 +50,7 @@ impl<R> Part<'_, R> {
 impl<R: Real> Backward<'_, R> {
     #[inline(always)]
     pub(crate) fn write<const LEVEL: u8>(self) {
-        let polynomial = |of| scaled(of, LN_2).map(R::of);
+        let polynomial = |of| scaled(of).map(R::of);
         let outside = polynomial(self.outside);
         let by = Exponents::new(self.highest, self.temperature);
         let (exponents, powers) = self.powers.of::<LEVEL>(self.block, &by);

@@ -4,9 +4,9 @@ use std::f64::consts::LN_2;
 
 use super::number::{BLOCK, Real};
 
-/// Polynomials and sums of `u` in terms of `t`, or the other way round with the reciprocal.
-pub(crate) fn scaled([constant, first, second]: [f64; 3], by: f64) -> [f64; 3] {
-    [constant, first * by, second * by * by]
+/// The sums of `u` from those of `t`, or the polynomial in `t` from that in `u`.
+pub(crate) fn scaled([constant, first, second]: [f64; 3]) -> [f64; 3] {
+    [constant, first * LN_2, second * LN_2 * LN_2]
 }
 
 /// The step from logits to `t`.
@@ -36,8 +36,8 @@ impl<R: Real> Powers<R> {
         Self { exponents: zeros, values: zeros, wholes: [R::Bits::default(); BLOCK] }
     }
 
-    /// `t` of each logit, no lower than where `2^t` is zero, and `2^t`. Two loops, for the registers of a processor do not
-    /// hold the numbers of both.
+    /// `t` of each logit, no lower than where `2^t` is zero, and `2^t`. There are two loops because the numbers of both do not
+    /// fit into the registers.
     #[inline(always)]
     pub(crate) fn of<const LEVEL: u8>(&mut self, block: &[R], by: &Exponents<R>) -> (&[R], &[R]) {
         let exponents = &mut self.exponents[..block.len()];

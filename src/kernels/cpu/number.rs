@@ -211,8 +211,8 @@ macro_rules! real {
 
             #[inline(always)]
             fn exp<const LEVEL: u8>(u: Self) -> Self {
-                // Not below this, so that no product is infinite.
-                let u = if u > Self::LEAST { u } else { Self::LEAST };
+                // No product may be infinite.
+                let u = u.floored();
                 let [high, low] = Self::in_two_parts(std::f64::consts::LOG2_E);
                 let t = <Self as Real>::mul_add::<LEVEL>(u, high, u * low);
                 let (remainder, whole) = t.floored().split();

@@ -185,7 +185,7 @@ impl Totals {
 
     /// The sums of `u`.
     fn sums(&self) -> [Sums; 2] {
-        self.0.map(|sums| scaled(sums.map(|lanes| lanes.iter().sum()), LN_2))
+        self.0.map(|sums| scaled(sums.map(|lanes| lanes.iter().sum())))
     }
 }
 
