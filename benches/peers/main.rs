@@ -35,8 +35,10 @@ fn main() {
         contest.check(&pair, &mut worker, folder.path());
     }
     println!(
-        "Results were equal first: the loss, and the gradient of taken tokens and of all others, within {}.\n",
-        contest::TOLERANCE
+        "Results were equal first: the loss, and the gradient of taken tokens and of all others, ours within {} of each peer's \
+         formula in f64, and the peer's within {}.\n",
+        contest::TOLERANCES[0],
+        contest::TOLERANCES[1]
     );
     for contest in &CONTESTS {
         println!("{}", contest.measured(&pair, &mut worker, folder.path(), &settings));

@@ -77,13 +77,13 @@ class Peers:
         path = os.path.join(self.folder, name)
         return torch.from_file(path, shared=True, size=count, dtype=dtype).view(shape)
 
-    def step(self, name, is_compiled):
+    def step(self, name, is_compiled, dtype=torch.float32):
         """Loss, gradient and seconds of forward and backward."""
         formula = FORMULAS[name]
         if is_compiled:
             formula = self.compiled.setdefault(name, torch.compile(formula))
         start = time.perf_counter()
-        leaf = self.logits.detach().requires_grad_()
+        leaf = self.logits.detach().to(dtype).requires_grad_()
         chosen, entropy = formula(leaf, self.actions, self.drop)
         gain = self.advantages.view_as(chosen) * chosen
         loss = -gain.mean() - ENTROPY_WEIGHT * entropy.mean()
@@ -92,14 +92,17 @@ class Peers:
         return value, leaf.grad, time.perf_counter() - start
 
     def check(self, name, is_compiled):
-        """The loss, and how far the driver's gradient is from this one: of the taken tokens and of all others."""
+        """The loss in f64 and in f32, and how far two gradients are from that in f64: the driver's, and this one's in f32."""
+        exact_loss, exact, _ = self.step(name, False, torch.float64)
         loss, gradient, _ = self.step(name, is_compiled)
-        theirs = self.mapped("gradient", self.logits.shape, torch.float32)
         taken = self.actions.unsqueeze(-1)
-        apart = theirs - gradient
-        of_taken = apart.gather(-1, taken).norm() / gradient.gather(-1, taken).norm()
-        of_others = apart.scatter_(-1, taken, 0).norm() / gradient.scatter_(-1, taken, 0).norm()
-        return {"loss": loss, "taken": of_taken.item(), "others": of_others.item()}
+
+        def apart(found):
+            parts = [(of.gather(-1, taken), of.scatter(-1, taken, 0)) for of in (found - exact, exact)]
+            return [(difference.norm() / whole.norm()).item() for difference, whole in zip(*parts)]
+
+        driver = self.mapped("gradient", self.logits.shape, torch.float32)
+        return {"exact_loss": exact_loss, "loss": loss, "driver": apart(driver), "peer": apart(gradient)}
 
     def time(self, name, is_compiled):
         return {"seconds": self.step(name, is_compiled)[2]}
