@@ -1,7 +1,7 @@
 //! The loop over a row that writes its gradient.
 
 use super::exponents::{Exponents, Powers, scaled};
-use super::number::Real;
+use super::number::{BLOCK, Real};
 use super::sums::Border;
 
 /// The gradient of a row: `e^u (c0 + c1 u + c2 u²)` with one polynomial inside a set and another outside.
@@ -14,7 +14,7 @@ pub(crate) struct Backward<'a, R: Real> {
     pub(crate) inside: Option<([f64; 3], Border)>,
     /// The index of the block's first token in its row.
     pub(crate) start: usize,
-    pub(crate) block: &'a [R],
+    pub(crate) block: &'a [R; BLOCK],
     pub(crate) gradient: &'a mut [R],
     pub(crate) powers: &'a mut Powers<R>,
     /// Whether to add to the gradient instead of writing it.
@@ -54,13 +54,15 @@ impl<R: Real> Backward<'_, R> {
         let outside = polynomial(self.outside);
         let by = Exponents::new(self.highest, self.temperature);
         let (exponents, powers) = self.powers.of::<LEVEL>(self.block, &by);
-        let all = Part { exponents, powers, logits: self.block, gradient: self.gradient };
+        let length = self.gradient.len();
+        let [exponents, powers, logits] = [exponents, powers, self.block].map(|numbers| &numbers[..length]);
+        let all = Part { exponents, powers, logits, gradient: self.gradient };
         let Some((inside, border)) = self.inside else {
             let one = Polynomials { inside: outside, outside, from: R::NEG_INFINITY };
             one.choose::<LEVEL, false>(all, self.adds);
             return;
         };
-        let cut = border.cut.saturating_sub(self.start).min(self.block.len());
+        let cut = border.cut.saturating_sub(self.start).min(length);
         let inside = polynomial(inside);
         for (part, from) in all.split_at(cut).into_iter().zip([border.from, border.from_after]) {
             let both = Polynomials { inside, outside, from: R::of(from) };

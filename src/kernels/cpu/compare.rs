@@ -1,7 +1,7 @@
 //! Compares a row with the reference's: the sums behind their divergences, and their contribution to the gradient.
 
 use super::dispatch::Job;
-use super::number::{BLOCK, Element, LANES, Real};
+use super::number::{BLOCK, Buffer, Element, LANES, Real};
 
 /// Two rows of one length at one temperature.
 #[derive(Clone, Copy)]
@@ -113,22 +113,16 @@ impl<E: Element> Pair<'_, E> {
     fn sum<const N: usize>(&self, terms: impl Fn(E::Real, E::Real) -> [E::Real; N]) -> [f64; N] {
         let scale = E::Real::of(self.temperature.recip());
         let highest = self.highest.map(E::Real::of);
-        let mut buffers = [[E::Real::default(); BLOCK]; 2];
+        let mut buffers = [Buffer::new(), Buffer::new()];
         let [buffer, reference_buffer] = &mut buffers;
         let mut totals = [0.0; N];
         for (block, reference) in self.row.chunks(BLOCK).zip(self.reference.chunks(BLOCK)) {
             let mut lanes = [[E::Real::default(); LANES]; N];
-            let (block, rest) = E::widened(block, buffer).as_chunks::<LANES>();
-            let (reference, reference_rest) = E::widened(reference, reference_buffer).as_chunks::<LANES>();
+            let (block, _) = E::widened(block, buffer).as_chunks::<LANES>();
+            let (reference, _) = E::widened(reference, reference_buffer).as_chunks::<LANES>();
+            // The pairs of `-inf` after a row's last tokens add nothing.
             for (chunk, reference) in block.iter().zip(reference) {
                 add(chunk, reference, scale, highest, &terms, &mut lanes);
-            }
-            if !rest.is_empty() {
-                // A pair of `-inf` adds nothing.
-                let mut padded = [[E::Real::NEG_INFINITY; LANES]; 2];
-                padded[0][..rest.len()].copy_from_slice(rest);
-                padded[1][..rest.len()].copy_from_slice(reference_rest);
-                add(&padded[0], &padded[1], scale, highest, &terms, &mut lanes);
             }
             for (total, lanes) in totals.iter_mut().zip(&lanes) {
                 *total += lanes.iter().map(|lane| lane.wide()).sum::<f64>();

@@ -9,27 +9,15 @@ pub(crate) const LEAST_F32: f32 = -127.0;
 /// `2^t` is zero here, and not exact in the unit above.
 pub(crate) const LEAST_F64: f64 = -1023.0;
 
-/// The remainder `r` of `t`, and `n` as what is added to an exponent's bits. `t` must not be below [`LEAST_F32`].
+/// `2^t` for `t` from [`LEAST_F32`] to zero.
 #[inline(always)]
-pub(crate) fn split_f32(t: f32) -> (f32, u32) {
+#[expect(clippy::excessive_precision, reason = "the coefficients as they were fitted")]
+pub(crate) fn exp2_f32(t: f32, mul_add: impl Fn(f32, f32, f32) -> f32) -> f32 {
     // Adding it puts the nearest integer into the low bits.
     const ROUND: f32 = 12_582_912.0;
     let shifted = t + ROUND;
-    (t - (shifted - ROUND), shifted.to_bits() << 23)
-}
-
-/// The remainder `r` of `t`, and `n` as what is added to an exponent's bits. `t` must not be below [`LEAST_F64`].
-#[inline(always)]
-pub(crate) fn split_f64(t: f64) -> (f64, u64) {
-    const ROUND: f64 = 6_755_399_441_055_744.0;
-    let shifted = t + ROUND;
-    (t - (shifted - ROUND), shifted.to_bits() << 52)
-}
-
-/// `2^(n + r)`.
-#[inline(always)]
-#[expect(clippy::excessive_precision, reason = "the coefficients as they were fitted")]
-pub(crate) fn power_f32(r: f32, n: u32, mul_add: impl Fn(f32, f32, f32) -> f32) -> f32 {
+    let r = t - (shifted - ROUND);
+    let n = shifted.to_bits() << 23;
     // Pairs of coefficients, so that few operations wait for each other.
     let square = r * r;
     let low = mul_add(6.931_472_028_550_658e-1, r, 1.0);
@@ -40,9 +28,13 @@ pub(crate) fn power_f32(r: f32, n: u32, mul_add: impl Fn(f32, f32, f32) -> f32) 
     f32::from_bits(p.to_bits().wrapping_add(n))
 }
 
-/// `2^(n + r)`.
+/// `2^t` for `t` from [`LEAST_F64`] to zero.
 #[inline(always)]
-pub(crate) fn power_f64(r: f64, n: u64, mul_add: impl Fn(f64, f64, f64) -> f64) -> f64 {
+pub(crate) fn exp2_f64(t: f64, mul_add: impl Fn(f64, f64, f64) -> f64) -> f64 {
+    const ROUND: f64 = 6_755_399_441_055_744.0;
+    let shifted = t + ROUND;
+    let r = t - (shifted - ROUND);
+    let n = shifted.to_bits() << 52;
     let z = r * std::f64::consts::LN_2;
     // 1 / k! from 13! down to 2!: the next term is below a hundredth of the last place.
     let mut p = 1.0 / 6_227_020_800.0;
@@ -58,16 +50,6 @@ pub(crate) fn power_f64(r: f64, n: u64, mul_add: impl Fn(f64, f64, f64) -> f64) 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn exp2_f32(t: f32, mul_add: impl Fn(f32, f32, f32) -> f32) -> f32 {
-        let (r, n) = split_f32(t);
-        power_f32(r, n, mul_add)
-    }
-
-    fn exp2_f64(t: f64, mul_add: impl Fn(f64, f64, f64) -> f64) -> f64 {
-        let (r, n) = split_f64(t);
-        power_f64(r, n, mul_add)
-    }
 
     #[test]
     fn f32_is_within_its_stated_error() {

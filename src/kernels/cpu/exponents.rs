@@ -2,7 +2,7 @@
 
 use std::f64::consts::LN_2;
 
-use super::number::{BLOCK, Real};
+use super::number::{BLOCK, Buffer, Real};
 
 /// The sums of `u` from those of `t`, or the polynomial in `t` from that in `u`.
 pub(crate) fn scaled([constant, first, second]: [f64; 3]) -> [f64; 3] {
@@ -24,35 +24,30 @@ impl<R: Real> Exponents<R> {
 
 /// The exponents and exponentials of a block.
 pub(crate) struct Powers<R: Real> {
-    exponents: [R; BLOCK],
-    /// First the remainders of the exponents, then the powers.
-    values: [R; BLOCK],
-    wholes: [R::Bits; BLOCK],
+    exponents: Buffer<R>,
+    values: Buffer<R>,
 }
 
 impl<R: Real> Powers<R> {
     pub(crate) fn new() -> Self {
-        let zeros = [R::default(); BLOCK];
-        Self { exponents: zeros, values: zeros, wholes: [R::Bits::default(); BLOCK] }
+        Self { exponents: Buffer::new(), values: Buffer::new() }
     }
 
-    /// `t` of each logit, no lower than where `2^t` is zero, and `2^t`. There are two loops because the numbers of both do not
-    /// fit into the registers.
+    /// `t` of each logit, no lower than where `2^t` is zero, and `2^t`. The second loop needs all registers.
     #[inline(always)]
-    pub(crate) fn of<const LEVEL: u8>(&mut self, block: &[R], by: &Exponents<R>) -> (&[R], &[R]) {
-        let exponents = &mut self.exponents[..block.len()];
-        let values = &mut self.values[..block.len()];
-        let wholes = &mut self.wholes[..block.len()];
+    pub(crate) fn of<const LEVEL: u8>(
+        &mut self,
+        block: &[R; BLOCK],
+        by: &Exponents<R>,
+    ) -> (&[R; BLOCK], &[R; BLOCK]) {
+        let (exponents, values) = (&mut self.exponents.0, &mut self.values.0);
         let [high, low] = by.factor;
-        for (((t, remainder), whole), x) in
-            exponents.iter_mut().zip(values.iter_mut()).zip(wholes.iter_mut()).zip(block)
-        {
+        for (t, x) in exponents.iter_mut().zip(block) {
             let apart = x.sub(by.highest);
             *t = apart.mul_add::<LEVEL>(high, apart.mul(low)).floored();
-            (*remainder, *whole) = t.split();
         }
-        for (value, whole) in values.iter_mut().zip(wholes) {
-            *value = R::power::<LEVEL>(*value, *whole);
+        for (value, t) in values.iter_mut().zip(&*exponents) {
+            *value = t.exp2::<LEVEL>();
         }
         (exponents, values)
     }

@@ -9,8 +9,51 @@ use super::{exp, ln};
 /// memory while it is computed with.
 pub(crate) const BLOCK: usize = if cfg!(miri) { 64 } else { 256 };
 
+/// The numbers of a block, on the borders of cache lines: a vector that crosses one takes twice as long to read or write.
+#[repr(align(64))]
+pub(crate) struct Buffer<R>(pub(crate) [R; BLOCK]);
+
+impl<R: Real> Buffer<R> {
+    pub(crate) fn new() -> Self {
+        Self([R::default(); BLOCK])
+    }
+
+    /// Numbers up to a length, and `-inf` after them.
+    #[inline(always)]
+    fn filled(&mut self, length: usize, write: impl FnOnce(&mut [R])) -> &[R; BLOCK] {
+        let (numbers, rest) = self.0.split_at_mut(length);
+        write(numbers);
+        rest.fill(R::NEG_INFINITY);
+        &self.0
+    }
+}
+
 /// The numbers in one AVX-512 register of f32, or in two of f64.
 pub(crate) const LANES: usize = 16;
+
+/// A whole block as it is, or a shorter one in the buffer.
+#[inline(always)]
+fn kept_or_copied<'a, R: Real>(block: &'a [R], buffer: &'a mut Buffer<R>) -> &'a [R; BLOCK] {
+    match block.try_into() {
+        Ok(whole) => whole,
+        Err(_) => buffer.filled(block.len(), |numbers| numbers.copy_from_slice(block)),
+    }
+}
+
+/// How many bytes ahead memory is asked for: the loops read a block in an order that the processor does not foresee.
+const AHEAD: usize = 4096;
+
+/// Asks for the memory that is read soon after a block.
+#[inline(always)]
+fn ask_ahead<E>(block: &[E]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..size_of_val(block)).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let there = block.as_ptr().cast::<i8>().wrapping_add(AHEAD + line);
+        // SAFETY: a hint; every address is allowed, and nothing is accessed.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(there) };
+    }
+}
 
 /// An element type of logits.
 pub(crate) trait Element: Copy + Send + Sync + 'static {
@@ -19,18 +62,15 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
 
     fn real(self) -> Self::Real;
 
-    /// Widens a block of at most [`BLOCK`] elements into the buffer, unless it needs no conversion.
-    fn widened<'a>(block: &'a [Self], buffer: &'a mut [Self::Real; BLOCK]) -> &'a [Self::Real];
+    /// Widens a block of at most [`BLOCK`] elements, with `-inf` after them. Uses the buffer, unless nothing has to change.
+    fn widened<'a>(block: &'a [Self], buffer: &'a mut Buffer<Self::Real>) -> &'a [Self::Real; BLOCK];
 
     /// Rounds the block to the element type.
     fn narrow(block: &[Self::Real], to: &mut [Self]);
 }
 
 /// f32 or f64: the type of sums inside a block.
-pub(crate) trait Real: Copy + PartialOrd + Default + Send + Sync + 'static {
-    /// An integer of the same size.
-    type Bits: Copy + Default;
-
+pub(crate) trait Real: Element<Real = Self> + PartialOrd + Default {
     const NEG_INFINITY: Self;
     const INFINITY: Self;
 
@@ -47,10 +87,8 @@ pub(crate) trait Real: Copy + PartialOrd + Default + Send + Sync + 'static {
     fn mul(self, other: Self) -> Self;
     /// `self * a + b`, rounded once if the processor can.
     fn mul_add<const LEVEL: u8>(self, a: Self, b: Self) -> Self;
-    /// `t` from [`LEAST`](Self::LEAST) to zero, split for [`power`](Self::power).
-    fn split(self) -> (Self, Self::Bits);
-    /// `2^t` of what was split.
-    fn power<const LEVEL: u8>(remainder: Self, whole: Self::Bits) -> Self;
+    /// `2^t` for `t` from [`LEAST`](Self::LEAST) to zero.
+    fn exp2<const LEVEL: u8>(self) -> Self;
     /// `e^u` for `u <= 0`, as `2^t` with `t` rounded; zero for `-inf`, and where it is far below the least normal number.
     fn exp<const LEVEL: u8>(u: Self) -> Self;
     /// `ln x` for a normal positive number.
@@ -75,8 +113,9 @@ impl Element for f32 {
     }
 
     #[inline(always)]
-    fn widened<'a>(block: &'a [f32], _: &'a mut [f32; BLOCK]) -> &'a [f32] {
-        block
+    fn widened<'a>(block: &'a [f32], buffer: &'a mut Buffer<f32>) -> &'a [f32; BLOCK] {
+        ask_ahead(block);
+        kept_or_copied(block, buffer)
     }
 
     #[inline(always)]
@@ -94,8 +133,9 @@ impl Element for f64 {
     }
 
     #[inline(always)]
-    fn widened<'a>(block: &'a [f64], _: &'a mut [f64; BLOCK]) -> &'a [f64] {
-        block
+    fn widened<'a>(block: &'a [f64], buffer: &'a mut Buffer<f64>) -> &'a [f64; BLOCK] {
+        ask_ahead(block);
+        kept_or_copied(block, buffer)
     }
 
     #[inline(always)]
@@ -113,12 +153,13 @@ impl Element for bf16 {
     }
 
     #[inline(always)]
-    fn widened<'a>(block: &'a [bf16], buffer: &'a mut [f32; BLOCK]) -> &'a [f32] {
-        let buffer = &mut buffer[..block.len()];
-        for (wide, x) in buffer.iter_mut().zip(block) {
-            *wide = x.real();
-        }
-        buffer
+    fn widened<'a>(block: &'a [bf16], buffer: &'a mut Buffer<f32>) -> &'a [f32; BLOCK] {
+        ask_ahead(block);
+        buffer.filled(block.len(), |numbers| {
+            for (wide, x) in numbers.iter_mut().zip(block) {
+                *wide = x.real();
+            }
+        })
     }
 
     /// Rounds to nearest even, as `bf16::from_f32` does, without its branch.
@@ -142,10 +183,9 @@ impl Element for f16 {
     }
 
     #[inline(always)]
-    fn widened<'a>(block: &'a [f16], buffer: &'a mut [f32; BLOCK]) -> &'a [f32] {
-        let buffer = &mut buffer[..block.len()];
-        block.convert_to_f32_slice(buffer);
-        buffer
+    fn widened<'a>(block: &'a [f16], buffer: &'a mut Buffer<f32>) -> &'a [f32; BLOCK] {
+        ask_ahead(block);
+        buffer.filled(block.len(), |numbers| block.convert_to_f32_slice(numbers))
     }
 
     #[inline(always)]
@@ -155,10 +195,8 @@ impl Element for f16 {
 }
 
 macro_rules! real {
-    ($real:ident, $bits:ident, $signed:ident, $split:path, $power:path, $ln:path, $least:expr) => {
+    ($real:ident, $bits:ident, $signed:ident, $exp2:path, $ln:path, $least:expr) => {
         impl Real for $real {
-            type Bits = $bits;
-
             const NEG_INFINITY: Self = Self::NEG_INFINITY;
             const INFINITY: Self = Self::INFINITY;
             const LEAST: Self = $least;
@@ -200,13 +238,8 @@ macro_rules! real {
             }
 
             #[inline(always)]
-            fn split(self) -> (Self, $bits) {
-                $split(self)
-            }
-
-            #[inline(always)]
-            fn power<const LEVEL: u8>(remainder: Self, whole: $bits) -> Self {
-                $power(remainder, whole, |x, a, b| <Self as Real>::mul_add::<LEVEL>(x, a, b))
+            fn exp2<const LEVEL: u8>(self) -> Self {
+                $exp2(self, |x, a, b| <Self as Real>::mul_add::<LEVEL>(x, a, b))
             }
 
             #[inline(always)]
@@ -215,8 +248,7 @@ macro_rules! real {
                 let u = u.floored();
                 let [high, low] = Self::in_two_parts(std::f64::consts::LOG2_E);
                 let t = <Self as Real>::mul_add::<LEVEL>(u, high, u * low);
-                let (remainder, whole) = t.floored().split();
-                <Self as Real>::power::<LEVEL>(remainder, whole)
+                <Self as Real>::exp2::<LEVEL>(t.floored())
             }
 
             #[inline(always)]
@@ -246,5 +278,5 @@ macro_rules! real {
     };
 }
 
-real!(f32, u32, i32, exp::split_f32, exp::power_f32, ln::ln_f32, exp::LEAST_F32);
-real!(f64, u64, i64, exp::split_f64, exp::power_f64, f64::ln, exp::LEAST_F64);
+real!(f32, u32, i32, exp::exp2_f32, ln::ln_f32, exp::LEAST_F32);
+real!(f64, u64, i64, exp::exp2_f64, f64::ln, exp::LEAST_F64);

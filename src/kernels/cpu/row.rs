@@ -4,7 +4,7 @@ use super::backward::Backward;
 use super::compare::{self, Comparison};
 use super::dispatch::{Job, run};
 use super::exponents::Powers;
-use super::number::{BLOCK, Element, Real};
+use super::number::{BLOCK, Buffer, Element, Real};
 use super::scan::{Extent, Highest};
 use super::select;
 use super::sums::{Border, Forward, Running, TotalInF64};
@@ -258,9 +258,9 @@ impl<E: Element> Job for Gradient<'_, E> {
 
     #[inline(always)]
     fn run<const LEVEL: u8>(self) {
-        let mut wide = [E::Real::default(); BLOCK];
-        let mut wide_reference = [E::Real::default(); BLOCK];
-        let mut sum = [E::Real::default(); BLOCK];
+        let mut wide = Buffer::new();
+        let mut wide_reference = Buffer::new();
+        let mut sum = Buffer::new();
         let mut powers = Powers::new();
         let highest = self.known.facts[facts::HIGHEST];
         let mut start = 0;
@@ -271,7 +271,7 @@ impl<E: Element> Job for Gradient<'_, E> {
             let block = unsafe { std::slice::from_raw_parts(self.place.row.add(start), length) };
             let block = E::widened(block, &mut wide);
             // SAFETY: the same.
-            let sum = &mut sum[..length];
+            let sum = &mut sum.0[..length];
             for (index, pass) in self.passes.iter().enumerate() {
                 Backward {
                     highest,

@@ -3,7 +3,7 @@
 use super::dispatch::Job;
 #[cfg(target_arch = "x86_64")]
 use super::dispatch::{AVX512, FUSED};
-use super::number::{BLOCK, Element, LANES, Real};
+use super::number::{BLOCK, Buffer, Element, LANES, Real};
 
 /// Properties of a whole row.
 #[derive(Clone, Copy, Debug)]
@@ -11,14 +11,6 @@ pub(crate) struct Extent {
     pub(crate) highest: f64,
     /// False if the row has NaN or `+inf`, or only `-inf`.
     pub(crate) is_usable: bool,
-}
-
-/// Counts of logits relative to `low` and `high`, with `low < high` or both equal.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) above_high: usize,
-    pub(crate) at_high: usize,
-    pub(crate) at_low: usize,
 }
 
 /// Finds the extent of a row.
@@ -29,7 +21,7 @@ impl<E: Element> Job for Highest<'_, E> {
 
     #[inline(always)]
     fn run<const LEVEL: u8>(self) -> Extent {
-        let mut buffer = [E::Real::default(); BLOCK];
+        let mut buffer = Buffer::new();
         let mut seen = Seen::new();
         for block in self.0.chunks(BLOCK) {
             seen.block(E::widened(block, &mut buffer));
@@ -38,7 +30,7 @@ impl<E: Element> Job for Highest<'_, E> {
     }
 }
 
-/// Finds the extent of a row, counts around `low` and `high`, and copies the logits strictly between them, in order.
+/// Finds the extent of a row, counts the logits above `high`, and copies those from `low` to `high`, in order.
 pub(crate) struct Bracket<'a, E: Element> {
     pub(crate) row: &'a [E],
     pub(crate) low: E::Real,
@@ -48,25 +40,24 @@ pub(crate) struct Bracket<'a, E: Element> {
 }
 
 impl<E: Element> Job for Bracket<'_, E> {
-    /// The extent, the counts, and the number of copied logits.
-    type Output = (Extent, Counts, usize);
+    /// The extent, the number of logits above, and that of copied ones.
+    type Output = (Extent, usize, usize);
 
     #[inline(always)]
-    fn run<const LEVEL: u8>(self) -> (Extent, Counts, usize) {
-        let mut buffer = [E::Real::default(); BLOCK];
+    fn run<const LEVEL: u8>(self) -> (Extent, usize, usize) {
+        let mut buffer = Buffer::new();
         let mut seen = Seen::new();
-        let mut counts = Counts::default();
-        let mut copied = 0;
+        let (mut above, mut copied) = (0, 0);
         for block in self.row.chunks(BLOCK) {
+            let length = block.len();
             let block = E::widened(block, &mut buffer);
             seen.block(block);
-            let in_block = count(block, self.low, self.high);
-            counts.above_high += in_block.above_high;
-            counts.at_high += in_block.at_high;
-            counts.at_low += in_block.at_low;
-            copied += copy_between::<E::Real, LEVEL>(block, self.low, self.high, &mut self.between[copied..]);
+            let (block, to) = (&block[..length], &mut self.between[copied..]);
+            let [higher, between] = copy_between::<E::Real, LEVEL>(block, self.low, self.high, to);
+            above += higher;
+            copied += between;
         }
-        (seen.extent(), counts, copied)
+        (seen.extent(), above, copied)
     }
 }
 
@@ -81,11 +72,7 @@ impl<E: Element> Job for Equal<'_, E> {
 
     #[inline(always)]
     fn run<const LEVEL: u8>(self) -> usize {
-        let mut buffer = [E::Real::default(); BLOCK];
-        self.row
-            .chunks(BLOCK)
-            .map(|block| count(E::widened(block, &mut buffer), self.to, self.to).at_high)
-            .sum()
+        count(self.row, |x| x == self.to)
     }
 }
 
@@ -100,17 +87,23 @@ impl<E: Element> Job for AtLeast<'_, E> {
 
     #[inline(always)]
     fn run<const LEVEL: u8>(self) -> usize {
-        let mut buffer = [E::Real::default(); BLOCK];
-        let mut total = 0;
-        for block in self.row.chunks(BLOCK) {
-            let mut count = 0u32;
-            for x in E::widened(block, &mut buffer) {
-                count += u32::from(*x >= self.from);
-            }
-            total += count as usize;
-        }
-        total
+        count(self.row, |x| x >= self.from)
     }
+}
+
+#[inline(always)]
+fn count<E: Element>(row: &[E], is_counted: impl Fn(E::Real) -> bool) -> usize {
+    let mut buffer = Buffer::new();
+    let mut total = 0;
+    for block in row.chunks(BLOCK) {
+        // A block has fewer than 2^32 elements, and u32 fits the vector lanes of the comparison.
+        let mut count = 0u32;
+        for x in &E::widened(block, &mut buffer)[..block.len()] {
+            count += u32::from(is_counted(*x));
+        }
+        total += count as usize;
+    }
+    total
 }
 
 /// The extent of what was seen of a row.
@@ -126,16 +119,10 @@ impl<R: Real> Seen<R> {
     }
 
     #[inline(always)]
-    pub(crate) fn block(&mut self, block: &[R]) {
+    pub(crate) fn block(&mut self, block: &[R; BLOCK]) {
         let mut highest = self.highest;
-        let (whole, rest) = block.as_chunks::<LANES>();
-        for chunk in whole {
+        for chunk in block.as_chunks::<LANES>().0 {
             highest = higher(highest, chunk);
-        }
-        if !rest.is_empty() {
-            let mut padded = [R::NEG_INFINITY; LANES];
-            padded[..rest.len()].copy_from_slice(rest);
-            highest = higher(highest, &padded);
         }
         self.highest = highest;
         // A separate loop: LLVM vectorises each of the two, but not one loop for both.
@@ -144,6 +131,16 @@ impl<R: Real> Seen<R> {
             nans += u32::from(is_nan(*x));
         }
         self.nans += nans as usize;
+    }
+
+    /// Whether a logit is above `than`; takes less time than finding the highest.
+    #[inline(always)]
+    pub(crate) fn is_above(&self, than: R) -> bool {
+        let mut above = 0u32;
+        for x in self.highest {
+            above |= u32::from(x > than);
+        }
+        above > 0
     }
 
     #[inline(always)]
@@ -173,21 +170,9 @@ fn is_nan<R: Real>(x: R) -> bool {
     x != x
 }
 
+/// Copies the logits of a block from `low` to `high`. Returns the number of those above `high` and that of copied ones.
 #[inline(always)]
-fn count<R: Real>(block: &[R], low: R, high: R) -> Counts {
-    // A block has fewer than 2^32 elements, and u32 counters fit the vector lanes of the comparison.
-    let (mut above_high, mut at_high, mut at_low) = (0u32, 0u32, 0u32);
-    for x in block {
-        above_high += u32::from(*x > high);
-        at_high += u32::from(*x == high);
-        at_low += u32::from(*x == low);
-    }
-    Counts { above_high: above_high as usize, at_high: at_high as usize, at_low: at_low as usize }
-}
-
-/// Copies the logits of a block strictly between `low` and `high`, and returns their number.
-#[inline(always)]
-fn copy_between<R: Real, const LEVEL: u8>(block: &[R], low: R, high: R, to: &mut [R]) -> usize {
+fn copy_between<R: Real, const LEVEL: u8>(block: &[R], low: R, high: R, to: &mut [R]) -> [usize; 2] {
     #[cfg(target_arch = "x86_64")]
     if LEVEL >= FUSED && size_of::<R>() == size_of::<f32>() && block.len().is_multiple_of(LANES) {
         assert!(to.len() >= block.len());
@@ -204,65 +189,69 @@ fn copy_between<R: Real, const LEVEL: u8>(block: &[R], low: R, high: R, to: &mut
         };
     }
     let to = &mut to[..block.len()];
-    let mut copied = 0;
+    let (mut above, mut copied) = (0, 0);
     for x in block {
         // Write always and advance only to keep: unpredictable branches would cost more than the copies.
         to[copied.min(block.len() - 1)] = *x;
-        copied += usize::from(*x > low && *x < high);
+        above += usize::from(*x > high);
+        copied += usize::from(*x >= low && *x <= high);
     }
-    copied
+    [above, copied]
 }
 
 /// # Safety
 /// `to` must have room for the block, whose length is a multiple of 16.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,popcnt")]
-unsafe fn compress_avx512(block: &[f32], low: f32, high: f32, to: *mut f32) -> usize {
+unsafe fn compress_avx512(block: &[f32], low: f32, high: f32, to: *mut f32) -> [usize; 2] {
     use std::arch::x86_64::{
-        _CMP_GT_OQ, _CMP_LT_OQ, _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_mask_cmp_ps_mask,
+        _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_mask_cmp_ps_mask,
         _mm512_maskz_compress_ps, _mm512_set1_ps, _mm512_storeu_ps,
     };
     let (low, high) = (_mm512_set1_ps(low), _mm512_set1_ps(high));
-    let mut copied = 0;
+    let (mut above, mut copied) = (0, 0);
     for chunk in block.chunks_exact(LANES) {
         // SAFETY: a chunk is 16 numbers. Each store writes 16 numbers after those copied so far, which are at most as
         // many as the earlier chunks have, and the caller gives room for all of them.
         unsafe {
             let x = _mm512_loadu_ps(chunk.as_ptr());
-            let is_above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, low);
-            let is_between = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(is_above, x, high);
+            let is_from_low = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(x, low);
+            let is_between = _mm512_mask_cmp_ps_mask::<_CMP_LE_OQ>(is_from_low, x, high);
             _mm512_storeu_ps(to.add(copied), _mm512_maskz_compress_ps(is_between, x));
+            above += _mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, high).count_ones() as usize;
             copied += is_between.count_ones() as usize;
         }
     }
-    copied
+    [above, copied]
 }
 
 /// # Safety
 /// `to` must have room for the block, whose length is a multiple of 8.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,popcnt")]
-unsafe fn compress_avx2(block: &[f32], low: f32, high: f32, to: *mut f32) -> usize {
+unsafe fn compress_avx2(block: &[f32], low: f32, high: f32, to: *mut f32) -> [usize; 2] {
     use std::arch::x86_64::{
-        _CMP_GT_OQ, _CMP_LT_OQ, _mm_loadl_epi64, _mm256_and_ps, _mm256_cmp_ps, _mm256_cvtepu8_epi32,
-        _mm256_loadu_ps, _mm256_movemask_ps, _mm256_permutevar8x32_ps, _mm256_set1_ps, _mm256_storeu_ps,
+        _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LE_OQ, _mm_loadl_epi64, _mm256_and_ps, _mm256_cmp_ps,
+        _mm256_cvtepu8_epi32, _mm256_loadu_ps, _mm256_movemask_ps, _mm256_permutevar8x32_ps, _mm256_set1_ps,
+        _mm256_storeu_ps,
     };
     let (low, high) = (_mm256_set1_ps(low), _mm256_set1_ps(high));
-    let mut copied = 0;
+    let (mut above, mut copied) = (0, 0);
     for chunk in block.chunks_exact(8) {
         // SAFETY: a chunk is 8 numbers, and an order 8 bytes. Each store writes 8 numbers after those copied so far, which are at
         // most as many as the earlier chunks have, and the caller gives room for all of them.
         unsafe {
             let x = _mm256_loadu_ps(chunk.as_ptr());
-            let is_above = _mm256_cmp_ps::<_CMP_GT_OQ>(x, low);
-            let is_between = _mm256_and_ps(is_above, _mm256_cmp_ps::<_CMP_LT_OQ>(x, high));
+            let is_between =
+                _mm256_and_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(x, low), _mm256_cmp_ps::<_CMP_LE_OQ>(x, high));
             let kept = _mm256_movemask_ps(is_between) as usize;
             let order = _mm256_cvtepu8_epi32(_mm_loadl_epi64(FIRST[kept].as_ptr().cast()));
             _mm256_storeu_ps(to.add(copied), _mm256_permutevar8x32_ps(x, order));
+            above += _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(x, high)).count_ones() as usize;
             copied += kept.count_ones() as usize;
         }
     }
-    copied
+    [above, copied]
 }
 
 /// For each choice of 8 lanes, as bits, an order of lanes that has those first.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::dispatch::run;
 use super::number::{BLOCK, Element, Real};
-use super::scan::{AtLeast, Bracket, Counts, Equal, Extent};
+use super::scan::{AtLeast, Bracket, Equal, Extent};
 use super::sums::{Border, Weights};
 
 /// The largest sample for guessing a rank, and how many logits there are for each in the sample.
@@ -17,6 +17,9 @@ const NEIGHBOURS: usize = 4;
 /// In shorter rows, sampling costs more than it saves.
 const WORTH_SAMPLING: usize = if cfg!(miri) { 64 } else { 512 };
 
+/// So many logits in a bracket are put into a bracket again: copying them takes less time than partitioning.
+const WORTH_NARROWING: usize = if cfg!(miri) { 128 } else { 2048 };
+
 /// Buckets in each round of refinement.
 const BUCKETS: usize = 1024;
 
@@ -24,35 +27,41 @@ const BUCKETS: usize = 1024;
 pub(crate) struct Scratch<R> {
     /// Room for a row and one block.
     pub(crate) between: Vec<R>,
+    /// The same.
+    narrower: Vec<R>,
     sample: Vec<u64>,
 }
 
 impl<R: Real> Scratch<R> {
     pub(crate) fn new(vocabulary: usize) -> Self {
-        let room = vocabulary + BLOCK;
-        Self { between: vec![R::default(); room], sample: Vec::with_capacity(SAMPLE) }
+        let room = || vec![R::default(); vocabulary + BLOCK];
+        Self { between: room(), narrower: room(), sample: Vec::with_capacity(SAMPLE) }
     }
 }
 
 /// The extent of the row, and the border of its `rank` highest logits; `1 <= rank <= V`.
 pub(crate) fn ranked<E: Element>(row: &[E], rank: usize, scratch: &mut Scratch<E::Real>) -> (Extent, Border) {
     let (low, high) = guess(row, rank, &mut scratch.sample);
-    let (extent, counts, copied) = run(Bracket { row, low, high, between: &mut scratch.between });
+    let (extent, mut above, mut copied) = run(Bracket { row, low, high, between: &mut scratch.between });
     if !extent.is_usable {
         return (extent, EVERYTHING);
     }
-    let found = inside_bracket(rank, low, high, counts, &mut scratch.between[..copied]);
-    let place = found.unwrap_or_else(|| {
+    if !has_rank(rank, above, copied) {
         // The sample was misleading: use the whole row. This happens for some tens of rows in a million.
         let (low, high) = (E::Real::NEG_INFINITY, E::Real::INFINITY);
-        let (_, counts, copied) = run(Bracket { row, low, high, between: &mut scratch.between });
-        inside_bracket(rank, low, high, counts, &mut scratch.between[..copied]).unwrap_or(Place {
-            value: low,
-            above: 0,
-            equal: row.len(),
-        })
-    });
-    (extent, place.border(row, rank))
+        (_, above, copied) = run(Bracket { row, low, high, between: &mut scratch.between });
+    }
+    let Scratch { between, narrower, sample } = scratch;
+    let mut between = &mut between[..copied];
+    if copied >= WORTH_NARROWING {
+        let (low, high) = guess(between, rank - above, sample);
+        let (_, higher, copied) = run(Bracket { row: between, low, high, between: narrower });
+        if has_rank(rank - above, higher, copied) {
+            above += higher;
+            between = &mut narrower[..copied];
+        }
+    }
+    (extent, at_rank(rank, above, between).border(row, rank))
 }
 
 /// The border of the smallest set of highest logits with at least the mass `wanted` of `Σ e^u`. Logits up to `least`
@@ -65,7 +74,7 @@ pub(crate) fn massed<E: Element>(
     least: f64,
     scratch: &mut Scratch<E::Real>,
 ) -> Border {
-    let (low, high) = (E::Real::of(least), E::Real::INFINITY);
+    let (low, high) = (E::Real::of(least).next_up(), E::Real::INFINITY);
     let (_, _, copied) = run(Bracket { row, low, high, between: &mut scratch.between });
     let weigh = |values: &[E::Real], to: &mut [f64]| run(Weights { values, highest, temperature, to });
     if copied > 0 {
@@ -146,32 +155,18 @@ fn guess<E: Element>(row: &[E], rank: usize, sample: &mut Vec<u64>) -> (E::Real,
     (low, high)
 }
 
-/// The logit at the rank, if it is inside the bracket.
-fn inside_bracket<R: Real>(
-    rank: usize,
-    low: R,
-    high: R,
-    counts: Counts,
-    between: &mut [R],
-) -> Option<Place<R>> {
-    let mut above = counts.above_high;
-    if rank <= above {
-        return None;
-    }
-    if rank <= above + counts.at_high {
-        return Some(Place { value: high, above, equal: counts.at_high });
-    }
-    above += counts.at_high;
-    let copied = between.len();
-    if rank <= above + copied {
-        let order = |a: &R, b: &R| b.partial_cmp(a).unwrap_or(Ordering::Equal);
-        let (higher, &mut value, lower) = between.select_nth_unstable_by(rank - above - 1, order);
-        let equal = |part: &[R]| part.iter().filter(|x| **x == value).count();
-        let tied = equal(higher);
-        return Some(Place { value, above: above + higher.len() - tied, equal: tied + 1 + equal(lower) });
-    }
-    above += copied;
-    (low < high && rank <= above + counts.at_low).then_some(Place { value: low, above, equal: counts.at_low })
+/// Whether a bracket has the logit at the rank.
+fn has_rank(rank: usize, above: usize, copied: usize) -> bool {
+    rank > above && rank <= above + copied
+}
+
+/// The logit at the rank, which is in the bracket with all that equal it.
+fn at_rank<R: Real>(rank: usize, above: usize, between: &mut [R]) -> Place<R> {
+    let order = |a: &R, b: &R| b.partial_cmp(a).unwrap_or(Ordering::Equal);
+    let (higher, &mut value, lower) = between.select_nth_unstable_by(rank - above - 1, order);
+    let equal = |part: &[R]| part.iter().filter(|x| **x == value).count();
+    let tied = equal(higher);
+    Place { value, above: above + higher.len() - tied, equal: tied + 1 + equal(lower) }
 }
 
 /// The smallest set of highest values with the wanted weight.

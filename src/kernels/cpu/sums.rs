@@ -4,7 +4,7 @@ use std::f64::consts::LN_2;
 
 use super::dispatch::Job;
 use super::exponents::{Exponents, Powers, scaled};
-use super::number::{BLOCK, Element, LANES, Real};
+use super::number::{BLOCK, Buffer, Element, LANES, Real};
 use super::scan::{Extent, Seen};
 
 /// The border of a set: tokens before `cut` are in it from logit `from` up, the others from `from_after` up.
@@ -56,7 +56,7 @@ impl<E: Element> Forward<'_, E> {
         from: [f64; 2],
     ) -> [Sums; 2] {
         let mut totals = Totals::new();
-        let (mut buffer, mut powers) = ([E::Real::default(); BLOCK], Powers::new());
+        let (mut buffer, mut powers) = (Buffer::new(), Powers::new());
         let exponents = Exponents::new(self.highest, self.temperature);
         let (before, after) = self.row.split_at(cut);
         for (part, from) in [(before, from[0]), (after, from[1])] {
@@ -96,20 +96,22 @@ impl<E: Element> Running<'_, E> {
     #[inline(always)]
     fn sums<const LEVEL: u8, const SECOND: bool>(&self) -> (Extent, Sums) {
         let mut totals = Totals::new();
-        let (mut buffer, mut powers) = ([E::Real::default(); BLOCK], Powers::new());
-        let (mut seen, mut highest) = (Seen::new(), f64::NEG_INFINITY);
+        let (mut buffer, mut powers) = (Buffer::new(), Powers::new());
+        let mut seen = Seen::new();
+        let mut highest = E::Real::NEG_INFINITY;
+        let mut exponents = Exponents::new(0.0, self.temperature);
         for block in self.row.chunks(BLOCK) {
             let block = E::widened(block, &mut buffer);
             seen.block(block);
-            let higher = seen.highest();
-            if higher > highest {
-                if highest.is_finite() {
-                    totals.move_by((highest - higher) / (self.temperature * LN_2));
+            if seen.is_above(highest) {
+                let higher = seen.highest();
+                if highest > E::Real::NEG_INFINITY {
+                    totals.move_by((highest.wide() - higher) / (self.temperature * LN_2));
                 }
-                highest = higher;
+                highest = E::Real::of(higher);
+                exponents = Exponents::new(higher, self.temperature);
             }
-            if highest.is_finite() {
-                let exponents = Exponents::new(highest, self.temperature);
+            if highest > E::Real::NEG_INFINITY && highest < E::Real::INFINITY {
                 let powers = powers.of::<LEVEL>(block, &exponents);
                 totals.add::<E::Real, LEVEL, false, SECOND>(powers, block, E::Real::NEG_INFINITY);
             }
@@ -136,29 +138,21 @@ impl Totals {
     #[inline(always)]
     fn add<R: Real, const LEVEL: u8, const SET: bool, const SECOND: bool>(
         &mut self,
-        (exponents, powers): (&[R], &[R]),
-        block: &[R],
+        (exponents, powers): (&[R; BLOCK], &[R; BLOCK]),
+        block: &[R; BLOCK],
         from: R,
     ) {
         let mut lanes = [[R::default(); WIDE]; 3];
-        let mut add = |lane: usize, t: R, e: R, x: R| {
-            let e = if !SET || x >= from { e } else { R::default() };
-            lanes[0][lane] = lanes[0][lane].add(e);
-            lanes[1][lane] = e.mul_add::<LEVEL>(t, lanes[1][lane]);
-            if SECOND {
-                lanes[2][lane] = e.mul(t).mul_add::<LEVEL>(t, lanes[2][lane]);
-            }
-        };
-        let (t, rest_of_t) = exponents.as_chunks::<WIDE>();
-        let (e, rest_of_e) = powers.as_chunks::<WIDE>();
-        let (x, rest_of_x) = block.as_chunks::<WIDE>();
+        let [t, e, x] = [exponents, powers, block].map(|numbers| numbers.as_chunks::<WIDE>().0);
         for ((t, e), x) in t.iter().zip(e).zip(x) {
             for lane in 0..WIDE {
-                add(lane, t[lane], e[lane], x[lane]);
+                let e = if !SET || x[lane] >= from { e[lane] } else { R::default() };
+                lanes[0][lane] = lanes[0][lane].add(e);
+                lanes[1][lane] = e.mul_add::<LEVEL>(t[lane], lanes[1][lane]);
+                if SECOND {
+                    lanes[2][lane] = e.mul(t[lane]).mul_add::<LEVEL>(t[lane], lanes[2][lane]);
+                }
             }
-        }
-        for (lane, ((t, e), x)) in rest_of_t.iter().zip(rest_of_e).zip(rest_of_x).enumerate() {
-            add(lane, *t, *e, *x);
         }
         let totals = &mut self.0[usize::from(SET)];
         for (totals, lanes) in totals.iter_mut().zip(lanes).take(2 + usize::from(SECOND)) {
@@ -202,7 +196,7 @@ impl<E: Element> Job for TotalInF64<'_, E> {
     #[inline(always)]
     fn run<const LEVEL: u8>(self) -> f64 {
         let mut lanes = [0.0; LANES];
-        let mut buffer = [E::Real::default(); BLOCK];
+        let mut buffer = Buffer::new();
         for block in self.row.chunks(BLOCK) {
             for chunk in E::widened(block, &mut buffer).chunks(LANES) {
                 for (lane, x) in lanes.iter_mut().zip(chunk) {
