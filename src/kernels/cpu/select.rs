@@ -248,3 +248,65 @@ fn after_equal<E: Element>(row: &[E], value: E::Real, mut count: usize) -> usize
     }
     row.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::cpu::dispatch::at_each_level;
+
+    const COUNT: usize = if cfg!(miri) { 300 } else { 40_000 };
+
+    /// Ranks are those of a sorted row; of equal logits the first are in the set.
+    fn check(row: &[f32], scratch: &mut Scratch<f32>) {
+        let mut ids: Vec<usize> = (0..row.len()).collect();
+        ids.sort_by(|a, b| row[*b].total_cmp(&row[*a]));
+        for rank in [1, 2, row.len() / 3, row.len() * 7 / 10, row.len() - 1, row.len()] {
+            let (extent, border) = ranked(row, rank, scratch);
+            assert!(extent.is_usable);
+            let is_member = |id: &usize| {
+                let from = if *id < border.cut { border.from } else { border.from_after };
+                f64::from(row[*id]) >= from
+            };
+            let found: Vec<usize> = (0..row.len()).filter(is_member).collect();
+            let mut expected = ids[..rank].to_vec();
+            expected.sort_unstable();
+            assert_eq!(border.size, rank);
+            assert!(found == expected, "rank {rank}: {border:?}");
+        }
+    }
+
+    fn scattered(id: usize) -> f32 {
+        ((id as u32).wrapping_mul(2_654_435_761) >> 8) as f32 / 1e6
+    }
+
+    #[test]
+    fn sets_by_rank_are_those_of_a_sorted_row() {
+        let of = |value: fn(usize) -> f32| (0..COUNT).map(value).collect::<Vec<f32>>();
+        let rows = [
+            of(scattered),
+            of(|id| id as f32),
+            of(|id| -(id as f32)),
+            of(|id| scattered(id).round()),
+            of(|_| 0.25),
+            of(|id| if id % 5 == 0 { scattered(id) } else { f32::NEG_INFINITY }),
+        ];
+        at_each_level(|_| {
+            let mut scratch = Scratch::new(COUNT);
+            for row in &rows {
+                check(row, &mut scratch);
+            }
+        });
+    }
+
+    #[test]
+    fn a_sample_that_misleads_changes_nothing() {
+        let mut scratch = Scratch::new(COUNT);
+        let ids: Vec<f32> = (0..COUNT).map(|id| id as f32).collect();
+        guess(&ids, 1, &mut scratch.sample);
+        let mut row: Vec<f32> = (0..COUNT).map(scattered).collect();
+        for key in &scratch.sample {
+            row[f32::of_key(*key) as usize] += 100.0;
+        }
+        check(&row, &mut scratch);
+    }
+}
