@@ -5,20 +5,10 @@ use super::number::{BLOCK, Real};
 use super::sums::Border;
 
 /// The gradient of a row: `e^u (c0 + c1 u + c2 u²)` with one polynomial inside a set and another outside.
-pub(crate) struct Backward<'a, R: Real> {
-    pub(crate) highest: f64,
-    pub(crate) temperature: f64,
-    /// The polynomial of a token outside the set.
-    pub(crate) outside: [f64; 3],
-    /// The polynomial of a token in the set, and the set.
-    pub(crate) inside: Option<([f64; 3], Border)>,
-    /// The index of the block's first token in its row.
-    pub(crate) start: usize,
-    pub(crate) block: &'a [R; BLOCK],
-    pub(crate) gradient: &'a mut [R],
-    pub(crate) powers: &'a mut Powers<R>,
-    /// Whether to add to the gradient instead of writing it.
-    pub(crate) adds: bool,
+pub(crate) struct Backward<R> {
+    by: Exponents<R>,
+    outside: [R; 3],
+    inside: Option<([R; 3], Border)>,
 }
 
 /// The tokens of a block that have one border.
@@ -47,26 +37,46 @@ impl<R> Part<'_, R> {
     }
 }
 
-impl<R: Real> Backward<'_, R> {
-    #[inline(always)]
-    pub(crate) fn write<const LEVEL: u8>(self) {
+impl<R: Real> Backward<R> {
+    /// The polynomials of a token outside the set, and of one in it with the set.
+    pub(crate) fn new(
+        highest: f64,
+        temperature: f64,
+        outside: [f64; 3],
+        inside: Option<([f64; 3], Border)>,
+    ) -> Self {
         let polynomial = |of| scaled(of).map(R::of);
-        let outside = polynomial(self.outside);
-        let by = Exponents::new(self.highest, self.temperature);
-        let (exponents, powers) = self.powers.of::<LEVEL>(self.block, &by);
-        let length = self.gradient.len();
-        let [exponents, powers, logits] = [exponents, powers, self.block].map(|numbers| &numbers[..length]);
-        let all = Part { exponents, powers, logits, gradient: self.gradient };
+        Self {
+            by: Exponents::new(highest, temperature),
+            outside: polynomial(outside),
+            inside: inside.map(|(inside, border)| (polynomial(inside), border)),
+        }
+    }
+
+    /// Writes the gradient of the block whose first token has the index `start` in its row, or adds it to what is there.
+    #[inline(always)]
+    pub(crate) fn write<const LEVEL: u8>(
+        &self,
+        start: usize,
+        block: &[R; BLOCK],
+        gradient: &mut [R],
+        adds: bool,
+        powers: &mut Powers<R>,
+    ) {
+        let outside = self.outside;
+        let (exponents, powers) = powers.of::<LEVEL>(block, &self.by);
+        let length = gradient.len();
+        let [exponents, powers, logits] = [exponents, powers, block].map(|numbers| &numbers[..length]);
+        let all = Part { exponents, powers, logits, gradient };
         let Some((inside, border)) = self.inside else {
             let one = Polynomials { inside: outside, outside, from: R::NEG_INFINITY };
-            one.choose::<LEVEL, false>(all, self.adds);
+            one.choose::<LEVEL, false>(all, adds);
             return;
         };
-        let cut = border.cut.saturating_sub(self.start).min(length);
-        let inside = polynomial(inside);
+        let cut = border.cut.saturating_sub(start).min(length);
         for (part, from) in all.split_at(cut).into_iter().zip([border.from, border.from_after]) {
             let both = Polynomials { inside, outside, from: R::of(from) };
-            both.choose::<LEVEL, true>(part, self.adds);
+            both.choose::<LEVEL, true>(part, adds);
         }
     }
 }

@@ -156,7 +156,7 @@ pub(crate) unsafe fn write_gradient<E: Element>(
     place: &Place<'_, E>,
     known: Option<&Known<'_>>,
     plan: &Plan,
-    slopes: &mut Vec<Slopes>,
+    slopes: &mut Vec<Slopes<E::Real>>,
 ) {
     let fill = match known {
         None => Some(0.0),
@@ -196,14 +196,13 @@ fn massed<E: Element>(
 }
 
 /// A pass's part of a row's gradient: polynomials in `u` that multiply `e^u`, and the part of the reference.
-pub(crate) struct Slopes {
+pub(crate) struct Slopes<R> {
     temperature: f64,
-    outside: [f64; 3],
-    inside: Option<([f64; 3], Border)>,
+    own: Backward<R>,
     comparison: Option<Comparison>,
 }
 
-impl Slopes {
+impl<R: Real> Slopes<R> {
     /// `None` if all cotangents are zero.
     fn of(index: usize, pass: &Pass, known: &Known<'_>) -> Option<Self> {
         let cotangents = &known.cotangents[sums::of(index)..][..sums::PER_PASS];
@@ -242,14 +241,15 @@ impl Slopes {
             to_mixture: facts[facts::TO_MIXTURE],
             highest: facts[facts::REFERENCE_HIGHEST],
         });
-        Some(Self { temperature, outside, inside, comparison })
+        let own = Backward::new(known.facts[facts::HIGHEST], temperature, outside, inside);
+        Some(Self { temperature, own, comparison })
     }
 }
 
-struct Gradient<'a, E> {
+struct Gradient<'a, E: Element> {
     place: &'a Place<'a, E>,
     known: &'a Known<'a>,
-    passes: &'a [Slopes],
+    passes: &'a [Slopes<E::Real>],
     plan: &'a Plan,
 }
 
@@ -273,18 +273,7 @@ impl<E: Element> Job for Gradient<'_, E> {
             // SAFETY: the same.
             let sum = &mut sum.0[..length];
             for (index, pass) in self.passes.iter().enumerate() {
-                Backward {
-                    highest,
-                    temperature: pass.temperature,
-                    outside: pass.outside,
-                    inside: pass.inside,
-                    start,
-                    block,
-                    gradient: sum,
-                    powers: &mut powers,
-                    adds: index > 0,
-                }
-                .write::<LEVEL>();
+                pass.own.write::<LEVEL>(start, block, sum, index > 0, &mut powers);
                 if let Some(comparison) = &pass.comparison {
                     let row = self.place.references[comparison.reference];
                     // SAFETY: the same.
