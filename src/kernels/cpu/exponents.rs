@@ -26,11 +26,13 @@ impl<R: Real> Exponents<R> {
 pub(crate) struct Powers<R: Real> {
     exponents: Buffer<R>,
     values: Buffer<R>,
+    /// Those of a set. In place, the compiler would use masked writes, which are slow.
+    members: Buffer<R>,
 }
 
 impl<R: Real> Powers<R> {
     pub(crate) fn new() -> Self {
-        Self { exponents: Buffer::new(), values: Buffer::new() }
+        Self { exponents: Buffer::new(), values: Buffer::new(), members: Buffer::new() }
     }
 
     /// `t` of each logit, no lower than where `2^t` is zero, and `2^t`. The second loop needs all registers.
@@ -50,5 +52,14 @@ impl<R: Real> Powers<R> {
             *value = t.exp2::<LEVEL>();
         }
         (exponents, values)
+    }
+
+    /// The same for a set: `2^t` is zero of logits below `from`.
+    #[inline(always)]
+    pub(crate) fn of_set(&mut self, block: &[R; BLOCK], from: R) -> (&[R; BLOCK], &[R; BLOCK]) {
+        for ((member, value), x) in self.members.0.iter_mut().zip(&self.values.0).zip(block) {
+            *member = if *x >= from { *value } else { R::default() };
+        }
+        (&self.exponents.0, &self.members.0)
     }
 }

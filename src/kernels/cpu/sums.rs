@@ -55,7 +55,7 @@ impl<E: Element> Forward<'_, E> {
         cut: usize,
         from: [f64; 2],
     ) -> [Sums; 2] {
-        let mut totals = Totals::new();
+        let [mut whole, mut inside] = [Totals::new(), Totals::new()];
         let (mut buffer, mut powers) = (Buffer::new(), Powers::new());
         let exponents = Exponents::new(self.highest, self.temperature);
         let (before, after) = self.row.split_at(cut);
@@ -63,14 +63,13 @@ impl<E: Element> Forward<'_, E> {
             let from = E::Real::of(from);
             for block in part.chunks(BLOCK) {
                 let block = E::widened(block, &mut buffer);
-                let powers = powers.of::<LEVEL>(block, &exponents);
-                totals.add::<E::Real, LEVEL, false, SECOND>(powers, block, from);
+                whole.add::<E::Real, LEVEL, SECOND>(powers.of::<LEVEL>(block, &exponents));
                 if SET {
-                    totals.add::<E::Real, LEVEL, true, SECOND>(powers, block, from);
+                    inside.add::<E::Real, LEVEL, SECOND>(powers.of_set(block, from));
                 }
             }
         }
-        totals.sums()
+        [whole.sums(), inside.sums()]
     }
 }
 
@@ -112,11 +111,10 @@ impl<E: Element> Running<'_, E> {
                 exponents = Exponents::new(higher, self.temperature);
             }
             if highest > E::Real::NEG_INFINITY && highest < E::Real::INFINITY {
-                let powers = powers.of::<LEVEL>(block, &exponents);
-                totals.add::<E::Real, LEVEL, false, SECOND>(powers, block, E::Real::NEG_INFINITY);
+                totals.add::<E::Real, LEVEL, SECOND>(powers.of::<LEVEL>(block, &exponents));
             }
         }
-        (seen.extent(), totals.sums()[0])
+        (seen.extent(), totals.sums())
     }
 }
 
@@ -125,37 +123,32 @@ const WIDE: usize = 2 * LANES;
 /// Those that a row's sums keep apart.
 const FOLDED: usize = WIDE / 4;
 
-/// Sums of `t` by lane, over all tokens and over those of a set. In f64, so that the rounding error of a block does not grow
-/// with the row.
-struct Totals([[[f64; FOLDED]; 3]; 2]);
+/// Sums of `t` by lane. In f64, so that the rounding error of a block does not grow with the row.
+struct Totals([[f64; FOLDED]; 3]);
 
 impl Totals {
     fn new() -> Self {
-        Self([[[0.0; FOLDED]; 3]; 2])
+        Self([[0.0; FOLDED]; 3])
     }
 
-    /// Adds the tokens of a block, or those of them with a logit from `from` up.
+    /// Adds a block.
     #[inline(always)]
-    fn add<R: Real, const LEVEL: u8, const SET: bool, const SECOND: bool>(
+    fn add<R: Real, const LEVEL: u8, const SECOND: bool>(
         &mut self,
         (exponents, powers): (&[R; BLOCK], &[R; BLOCK]),
-        block: &[R; BLOCK],
-        from: R,
     ) {
         let mut lanes = [[R::default(); WIDE]; 3];
-        let [t, e, x] = [exponents, powers, block].map(|numbers| numbers.as_chunks::<WIDE>().0);
-        for ((t, e), x) in t.iter().zip(e).zip(x) {
+        let [t, e] = [exponents, powers].map(|numbers| numbers.as_chunks::<WIDE>().0);
+        for (t, e) in t.iter().zip(e) {
             for lane in 0..WIDE {
-                let e = if !SET || x[lane] >= from { e[lane] } else { R::default() };
-                lanes[0][lane] = lanes[0][lane].add(e);
-                lanes[1][lane] = e.mul_add::<LEVEL>(t[lane], lanes[1][lane]);
+                lanes[0][lane] = lanes[0][lane].add(e[lane]);
+                lanes[1][lane] = e[lane].mul_add::<LEVEL>(t[lane], lanes[1][lane]);
                 if SECOND {
-                    lanes[2][lane] = e.mul(t[lane]).mul_add::<LEVEL>(t[lane], lanes[2][lane]);
+                    lanes[2][lane] = e[lane].mul(t[lane]).mul_add::<LEVEL>(t[lane], lanes[2][lane]);
                 }
             }
         }
-        let totals = &mut self.0[usize::from(SET)];
-        for (totals, lanes) in totals.iter_mut().zip(lanes).take(2 + usize::from(SECOND)) {
+        for (totals, lanes) in self.0.iter_mut().zip(lanes).take(2 + usize::from(SECOND)) {
             for (lane, total) in totals.iter_mut().enumerate() {
                 let low = lanes[lane].add(lanes[FOLDED + lane]);
                 let high = lanes[2 * FOLDED + lane].add(lanes[3 * FOLDED + lane]);
@@ -168,18 +161,17 @@ impl Totals {
     fn move_by(&mut self, by: f64) {
         // Below this `2^by` is zero anyway, and the products stay finite.
         let by = by.max(-2e3);
-        for [norms, firsts, seconds] in &mut self.0 {
-            for ((norm, first), second) in norms.iter_mut().zip(firsts).zip(seconds) {
-                *second = by.exp2() * (*second + by * (2.0 * *first + by * *norm));
-                *first = by.exp2() * (*first + by * *norm);
-                *norm *= by.exp2();
-            }
+        let [norms, firsts, seconds] = &mut self.0;
+        for ((norm, first), second) in norms.iter_mut().zip(firsts).zip(seconds) {
+            *second = by.exp2() * (*second + by * (2.0 * *first + by * *norm));
+            *first = by.exp2() * (*first + by * *norm);
+            *norm *= by.exp2();
         }
     }
 
     /// The sums of `u`.
-    fn sums(&self) -> [Sums; 2] {
-        self.0.map(|sums| scaled(sums.map(|lanes| lanes.iter().sum())))
+    fn sums(&self) -> Sums {
+        scaled(self.0.map(|lanes| lanes.iter().sum()))
     }
 }
 
