@@ -26,7 +26,7 @@ impl<R: Real> Exponents<R> {
 pub(crate) struct Powers<R: Real> {
     exponents: Buffer<R>,
     values: Buffer<R>,
-    /// Those of a set. In place, the compiler would use masked writes, which are slow.
+    /// The powers of a set. Zeroing the others in place would compile to masked stores, which are slow.
     members: Buffer<R>,
 }
 
@@ -54,7 +54,7 @@ impl<R: Real> Powers<R> {
         (exponents, values)
     }
 
-    /// The same for a set: `2^t` is zero of logits below `from`.
+    /// What [`of`](Self::of) just found, with zero as the power of each logit below `from`.
     #[inline(always)]
     pub(crate) fn of_set(&mut self, block: &[R; BLOCK], from: R) -> (&[R; BLOCK], &[R; BLOCK]) {
         for ((member, value), x) in self.members.0.iter_mut().zip(&self.values.0).zip(block) {
