@@ -37,8 +37,8 @@ fn main() {
     println!(
         "Results were equal first: the loss, and the gradient of taken tokens and of all others, ours within {} of each peer's \
          formula in f64, and the peer's within {}.\n",
-        contest::TOLERANCES[0],
-        contest::TOLERANCES[1]
+        contest::OUR_TOLERANCE,
+        contest::PEER_TOLERANCE
     );
     for contest in &CONTESTS {
         println!("{}", contest.measured(&pair, &mut worker, folder.path(), &settings));

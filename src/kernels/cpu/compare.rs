@@ -113,13 +113,12 @@ impl<E: Element> Pair<'_, E> {
     fn sum<const N: usize>(&self, terms: impl Fn(E::Real, E::Real) -> [E::Real; N]) -> [f64; N] {
         let scale = E::Real::of(self.temperature.recip());
         let highest = self.highest.map(E::Real::of);
-        let mut buffers = [Buffer::new(), Buffer::new()];
-        let [buffer, reference_buffer] = &mut buffers;
+        let (mut buffer, mut reference_buffer) = (Buffer::new(), Buffer::new());
         let mut totals = [0.0; N];
         for (block, reference) in self.row.chunks(BLOCK).zip(self.reference.chunks(BLOCK)) {
             let mut lanes = [[E::Real::default(); LANES]; N];
-            let (block, _) = E::widened(block, buffer).as_chunks::<LANES>();
-            let (reference, _) = E::widened(reference, reference_buffer).as_chunks::<LANES>();
+            let (block, _) = E::widened(block, &mut buffer).as_chunks::<LANES>();
+            let (reference, _) = E::widened(reference, &mut reference_buffer).as_chunks::<LANES>();
             // The pairs of `-inf` after a row's last tokens add nothing.
             for (chunk, reference) in block.iter().zip(reference) {
                 add(chunk, reference, scale, highest, &terms, &mut lanes);

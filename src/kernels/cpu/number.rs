@@ -9,7 +9,7 @@ use super::{exp, ln};
 /// memory while it is computed with.
 pub(crate) const BLOCK: usize = if cfg!(miri) { 64 } else { 256 };
 
-/// The numbers of a block, on the borders of cache lines: a vector that crosses one takes twice as long to read or write.
+/// The numbers of a block, aligned to cache lines: a vector that lies in two of them takes twice as long to read or write.
 #[repr(align(64))]
 pub(crate) struct Buffer<R>(pub(crate) [R; BLOCK]);
 
@@ -40,16 +40,16 @@ fn kept_or_copied<'a, R: Real>(block: &'a [R], buffer: &'a mut Buffer<R>) -> &'a
     }
 }
 
-/// How many bytes ahead memory is asked for: the loops read a block in an order that the processor does not foresee.
-const AHEAD: usize = 4096;
+/// The loops read a block in an order that the processor's own prefetchers do not follow.
+const PREFETCHED_BYTES_AHEAD: usize = 4096;
 
-/// Asks for the memory that is read soon after a block.
+/// Prefetches the memory that is read soon after a block.
 #[inline(always)]
-fn ask_ahead<E>(block: &[E]) {
+fn prefetch_after<E>(block: &[E]) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..size_of_val(block)).step_by(64) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let there = block.as_ptr().cast::<i8>().wrapping_add(AHEAD + line);
+        let there = block.as_ptr().cast::<i8>().wrapping_add(PREFETCHED_BYTES_AHEAD + line);
         // SAFETY: a hint; every address is allowed, and nothing is accessed.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(there) };
     }
@@ -114,7 +114,7 @@ impl Element for f32 {
 
     #[inline(always)]
     fn widened<'a>(block: &'a [f32], buffer: &'a mut Buffer<f32>) -> &'a [f32; BLOCK] {
-        ask_ahead(block);
+        prefetch_after(block);
         kept_or_copied(block, buffer)
     }
 
@@ -134,7 +134,7 @@ impl Element for f64 {
 
     #[inline(always)]
     fn widened<'a>(block: &'a [f64], buffer: &'a mut Buffer<f64>) -> &'a [f64; BLOCK] {
-        ask_ahead(block);
+        prefetch_after(block);
         kept_or_copied(block, buffer)
     }
 
@@ -154,7 +154,7 @@ impl Element for bf16 {
 
     #[inline(always)]
     fn widened<'a>(block: &'a [bf16], buffer: &'a mut Buffer<f32>) -> &'a [f32; BLOCK] {
-        ask_ahead(block);
+        prefetch_after(block);
         buffer.filled(block.len(), |numbers| {
             for (wide, x) in numbers.iter_mut().zip(block) {
                 *wide = x.real();
@@ -184,7 +184,7 @@ impl Element for f16 {
 
     #[inline(always)]
     fn widened<'a>(block: &'a [f16], buffer: &'a mut Buffer<f32>) -> &'a [f32; BLOCK] {
-        ask_ahead(block);
+        prefetch_after(block);
         buffer.filled(block.len(), |numbers| block.convert_to_f32_slice(numbers))
     }
 

@@ -270,7 +270,6 @@ impl<E: Element> Job for Gradient<'_, E> {
             // written, and not used afterwards.
             let block = unsafe { std::slice::from_raw_parts(self.place.row.add(start), length) };
             let block = E::widened(block, &mut wide);
-            // SAFETY: the same.
             let sum = &mut sum.0[..length];
             for (index, pass) in self.passes.iter().enumerate() {
                 pass.own.write::<LEVEL>(start, block, sum, index > 0, &mut powers);
