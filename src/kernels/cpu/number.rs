@@ -9,7 +9,7 @@ use super::{exp, ln};
 /// memory while it is computed with.
 pub(crate) const BLOCK: usize = if cfg!(miri) { 64 } else { 256 };
 
-/// The numbers of a block, aligned to cache lines: a vector that lies in two of them takes twice as long to read or write.
+/// The numbers of a block, aligned to cache lines. Reading or writing a vector takes twice as long where it crosses into the next line.
 #[repr(align(64))]
 pub(crate) struct Buffer<R>(pub(crate) [R; BLOCK]);
 
@@ -40,7 +40,7 @@ fn kept_or_copied<'a, R: Real>(block: &'a [R], buffer: &'a mut Buffer<R>) -> &'a
     }
 }
 
-/// The loops read a block in an order that the processor's own prefetchers do not follow.
+/// How far beyond a block to prefetch. The loops read blocks in an order that the processor's own prefetchers do not follow.
 const PREFETCHED_BYTES_AHEAD: usize = 4096;
 
 /// Prefetches the memory that is read soon after a block.
