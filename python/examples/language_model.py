@@ -264,7 +264,7 @@ def arguments() -> argparse.Namespace:
         "--set", action="append", default=[], type=setting(float), metavar="NAME=VALUE", help="a param of the file"
     )
     parser.add_argument("--model", help="a name on the hub or a folder; SmolLM2-135M by default")
-    parser.add_argument("--task", default="sums", help="`sums`, or a task of reasoning-gym")
+    parser.add_argument("--task", default="sums", help="`sums`, `sums3`, or a task of reasoning-gym")
     parser.add_argument(
         "--config",
         action="append",
