@@ -82,9 +82,11 @@ WRITING = threading.Lock()
 
 
 def version() -> str:
-    """The commit of the code."""
-    named = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    return subprocess.run(named, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
+    """The commit of the checkout, marked where a file differs from it other than the finished runs."""
+    git = ["git", "-C", str(ROOT)]
+    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True)  # noqa: S603
+    others = [*git, "diff", "--quiet", "HEAD", "--", ".", f":!{LINES.relative_to(ROOT)}"]
+    return commit.stdout.strip() + ("-dirty" if subprocess.run(others, check=False).returncode else "")  # noqa: S603
 
 
 def columns(history: list[dict[str, Any]]) -> dict[str, list[list[float]]]:
