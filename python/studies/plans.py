@@ -100,7 +100,7 @@ STUDIES = {
         longer(method, seed, BEST[method]) for seed in range(3) for method in ("none", "full", "clamped", "aent")
     ],
     # Asked after `chain_sum`, where AEnt overshoots its band: does it with smaller steps?
-    "chain_sum_step": [
+    "gains": [
         longer("aent", seed, BEST["aent"] | {"gain": gain}) for gain in (0.01, 0.003, 0.03) for seed in range(3)
     ],
     "sweep": [
