@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from certainty import interval
-from plans import BAND, GRID
+from plans import BAND, GRID, SHORT
 
 Line = dict[str, Any]
 
@@ -43,7 +43,7 @@ LENGTHS: list[Panel] = [
 def study(runs: list[Line], to: Path) -> None:
     """A panel for each quantity, with each method's mean over its seeds and the 95% interval of that."""
     pyplot = plotter()
-    long = any(line["tokens"] > 5 for line in runs)
+    long = any(line["tokens"] > SHORT for line in runs)
     panels = [RIGHT, ENTROPY, STEERED, *(LENGTHS if long else [COEFFICIENT])]
     columns = 2 if len(panels) == 4 else 3
     rows = -(-len(panels) // columns)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+# The most tokens of an answer to `sums`: nearly every answer has all of them, so that nothing is told of their lengths.
+SHORT = 5
+
 
 @dataclass(frozen=True)
 class Run:
@@ -17,7 +20,7 @@ class Run:
     task: str = "sums"
     layers: int = 6
     rate: float = 5e-5
-    tokens: int = 5
+    tokens: int = SHORT
     held: int = 128
     every: int = 20
     shown: int = 0
@@ -100,9 +103,7 @@ STUDIES = {
         longer(method, seed, BEST[method]) for seed in range(3) for method in ("none", "full", "clamped", "aent")
     ],
     # Asked after `chain_sum`, where AEnt overshoots its band: does it with smaller steps?
-    "gains": [
-        longer("aent", seed, BEST["aent"] | {"gain": gain}) for gain in (0.01, 0.003, 0.03) for seed in range(3)
-    ],
+    "gains": [longer("aent", seed, BEST["aent"] | {"gain": gain}) for gain in (0.01, 0.003, 0.03) for seed in range(3)],
     "sweep": [
         tuning(method, {"coef": coef} | ({"gain": coef} if method == "aent" else {}))
         for coef in SWEEP

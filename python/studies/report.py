@@ -19,7 +19,7 @@ import numpy as np
 import pictures
 from certainty import improvement, interval
 from pictures import Line, ended
-from plans import BAND, GRID, STUDIES
+from plans import BAND, GRID, SHORT, STUDIES
 from run import lines
 
 
@@ -89,9 +89,10 @@ def stray(runs: list[Line]) -> str:
 
 def lengths(runs: list[Line]) -> str:
     """How long right and wrong answers are, where they may differ."""
+    if runs[0]["tokens"] <= SHORT:
+        return ""
     means = [np.mean([ended(line, of) for line in runs if of in line["history"]] or [np.nan]) for of in LENGTHS]
-    told = [f"{mean:.1f}" for mean in means]
-    return "" if set(told) == {f"{runs[0]['tokens']:.1f}"} else " and ".join(told)
+    return " and ".join(f"{mean:.1f}" for mean in means)
 
 
 LENGTHS = ("length_right", "length_wrong")
