@@ -14,8 +14,6 @@ Line = dict[str, Any]
 # A method is drawn alike in every picture (colours of Okabe and Ito).
 COLOURS = ["black", "#d55e00", "#0072b2", "#56b4e9", "#009e73", "#cc79a7", "#e69f00"]
 COLOUR = dict(zip(GRID, COLOURS, strict=True))
-# Of three seeds of one method.
-SEEDS = COLOURS[:3]
 LABEL = {
     "none": "no entropy term",
     "full": "full bonus",
@@ -28,11 +26,12 @@ LABEL = {
 # A curve of every step is the mean of this step and those before it.
 SMOOTHED = 10
 
-# A name in the history, the title, and the scale.
 Panel = tuple[str, str, str]
 RIGHT = ("held_out", "held-out answers right", "linear")
-ENTROPY = ("full_entropy", "entropy, nats", "linear")
-STEERED = ("entropy", "entropy of the 100 likeliest, nats", "linear")
+SHARED: list[Panel] = [
+    ("full_entropy", "entropy, nats", "linear"),
+    ("entropy", "entropy of the 100 likeliest, nats", "linear"),
+]
 COEFFICIENT = ("coefficient/beta", "coefficient", "log")
 LENGTHS: list[Panel] = [
     ("length_right", "tokens of right answers", "linear"),
@@ -44,7 +43,7 @@ def study(runs: list[Line], to: Path) -> None:
     """A panel for each quantity, with each method's mean over its seeds and the 95% interval of that."""
     pyplot = plotter()
     long = any(line["tokens"] > SHORT for line in runs)
-    panels = [RIGHT, ENTROPY, STEERED, *(LENGTHS if long else [COEFFICIENT])]
+    panels = [RIGHT, *SHARED, *(LENGTHS if long else [COEFFICIENT])]
     columns = 2 if len(panels) == 4 else 3
     rows = -(-len(panels) // columns)
     figure, places = pyplot.subplots(rows, columns, figsize=(4.4 * columns, 3.1 * rows), layout="constrained")
@@ -105,27 +104,6 @@ def sweep(runs: list[Line], to: Path) -> None:
         axes.set_ylim(bottom=0)
     places[0].yaxis.set_major_formatter("{x:.0%}")
     places[0].legend(frameon=False, fontsize="small")
-    figure.savefig(to, dpi=150)
-    pyplot.close(figure)
-
-
-def gains(runs: list[Line], to: Path) -> None:
-    """A column for each gain of AEnt's controller: the entropy with its band and the coefficient, a curve for each seed."""
-    pyplot = plotter()
-    columns = sorted({line["params"]["gain"] for line in runs})
-    sizes = {"figsize": (3.6 * len(columns), 5), "sharex": True, "sharey": "row", "squeeze": False}
-    figure, places = pyplot.subplots(2, len(columns), layout="constrained", **sizes)
-    for column, gain in zip(places.T, columns, strict=True):
-        for axes, (name, _, scale) in zip(column, (STEERED, COEFFICIENT), strict=True):
-            for line in runs:
-                if line["params"]["gain"] == gain:
-                    axes.plot(*line["history"][name], color=SEEDS[line["seed"]], linewidth=1)
-            axes.set_yscale(scale)
-        column[0].axhspan(*BAND, color="black", alpha=0.08, linewidth=0)
-        column[0].set_title(f"gain {gain:g}", loc="left", fontsize="medium")
-        column[1].set_xlabel("step")
-    for row, (_, title, _) in zip(places[:, 0], (STEERED, COEFFICIENT), strict=True):
-        row.set_ylabel(title)
     figure.savefig(to, dpi=150)
     pyplot.close(figure)
 

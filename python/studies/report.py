@@ -36,8 +36,8 @@ def main() -> None:
     made = table(grouped(runs))
     print(made)
     if asked.pictures:
-        draw = {"sweep": pictures.sweep, "gains": pictures.gains}.get(asked.study, pictures.study)
-        draw(runs, asked.pictures / f"{asked.study.replace('_', '-')}.png")
+        drawn = pictures.sweep if asked.study == "sweep" else pictures.study
+        drawn(runs, asked.pictures / f"{asked.study.replace('_', '-')}.png")
     if asked.page:
         asked.page.write_text(placed(asked.page.read_text(), asked.study, made))
 
