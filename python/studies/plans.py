@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-# The most tokens of an answer to `sums`: nearly every answer has all of them, so that nothing is told of their lengths.
+# The token limit of `sums`. Nearly every answer reaches it, so tables and pictures omit the lengths.
 SHORT = 5
 
 

@@ -88,7 +88,7 @@ def stray(runs: list[Line]) -> str:
 
 
 def lengths(runs: list[Line]) -> str:
-    """How long right and wrong answers are, where they may differ."""
+    """The mean lengths of right and wrong answers; empty for a task with short answers."""
     if runs[0]["tokens"] <= SHORT:
         return ""
     means = [np.mean([ended(line, of) for line in runs if of in line["history"]] or [np.nan]) for of in LENGTHS]

@@ -48,7 +48,7 @@ def test_a_row_stands_for_all_seeds_of_a_setting() -> None:
     rows = table(grouped([line("none", 0.4), line("full", 0.5, coef=0.1), line("full", 0.7, coef=0.1)])).splitlines()
     assert len(rows) == 4
     assert "stray" not in rows[0]  # No run says anything of it.
-    assert "tokens" not in table(grouped([line("none", 0.4) | {"tokens": 5}]))  # All of an answer to `sums`.
+    assert "tokens" not in table(grouped([line("none", 0.4) | {"tokens": 5}]))  # Short answers: lengths are omitted.
     cells = [cell.strip() for cell in rows[3].strip("|").split("|")]
     # Of one seed there is no interval, and with one seed no comparison.
     assert cells[:4] == ["full (coef = 0.1)", "2", "60% (50% to 70%)", "60% (50% to 70%)"]
